@@ -1,0 +1,151 @@
+"""RequestEvent: one AI request. Defined here once, for the sender and for the service."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Context, Decimal, Inexact
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+UNKNOWN = "unknown"
+"""Stands for a user or a provider that nobody could tell."""
+
+USER_ID_MAX = 256
+EVENT_ID_MAX = 128
+MODEL_MAX = 256
+PROVIDER_MAX = 64
+LABEL_MAX = 256
+"""Longest callType, modelGroup, teamId, keyAlias, conversationId, errorCode or single tag, in characters."""
+TAGS_MAX = 50
+TOKENS_MAX = 10**12
+SECONDS_MAX = 10**7
+COST_MAX = 10**9
+DIGITS_MAX = 38
+"""Significant digits that a DynamoDB number holds, and the decimal places that we take."""
+
+_EXACT = Context(prec=DIGITS_MAX, traps=[Inexact])
+_PLACEHOLDER = re.compile(r"\{\{[^{}]*\}\}")
+_RFC_3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,12})?([Zz]|[+-]\d\d:\d\d)?", flags=re.ASCII
+)
+
+
+def is_unfilled(text: str) -> bool:
+    """Tell a template that nobody filled in, such as `{{LIBRECHAT_USER_ID}}`."""
+    return _PLACEHOLDER.search(text) is not None
+
+
+def names_someone(text: str) -> bool:
+    """Tell whether an id says anything: it is neither blank nor an unfilled template."""
+    return bool(text.strip()) and not is_unfilled(text)
+
+
+def _identifier(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be empty")
+    if is_unfilled(text):
+        raise ValueError("is a template that was not filled in ({{...}})")
+    return text
+
+
+def _instant(value: object) -> datetime:
+    if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
+        raise ValueError("must be an RFC 3339 time, such as 2026-11-23T07:23:28.164Z")
+    parsed = datetime.fromisoformat(value.upper())
+    try:
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be a time of the years 1 to 9999") from None
+
+
+def _decimal(value: object) -> Decimal:
+    """Take a JSON number as written: an int, or a Decimal from `parse_float=Decimal`, never a float."""
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise ValueError("must be a number")
+    number = Decimal(value)
+    if not number.is_finite():
+        raise ValueError("must be a finite number")
+    return number
+
+
+def _bounded(limit: int) -> Callable[[Decimal], Decimal]:
+    def check(number: Decimal) -> Decimal:
+        if number < 0:
+            raise ValueError("must not be negative")
+        if number > limit:
+            raise ValueError(f"must be at most {limit}")
+        return _storable(number)
+
+    return check
+
+
+def _storable(number: Decimal) -> Decimal:
+    """Refuse what a DynamoDB number would not keep; write each value in one way (`1.50` is `1.5`)."""
+    try:
+        plain = _EXACT.normalize(number) or Decimal(0)
+    except Inexact:
+        plain = None
+    if plain is None or plain.as_tuple().exponent < -DIGITS_MAX:  # type: ignore[operator]
+        raise ValueError(f"must have at most {DIGITS_MAX} digits")
+    return plain
+
+
+_Identifier = AfterValidator(_identifier)
+
+UserId = Annotated[str, Field(min_length=1, max_length=USER_ID_MAX), _Identifier]
+EventId = Annotated[str, Field(min_length=1, max_length=EVENT_ID_MAX), _Identifier]
+Tokens = Annotated[int, Field(ge=0, le=TOKENS_MAX)]
+Money = Annotated[Decimal, BeforeValidator(_decimal), AfterValidator(_bounded(COST_MAX))]
+Seconds = Annotated[Decimal, BeforeValidator(_decimal), AfterValidator(_bounded(SECONDS_MAX))]
+Label = Annotated[str, Field(max_length=LABEL_MAX)]
+Tag = Annotated[str, Field(min_length=1, max_length=LABEL_MAX)]
+
+
+class RequestEvent(BaseModel):
+    """One AI request: who, when, which model, how many tokens, at what cost, in how many seconds.
+
+    Validate what came from JSON with its floats read as `Decimal`. `null` in an optional field is the
+    same as leaving it out; fields that are not named here are dropped. Raises `pydantic.ValidationError`.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+    userId: UserId
+    ts: Annotated[datetime, BeforeValidator(_instant)]
+    """Start of the try that is reported, in UTC."""
+    model: Annotated[str, Field(min_length=1, max_length=MODEL_MAX)]
+    provider: Annotated[str, Field(min_length=1, max_length=PROVIDER_MAX)]
+    tokens_in: Tokens
+    """Prompt tokens, cached ones included."""
+    tokens_out: Tokens
+    latency: Seconds
+    """Seconds from the start of the try to its end."""
+
+    costEUR: Money | None = None
+    costUSD: Money | None = None
+    eventId: EventId | None = None
+    """Idempotency key. Without one the service takes a digest of the event's content."""
+    status: Annotated[
+        Literal["success", "failure"], BeforeValidator(lambda v: "success" if v is None else v)
+    ] = "success"
+    callType: Label | None = None
+    modelGroup: Label | None = None
+    teamId: Label | None = None
+    keyAlias: Label | None = None
+    conversationId: Label | None = None
+    errorCode: Label | None = None
+    tokens_cached: Tokens | None = None
+    tokens_cache_write: Tokens | None = None
+    tokens_reasoning: Tokens | None = None
+    timeToFirstToken: Seconds | None = None
+    stream: bool | None = None
+    cacheHit: bool | None = None
+    tags: Annotated[list[Tag], Field(max_length=TAGS_MAX)] | None = None
+
+    def fields(self) -> dict[str, Any]:
+        """Everything that is known, by the contract's names; what was left out stays out."""
+        return {name: value for name, value in self if value is not None}
+
+
+FIELDS = frozenset(RequestEvent.model_fields)
