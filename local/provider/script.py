@@ -1,0 +1,85 @@
+"""What a prompt asks of the fake providers.
+
+A prompt carries its own stage directions, so that one message means the same at each try and at each
+provider it falls back to, and no state has to be set up before:
+
+    Hello #call=7 #user=alice #in=1200 #out=300 #cached=1000 #reasoning=120 #fail=openai:2:500
+
+What is left out is made up from the text: varied, and the same every time.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from dataclasses import asdict, dataclass
+
+DIRECTIVE = re.compile(r"#([a-z_]+)=([^\s#]+)")
+ALWAYS = "always"
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens as the ledger counts them: `tokens_in` includes the cached ones, `tokens_out` the reasoning."""
+
+    tokens_in: int
+    tokens_out: int
+    tokens_cached: int = 0
+    tokens_cache_write: int = 0
+    tokens_reasoning: int = 0
+
+    def to_dict(self) -> dict[str, int]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The first `tries` at `provider` are answered with `status`; all of them where `tries` is None."""
+
+    provider: str
+    tries: int | None
+    status: int
+
+    def hits(self, provider: str, attempt: int) -> bool:
+        return provider == self.provider and (self.tries is None or attempt <= self.tries)
+
+
+@dataclass(frozen=True)
+class Script:
+    """One prompt's stage directions."""
+
+    call: str
+    user: str | None
+    usage: Usage
+    failure: Failure | None
+
+    def status(self, provider: str, attempt: int) -> int:
+        """What the provider answers at this try, counted from 1."""
+        if self.failure and self.failure.hits(provider, attempt):
+            return self.failure.status
+        return 200
+
+
+def parse(text: str) -> Script:
+    given: dict[str, str] = dict(DIRECTIVE.findall(text))
+    seed = zlib.crc32(text.encode())
+    return Script(
+        call=given.get("call", f"{seed:08x}"),
+        user=given.get("user"),
+        usage=Usage(
+            tokens_in=int(given.get("in", 20 + seed % 400)),
+            tokens_out=int(given.get("out", 10 + seed // 400 % 300)),
+            tokens_cached=int(given.get("cached", 0)),
+            tokens_cache_write=int(given.get("cache_write", 0)),
+            tokens_reasoning=int(given.get("reasoning", 0)),
+        ),
+        failure=_failure(given.get("fail")),
+    )
+
+
+def _failure(directive: str | None) -> Failure | None:
+    """`openai:2:500`, `anthropic:always:529`."""
+    if directive is None:
+        return None
+    provider, tries, status = directive.split(":")
+    return Failure(provider, None if tries == ALWAYS else int(tries), int(status))

@@ -1,0 +1,153 @@
+"""The fake providers: each one's protocol, the scripted failures, and the journal that tells the truth."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from typing import Any
+
+import pytest
+
+from local.provider import ProviderServer
+from local.provider.script import Failure, Usage, parse
+
+OPENAI = "/v1/chat/completions"
+GROQ = "/openai/v1/chat/completions"
+ANTHROPIC = "/v1/messages"
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[ProviderServer]:
+    server = ProviderServer()
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def server(running: ProviderServer) -> ProviderServer:
+    running.journal.clear()
+    return running
+
+
+def post(server: ProviderServer, path: str, body: dict[str, Any], key: str = "k") -> tuple[int, str]:
+    connection = HTTPConnection("127.0.0.1", server.server_address[1], timeout=5)
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    connection.request("POST", path, json.dumps(body), headers)
+    response = connection.getresponse()
+    text = response.read().decode()
+    connection.close()
+    return response.status, text
+
+
+def chat(server: ProviderServer, path: str, prompt: str, **more: Any) -> tuple[int, str]:
+    return post(server, path, {"model": "m", "messages": [{"role": "user", "content": prompt}], **more})
+
+
+def sse(text: str) -> list[Any]:
+    lines = [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: ")]
+    return [json.loads(line) for line in lines if line != "[DONE]"]
+
+
+def test_a_prompt_directs_the_counts_and_the_failures() -> None:
+    script = parse("Hi #call=7 #user=alice #in=9 #out=8 #cached=5 #reasoning=2 #fail=groq:2:429")
+    assert (script.call, script.user) == ("7", "alice")
+    assert script.usage == Usage(9, 8, tokens_cached=5, tokens_reasoning=2)
+    assert script.failure == Failure("groq", 2, 429)
+    assert [script.status("groq", attempt) for attempt in (1, 2, 3)] == [429, 429, 200]
+    assert script.status("openai", 1) == 200
+    assert parse("#fail=openai:always:500").status("openai", 99) == 500
+
+
+def test_what_is_not_directed_varies_with_the_text_and_stays() -> None:
+    assert parse("one").usage == parse("one").usage != parse("two").usage
+
+
+@pytest.mark.parametrize("path", [OPENAI, GROQ])
+def test_openai_and_groq_count_cached_tokens_in_the_prompt(server: ProviderServer, path: str) -> None:
+    status, text = chat(server, path, "#in=100 #out=20 #cached=64 #reasoning=8")
+    usage = json.loads(text)["usage"]
+    assert status == 200
+    assert (usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]) == (100, 20, 120)
+    assert usage["prompt_tokens_details"]["cached_tokens"] == 64
+    assert usage["completion_tokens_details"]["reasoning_tokens"] == 8
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_openai_streams_the_usage_only_where_it_is_asked_for(server: ProviderServer, asked: bool) -> None:
+    _, text = chat(server, OPENAI, "#in=100", stream=True, stream_options={"include_usage": asked})
+    assert text.endswith("data: [DONE]\n\n")
+    assert [chunk["usage"]["prompt_tokens"] for chunk in sse(text) if "usage" in chunk] == [100] * asked
+
+
+def test_groq_streams_the_usage_unasked(server: ProviderServer) -> None:
+    _, text = chat(server, GROQ, "#in=100", stream=True)
+    assert [chunk["x_groq"]["usage"]["prompt_tokens"] for chunk in sse(text) if "x_groq" in chunk] == [100]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_anthropic_leaves_its_cache_out_of_input_tokens(server: ProviderServer, stream: bool) -> None:
+    _, text = chat(server, ANTHROPIC, "#in=1000 #out=50 #cached=600 #cache_write=300", stream=stream)
+    message = sse(text)[0]["message"] if stream else json.loads(text)
+    end = sse(text)[-2] if stream else message
+    usage = message["usage"]
+    assert usage["input_tokens"] == 100
+    assert (usage["cache_read_input_tokens"], usage["cache_creation_input_tokens"]) == (600, 300)
+    assert end["usage"]["output_tokens"] == 50
+
+
+@pytest.mark.parametrize("path", ["/api/chat", "/api/generate"])
+def test_ollama_streams_lines_unless_told_not_to(server: ProviderServer, path: str) -> None:
+    body = {"model": "llama3.1", "prompt": "#in=7 #out=5", "messages": [{"content": "#in=7 #out=5"}]}
+    _, streamed = post(server, path, body)
+    _, whole = post(server, path, {**body, "stream": False})
+    lines = [json.loads(line) for line in streamed.splitlines()]
+    assert [line["done"] for line in lines] == [False] * (len(lines) - 1) + [True]
+    for end in (lines[-1], json.loads(whole)):
+        assert (end["prompt_eval_count"], end["eval_count"]) == (7, 5)
+
+
+def test_embeddings_and_responses(server: ProviderServer) -> None:
+    _, text = post(server, "/v1/embeddings", {"model": "e", "input": ["#in=33", "two"]})
+    assert json.loads(text)["usage"] == {"prompt_tokens": 33, "total_tokens": 33}
+    assert len(json.loads(text)["data"]) == 2
+    _, text = post(server, "/v1/responses", {"model": "r", "input": "#in=33 #out=3", "stream": True})
+    assert sse(text)[-1]["response"]["usage"]["total_tokens"] == 36
+
+
+def test_a_scripted_failure_passes_after_its_tries(server: ProviderServer) -> None:
+    tries = [chat(server, ANTHROPIC, "#call=f #fail=anthropic:2:529") for _ in range(3)]
+    assert [status for status, _ in tries] == [529, 529, 200]
+    assert json.loads(tries[0][1])["error"]["type"] == "overloaded_error"
+    assert chat(server, OPENAI, "#call=f #fail=anthropic:2:529")[0] == 200
+
+
+def test_a_wrong_key_is_refused_and_serves_nothing(server: ProviderServer) -> None:
+    status, text = post(server, OPENAI, {"model": "m", "messages": []}, key="wrong")
+    assert (status, json.loads(text)["error"]["code"]) == (401, "invalid_api_key")
+    assert server.journal.entries == []
+
+
+def test_the_journal_tells_what_each_provider_told(server: ProviderServer) -> None:
+    prompt = "#call=j #user=alice #in=100 #out=20 #cached=64 #cache_write=8 #reasoning=4"
+    for path in (OPENAI, ANTHROPIC):
+        chat(server, path, prompt, stream=True)
+    post(server, "/v1/embeddings", {"model": "e", "input": prompt})
+    chat(server, GROQ, "#call=k #fail=groq:1:500")
+    connection = HTTPConnection("127.0.0.1", server.server_address[1], timeout=5)
+    connection.request("GET", "/journal")
+    openai, anthropic, embedding, failed = json.loads(connection.getresponse().read())
+    connection.close()
+    told = {"call": "j", "user": "alice", "model": "m", "attempt": 1, "status": 200, "streamed": True}
+    counted = {"tokens_in": 100, "tokens_out": 20, "tokens_cached": 64}
+    assert openai.items() >= {**told, **counted, "provider": "openai", "path": OPENAI}.items()
+    assert (openai["tokens_cache_write"], openai["tokens_reasoning"]) == (0, 4)
+    assert anthropic.items() >= {**told, **counted, "provider": "anthropic", "path": ANTHROPIC}.items()
+    assert (anthropic["tokens_cache_write"], anthropic["tokens_reasoning"]) == (8, 0)
+    assert (embedding["tokens_in"], embedding["tokens_out"], embedding["streamed"]) == (100, 0, False)
+    assert (failed["provider"], failed["status"], failed["tokens_in"]) == ("groq", 500, 0)
