@@ -1,0 +1,1 @@
+"""The domain of the Impact Service (ledger, calendar, summaries) and its DynamoDB adapter."""

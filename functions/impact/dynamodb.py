@@ -1,0 +1,309 @@
+"""DynamoDB as the service uses it: puts that never overwrite, pages at the speed of the wire, marks, sums."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import botocore.session
+from boto3.dynamodb.types import TypeSerializer
+from botocore.config import Config
+from botocore.parsers import JSONParser, ResponseParserFactory
+
+from impact.calendar import timestamp
+from impact.keys import LATE, PROGRESS, TOTAL, parse_day_shard, user_prefix
+from impact.ledger import Item
+from impact.summary import EVENT_FIELDS, LedgerItem
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+BATCH_GET_MAX = 100
+"""Most keys that BatchGetItem takes."""
+
+_serialize = TypeSerializer().serialize
+
+
+class _WireParser(JSONParser):
+    """Hands out DynamoDB's JSON as it is, without a walk through botocore's model of it.
+
+    The two differ only in binary attributes, which we have none of. The walk takes nine tenths of a rollup.
+    """
+
+    def _handle_json_body(self, raw_body: bytes, shape: object) -> Any:
+        return json.loads(raw_body) if raw_body else {}
+
+
+class _WireParserFactory(ResponseParserFactory):
+    def create_parser(self, protocol_name: str) -> Any:
+        if protocol_name == "json":
+            return _WireParser(**self._defaults)  # type: ignore[attr-defined]
+        return super().create_parser(protocol_name)
+
+
+def connect(*, read_timeout: float, attempts: int, connections: int = 10) -> "DynamoDBClient":
+    """Make a DynamoDB client: of this region, or of AWS_ENDPOINT_URL_DYNAMODB.
+
+    `read_timeout` is in seconds, for one attempt; `attempts` counts the first one too.
+    """
+    session = botocore.session.get_session()
+    session.register_component("response_parser_factory", _WireParserFactory())
+    config = Config(
+        connect_timeout=1,
+        read_timeout=read_timeout,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        max_pool_connections=connections,
+        parameter_validation=False,  # our own requests, a fifth of a put's time
+        tcp_keepalive=True,
+    )
+    return boto3.Session(botocore_session=session).client("dynamodb", config=config)
+
+
+def to_wire(item: Item) -> dict[str, Any]:
+    return {name: _serialize(value) for name, value in item.items()}
+
+
+def from_wire(value: dict[str, Any]) -> Any:
+    """Read one attribute: a whole number as int, any other as Decimal."""
+    kind, content = next(iter(value.items()))
+    if kind == "N":
+        return int(content) if content.lstrip("-").isdigit() else Decimal(content)
+    if kind == "M":
+        return {name: from_wire(element) for name, element in content.items()}
+    if kind == "L":
+        return [from_wire(element) for element in content]
+    return content
+
+
+def item_from_wire(item: dict[str, Any]) -> Item:
+    return {name: from_wire(value) for name, value in item.items()}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A late mark as it was read. `token` changes with each event that leaves it anew."""
+
+    key: str
+    token: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the rollup has come. Days up to `final_through` are final, but where a late mark stands."""
+
+    final_through: str
+    shard_count: int
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some of a listing, and the user after whom it goes on (None: that was all)."""
+
+    user_ids: list[str]
+    last: str | None
+
+
+@dataclass(frozen=True)
+class Store:
+    """The three tables."""
+
+    client: "DynamoDBClient"
+    events: str
+    summaries: str
+    state: str
+
+    @classmethod
+    def from_environment(cls, client: "DynamoDBClient") -> "Store":
+        return cls(
+            client,
+            events=os.environ["REQUEST_EVENTS_TABLE"],
+            summaries=os.environ["DAILY_SUMMARIES_TABLE"],
+            state=os.environ["STATE_TABLE"],
+        )
+
+    # The ledger
+
+    def append(self, item: Item) -> bool:
+        """Put an event down unless it is there already. Return whether it is new."""
+        try:
+            self.client.put_item(
+                TableName=self.events,
+                Item=to_wire(item),
+                ConditionExpression="attribute_not_exists(userEvent)",
+            )
+        except self.client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def event_pages(
+        self, day_shard: str, *, user_id: str | None = None, consistent: bool
+    ) -> Iterator[list[LedgerItem]]:
+        """Read what a summary is made of, page by page, sorted by user."""
+        names = {f"#{i}": name for i, name in enumerate(EVENT_FIELDS)}
+        condition, values = "dayShard = :d", {":d": {"S": day_shard}}
+        if user_id is not None:
+            condition += " AND begins_with(userEvent, :u)"
+            values[":u"] = {"S": user_prefix(user_id)}
+        yield from self._pages(
+            TableName=self.events,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=values,
+            ProjectionExpression=", ".join(names),
+            ExpressionAttributeNames=names,
+            ConsistentRead=consistent,
+        )
+
+    def events_since(self) -> datetime:
+        """When the ledger was made: no event was stored before."""
+        made = self.client.describe_table(TableName=self.events)["Table"]["CreationDateTime"]
+        return datetime.fromtimestamp(float(made), UTC)  # type: ignore[arg-type]  # as on the wire
+
+    # Summaries
+
+    def summaries_of(self, keys: Sequence[tuple[str, str]], *, consistent: bool = False) -> list[Item]:
+        """Read the summaries of (user, day) pairs, as many as there are, in no order."""
+        found = []
+        for start in range(0, len(keys), BATCH_GET_MAX):
+            wanted = [{"userId": {"S": u}, "day": {"S": d}} for u, d in keys[start : start + BATCH_GET_MAX]]
+            pending: Any = {self.summaries: {"Keys": wanted, "ConsistentRead": consistent}}
+            while pending:
+                answer = self.client.batch_get_item(RequestItems=pending)
+                found += [item_from_wire(item) for item in answer["Responses"].get(self.summaries, [])]
+                pending = answer.get("UnprocessedKeys")
+        return found
+
+    def put_summary(self, summary: Item) -> bool:
+        """Replace a summary unless a younger computation has written it. Return whether it was written."""
+        return self._put_if_younger(self.summaries, summary)
+
+    def user_summaries(self, user_id: str, first: str, last: str) -> list[Item]:
+        """Read a user's summaries from the first to the last day, both included, in order."""
+        pages = self._pages(
+            TableName=self.summaries,
+            KeyConditionExpression="userId = :u AND #day BETWEEN :a AND :b",
+            ExpressionAttributeNames={"#day": "day"},
+            ExpressionAttributeValues={":u": {"S": user_id}, ":a": {"S": first}, ":b": {"S": last}},
+        )
+        return [item_from_wire(item) for page in pages for item in page]
+
+    def users_of(self, day_shard: str, *, after: str | None, limit: int) -> Page:
+        """List users with a summary of that (day, shard), in the order of their ids."""
+        condition, values = "dayShard = :d", {":d": {"S": day_shard}}
+        if after is not None:
+            condition += " AND userId > :u"
+            values[":u"] = {"S": after}
+        answer = self.client.query(
+            TableName=self.summaries,
+            IndexName="byDay",
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=values,
+            Limit=limit,
+        )
+        user_ids = [item["userId"]["S"] for item in answer["Items"]]
+        return Page(user_ids, last=user_ids[-1] if "LastEvaluatedKey" in answer and user_ids else None)
+
+    # State: late marks, totals of (day, shard)s, progress
+
+    def mark_late(self, day_shard: str, token: str, now: datetime) -> Mark:
+        """Say that a closed day has to be counted again. Each call needs a token of its own."""
+        mark = {"kind": LATE, "key": day_shard, "token": token, "markedAt": timestamp(now)}
+        self.client.put_item(TableName=self.state, Item=to_wire(mark))
+        return Mark(day_shard, token)
+
+    def late_mark(self, day_shard: str) -> Mark | None:
+        item = self._state(LATE, day_shard)
+        return Mark(day_shard, item["token"]) if item else None
+
+    def late_marks(self, first: str = "0", last: str = "9999-12-31") -> set[tuple[str, int]]:
+        """List the marked (day, shard)s of the days from first to last."""
+        return {parse_day_shard(item["key"]) for item in self._state_between(LATE, first, last)}
+
+    def clear_mark(self, mark: Mark) -> bool:
+        """Delete a mark unless it was left anew since it was read. Return whether it is gone."""
+        try:
+            self.client.delete_item(
+                TableName=self.state,
+                Key=to_wire({"kind": LATE, "key": mark.key}),
+                ConditionExpression="attribute_not_exists(#token) OR #token = :token",
+                ExpressionAttributeNames={"#token": "token"},
+                ExpressionAttributeValues={":token": {"S": mark.token}},
+            )
+        except self.client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def total(self, day_shard: str) -> Item | None:
+        return self._state(TOTAL, day_shard)
+
+    def totals(self, first: str, last: str) -> Iterator[Item]:
+        """Read the totals of all (day, shard)s from the first to the last day."""
+        return self._state_between(TOTAL, first, last)
+
+    def put_total(self, day_shard: str, total: Item) -> bool:
+        return self._put_if_younger(self.state, {"kind": TOTAL, "key": day_shard} | total)
+
+    def progress(self) -> Progress | None:
+        item = self._state(PROGRESS, "progress")
+        return Progress(item["finalThrough"], item["shardCount"]) if item else None
+
+    def put_progress(self, progress: Progress) -> None:
+        """Write how far days are final; it never goes back."""
+        item = {
+            "kind": PROGRESS,
+            "key": "progress",
+            "finalThrough": progress.final_through,
+            "shardCount": progress.shard_count,
+        }
+        try:
+            self.client.put_item(
+                TableName=self.state,
+                Item=to_wire(item),
+                ConditionExpression="attribute_not_exists(finalThrough) OR finalThrough < :day",
+                ExpressionAttributeValues={":day": {"S": progress.final_through}},
+            )
+        except self.client.exceptions.ConditionalCheckFailedException:
+            return
+
+    # What these have in common
+
+    def _pages(self, **query: Any) -> Iterator[list[Any]]:
+        start: dict[str, Any] = {}
+        while True:
+            answer = self.client.query(**query, **start)
+            yield answer["Items"]
+            if "LastEvaluatedKey" not in answer:
+                return
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+    def _put_if_younger(self, table: str, item: Item) -> bool:
+        try:
+            self.client.put_item(
+                TableName=table,
+                Item=to_wire(item),
+                ConditionExpression="attribute_not_exists(asOf) OR asOf < :asOf",
+                ExpressionAttributeValues={":asOf": {"S": item["asOf"]}},
+            )
+        except self.client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def _state(self, kind: str, key: str) -> Item | None:
+        answer = self.client.get_item(
+            TableName=self.state, Key=to_wire({"kind": kind, "key": key}), ConsistentRead=True
+        )
+        return item_from_wire(answer["Item"]) if answer.get("Item") else None
+
+    def _state_between(self, kind: str, first_day: str, last_day: str) -> Iterator[Item]:
+        pages = self._pages(
+            TableName=self.state,
+            KeyConditionExpression="kind = :k AND #key BETWEEN :a AND :b",
+            ExpressionAttributeNames={"#key": "key"},
+            # "~" sorts after every shard number.
+            ExpressionAttributeValues=to_wire({":k": kind, ":a": first_day, ":b": f"{last_day}#~"}),
+            ConsistentRead=True,
+        )
+        return (item_from_wire(item) for page in pages for item in page)

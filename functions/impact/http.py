@@ -1,0 +1,56 @@
+"""Requests and answers of the HTTP API (payload format 2.0), in the contract's JSON."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+import simplejson
+
+from impact.ledger import FieldErrors
+
+Event = dict[str, Any]
+Response = dict[str, Any]
+
+
+class HttpError(Exception):
+    """An answer that is not a 2xx: its status, a code for programs, a message and details for people."""
+
+    def __init__(self, status: int, code: str, message: str, details: FieldErrors | None = None):
+        super().__init__(message)
+        self.status = status
+        self.body = {"error": {"code": code, "message": message, "details": details or []}}
+
+    def response(self) -> Response:
+        return respond(self.status, self.body)
+
+
+def respond(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    """Answer in JSON; a Decimal is written as the number it is, digit by digit."""
+    return {
+        "statusCode": status,
+        "headers": {"content-type": "application/json", **(headers or {})},
+        "body": simplejson.dumps(body, separators=(",", ":"), use_decimal=True),
+    }
+
+
+def header(event: Event, name: str) -> str:
+    for key, value in (event.get("headers") or {}).items():
+        if key.lower() == name:
+            return str(value)
+    return ""
+
+
+def body_bytes(event: Event) -> bytes:
+    """Take the body as it was sent. Raises HttpError (400) where API Gateway's base64 is none."""
+    body = event.get("body") or ""
+    if not event.get("isBase64Encoded"):
+        return str(body).encode("utf-8", "surrogatepass")
+    try:
+        return base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError):
+        raise HttpError(400, "not_json", "The body is not JSON.") from None
+
+
+def query(event: Event) -> dict[str, str]:
+    return event.get("queryStringParameters") or {}

@@ -1,0 +1,95 @@
+"""Putting validated events into the ledger, in parallel and within a time limit, and marking late days."""
+
+import uuid
+from collections import Counter
+from concurrent.futures import Executor, Future, wait
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from time import monotonic
+from typing import TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from impact.calendar import Calendar
+from impact.dynamodb import Store
+from impact.ledger import Entry
+
+T = TypeVar("T")
+
+
+class Fate(Enum):
+    """What became of an event."""
+
+    CREATED = "created"
+    DUPLICATE = "duplicate"
+    RETRY = "retry"
+    """Not known to be stored, or its day not known to be marked: to be sent again."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The fate of each entry, in their order, and how often storage failed, by cause."""
+
+    fates: list[Fate]
+    failures: Counter[str]
+
+
+@dataclass(frozen=True)
+class Intake:
+    """Writes to the ledger; `writers` bounds how many requests are under way at once."""
+
+    store: Store
+    calendar: Calendar
+    writers: Executor
+
+    def take(self, entries: list[Entry], now: datetime, deadline: float) -> Taken:
+        """Store entries until `deadline` (on the monotonic clock). Never raises for a fault of storage."""
+        failures: Counter[str] = Counter()
+        appending = [self.writers.submit(self.store.append, entry.item) for entry in entries]
+        fates = [_fate(is_new) for is_new in _results(appending, deadline, failures)]
+        # A duplicate counts as late too: the request that stored it may have died before its mark.
+        late = {
+            entry.day_shard
+            for entry, fate in zip(entries, fates, strict=True)
+            if fate is not Fate.RETRY and self.calendar.needs_mark(entry.day, now)
+        }
+        unmarked = late - self._mark(late, now, deadline, failures)
+        return Taken(
+            [
+                Fate.RETRY if entry.day_shard in unmarked else fate
+                for entry, fate in zip(entries, fates, strict=True)
+            ],
+            failures,
+        )
+
+    def _mark(self, late: set[str], now: datetime, deadline: float, failures: Counter[str]) -> set[str]:
+        """Mark (day, shard)s, and return those that are marked now."""
+        marking = [self.writers.submit(self.store.mark_late, key, uuid.uuid4().hex, now) for key in late]
+        return {mark.key for mark in _results(marking, deadline, failures) if mark}
+
+
+def _fate(is_new: bool | None) -> Fate:
+    if is_new is None:
+        return Fate.RETRY
+    return Fate.CREATED if is_new else Fate.DUPLICATE
+
+
+def _results(calls: list[Future[T]], deadline: float, failures: Counter[str]) -> list[T | None]:
+    """Wait for calls; None stands for one that failed, or did not end in time."""
+    wait(calls, timeout=max(0.0, deadline - monotonic()))
+    return [_result(call, failures) for call in calls]
+
+
+def _result(call: Future[T], failures: Counter[str]) -> T | None:
+    if not call.done():
+        call.cancel()
+        failures["DeadlineExceeded"] += 1
+        return None
+    try:
+        return call.result()
+    except ClientError as error:
+        failures[error.response["Error"]["Code"]] += 1
+    except BotoCoreError as error:
+        failures[type(error).__name__] += 1
+    return None

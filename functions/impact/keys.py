@@ -1,0 +1,33 @@
+"""The keys under which things lie in DynamoDB. They come from the event alone: the key is the idempotency."""
+
+import hashlib
+
+LATE = "late"
+"""State kind: a (day, shard) that an event reached after its day had closed."""
+TOTAL = "total"
+"""State kind: the sum of a (day, shard), over all its users."""
+PROGRESS = "rollup"
+"""State kind: how far days are final."""
+
+
+def shard_of(user_id: str, shard_count: int) -> int:
+    return int.from_bytes(hashlib.sha256(user_id.encode()).digest()[:8]) % shard_count
+
+
+def day_shard(day: str, shard: int) -> str:
+    """Partition of the ledger, and key of a (day, shard) in State: `2026-11-23#07`."""
+    return f"{day}#{shard:02d}"
+
+
+def parse_day_shard(key: str) -> tuple[str, int]:
+    day, _, shard = key.partition("#")
+    return day, int(shard)
+
+
+def user_prefix(user_id: str) -> str:
+    """What the sort keys of one user's events begin with, and of nobody else's."""
+    return user_id.replace("%", "%25").replace("#", "%23") + "#"
+
+
+def user_event(user_id: str, event_id: str) -> str:
+    return user_prefix(user_id) + event_id

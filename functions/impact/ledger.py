@@ -1,0 +1,129 @@
+"""From what a sender wrote to the item in the ledger, or to the reasons why not. Pure: no AWS in it."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from hashlib import blake2b
+from typing import Any
+
+from pydantic import ValidationError
+
+from impact.calendar import Calendar, timestamp
+from impact.keys import day_shard, shard_of, user_event
+from request_events.event import FIELDS, RequestEvent
+
+SORT_KEY_BYTES = 1024
+"""DynamoDB's limit for a sort key."""
+ITEM_BYTES = 2048
+"""Two write units: what the largest event may cost."""
+
+FieldErrors = list[dict[str, str]]
+Item = dict[str, Any]
+"""An item by attribute name, in Python's types (str, int, Decimal, bool, list)."""
+
+
+class Refused(Exception):
+    """An event that cannot be taken, now or ever; `errors` says why: field and message of each reason."""
+
+    def __init__(self, errors: FieldErrors):
+        super().__init__("; ".join(f"{error['field']} {error['message']}" for error in errors))
+        self.errors = errors
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An event as it goes into the ledger."""
+
+    item: Item
+    unknown_fields: int
+    """How many fields were dropped because the contract does not name them."""
+
+    @property
+    def event_id(self) -> str:
+        return str(self.item["eventId"])
+
+    @property
+    def day(self) -> str:
+        return str(self.item["day"])
+
+    @property
+    def day_shard(self) -> str:
+        return str(self.item["dayShard"])
+
+    @property
+    def unpriced(self) -> bool:
+        return "costEUR" not in self.item and "costUSD" not in self.item
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """How this stack lays events down: in which days and in how many shards."""
+
+    calendar: Calendar
+    shard_count: int
+
+    def entry(self, raw: object, now: datetime) -> Entry:
+        """Validate one event, as read from JSON with floats as Decimal, received at `now`.
+
+        Raises Refused, with all reasons that one look finds.
+        """
+        if not isinstance(raw, dict):
+            raise Refused([{"field": "event", "message": "must be a JSON object"}])
+        event = _validated(raw)
+        if reason := self.calendar.refusal(event.ts, now):
+            raise Refused([{"field": "ts", "message": reason}])
+        item = self._item(event, now)
+        _check_size(item)
+        return Entry(item, unknown_fields=len(raw.keys() - FIELDS))
+
+    def _item(self, event: RequestEvent, now: datetime) -> Item:
+        fields = event.fields() | {"ts": timestamp(event.ts)}
+        event_id = event.eventId or _digest(fields)
+        day = self.calendar.day_of(event.ts)
+        return fields | {
+            "eventId": event_id,
+            "dayShard": day_shard(day, shard_of(event.userId, self.shard_count)),
+            "userEvent": user_event(event.userId, event_id),
+            "day": day,
+            "receivedAt": timestamp(now),
+            "expiresAt": self.calendar.expires_at(event.ts),
+        }
+
+
+def _validated(raw: dict[str, Any]) -> RequestEvent:
+    try:
+        return RequestEvent.model_validate(raw)
+    except ValidationError as error:
+        raise Refused([_field_error(detail) for detail in error.errors(include_url=False)]) from None
+
+
+def _field_error(detail: Any) -> dict[str, str]:
+    message = "is required" if detail["type"] == "missing" else detail["msg"].removeprefix("Value error, ")
+    return {"field": ".".join(map(str, detail["loc"])), "message": message}
+
+
+def _digest(fields: Item) -> str:
+    """Name an event by its own content, so that the same one sent again is the same one."""
+    return blake2b(json.dumps(fields, sort_keys=True, default=str).encode(), digest_size=16).hexdigest()
+
+
+def _check_size(item: Item) -> None:
+    if len(item["userEvent"].encode()) > SORT_KEY_BYTES:
+        message = f"is too long together with eventId: over {SORT_KEY_BYTES} bytes as UTF-8, # and % escaped"
+        raise Refused([{"field": "userId", "message": message}])
+    sizes = {name: len(name.encode()) + _size(value) for name, value in item.items()}
+    if sum(sizes.values()) > ITEM_BYTES:
+        largest = max(FIELDS & sizes.keys(), key=lambda name: (sizes[name], name))
+        raise Refused([{"field": largest, "message": f"makes the event larger than {ITEM_BYTES} bytes"}])
+
+
+def _size(value: Any) -> int:
+    """Bytes of an attribute, by the rules of DynamoDB's developer guide ("Item sizes and formats")."""
+    if isinstance(value, str):
+        return len(value.encode())
+    if isinstance(value, bool):
+        return 1
+    if isinstance(value, list):
+        return 3 + sum(1 + _size(element) for element in value)
+    return len(Decimal(value).as_tuple().digits) // 2 + 2

@@ -1,0 +1,140 @@
+"""What people ask: a user's days, a day's users, the platform's days."""
+
+import base64
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from impact.calendar import Calendar, days_between, timestamp
+from impact.dynamodb import Store
+from impact.keys import day_shard, shard_of
+from impact.ledger import Item
+from impact.summary import Tally, tally
+
+PAGE_USERS = 100
+"""Users on one page of a day."""
+
+INTERNAL = {"dayShard"}
+"""Attributes of a summary that are of no use outside."""
+
+
+class BadCursor(ValueError):
+    """A cursor that this API did not hand out."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads summaries; a day that a late event reached since it was counted reads as not final."""
+
+    store: Store
+    calendar: Calendar
+    shard_count: int
+
+    def user(self, user_id: str, first: str, last: str, *, fresh: bool, now: datetime) -> dict[str, Any]:
+        """One user's days with use, in order, and their sum. `fresh` counts open days from the ledger."""
+        shard = shard_of(user_id, self.shard_count)
+        marked = {day for day, marked_shard in self.store.late_marks(first, last) if marked_shard == shard}
+        days = {item["day"]: item for item in self.store.user_summaries(user_id, first, last)}
+        if fresh:
+            days |= self._counted(user_id, self._open_days(days, marked, first, last, now), now)
+        shown = [_shown(days[day], reopened=day in marked) for day in sorted(days)]
+        return {"userId": user_id, "from": first, "to": last, "days": shown, "total": _sum(shown)}
+
+    def day(self, day: str, cursor: str | None) -> dict[str, Any]:
+        """One page of the users of a day. Raises BadCursor."""
+        shard, after = _parse_cursor(cursor) if cursor else (0, None)
+        user_ids: list[str] = []
+        while shard < self.shard_count and len(user_ids) < PAGE_USERS:
+            wanted = PAGE_USERS - len(user_ids)
+            page = self.store.users_of(day_shard(day, shard), after=after, limit=wanted)
+            user_ids += page.user_ids
+            shard, after = (shard, page.last) if page.last else (shard + 1, None)
+        marked = {marked_shard for _, marked_shard in self.store.late_marks(day, day)}
+        items = {item["userId"]: item for item in self.store.summaries_of([(u, day) for u in user_ids])}
+        return {
+            "day": day,
+            "items": [
+                _shown(items[user_id], reopened=shard_of(user_id, self.shard_count) in marked)
+                for user_id in user_ids
+                if user_id in items
+            ],
+            "next": _cursor(shard, after) if shard < self.shard_count else None,
+        }
+
+    def platform(self, first: str, last: str) -> dict[str, Any]:
+        """The platform's days with use, in order, and their sum."""
+        marked = {day for day, _ in self.store.late_marks(first, last)}
+        by_day: dict[str, list[Item]] = {}
+        for total in self.store.totals(first, last):
+            by_day.setdefault(total["day"], []).append(total)
+        days = [
+            self._platform_day(day, totals, reopened=day in marked)
+            for day, totals in sorted(by_day.items())
+            if any(total["requests"] for total in totals)
+        ]
+        return {"from": first, "to": last, "days": days, "total": _platform_sum(days)}
+
+    def _open_days(
+        self, known: dict[str, Item], marked: set[str], first: str, last: str, now: datetime
+    ) -> list[str]:
+        progress = self.store.progress()
+        final_through = progress.final_through if progress else ""
+        return [
+            day
+            for day in days_between(first, min(last, self.calendar.day_of(now)))
+            if (day in marked or (day > final_through and not known.get(day, {}).get("final")))
+            and not self.calendar.may_have_expired(day, now)
+        ]
+
+    def _counted(self, user_id: str, days: Iterable[str], now: datetime) -> dict[str, Item]:
+        shard = shard_of(user_id, self.shard_count)
+        counted = {}
+        for day in days:
+            pages = self.store.event_pages(day_shard(day, shard), user_id=user_id, consistent=True)
+            sums = tally(event for page in pages for event in page)
+            if sums.requests:
+                stamp = {"asOf": timestamp(now), "final": self.calendar.is_closed(day, now)}
+                counted[day] = {"userId": user_id, "day": day} | sums.as_fields() | stamp
+        return counted
+
+    def _platform_day(self, day: str, totals: list[Item], *, reopened: bool) -> dict[str, Any]:
+        counted = len(totals) == self.shard_count and all(total["final"] for total in totals)
+        return {
+            "day": day,
+            "users": sum(total["users"] for total in totals),
+            **_platform_sum(totals),
+            "asOf": min(total["asOf"] for total in totals),
+            "final": counted and not reopened,
+        }
+
+
+def _shown(summary: Item, *, reopened: bool) -> dict[str, Any]:
+    shown = {name: value for name, value in summary.items() if name not in INTERNAL}
+    return shown | {"final": summary["final"] and not reopened}
+
+
+def _sum(rows: Iterable[Item]) -> dict[str, Any]:
+    total = Tally()
+    for row in rows:
+        total.merge(Tally.from_fields(row))
+    return total.as_fields()
+
+
+def _platform_sum(rows: Iterable[Item]) -> dict[str, Any]:
+    return {name: value for name, value in _sum(rows).items() if name != "models"}
+
+
+def _cursor(shard: int, after: str | None) -> str:
+    return base64.urlsafe_b64encode(json.dumps([shard, after]).encode()).decode()
+
+
+def _parse_cursor(cursor: str) -> tuple[int, str | None]:
+    try:
+        shard, after = json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
+    except (ValueError, TypeError):
+        raise BadCursor("is not one that this API handed out") from None
+    if type(shard) is not int or shard < 0 or not isinstance(after, str | None):
+        raise BadCursor("is not one that this API handed out")
+    return shard, after

@@ -1,0 +1,146 @@
+"""The rollup: which (day, shard)s to count, and counting one. Summaries come from the ledger alone."""
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+
+from impact.calendar import GRACE, Calendar, day_after, day_before, days_between, timestamp
+from impact.dynamodb import BATCH_GET_MAX, Progress, Store
+from impact.keys import day_shard
+from impact.ledger import Item
+from impact.summary import Tally, tallies_by_user
+
+WRITERS = 8
+"""Summaries written at a time."""
+
+DayShard = tuple[str, int]
+
+
+class DayExpired(Exception):
+    """The day's events may have been deleted by TTL: what could be counted would not be all of it."""
+
+
+class ShardCountChanged(Exception):
+    """The stack's ShardCount is not the one that its events were stored with."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run has to count, and how far days are final."""
+
+    targets: list[DayShard]
+    progress: Progress
+    expired_marks: list[DayShard]
+    """Marked, but their events may have expired since: somebody has to look."""
+
+
+def plan(store: Store, calendar: Calendar, shard_count: int, now: datetime) -> Plan:
+    """Find what to count: each (day, shard) that is not final yet, and each that is marked.
+
+    Raises ShardCountChanged.
+    """
+    progress = store.progress() or _first_progress(store, calendar, shard_count)
+    if progress.shard_count != shard_count:
+        raise ShardCountChanged(
+            f"ShardCount is {shard_count}, but events lie in {progress.shard_count} shards"
+        )
+    today = calendar.day_of(now)
+    first = day_after(progress.final_through)
+    final = {(total["day"], total["shard"]) for total in store.totals(first, today) if total["final"]}
+    shards = range(shard_count)
+    while calendar.may_have_expired(first, now) or all((first, shard) in final for shard in shards):
+        first = day_after(first)
+    unfinished = {(day, shard) for day in days_between(first, today) for shard in shards} - final
+    marks = store.late_marks()
+    expired = {mark for mark in marks if calendar.may_have_expired(mark[0], now)}
+    return Plan(
+        targets=sorted(unfinished | marks - expired),
+        progress=Progress(final_through=day_before(first), shard_count=shard_count),
+        expired_marks=sorted(expired),
+    )
+
+
+def _first_progress(store: Store, calendar: Calendar, shard_count: int) -> Progress:
+    """Before the first run: a day that closed before the ledger was made has marked events only."""
+    first_open = calendar.day_of(store.events_since() - GRACE)
+    return Progress(final_through=day_before(first_open), shard_count=shard_count)
+
+
+def plan_day(calendar: Calendar, shard_count: int, day: str, now: datetime) -> list[DayShard]:
+    """List what to count for one whole day, whether it is final or not. Raises DayExpired."""
+    _refuse_expired(calendar, day, now)
+    return [(day, shard) for shard in range(shard_count)]
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a run of `count` found and did."""
+
+    events: int
+    users: int
+    summaries_written: int
+    late: bool
+    """Whether a late event had asked for it."""
+    final: bool
+
+
+def count(store: Store, calendar: Calendar, day: str, shard: int, as_of: datetime) -> Counted:
+    """Compute every summary of a (day, shard) from the ledger and replace those that changed.
+
+    Run it as often as you like, at once or after a crash: what an older computation says never replaces
+    what a younger one has written, and a mark goes only if no event came since it was read.
+    Raises DayExpired.
+    """
+    _refuse_expired(calendar, day, as_of)
+    key = day_shard(day, shard)
+    mark = store.late_mark(key)
+    final = calendar.is_closed(day, as_of)
+    stamp = {"asOf": timestamp(as_of), "final": final}
+    # Reads of an open day may miss the latest events: the next run counts them, at half the price.
+    consistent = final or mark is not None
+    total, users, written = Tally(), 0, 0
+    pages = store.event_pages(key, consistent=consistent)
+    with ThreadPoolExecutor(WRITERS) as writers:
+        for tallies in _chunks(tallies_by_user(pages), BATCH_GET_MAX):
+            before = store.summaries_of([(user_id, day) for user_id, _ in tallies], consistent=consistent)
+            summaries = (
+                {"userId": user_id, "day": day, "dayShard": key} | tally.as_fields() | stamp
+                for user_id, tally in tallies
+            )
+            written += sum(writers.map(store.put_summary, _changed(summaries, before)))
+            users += len(tallies)
+            for _, tally in tallies:
+                total.merge(tally)
+    _write_total(store, key, {"day": day, "shard": shard, "users": users} | total.as_fields() | stamp)
+    if mark:
+        store.clear_mark(mark)
+    return Counted(total.requests, users, written, late=mark is not None, final=final)
+
+
+def _refuse_expired(calendar: Calendar, day: str, now: datetime) -> None:
+    if calendar.may_have_expired(day, now):
+        raise DayExpired(f"{day} is older than the retention of events: its summaries stay as they are")
+
+
+def _chunks(tallies: Iterable[tuple[str, Tally]], size: int) -> Iterator[list[tuple[str, Tally]]]:
+    iterator = iter(tallies)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+def _changed(summaries: Iterable[Item], before: list[Item]) -> list[Item]:
+    known = {summary["userId"]: summary for summary in before}
+    return [summary for summary in summaries if _differs(summary, known.get(summary["userId"]))]
+
+
+def _differs(new: Item, old: Item | None) -> bool:
+    return old is None or old | {"asOf": new["asOf"]} != new
+
+
+def _write_total(store: Store, key: str, total: Item) -> None:
+    del total["models"]  # a platform has too many for one item; each user's summary names its own
+    before = store.total(key)
+    if before is None or _differs({"kind": before["kind"], "key": key} | total, before):
+        store.put_total(key, total)

@@ -1,0 +1,162 @@
+"""POST /api/request-event: validate events and put each into the ledger, exactly once."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from time import monotonic
+from typing import Any
+
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from impact import config
+from impact.dynamodb import Store, connect
+from impact.http import Event, HttpError, Response, body_bytes, header, respond
+from impact.intake import Fate, Intake, Taken
+from impact.ledger import Entry, FieldErrors, Ledger, Refused
+from impact.observability import logger, metrics
+
+BODY_BYTES_MAX = 1024 * 1024
+EVENTS_MAX = 500
+WRITERS = 32
+ANSWER_SECONDS = 3.0
+"""What is kept of the function's time limit to answer in; more than one attempt of a put takes."""
+RETRY_AFTER = {"retry-after": "2"}
+
+ledger = Ledger(config.calendar(), config.shard_count())
+intake = Intake(
+    store=Store.from_environment(connect(read_timeout=2, attempts=3, connections=WRITERS)),
+    calendar=ledger.calendar,
+    writers=ThreadPoolExecutor(WRITERS),
+)
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """An event that was refused: where it stood in the array, and why."""
+
+    index: int
+    event_id: str | None
+    errors: FieldErrors
+
+
+@logger.inject_lambda_context(clear_state=True)
+@metrics.log_metrics
+def handler(event: Event, context: LambdaContext) -> Response:
+    """Answer one POST of an event or an array of events (HTTP API, payload 2.0)."""
+    now = datetime.now(UTC)
+    deadline = monotonic() + context.get_remaining_time_in_millis() / 1000 - ANSWER_SECONDS
+    try:
+        body = _read(event)
+        return _take_array(body, now, deadline) if isinstance(body, list) else _take_one(body, now, deadline)
+    except HttpError as error:
+        logger.warning("request refused", status=error.status, code=error.body["error"]["code"])
+        return error.response()
+
+
+def _read(event: Event) -> Any:
+    """Read the body's JSON, its numbers as written. Raises HttpError."""
+    if header(event, "content-encoding").strip().lower() not in ("", "identity"):
+        raise HttpError(415, "content_encoding", "Send plain JSON, without a Content-Encoding.")
+    raw = body_bytes(event)
+    if len(raw) > BODY_BYTES_MAX:
+        raise HttpError(
+            413, "too_large", f"The body is over {BODY_BYTES_MAX} bytes. Send fewer events at once."
+        )
+    try:
+        body = json.loads(raw, parse_float=_decimal, parse_int=_integer, parse_constant=Decimal)
+    except (ValueError, RecursionError):
+        raise HttpError(400, "not_json", "The body is not JSON.") from None
+    if isinstance(body, list) and not body:
+        raise HttpError(422, "invalid", "The array holds no event.", [_reason("events", "must not be empty")])
+    if isinstance(body, list) and len(body) > EVENTS_MAX:
+        message = f"An array holds at most {EVENTS_MAX} events."
+        raise HttpError(413, "too_many", message, [_reason("events", f"has {len(body)} elements")])
+    return body
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:  # an exponent beyond what decimal can hold
+        return Decimal("Infinity")
+
+
+def _integer(text: str) -> int | Decimal:
+    try:
+        return int(text)
+    except ValueError:  # more digits than Python reads
+        return Decimal("Infinity")
+
+
+def _take_one(raw: Any, now: datetime, deadline: float) -> Response:
+    try:
+        entry = ledger.entry(raw, now)
+    except Refused as refused:
+        _count([], None, [refused.errors])
+        raise HttpError(422, "invalid", "The event is not valid.", refused.errors) from None
+    taken = intake.take([entry], now, deadline)
+    _count([entry], taken, [])
+    fate = taken.fates[0]
+    if fate is Fate.RETRY:
+        return respond(503, _unavailable(), RETRY_AFTER)
+    status = 201 if fate is Fate.CREATED else 200
+    return respond(status, {"eventId": entry.event_id, "status": fate.value})
+
+
+def _take_array(raws: list[Any], now: datetime, deadline: float) -> Response:
+    entries: dict[int, Entry] = {}
+    rejections: list[Rejection] = []
+    for index, raw in enumerate(raws):
+        try:
+            entries[index] = ledger.entry(raw, now)
+        except Refused as refused:
+            rejections.append(Rejection(index, _event_id(raw), refused.errors))
+    taken = intake.take(list(entries.values()), now, deadline)
+    _count(list(entries.values()), taken, [rejection.errors for rejection in rejections])
+    answer: dict[str, Any] = {
+        "created": taken.fates.count(Fate.CREATED),
+        "duplicates": taken.fates.count(Fate.DUPLICATE),
+        "rejected": [{"index": r.index, "eventId": r.event_id, "errors": r.errors} for r in rejections],
+    }
+    retry = [
+        {"index": index, "eventId": entry.event_id}
+        for (index, entry), fate in zip(entries.items(), taken.fates, strict=True)
+        if fate is Fate.RETRY
+    ]
+    if retry:
+        return respond(503, _unavailable() | answer | {"retry": retry}, RETRY_AFTER)
+    return respond(200, answer)
+
+
+def _event_id(raw: Any) -> str | None:
+    event_id = raw.get("eventId") if isinstance(raw, dict) else None
+    return event_id if isinstance(event_id, str) else None
+
+
+def _reason(field: str, message: str) -> dict[str, str]:
+    return {"field": field, "message": message}
+
+
+def _unavailable() -> dict[str, Any]:
+    return HttpError(503, "storage", "Not all events could be stored. Send them again.").body
+
+
+def _count(entries: list[Entry], taken: Taken | None, refusals: list[FieldErrors]) -> None:
+    fates = taken.fates if taken else []
+    counts = {
+        "Accepted": fates.count(Fate.CREATED),
+        "Duplicate": fates.count(Fate.DUPLICATE),
+        "Retry": fates.count(Fate.RETRY),
+        "Rejected": len(refusals),
+        "Unpriced": sum(entry.unpriced for entry in entries),
+        "UnknownFields": sum(entry.unknown_fields for entry in entries),
+    }
+    for name, value in counts.items():
+        metrics.add_metric(name, MetricUnit.Count, value)
+    if refusals:
+        logger.warning("events rejected", fields=sorted({e["field"] for errors in refusals for e in errors}))
+    if taken and taken.failures:
+        logger.error("storage failed", causes=dict(taken.failures))

@@ -1,0 +1,60 @@
+"""Scheduled: plan which (day, shard)s to count, and call a worker for each. It only plans."""
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
+from typing import Any
+
+import boto3
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from impact import config
+from impact.dynamodb import Store, connect
+from impact.observability import logger, metrics
+from impact.rollup import DayShard, plan, plan_day
+
+CALLERS = 16
+
+calendar = config.calendar()
+shard_count = config.shard_count()
+store = Store.from_environment(connect(read_timeout=5, attempts=5))
+lambda_ = boto3.client("lambda")
+
+
+@logger.inject_lambda_context(clear_state=True)
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Plan what is due; with `{"day": "YYYY-MM-DD"}`, that whole day. Raises what goes wrong."""
+    now = datetime.now(UTC)
+    day = event.get("day")
+    targets = _due(now) if day is None else plan_day(calendar, shard_count, _a_day(day), now)
+    with ThreadPoolExecutor(CALLERS) as callers:
+        list(callers.map(_call_worker, targets))
+    metrics.add_metric("Planned", MetricUnit.Count, len(targets))
+    return {"planned": len(targets), "days": sorted({day for day, _ in targets})}
+
+
+def _due(now: datetime) -> list[DayShard]:
+    due = plan(store, calendar, shard_count, now)
+    store.put_progress(due.progress)
+    metrics.add_metric("ExpiredMarks", MetricUnit.Count, len(due.expired_marks))
+    if due.expired_marks:
+        logger.error("late events came too long ago to be counted", marks=due.expired_marks)
+    return due.targets
+
+
+def _a_day(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("day must be a date, YYYY-MM-DD")
+    return date.fromisoformat(value).isoformat()
+
+
+def _call_worker(target: DayShard) -> None:
+    day, shard = target
+    lambda_.invoke(
+        FunctionName=os.environ["ROLLUP_WORKER_FUNCTION"],
+        InvocationType="Event",
+        Payload=json.dumps({"day": day, "shard": shard}).encode(),
+    )

@@ -1,0 +1,32 @@
+"""Count one (day, shard): `{"day": "2026-11-23", "shard": 7}`."""
+
+from dataclasses import asdict
+from datetime import UTC, date, datetime
+from typing import Any
+
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from impact import config
+from impact.dynamodb import Store, connect
+from impact.observability import logger, metrics
+from impact.rollup import count
+
+calendar = config.calendar()
+shard_count = config.shard_count()
+store = Store.from_environment(connect(read_timeout=20, attempts=8))
+
+
+@logger.inject_lambda_context(clear_state=True)
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Count, and say what was found. Raises what goes wrong, so that Lambda tries again."""
+    day, shard = date.fromisoformat(event["day"]).isoformat(), event["shard"]
+    if not isinstance(shard, int) or not 0 <= shard < shard_count:
+        raise ValueError(f"shard must be 0 to {shard_count - 1}")
+    counted = count(store, calendar, day, shard, as_of=datetime.now(UTC))
+    metrics.add_metric("EventsCounted", MetricUnit.Count, counted.events)
+    metrics.add_metric("SummariesWritten", MetricUnit.Count, counted.summaries_written)
+    metrics.add_metric("LateMarks", MetricUnit.Count, int(counted.late))
+    logger.info("counted", day=day, shard=shard, **asdict(counted))
+    return {"day": day, "shard": shard} | asdict(counted)
