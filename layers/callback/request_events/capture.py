@@ -1,0 +1,264 @@
+"""From what LiteLLM hands its callbacks to one RequestEvent, as JSON.
+
+Only named fields of LiteLLM's payload are read: the rest of it holds prompts, answers and keys. Parts of
+it come from the caller, so nothing about it is taken for granted: what is not of its right type is not known.
+"""
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+from request_events.event import (
+    COST_MAX,
+    EVENT_ID_MAX,
+    LABEL_MAX,
+    MODEL_MAX,
+    PROVIDER_MAX,
+    SECONDS_MAX,
+    TAGS_MAX,
+    TOKENS_MAX,
+    UNKNOWN,
+    USER_ID_MAX,
+    is_unfilled,
+    names_someone,
+)
+
+EVENT_BYTES_MAX = 1300
+"""With its keys, an event of this size still fits the 2 KB that the ledger keeps of one."""
+USER_ID_BYTES_MAX = 512
+"""As UTF-8: the ledger holds a user id twice."""
+LABELS = ("tags", "conversationId", "modelGroup", "keyAlias", "teamId", "errorCode", "callType")
+"""What an event that is too large can do without, dispensable ones first."""
+MODEL_BYTES_MIN = 128
+
+CONVERSATION_HEADER = "x-librechat-conversation-id"
+LITELLM_TAG = "User-Agent:"
+MASTER_KEY_USER = "default_user_id"
+
+COST_MIN = 1e-21
+"""A smaller float than this can have more decimal places than an event may, and is no price."""
+TS_MAX = 253402300799.0
+"""The last second of the year 9999."""
+
+
+def capture(kwargs: dict[str, Any]) -> dict[str, Any] | None:
+    """Read the event of one call, or None where no provider was asked for anything."""
+    payload = _dict(_dict(kwargs).get("standard_logging_object"))
+    error = _dict(payload.get("error_information"))
+    failed = payload.get("status") == "failure"
+    if not payload or (failed and not _label(error.get("llm_provider"))):
+        return None
+    status = "failure" if failed else "success"
+    metadata = _dict(payload.get("metadata"))
+    usage = _dict(metadata.get("usage_object"))
+    tokens_in = _tokens(payload.get("prompt_tokens")) or 0
+    tokens_out = _tokens(payload.get("completion_tokens")) or 0
+    provider = _label(payload.get("custom_llm_provider")) or _label(kwargs.get("custom_llm_provider"))
+    optional = {
+        "eventId": _event_id(kwargs.get("litellm_call_id") or payload.get("litellm_call_id"), status),
+        "costUSD": _cost(payload, has_tokens=tokens_in + tokens_out > 0),
+        "callType": _label(payload.get("call_type")),
+        "modelGroup": _label(payload.get("model_group")),
+        "teamId": _label(metadata.get("user_api_key_team_id")),
+        "keyAlias": _label(metadata.get("user_api_key_alias")),
+        "conversationId": _conversation(kwargs, payload, metadata),
+        "errorCode": _label(error.get("error_code")) or _label(error.get("error_class")),
+        **_token_details(usage),
+        "stream": _bool(payload.get("stream")),
+        "cacheHit": _bool(payload.get("cache_hit")),
+        "tags": _tags(payload.get("request_tags")),
+    }
+    required = {
+        "userId": _user(kwargs, payload, metadata),
+        "model": _model(kwargs.get("model"), provider) or _model(payload.get("model"), provider) or UNKNOWN,
+        "provider": _cut(provider, PROVIDER_MAX) if provider else UNKNOWN,
+        "tokens_in": tokens_in,
+        "tokens_out": tokens_out,
+        "status": status,
+        **_times(payload, failed),
+    }
+    return required | {name: value for name, value in optional.items() if value is not None}
+
+
+def encode(event: dict[str, Any]) -> bytes:
+    """Write an event as one line of JSON; of one that is too large the labels go, never the cost."""
+    line = _json(event)
+    if len(line) <= EVENT_BYTES_MAX:
+        return line
+    event = dict(event)
+    for label in LABELS:
+        if event.pop(label, None) is not None and len(line := _json(event)) <= EVENT_BYTES_MAX:
+            return line
+    return _json(event | {"model": _cut(event["model"], MODEL_BYTES_MIN)})
+
+
+def _json(event: dict[str, Any]) -> bytes:
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+
+
+def _event_id(call_id: object, status: str) -> str | None:
+    """A caller may choose the call id, by a header: where it is no use as it is, its digest stands in."""
+    if not isinstance(call_id, str) or not call_id.strip():
+        return None
+    event_id = f"{call_id}:{status}"
+    if is_unfilled(call_id) or len(event_id.encode("utf-8", "surrogatepass")) > EVENT_ID_MAX:
+        return f"{sha256(call_id.encode('utf-8', 'surrogatepass')).hexdigest()}:{status}"
+    return _text(event_id)
+
+
+def _user(kwargs: dict[str, Any], payload: dict[str, Any], metadata: dict[str, Any]) -> str:
+    key_user = metadata.get("user_api_key_user_id")
+    candidates = (
+        payload.get("end_user"),
+        kwargs.get("user"),
+        _dict(_dict(kwargs.get("litellm_params")).get("metadata")).get("user_id"),
+        _dict(metadata.get("requester_metadata")).get("user_id"),
+        None if key_user == MASTER_KEY_USER else key_user,
+    )
+    return next((user for user in map(_user_id, candidates) if user), UNKNOWN)
+
+
+def _user_id(value: object) -> str | None:
+    text = _string(value)
+    if text is None or len(text) > USER_ID_MAX or not names_someone(text) or text != _text(text):
+        return None
+    escaped = len(text.encode()) + 2 * (text.count("#") + text.count("%"))  # as in the ledger's key
+    return text if escaped <= USER_ID_BYTES_MAX else None
+
+
+def _model(value: object, provider: str | None) -> str | None:
+    model = _string(value) or ""
+    model = _text(model.removeprefix(f"{provider}/") if provider else model)
+    return model[:MODEL_MAX] if model.strip() else None
+
+
+def _times(payload: dict[str, Any], failed: bool) -> dict[str, Any]:
+    """`ts`, `latency` and `timeToFirstToken`: LiteLLM's payload has them in seconds since 1970."""
+    known = [_seconds(payload.get(name), TS_MAX) for name in ("startTime", "endTime", "completionStartTime")]
+    start, end, first = known
+    start = next((instant for instant in (start, end) if instant is not None), time.time())
+    times: dict[str, Any] = {
+        "ts": datetime.fromtimestamp(start, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "latency": _duration(start, end),
+    }
+    # LiteLLM puts the end where no token ever came.
+    if payload.get("stream") is True and first is not None and not (failed and first == end):
+        times["timeToFirstToken"] = _duration(start, first)
+    return times
+
+
+def _duration(start: float, end: float | None) -> float:
+    return min(round(max(0.0, end - start), 6), float(SECONDS_MAX)) if end is not None else 0.0
+
+
+def _token_details(usage: dict[str, Any]) -> dict[str, int | None]:
+    prompt, completion = (
+        _dict(usage.get("prompt_tokens_details")),
+        _dict(usage.get("completion_tokens_details")),
+    )
+    written = _tokens(prompt.get("cache_write_tokens"))
+    return {
+        "tokens_cached": _tokens(prompt.get("cached_tokens")),
+        "tokens_cache_write": written,
+        "tokens_reasoning": _tokens(completion.get("reasoning_tokens")),
+    }
+
+
+def _cost(payload: dict[str, Any], has_tokens: bool) -> float | None:
+    """The dollars that LiteLLM knows, as its float: JSON then holds `repr` of it, which is exact. Or None."""
+    if payload.get("cache_hit") is True:
+        return 0
+    cost = payload.get("response_cost")
+    if cost is None or (_is_number(cost) and cost == 0):
+        return 0 if not has_tokens or _is_free(payload) else None
+    return cost if _is_number(cost) and COST_MIN <= cost <= COST_MAX else None
+
+
+def _is_free(payload: dict[str, Any]) -> bool:
+    """Tell a model that LiteLLM knows to be free from one that it has no price for: both have rates of 0."""
+    model = _dict(_dict(payload.get("model_map_information")).get("model_map_value"))
+    rates = list(_rates(model))
+    return bool(_label(model.get("mode"))) and bool(rates) and not any(rates)
+
+
+def _rates(value: Any, is_rate: bool = False, depth: int = 5) -> Iterator[float]:
+    """Every number under a name with `cost` in it, also within lists of tiers."""
+    if _is_number(value) and is_rate:
+        yield value
+    elif isinstance(value, dict) and depth:
+        for name, inner in value.items():
+            yield from _rates(inner, is_rate or (isinstance(name, str) and "cost" in name), depth - 1)
+    elif isinstance(value, list) and depth:
+        for inner in value:
+            yield from _rates(inner, is_rate, depth - 1)
+
+
+def _conversation(kwargs: dict[str, Any], payload: dict[str, Any], metadata: dict[str, Any]) -> str | None:
+    session = _label(payload.get("session_id"))
+    if session and names_someone(session):
+        return session
+    request = _dict(_dict(kwargs.get("litellm_params")).get("proxy_server_request"))
+    for headers in (
+        _dict(metadata.get("requester_metadata")).get("headers"),
+        metadata.get("requester_custom_headers"),
+        request.get("headers"),
+    ):
+        for name, value in _dict(headers).items():
+            if isinstance(name, str) and name.lower() == CONVERSATION_HEADER:
+                conversation = _label(value)
+                if conversation and names_someone(conversation):
+                    return conversation
+    return None
+
+
+def _tags(value: object) -> list[str] | None:
+    tags = map(_label, value[: 2 * TAGS_MAX]) if isinstance(value, list) else ()
+    return [tag for tag in tags if tag and not tag.startswith(LITELLM_TAG)][:TAGS_MAX] or None
+
+
+def _dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _bool(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _seconds(value: Any, limit: float) -> float | None:
+    return float(value) if _is_number(value) and 0 <= value <= limit else None
+
+
+def _tokens(value: object) -> int | None:
+    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and _is_number(value) and 0 <= value <= TOKENS_MAX else None
+
+
+def _string(value: object) -> str | None:
+    """Text as it is, and whole numbers as text: an id is often one."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**USER_ID_MAX:
+        return str(value)
+    return value if isinstance(value, str) else None
+
+
+def _label(value: object) -> str | None:
+    text = _string(value)
+    return _text(text[:LABEL_MAX]) if text and not text.isspace() else None
+
+
+def _text(text: str) -> str:
+    """The same text, but for what UTF-8 cannot hold (half a surrogate pair)."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _cut(text: str, size: int) -> str:
+    """The beginning of a text, of at most so many bytes."""
+    return text.encode()[:size].decode("utf-8", "ignore")

@@ -1,0 +1,313 @@
+"""Delivers what the outbox holds, from a thread of its own, for as long as it takes."""
+
+import http.client
+import json
+import os
+import random
+import ssl
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from request_events.notices import warn
+from request_events.outbox import SEGMENT_BYTES, Outbox
+
+BATCH_EVENTS_MAX = 500
+"""The service takes no more at once."""
+BODY_BYTES_MAX = 900_000
+ANSWER_BYTES_MAX = 1_000_000
+BACKOFF_SECONDS = 0.5
+BACKOFF_SECONDS_MAX = 60.0
+RETRY_AFTER_SECONDS_MAX = 3600.0
+HURRY_SECONDS = 0.05
+"""How soon an event is sent once the process is about to end."""
+
+_TOO_LARGE = 413
+_BAD_INPUT = (400, 422)
+_ADVICE = {
+    401: "check IMPACT_SERVICE_TOKEN",
+    403: "check IMPACT_SERVICE_TOKEN",
+    404: "check IMPACT_SERVICE_URL",
+    429: "it is busy",
+}
+
+Lines = list[bytes]
+
+
+@dataclass
+class Answer:
+    """What became of a batch: what is to be sent again, in which parts, and what never can be delivered."""
+
+    again: list[Lines] = field(default_factory=list)
+    rejected: list[tuple[bytes, Any]] = field(default_factory=list)
+    problem: str = ""
+    """Why the batch is to be sent again after a while; empty where the service took its decision."""
+    retry_after: float = 0.0
+
+
+class Courier:
+    """Sends the outbox's events to the service, in batches, again and again until it has them."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        url: str,
+        token: str,
+        *,
+        batch_size: int = 100,
+        flush_seconds: float = 1.0,
+        timeout: float = 10.0,
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be an http:// or https:// URL")
+        self._outbox = outbox
+        self._address = (parts.hostname, parts.port)
+        self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self._timeout = timeout
+        self._batch_size = min(batch_size, BATCH_EVENTS_MAX)
+        self._flush_seconds = flush_seconds
+        self._connection: http.client.HTTPConnection | None = None
+        self._thread: threading.Thread | None = None
+        self._reset()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._after_fork)
+
+    def start(self) -> None:
+        """Deliver in the background from now on, first what a former process has left."""
+        self._forked = False
+        self._thread = threading.Thread(target=self._run, name="impact-courier", daemon=True)
+        self._thread.start()
+
+    def send(self, line: bytes) -> None:
+        """Accept one event, a line of JSON. It is safe on disk when this returns; it never waits for more."""
+        if self._outbox.append(line) % self._batch_size == 0:
+            self._wake.set()
+        if self._forked:
+            self.start()
+
+    def flush(self) -> bool:
+        """Deliver now, in this thread, trying once; tell whether nothing is left."""
+        with self._delivering:
+            return self._deliver_all(patient=False)
+
+    def hurry(self) -> None:
+        """Send at once from now on, what waits and what comes: the process is about to end."""
+        self._flush_seconds = min(self._flush_seconds, HURRY_SECONDS)
+        self._hurried = True
+        self._wake.set()
+
+    def close(self, seconds: float) -> None:
+        """Deliver what can be delivered within so many seconds. The rest stays in the outbox."""
+        self._closing = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+    def _reset(self) -> None:
+        self._wake = threading.Event()
+        self._delivering = threading.Lock()
+        self._closing = self._hurried = self._forked = False
+
+    def _after_fork(self) -> None:
+        """A fork takes no threads along, and its parent's connection is not its own."""
+        self._outbox.after_fork()
+        self._connection = None
+        self._reset()
+        self._forked, self._thread = self._thread is not None, None
+
+    def _run(self) -> None:
+        while True:
+            closing = self._closing  # read first: what is appended before it is set is still delivered
+            try:
+                with self._delivering:
+                    self._deliver_all(patient=True)
+            except Exception as error:  # whatever it is, it must not end the deliveries
+                warn(f"courier {type(error).__name__}", "delivery failed and will be tried again: %r", error)
+                if not self._closing:
+                    time.sleep(BACKOFF_SECONDS)
+            if closing:
+                return
+            if not self._closing:
+                self._wake.wait(self._flush_seconds)
+            self._wake.clear()
+
+    def _deliver_all(self, patient: bool) -> bool:
+        self._outbox.release()
+        while (segment := self._outbox.take()) is not None:
+            try:
+                for batch in segment.batches(self._batch_size, BODY_BYTES_MAX):
+                    if not self._deliver(batch, patient):
+                        return False
+                segment.delete()
+            finally:
+                segment.close()
+        return True
+
+    def _deliver(self, batch: Lines, patient: bool) -> bool:
+        """Send a batch until every event of it is taken or put aside, or until there is no time left."""
+        parts = [batch]
+        attempt = 0
+        while parts:
+            answer = self._send(parts.pop())
+            for line, reason in answer.rejected:
+                self._outbox.put_aside(line, reason)
+                _report(line, reason)
+            parts += answer.again
+            if answer.problem:
+                warn(answer.problem, "%s; no event is lost, delivery is tried again", answer.problem)
+                if not patient or not self._pause(_backoff(attempt, answer.retry_after)):
+                    return False
+                attempt += 1
+        return True
+
+    def _pause(self, seconds: float) -> bool:
+        """Wait before the next try, but not when in a hurry; False if there is to be none."""
+        end = time.monotonic() + seconds
+        while not self._closing:
+            remaining = end - time.monotonic()
+            if remaining <= 0 or self._hurried:
+                self._hurried = False  # one try at once, then as always
+                return True
+            self._wake.wait(remaining)
+            self._wake.clear()
+            if self._outbox.size >= SEGMENT_BYTES:
+                self._outbox.release()
+        return False
+
+    def _send(self, lines: Lines) -> Answer:
+        try:
+            status, headers, body = self._post(b"[" + b",".join(lines) + b"]")
+        except (OSError, http.client.HTTPException) as error:
+            self._disconnect()
+            host = self._address[0]
+            return Answer([lines], problem=f"no answer from {host} ({type(error).__name__}): is it up?")
+        return judge(lines, status, headers, body)
+
+    def _post(self, body: bytes) -> tuple[int, http.client.HTTPMessage, bytes]:
+        if self._connection is not None:
+            try:
+                return self._exchange(self._connection, body)
+            except (ConnectionError, http.client.BadStatusLine):
+                self._disconnect()  # the server had closed it while it was idle
+        host, port = self._address
+        if self._tls:
+            self._connection = http.client.HTTPSConnection(
+                host, port, timeout=self._timeout, context=self._tls
+            )
+        else:
+            self._connection = http.client.HTTPConnection(host, port, timeout=self._timeout)
+        return self._exchange(self._connection, body)
+
+    def _exchange(
+        self, connection: http.client.HTTPConnection, body: bytes
+    ) -> tuple[int, http.client.HTTPMessage, bytes]:
+        connection.request("POST", self._path, body, self._headers)
+        response = connection.getresponse()
+        content = response.read(ANSWER_BYTES_MAX)
+        if response.will_close or not response.isclosed():
+            self._disconnect()
+        return response.status, response.headers, content
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def judge(lines: Lines, status: int, headers: http.client.HTTPMessage, body: bytes) -> Answer:
+    """Tell from the service's answer what became of a batch. Nothing counts as taken that it does not say."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        content = None
+    if isinstance(content, dict) and status in (200, 503):
+        answer = _taken(lines, content) if status == 200 else _partly_taken(lines, content)
+        if answer is not None:
+            answer.retry_after = _retry_after(headers)
+            return answer
+    if status == _TOO_LARGE or (status in _BAD_INPUT and isinstance(content, dict)):
+        return _halves(lines, status, content)
+    advice = _ADVICE.get(status, "check IMPACT_SERVICE_URL" if status < 500 else "it will recover")
+    return Answer(
+        [lines], problem=f"the service answers {status} ({advice})", retry_after=_retry_after(headers)
+    )
+
+
+def _taken(lines: Lines, content: dict[str, Any]) -> Answer | None:
+    rejected = _named(lines, content.get("rejected"))
+    counts = (content.get("created"), content.get("duplicates"))
+    if rejected is None or not all(type(count) is int for count in counts):
+        return None
+    return Answer(rejected=rejected) if sum(counts) + len(rejected) == len(lines) else None  # type: ignore[arg-type]
+
+
+def _partly_taken(lines: Lines, content: dict[str, Any]) -> Answer | None:
+    again = _named(lines, content.get("retry"))
+    rejected = _named(lines, content.get("rejected", []))
+    if not again or rejected is None:
+        return None
+    return Answer([[line for line, _ in again]], rejected, problem="the service is short of storage (503)")
+
+
+def _named(lines: Lines, entries: object) -> list[tuple[bytes, Any]] | None:
+    """The events that a part of an answer names by their index, each with its errors; None if it is none."""
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        return None
+    indexes = [entry.get("index") for entry in entries]
+    if not all(type(index) is int and 0 <= index < len(lines) for index in indexes):
+        return None
+    return [(lines[entry["index"]], entry.get("errors")) for entry in entries]
+
+
+def _halves(lines: Lines, status: int, content: object) -> Answer:
+    """Find the event that a batch was refused for."""
+    if len(lines) == 1:
+        return Answer(rejected=[(lines[0], _details(content) or f"HTTP {status}")])
+    middle = len(lines) // 2
+    return Answer(again=[lines[middle:], lines[:middle]])
+
+
+def _details(content: object) -> object:
+    error = content.get("error") if isinstance(content, dict) else None
+    return error.get("details") if isinstance(error, dict) else None
+
+
+def _report(line: bytes, reason: Any) -> None:
+    """Log a rejected event by its id and by what is wrong with it, without anything that is in it."""
+    try:
+        event_id = json.loads(line).get("eventId")
+    except (ValueError, AttributeError, RecursionError):
+        event_id = None
+    errors = reason if isinstance(reason, list) else []
+    fields = sorted({str(error.get("field")) for error in errors if isinstance(error, dict)})
+    warn(
+        "rejected",
+        "event %s is refused for good (%s); it is kept in the outbox's folder rejected/",
+        event_id,
+        ", ".join(fields) or "not valid",
+    )
+
+
+def _backoff(attempt: int, retry_after: float) -> float:
+    jitter = random.uniform(0, min(BACKOFF_SECONDS_MAX, BACKOFF_SECONDS * 2 ** min(attempt, 10)))  # noqa: S311
+    return max(jitter, retry_after)
+
+
+def _retry_after(headers: http.client.HTTPMessage) -> float:
+    """Seconds, from a number or from an HTTP date."""
+    text = headers.get("Retry-After", "").strip()
+    try:
+        if text.isdecimal():
+            seconds = float(text)
+        else:
+            seconds = (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+    return min(max(0.0, seconds), RETRY_AFTER_SECONDS_MAX)

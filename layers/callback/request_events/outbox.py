@@ -1,0 +1,254 @@
+"""Events on disk until the service has them: appended on the event loop, delivered by any living process.
+
+A folder holds segments, files of one JSON event a line. A process appends to a segment of its own and
+holds a lock (`flock`) on it, which the kernel frees when the process ends, however it ends. A segment that
+nobody locks is due for delivery; who delivers it locks it meanwhile, and deletes it in the end. So it makes
+no difference whether a process has let go of a segment, or was killed; and processes may share a folder.
+"""
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from request_events.notices import warn
+
+try:
+    import fcntl
+except ImportError:  # Windows: without flock nothing on disk can be shared safely
+    fcntl = None  # type: ignore[assignment]
+
+SEGMENT_BYTES = 1_000_000
+"""At this size a segment is let go of, also while nothing can be delivered."""
+MEMORY_EVENTS = 20_000
+"""How many events wait in memory while the disk takes none."""
+REJECTED = "rejected"
+"""The folder, within the outbox, of what the service refused for good."""
+
+_SEGMENT = re.compile(r"\d{20}-\d+-[0-9a-f]{8}\.jsonl")
+
+
+class Segment:
+    """Some events that are due, held by this process until it is closed."""
+
+    def __init__(self, lines: Iterator[bytes], delete: Callable[[], None], close: Callable[[], None]) -> None:
+        self._lines = lines
+        self.delete = delete
+        """Forget the events: they are delivered."""
+        self.close = close
+
+    def batches(self, events: int, size: int) -> Iterator[list[bytes]]:
+        """The events, in batches of at most so many, and of at most so many bytes (one event at least)."""
+        batch: list[bytes] = []
+        room = size
+        for line in self._lines:
+            if batch and (len(batch) == events or len(line) > room):
+                yield batch
+                batch, room = [], size
+            batch.append(line)
+            room -= len(line) + 1
+        if batch:
+            yield batch
+
+
+class Outbox:
+    """A folder of undelivered events. `append` may be called by any thread, the rest by one at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()  # held for a moment only: the event loop waits for it
+        self._memory: deque[bytes] = deque()
+        self._held: int | None = None  # the segment that is being delivered
+        self._fd: int | None = None  # the segment that is appended to
+        self._size = 0
+        self._count = 0
+        if fcntl is None:
+            warn("flock", "this system has no file locks: undelivered events are kept in memory only")
+
+    def append(self, line: bytes) -> int:
+        """Keep one event (a line of JSON); tell how many this process has kept since the last `release`."""
+        with self._lock:
+            problem = self._append(line)
+            self._count += 1
+            count = self._count
+        if problem:
+            self._warn(problem)
+        return count
+
+    @property
+    def size(self) -> int:
+        """Bytes in the segment that this process appends to."""
+        return self._size
+
+    def release(self) -> None:
+        """Let go of what this process has appended, so that it is due for delivery."""
+        self._spill()
+        with self._lock:
+            self._count = 0
+        if not self._size:
+            return
+        fresh = None
+        with contextlib.suppress(OSError):  # the next append tries again, and tells
+            fresh = self._create()
+        with self._lock:
+            full, self._fd, self._size = self._fd, fresh, 0
+        if full is not None:
+            os.close(full)
+
+    def take(self) -> Segment | None:
+        """The oldest segment that nobody holds, or None where nothing is due."""
+        for name in self._names():
+            try:
+                if (segment := self._hold(self._folder / name)) is not None:
+                    return segment
+            except FileNotFoundError:  # delivered meanwhile
+                continue
+            except OSError as problem:
+                self._warn(problem)
+        return self._from_memory()
+
+    def _names(self) -> list[str]:
+        try:
+            return sorted(filter(_SEGMENT.fullmatch, os.listdir(self._folder))) if fcntl else []
+        except FileNotFoundError:  # not made yet
+            return []
+        except OSError as problem:
+            self._warn(problem)
+            return []
+
+    def put_aside(self, line: bytes, reason: object) -> None:
+        """Keep an event that can never be delivered where people find it."""
+        try:
+            event: Any = json.loads(line)
+        except ValueError:
+            event = line.decode("utf-8", "replace")
+        now = datetime.now(UTC)
+        record = {"time": now.isoformat(timespec="seconds"), "reason": reason, "event": event}
+        folder = self._folder / REJECTED
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(folder / f"{now:%Y-%m-%d}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(fd, "wb", buffering=0) as file:
+            file.write(json.dumps(record).encode() + b"\n")
+
+    def close(self) -> None:
+        """Let go of everything."""
+        with self._lock:
+            if self._fd is not None:
+                os.close(self._fd)
+            self._fd, self._size, self._count = None, 0, 0
+
+    def after_fork(self) -> None:
+        """Start anew in a child process: what was appended so far is its parent's."""
+        self._lock = threading.Lock()
+        self._memory.clear()
+        for fd in filter(None, (self._fd, self._held)):
+            os.close(fd)  # the parent's locks stay: they end when nobody has the file open
+        self._held = self._fd = None
+        self._size = self._count = 0
+
+    def _append(self, line: bytes) -> OSError | None:
+        problem = None
+        if fcntl and not self._memory:
+            try:
+                self._write(line)
+            except OSError as error:
+                problem = error
+            else:
+                return None
+        if len(self._memory) < MEMORY_EVENTS:
+            self._memory.append(line)
+        else:
+            problem = OSError(f"an event is lost: {MEMORY_EVENTS} are waiting in memory already")
+        return problem
+
+    def _write(self, data: bytes) -> None:
+        if self._fd is None:
+            self._fd, self._size = self._create(), 0
+        written = os.write(self._fd, data)
+        if written < len(data):  # the disk is full
+            os.ftruncate(self._fd, self._size)
+            raise OSError("no space left on the device")
+        self._size += written
+
+    def _create(self) -> int:
+        """Open a new segment, with our lock on it."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        while True:
+            name = f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
+            fd = os.open(self._folder / name, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+            if _lock(fd):
+                return fd
+            os.close(fd)  # somebody took it, empty as it was, before we had locked it
+
+    def _hold(self, path: Path) -> Segment | None:
+        fd = os.open(path, os.O_RDWR)
+        if not _lock(fd):
+            os.close(fd)
+            return None
+        self._held = fd
+        lines = self._whole(os.fdopen(fd, "rb", closefd=False))
+        return Segment(lines, lambda: path.unlink(missing_ok=True), self._let_go)
+
+    def _let_go(self) -> None:
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+
+    def _whole(self, lines: Iterator[bytes]) -> Iterator[bytes]:
+        for line in lines:
+            if line.endswith(b"\n"):
+                yield line[:-1]
+            else:  # a write that never ended
+                warn(
+                    "torn", "the last event of a process that was killed is incomplete: kept in %s/", REJECTED
+                )
+                self.put_aside(line, "incomplete")
+
+    def _from_memory(self) -> Segment | None:
+        with self._lock:
+            lines = [line[:-1] for line in islice(self._memory, 500)]
+
+        def delete() -> None:
+            with self._lock:
+                for _ in lines:
+                    self._memory.popleft()
+
+        return Segment(iter(lines), delete, lambda: None) if lines else None
+
+    def _spill(self) -> None:
+        """Bring to disk what had to wait in memory, a little at a time."""
+        try:
+            while self._memory and fcntl:
+                with self._lock:
+                    some = list(islice(self._memory, 100))
+                    self._write(b"".join(some))
+                    for _ in some:
+                        self._memory.popleft()
+        except OSError as problem:
+            self._warn(problem)
+
+    def _warn(self, problem: OSError) -> None:
+        warn(
+            "outbox",
+            "cannot use the outbox %s (IMPACT_OUTBOX): %s",
+            self._folder,
+            problem.strerror or problem,
+        )
+
+
+def _lock(fd: int) -> bool:
+    """Lock an open file, unless another holds it or it is deleted."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return os.fstat(fd).st_nlink > 0
