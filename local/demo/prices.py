@@ -1,0 +1,42 @@
+"""What a request costs, from the price list in LiteLLM's package, in decimals and without LiteLLM's code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from local.provider.script import Usage
+from local.proxy import ENVIRONMENT
+
+PriceList = Mapping[str, Mapping[str, Any]]
+
+# What runs on your own machine costs nothing, whether the list names it or not.
+FREE = "ollama"
+
+
+def packaged() -> PriceList:
+    """The list that the proxy uses with LITELLM_LOCAL_MODEL_COST_MAP."""
+    [path] = ENVIRONMENT.glob("lib/python*/site-packages/litellm/model_prices_and_context_window_backup.json")
+    prices: PriceList = json.loads(Path(path).read_text(), parse_float=Decimal, parse_int=Decimal)
+    return prices
+
+
+def cost(prices: PriceList, provider: str, model: str, usage: Usage) -> Decimal | None:
+    """US dollars, or None for a model that the list has no price for."""
+    if provider == FREE:
+        return Decimal(0)
+    price = prices.get(f"{provider}/{model}") or prices.get(model)
+    if price is None:
+        return None
+    plain: Decimal = price["input_cost_per_token"]
+    uncached = usage.tokens_in - usage.tokens_cached - usage.tokens_cache_write
+    total: Decimal = (
+        uncached * plain
+        + usage.tokens_cached * price.get("cache_read_input_token_cost", plain)
+        + usage.tokens_cache_write * price.get("cache_creation_input_token_cost", plain)
+        + usage.tokens_out * price["output_cost_per_token"]
+    )
+    return total

@@ -1,0 +1,132 @@
+"""The demo's self-check can fail: each figure that does not agree is named."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from local.demo.calls import CALLS, CHAT, EMBEDDINGS, HEADER, METADATA, RESPONSES, UNFILLED, Call
+from local.demo.figures import TOLERANCE, Figures, counted, differences, expected, summed
+from local.demo.prices import cost
+from local.provider.script import Usage
+
+PRICES = {
+    "gpt-4o": {
+        "input_cost_per_token": Decimal("2.5e-06"),
+        "output_cost_per_token": Decimal("1e-05"),
+        "cache_read_input_token_cost": Decimal("1.25e-06"),
+    },
+    "claude": {
+        "input_cost_per_token": Decimal("1e-06"),
+        "output_cost_per_token": Decimal("5e-06"),
+        "cache_read_input_token_cost": Decimal("1e-07"),
+        "cache_creation_input_token_cost": Decimal("1.25e-06"),
+    },
+    "groq/fast": {"input_cost_per_token": Decimal("1e-07"), "output_cost_per_token": Decimal("2e-07")},
+}
+
+
+def entry(call: str, status: int = 200, provider: str = "openai", model: str = "gpt-4o") -> dict[str, Any]:
+    usage = Usage(100, 20, tokens_cached=64, tokens_reasoning=3) if status == 200 else Usage(0, 0)
+    return {"call": call, "provider": provider, "model": model, "status": status, **usage.to_dict()}
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "usage", "dollars"),
+    [
+        ("openai", "gpt-4o", Usage(1200, 300, tokens_cached=1000), "0.00475"),
+        ("anthropic", "claude", Usage(1000, 200, tokens_cached=500, tokens_cache_write=300), "0.001625"),
+        ("groq", "fast", Usage(10, 10, tokens_cached=5), "0.000003"),
+        ("ollama", "whatever", Usage(1000, 1000), "0"),
+    ],
+)
+def test_a_cost_is_computed_in_decimals(provider: str, model: str, usage: Usage, dollars: str) -> None:
+    assert cost(PRICES, provider, model, usage) == Decimal(dollars)
+
+
+def test_a_model_without_a_price_has_no_cost() -> None:
+    assert cost(PRICES, "groq", "new", Usage(1, 1)) is None
+
+
+def test_a_retry_is_one_failure_and_one_success() -> None:
+    journal = [entry("c", 500), entry("c", 500), entry("c")]
+    figures = expected([Call("c", "bob", "gpt-4o", "")], journal, PRICES)["bob"]
+    assert (figures.requests, figures.failures, figures.tokens_in, figures.unpriced) == (2, 1, 100, 0)
+    assert figures.models == {"openai/gpt-4o": 2}
+
+
+def test_a_fallback_is_a_failure_of_one_model_and_a_success_of_another() -> None:
+    journal = [entry("c", 529, "anthropic", "claude"), entry("c")]
+    figures = expected([Call("c", "bob", "claude", "")], journal, PRICES)["bob"]
+    assert figures.models == {"anthropic/claude": 1, "openai/gpt-4o": 1}
+
+
+def test_a_cached_answer_has_tokens_and_no_cost() -> None:
+    calls = [
+        Call("c", "eve", "gpt-4o", "", cached=True),
+        Call("d", "eve", "gpt-4o", "", cached=True, again="c"),
+    ]
+    once = expected(calls[:1], [entry("c")], PRICES)["eve"]
+    twice = expected(calls, [entry("c")], PRICES)["eve"]
+    assert twice.tokens_in == 2 * once.tokens_in
+    assert twice.costUSD == once.costUSD > 0
+
+
+def test_a_second_serving_of_what_should_be_cached_shows() -> None:
+    calls = [
+        Call("c", "eve", "gpt-4o", "", cached=True),
+        Call("d", "eve", "gpt-4o", "", cached=True, again="c"),
+    ]
+    ledger = counted(
+        {**entry("c"), "userId": "eve", "status": "success", "costUSD": Decimal(1)} for _ in "cd"
+    )
+    assert differences("ledger", ledger, expected(calls, [entry("c"), entry("c")], PRICES))
+
+
+def test_unpriced_is_not_free() -> None:
+    journal = [entry("c", model="new", provider="groq")]
+    assert expected([Call("c", "eve", "new", "")], journal, PRICES)["eve"].unpriced == 1
+
+
+def test_summaries_of_several_days_add_up() -> None:
+    day = {
+        "userId": "eve",
+        **{name: 1 for name in ("requests", "failures", "tokens_in", "tokens_out", "tokens_cached")},
+        **{"tokens_reasoning": 1, "unpriced": 1, "costUSD": Decimal("0.1")},
+        "models": {"openai/gpt-4o": {"requests": Decimal(1)}},
+    }
+    figures = summed([day, day])["eve"]
+    assert (figures.requests, figures.costUSD, figures.models) == (2, Decimal("0.2"), {"openai/gpt-4o": 2})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["requests", "failures", "tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning", "unpriced"],
+)
+def test_every_count_that_differs_is_named(name: str) -> None:
+    assert differences("summaries", {"eve": Figures(**{name: 3})}, {"eve": Figures(**{name: 2})}) == [
+        f"summaries: eve: {name} is 3, expected 2"
+    ]
+
+
+def test_a_user_too_many_and_one_too_few_are_named() -> None:
+    lines = differences("ledger", {"eve": Figures(requests=1)}, {"bob": Figures(requests=1)})
+    assert lines == ["ledger: bob: requests is 0, expected 1", "ledger: eve: requests is 1, expected 0"]
+
+
+def test_only_a_cost_has_a_tolerance_and_only_where_it_is_given() -> None:
+    truth = {"eve": Figures(costUSD=Decimal("0.1"))}
+    near, far = ({"eve": Figures(costUSD=Decimal("0.1") + off)} for off in (TOLERANCE, 2 * TOLERANCE))
+    assert differences("x", near, truth, TOLERANCE) == []
+    assert differences("x", near, truth) != []
+    assert differences("x", far, truth, TOLERANCE) != []
+
+
+def test_the_demo_shows_every_way_into_the_ledger() -> None:
+    assert len({call.id for call in CALLS}) == len(CALLS)
+    assert {call.path for call in CALLS} > {CHAT, EMBEDDINGS, RESPONSES}
+    assert {call.named for call in CALLS} > {HEADER, METADATA, UNFILLED}
+    assert any(call.fails for call in CALLS)
+    assert any(call.again for call in CALLS)
