@@ -12,6 +12,10 @@ from local.demo.figures import TOLERANCE, Figures, counted, differences, expecte
 from local.demo.prices import cost
 from local.provider.script import Usage
 
+COUNTS = (
+    *("requests", "failures", "unpriced"),
+    *("tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning"),
+)
 PRICES = {
     "gpt-4o": {
         "input_cost_per_token": Decimal("2.5e-06"),
@@ -93,8 +97,8 @@ def test_unpriced_is_not_free() -> None:
 def test_summaries_of_several_days_add_up() -> None:
     day = {
         "userId": "eve",
-        **{name: 1 for name in ("requests", "failures", "tokens_in", "tokens_out", "tokens_cached")},
-        **{"tokens_reasoning": 1, "unpriced": 1, "costUSD": Decimal("0.1")},
+        **dict.fromkeys(COUNTS, 1),
+        "costUSD": Decimal("0.1"),
         "models": {"openai/gpt-4o": {"requests": Decimal(1)}},
     }
     figures = summed([day, day])["eve"]
@@ -106,9 +110,11 @@ def test_summaries_of_several_days_add_up() -> None:
     ["requests", "failures", "tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning", "unpriced"],
 )
 def test_every_count_that_differs_is_named(name: str) -> None:
-    assert differences("summaries", {"eve": Figures(**{name: 3})}, {"eve": Figures(**{name: 2})}) == [
-        f"summaries: eve: {name} is 3, expected 2"
-    ]
+    found, truth = Figures(), Figures()
+    setattr(found, name, 3)
+    setattr(truth, name, 2)
+    lines = differences("summaries", {"eve": found}, {"eve": truth})
+    assert lines == [f"summaries: eve: {name} is 3, expected 2"]
 
 
 def test_a_user_too_many_and_one_too_few_are_named() -> None:
