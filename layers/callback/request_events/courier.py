@@ -109,6 +109,8 @@ class Courier:
         self._wake.set()
         if self._thread is not None:
             self._thread.join(seconds)
+            if not self._thread.is_alive():
+                self._outbox.close()
 
     def _reset(self) -> None:
         self._wake = threading.Event()

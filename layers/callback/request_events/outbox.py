@@ -69,6 +69,7 @@ class Outbox:
         self._memory: deque[bytes] = deque()
         self._held: int | None = None  # the segment that is being delivered
         self._fd: int | None = None  # the segment that is appended to
+        self._path = folder
         self._size = 0
         self._count = 0
         if fcntl is None:
@@ -96,11 +97,12 @@ class Outbox:
             self._count = 0
         if not self._size:
             return
-        fresh = None
+        path, fresh = self._path, None
         with contextlib.suppress(OSError):  # the next append tries again, and tells
-            fresh = self._create()
+            path, fresh = self._create()
         with self._lock:
-            full, self._fd, self._size = self._fd, fresh, 0
+            full = self._fd
+            self._path, self._fd, self._size = path, fresh, 0
         if full is not None:
             os.close(full)
 
@@ -140,9 +142,11 @@ class Outbox:
             file.write(json.dumps(record).encode() + b"\n")
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Let go of everything, and leave no empty file."""
         with self._lock:
             if self._fd is not None:
+                if not self._size:
+                    self._path.unlink(missing_ok=True)
                 os.close(self._fd)
             self._fd, self._size, self._count = None, 0, 0
 
@@ -172,21 +176,22 @@ class Outbox:
 
     def _write(self, data: bytes) -> None:
         if self._fd is None:
-            self._fd, self._size = self._create(), 0
+            self._path, self._fd = self._create()
+            self._size = 0
         written = os.write(self._fd, data)
         if written < len(data):  # the disk is full
             os.ftruncate(self._fd, self._size)
             raise OSError("no space left on the device")
         self._size += written
 
-    def _create(self) -> int:
+    def _create(self) -> tuple[Path, int]:
         """Open a new segment, with our lock on it."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         while True:
-            name = f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
-            fd = os.open(self._folder / name, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+            path = self._folder / f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
+            fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
             if _lock(fd):
-                return fd
+                return path, fd
             os.close(fd)  # somebody took it, empty as it was, before we had locked it
 
     def _hold(self, path: Path) -> Segment | None:

@@ -1,0 +1,122 @@
+"""A real LiteLLM proxy in a process of its own, and the servers around it."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+LITELLM = ROOT / ".venv-proxy/bin/litellm"
+MASTER_KEY = "sk-benchmark-of-the-callback"
+
+CONFIG = {
+    "model_list": [
+        {"model_name": "gpt-4o", "litellm_params": {"model": "openai/gpt-4o", "api_key": "provider-key"}}
+    ],
+    "general_settings": {"master_key": MASTER_KEY},
+}
+
+
+@contextmanager
+def server(*arguments: str) -> Iterator[int]:
+    """One of the servers of `servers.py`; its port."""
+    command = [sys.executable, "-m", "benchmarks.callback.servers", *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def received(port: int) -> dict[str, int]:
+    """The ids of the events that an ingest has received, each with how often."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", "/received")
+    counts: dict[str, int] = json.loads(connection.getresponse().read())
+    connection.close()
+    return counts
+
+
+class Proxy:
+    """A running proxy. `callback` is what its config names; the environment goes to its callback."""
+
+    def __init__(self, folder: Path, provider: int, callback: str | None, **environment: str) -> None:
+        self.port = free_port()
+        config = dict(CONFIG)
+        settings: dict[str, object] = {"num_retries": 0, "callbacks": [callback] if callback else []}
+        config["litellm_settings"] = settings
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "config.yaml"
+        path.write_text(json.dumps(config))  # JSON is YAML
+        self.log = folder / "proxy.log"
+        environ = os.environ | {
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            "OPENAI_BASE_URL": f"http://127.0.0.1:{provider}/v1",
+            "OPENAI_API_BASE": f"http://127.0.0.1:{provider}/v1",
+            "LITELLM_LOG": "WARNING",
+            "IMPACT_OUTBOX": str(folder / "outbox"),
+            "IMPACT_SERVICE_TOKEN": "benchmark",
+        }
+        command = [str(LITELLM), "--config", str(path), "--host", "127.0.0.1", "--port", str(self.port)]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, cwd=folder, env=environ | environment, stdout=log, stderr=subprocess.STDOUT
+            )
+
+    def wait_until_ready(self, seconds: float = 120) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            with suppress(OSError):
+                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+                connection.request("GET", "/health/liveliness")
+                if connection.getresponse().status == 200:
+                    return
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.2)
+        self.stop()
+        raise RuntimeError(f"the proxy does not start: {self.log.read_text()[-2000:]}")
+
+    def chat(self, user: str = "alice") -> int:
+        """One request; its HTTP status."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection.request("POST", "/v1/chat/completions", *request(user))
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    def peak_memory(self) -> int:
+        """Bytes."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) * 1024
+
+    def stop(self, signal_number: int = signal.SIGTERM, seconds: float = 30) -> int:
+        """End it; its exit status."""
+        self.process.send_signal(signal_number)
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+
+def request(user: str = "alice") -> tuple[bytes, dict[str, str]]:
+    body = {"model": "gpt-4o", "user": user, "messages": [{"role": "user", "content": "hi"}]}
+    headers = {"Authorization": f"Bearer {MASTER_KEY}", "Content-Type": "application/json"}
+    return json.dumps(body).encode(), headers
