@@ -1,0 +1,419 @@
+"""From LiteLLM's payloads, recorded from real calls, to events."""
+
+import copy
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from request_events.capture import EVENT_BYTES_MAX, capture, encode
+from request_events.event import RequestEvent
+
+PAYLOADS = {
+    path.stem: json.loads(path.read_text())["kwargs"]
+    for path in sorted((Path(__file__).parent / "payloads").glob("*.json"))
+}
+
+GPT_4O: dict[str, Any] = {
+    "model": "gpt-4o",
+    "provider": "openai",
+    "status": "success",
+    "tokens_in": 1200,
+    "tokens_out": 300,
+    "tokens_cached": 1000,
+    "tokens_reasoning": 120,
+    "costUSD": Decimal("0.00475"),
+    "callType": "acompletion",
+    "modelGroup": "gpt-4o",
+}
+CLAUDE: dict[str, Any] = {
+    "model": "claude-sonnet-4-5-20250929",
+    "provider": "anthropic",
+    "status": "success",
+    "tokens_in": 1250,
+    "tokens_out": 300,
+    "tokens_cached": 1000,
+    "tokens_cache_write": 50,
+    "tokens_reasoning": 0,
+    "costUSD": Decimal("0.0055875000000000005"),
+    "callType": "acompletion",
+    "modelGroup": "claude",
+}
+FAILURE: dict[str, Any] = {
+    "provider": "openai",
+    "status": "failure",
+    "tokens_in": 0,
+    "tokens_out": 0,
+    "costUSD": 0,
+    "callType": "acompletion",
+    "errorCode": "500",
+    "cacheHit": False,
+}
+
+
+def event(
+    base: dict[str, Any], call_id: str, user: str, ts: str, latency: str, **more: Any
+) -> dict[str, Any]:
+    own = {"eventId": f"{call_id}:{base['status']}", "userId": user, "ts": f"2026-11-23T{ts}Z"}
+    fields = base | own | {"latency": Decimal(latency)} | more
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+EXPECTED = {
+    "alias_async_success": event(
+        GPT_4O, "73034ffc-bbc4-4b04-a8f6-ba5fae37fff8", "u-al", "07:23:36.462262", "0.031451",
+        model="gpt-4o-mini", modelGroup="alias-mini", costUSD=Decimal("0.000285"),
+    ),
+    "all_async_success": event(
+        GPT_4O, "029ef5ef-bb10-4f52-bbf8-fa70d11c83fe", "u-hdr", "07:23:31.996785", "0.0308"
+    ),
+    "body_user_async_success": event(
+        GPT_4O, "4132007e-af24-49fe-886a-c72e44d1c3b3", "u-body", "07:23:30.170021", "0.034567"
+    ),
+    "cache1_async_success": event(
+        GPT_4O, "3da3fcba-c8bf-4f5c-9f96-627a1bd2de78", "u-c1", "07:23:50.290439", "0.031121"
+    ),
+    "cache2_async_success": event(
+        GPT_4O, "98aeabb4-c498-48f9-aef7-cc7545532e34", "u-c1", "07:23:50.742812", "0.000648",
+        costUSD=0, cacheHit=True,
+    ),
+    "claude_chat_async_success": event(
+        CLAUDE, "52ba4a73-88a6-4678-9832-fafe22f01ec7", "u-cl", "07:23:55.729080", "0.007945"
+    ),
+    "emb_async_success": event(
+        GPT_4O, "cf6a001b-122e-4cb7-8b21-4ec5a6719b9f", "u-emb", "07:23:37.383884", "0.009847",
+        model="text-embedding-3-small", modelGroup="emb", callType="aembedding", costUSD=Decimal("8.4E-7"),
+        tokens_in=42, tokens_out=0, tokens_cached=None, tokens_reasoning=None,
+    ),
+    "fail_nofallback_async_failure": event(
+        FAILURE, "68aea482-6fb9-4514-be0a-4572b8ef08ea", "u-nf", "07:23:45.188186", "0.012156",
+        model="fail-model", modelGroup="bad",
+    ),
+    "flaky_retry_async_failure": event(
+        FAILURE, "5de1772b-33a0-4667-839e-8c50e2a9c678", "u-fl", "07:23:38.286656", "0.00975",
+        model="flaky-1", modelGroup="flaky",
+    ),
+    # The same call: it worked at last. LiteLLM has no price for the model, which is not the same as free.
+    "flaky_retry_async_success": event(
+        GPT_4O, "5de1772b-33a0-4667-839e-8c50e2a9c678", "u-fl", "07:23:39.131226", "0.032042",
+        model="flaky-1", modelGroup="flaky", costUSD=None,
+    ),
+    "hdr_customer_async_success": event(
+        GPT_4O, "59a2c5b3-cdb7-420f-8af4-20e75979a216", "u-hdr", "07:23:30.632262", "0.030042"
+    ),
+    "hdr_internal_async_success": event(
+        GPT_4O, "d41fb089-c2bb-48fb-8543-fd72648807fc", "u-internal", "07:23:31.084209", "0.033533"
+    ),
+    "img_sync_success": event(
+        GPT_4O, "31a05513-db8d-47a7-8f38-564054103f09", "u-img", "07:23:37.829958", "0.014002",
+        model="gpt-image-1", modelGroup="img", callType="aimage_generation", costUSD=Decimal("0.04005"),
+        tokens_in=10, tokens_out=1000, tokens_cached=0, tokens_reasoning=None,
+    ),
+    "litellm_meta_async_success": event(
+        GPT_4O, "dee45085-1123-4062-bd12-8a6ec89a90b5", "u-lmeta", "07:23:32.920258", "0.030986"
+    ),
+    "meta_userid_async_success": event(
+        GPT_4O, "de5ede0c-b907-420b-aa3b-c82b31bd49a2", "u-meta", "07:23:29.712156", "0.030894", tags=["t1"]
+    ),
+    "msgs_async_success": event(
+        CLAUDE, "8f3334eb-a72f-40a0-8a53-95a4c1affd10", "u-msg", "07:23:53.994460", "0.007548",
+        callType="anthropic_messages",
+    ),
+    "msgs_on_openai_stream_async_success": event(
+        GPT_4O, "bb753b7a-901b-4764-94f0-e76945b74d82", "u-msgos", "07:23:55.288053", "0.017534",
+        callType="anthropic_messages", stream=True, timeToFirstToken=Decimal("0.011906"),
+    ),
+    "nocase_async_failure": None,  # refused by LiteLLM itself
+    "nocase_sync_failure": None,
+    "plain_async_success": event(
+        GPT_4O, "7396d650-5725-4480-a15e-d9a34b228097", "unknown", "07:23:28.164711", "1.108738"
+    ),
+    "resp_async_success": event(
+        GPT_4O, "da525fc9-0742-4385-9a42-ee85f72d9936", "u-resp", "07:23:51.668304", "0.085423",
+        callType="aresponses",
+    ),
+    "resp_claude_async_success": event(
+        CLAUDE, "57b38308-c827-4cea-b7b6-431c65bdd039", "u-respc", "07:23:52.643924", "0.00951",
+        callType="aresponses",
+    ),
+    "spoof_meta_async_success": event(
+        GPT_4O, "685e30a4-b009-4f21-973c-1119cfe6fd69", "u-meta", "07:23:34.723760", "0.028752"
+    ),
+    "std_hdr_async_success": event(
+        GPT_4O, "1dd0bae2-123a-45b9-abca-f035d7f0adb1", "u-stdhdr", "07:23:31.541596", "0.029767"
+    ),
+    "stream_nousage_async_success": event(
+        GPT_4O, "2a069430-af92-42fb-b6f6-e31313b963fa", "u-s1", "07:23:35.164544", "0.395818",
+        stream=True, cacheHit=False, timeToFirstToken=Decimal("0.368176"),
+    ),
+    "stream_usage_async_success": event(
+        GPT_4O, "ff8e8510-2c63-46eb-8c2b-1816760339b6", "u-s2", "07:23:35.974128", "0.074574",
+        stream=True, cacheHit=False, timeToFirstToken=Decimal("0.036637"),
+    ),
+    "unknown_model_async_failure": None,
+    "unknown_model_sync_failure": None,
+}  # fmt: skip
+
+
+def on_the_wire(kwargs: Any) -> Any:
+    """The event as the service reads it from JSON; None where there is none."""
+    captured = capture(kwargs)
+    return None if captured is None else json.loads(encode(captured), parse_float=Decimal)
+
+
+@pytest.mark.parametrize("name", PAYLOADS)
+def test_each_recorded_payload_gives_exactly_its_event(name: str) -> None:
+    assert on_the_wire(PAYLOADS[name]) == EXPECTED[name]
+
+
+@pytest.fixture
+def kwargs() -> dict[str, Any]:
+    return copy.deepcopy(PAYLOADS["plain_async_success"])
+
+
+@pytest.fixture
+def payload(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """LiteLLM's payload within `kwargs`."""
+    slp: dict[str, Any] = kwargs["standard_logging_object"]
+    return slp
+
+
+def put(kwargs: dict[str, Any], path: str, value: Any) -> None:
+    *parents, name = path.split("/")
+    for parent in parents:
+        if not isinstance(kwargs.get(parent), dict):
+            kwargs[parent] = {}
+        kwargs = kwargs[parent]
+    kwargs[name] = value
+
+
+NAMES_OF_A_USER = [
+    "standard_logging_object/end_user",
+    "user",
+    "litellm_params/metadata/user_id",
+    "standard_logging_object/metadata/requester_metadata/user_id",
+    "standard_logging_object/metadata/user_api_key_user_id",
+]
+
+
+@pytest.mark.parametrize(
+    "unusable", ["", "  ", "{{LIBRECHAT_USER_ID}}", None, 1.5, True, "x" * 257, "\ud800", []]
+)
+@pytest.mark.parametrize("place", range(len(NAMES_OF_A_USER)))
+def test_the_first_usable_name_is_the_user(kwargs: dict[str, Any], place: int, unusable: Any) -> None:
+    for number, path in enumerate(NAMES_OF_A_USER):
+        put(kwargs, path, unusable if number < place else f"user-{number}")
+    assert on_the_wire(kwargs)["userId"] == f"user-{place}"
+
+
+def test_no_other_field_names_a_user(kwargs: dict[str, Any], payload: dict[str, Any]) -> None:
+    payload["metadata"] |= {"spend_logs_metadata": {"user_id": "spend"}, "user_api_key_end_user_id": "end"}
+    assert on_the_wire(kwargs)["userId"] == "unknown"
+
+
+def test_a_number_can_be_a_user(kwargs: dict[str, Any]) -> None:
+    assert on_the_wire(kwargs | {"user": 42})["userId"] == "42"
+
+
+@pytest.mark.parametrize("cost", [0.1 + 0.2, 1e-06, 5.551115123125783e-17, 3, 123456.789])
+def test_a_cost_is_exactly_what_litellm_says(
+    kwargs: dict[str, Any], payload: dict[str, Any], cost: float
+) -> None:
+    payload["response_cost"] = cost
+    assert on_the_wire(kwargs)["costUSD"] == Decimal(repr(cost))
+
+
+@pytest.mark.parametrize(
+    "cost", [None, 0, 0.0, -0.0, -1.0, float("nan"), float("inf"), 1e-300, 1e12, "1", True]
+)
+def test_tokens_without_a_usable_cost_are_unpriced(
+    kwargs: dict[str, Any], payload: dict[str, Any], cost: Any
+) -> None:
+    payload["response_cost"] = cost
+    assert "costUSD" not in on_the_wire(kwargs)
+
+
+FREE: dict[str, Any] = {"mode": "chat", "input_cost_per_token": 0, "output_cost_per_token": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("model", "is_free"),
+    [
+        (FREE, True),
+        (FREE | {"tiered_pricing": [{"range": [0, 32000], "input_cost_per_token": 0}]}, True),
+        (FREE | {"tiered_pricing": [{"range": [0, 32000], "input_cost_per_token": 1e-06}]}, False),
+        (FREE | {"search_context_cost_per_query": {"search_context_size_low": 0.03}}, False),
+        (FREE | {"cache_read_input_token_cost": 1e-09}, False),
+        (FREE | {"mode": None}, False),
+        (FREE | {"mode": ""}, False),
+        ({"mode": "chat", "max_tokens": 0}, False),
+        ({}, False),
+        (None, False),
+    ],
+)
+@pytest.mark.parametrize("cost", [0.0, None])
+def test_tokens_at_no_cost_are_free_only_where_all_rates_are_known_to_be_zero(
+    kwargs: dict[str, Any], payload: dict[str, Any], model: Any, is_free: bool, cost: float | None
+) -> None:
+    payload["response_cost"] = cost
+    payload["model_map_information"] = {"model_map_value": model}
+    assert on_the_wire(kwargs).get("costUSD") == (0 if is_free else None)
+
+
+@pytest.mark.parametrize("cost", [None, 0.0])
+def test_a_call_without_tokens_costs_nothing(
+    kwargs: dict[str, Any], payload: dict[str, Any], cost: float | None
+) -> None:
+    payload |= {"prompt_tokens": 0, "completion_tokens": 0, "response_cost": cost}
+    assert on_the_wire(kwargs)["costUSD"] == 0
+
+
+def test_what_is_not_priced_by_tokens_still_costs(kwargs: dict[str, Any], payload: dict[str, Any]) -> None:
+    payload |= {"prompt_tokens": 0, "completion_tokens": 0, "response_cost": 0.04}
+    assert on_the_wire(kwargs)["costUSD"] == Decimal("0.04")
+
+
+def test_a_cache_hit_costs_nothing(kwargs: dict[str, Any], payload: dict[str, Any]) -> None:
+    payload |= {"cache_hit": True, "response_cost": 0.00475}
+    assert on_the_wire(kwargs)["costUSD"] == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "provider", "expected"),
+    [
+        ("gpt-4o", "openai", "gpt-4o"),
+        ("openai/gpt-4o", "openai", "gpt-4o"),
+        ("anthropic/claude-3", "openrouter", "anthropic/claude-3"),
+        ("openrouter/anthropic/claude-3", "openrouter", "anthropic/claude-3"),
+        ("meta/llama", None, "meta/llama"),
+    ],
+)
+def test_only_the_providers_own_name_is_a_prefix_of_the_model(
+    kwargs: dict[str, Any], payload: dict[str, Any], model: str, provider: str | None, expected: str
+) -> None:
+    kwargs |= {"model": model, "custom_llm_provider": None}
+    payload["custom_llm_provider"] = provider
+    sent = on_the_wire(kwargs)
+    assert (sent["model"], sent["provider"]) == (expected, provider or "unknown")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "standard_logging_object/metadata/requester_metadata/headers",
+        "standard_logging_object/metadata/requester_custom_headers",
+        "litellm_params/proxy_server_request/headers",
+    ],
+)
+def test_the_conversation_comes_from_librechats_header(kwargs: dict[str, Any], path: str) -> None:
+    put(kwargs, path, {"X-LibreChat-Conversation-ID": "c-1"})
+    assert on_the_wire(kwargs)["conversationId"] == "c-1"
+    put(kwargs, "standard_logging_object/session_id", "session")
+    assert on_the_wire(kwargs)["conversationId"] == "session"
+
+
+def test_an_unfilled_conversation_header_is_none(kwargs: dict[str, Any], payload: dict[str, Any]) -> None:
+    headers = {"x-librechat-conversation-id": "{{LIBRECHAT_BODY_CONVERSATIONID}}"}
+    payload["metadata"]["requester_custom_headers"] = headers
+    assert "conversationId" not in on_the_wire(kwargs)
+
+
+def test_key_team_and_error_of_a_client_that_hung_up(kwargs: dict[str, Any], payload: dict[str, Any]) -> None:
+    payload["metadata"] |= {"user_api_key_alias": "librechat", "user_api_key_team_id": "team-1"}
+    payload["error_information"]["error_code"] = "499"
+    sent = on_the_wire(kwargs)
+    assert (sent["keyAlias"], sent["teamId"], sent["errorCode"]) == ("librechat", "team-1", "499")
+    assert sent["status"] == "success"
+
+
+@pytest.mark.parametrize("call_id", ["x" * 500, "é" * 100, "{{ID}}"])
+def test_a_call_id_that_cannot_be_an_event_id_has_a_stand_in(kwargs: dict[str, Any], call_id: str) -> None:
+    first, second = on_the_wire(kwargs | {"litellm_call_id": call_id}), on_the_wire(kwargs)
+    assert first["eventId"] == on_the_wire(kwargs | {"litellm_call_id": call_id})["eventId"]
+    assert first["eventId"].endswith(":success")
+    assert first["eventId"] != second["eventId"]
+    RequestEvent.model_validate(first)
+
+
+def test_an_event_that_is_too_large_loses_its_labels_but_not_its_cost(
+    kwargs: dict[str, Any], payload: dict[str, Any]
+) -> None:
+    payload |= {"request_tags": ["t" * 300] * 100, "model_group": "g" * 1000, "end_user": "ü" * 256}
+    kwargs["model"] = "m" * 1000
+    line = encode(capture(kwargs) or {})
+    sent = json.loads(line)
+    assert len(line) <= EVENT_BYTES_MAX
+    assert "tags" not in sent
+    assert (sent["userId"], sent["costUSD"]) == ("ü" * 256, 0.00475)
+
+
+def test_nothing_of_the_conversation_or_of_a_key_is_sent(
+    kwargs: dict[str, Any], payload: dict[str, Any]
+) -> None:
+    kwargs |= {"api_key": "SECRET", "messages": [{"content": "SECRET"}]}
+    payload |= {"messages": "SECRET", "response": "SECRET", "error_str": "SECRET", "trace_id": "SECRET"}
+    payload["metadata"]["user_api_key_hash"] = "SECRET"
+    assert "SECRET" not in json.dumps(capture(kwargs))
+
+
+GARBAGE = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.integers(min_value=10**300),
+    st.floats(),
+    st.text(st.characters(), max_size=3),  # with halves of surrogate pairs
+    st.sampled_from(["", "{{X}}", "x" * 5000, "\ud800", "\U0001f600" * 300, "#" * 256, "\0", "a\nb"]),
+    st.binary(max_size=3),
+    st.lists(st.one_of(st.none(), st.text(), st.integers(), st.just("t" * 999)), max_size=60),
+    st.dictionaries(st.one_of(st.text(), st.integers()), st.one_of(st.floats(), st.text()), max_size=3),
+    st.just(object()),
+)
+READ = [
+    *NAMES_OF_A_USER,
+    *("litellm_call_id", "model", "custom_llm_provider", "litellm_params", "litellm_params/metadata"),
+    *("standard_logging_object", "litellm_params/proxy_server_request/headers"),
+    *(
+        f"standard_logging_object/{name}"
+        for name in [
+            *(
+                "status",
+                "error_information",
+                "error_information/llm_provider",
+                "error_information/error_code",
+            ),
+            *("metadata", "metadata/usage_object", "metadata/usage_object/prompt_tokens_details"),
+            *(
+                "metadata/usage_object/prompt_tokens_details/cached_tokens",
+                "metadata/requester_metadata/headers",
+            ),
+            *("metadata/user_api_key_alias", "metadata/user_api_key_team_id", "prompt_tokens", "cache_hit"),
+            *("completion_tokens", "response_cost", "startTime", "endTime", "completionStartTime", "stream"),
+            *("model", "model_group", "custom_llm_provider", "call_type", "session_id", "request_tags"),
+            *("model_map_information", "model_map_information/model_map_value", "litellm_call_id"),
+        ]
+    ),
+]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(sorted(PAYLOADS)), st.dictionaries(st.sampled_from(READ), GARBAGE, max_size=12))
+def test_whatever_litellm_hands_over_an_event_is_valid(name: str, changes: dict[str, Any]) -> None:
+    kwargs = copy.deepcopy(PAYLOADS[name])
+    for path in sorted(changes, reverse=True):  # inner ones before what holds them
+        put(kwargs, path, changes[path])
+    sent = on_the_wire(kwargs)
+    if sent is not None:
+        RequestEvent.model_validate(sent)
+        assert len(encode(capture(kwargs) or {})) <= EVENT_BYTES_MAX
+
+
+@pytest.mark.parametrize(
+    "kwargs", [None, [], {}, {"standard_logging_object": None}, {"standard_logging_object": []}]
+)
+def test_without_litellms_payload_there_is_no_event(kwargs: Any) -> None:
+    assert capture(kwargs) is None
