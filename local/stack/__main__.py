@@ -1,0 +1,122 @@
+"""`make local`: the stack on this machine, its API on http://localhost:3090, until Ctrl-C."""
+
+import argparse
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from local.stack.stack import PROJECT, SCHEDULED, FunctionFailed, Stack, running_stack
+
+API_PORT = 3090
+MINISTACK_PORT = 4566
+TICK_SECONDS = 5.0
+"""EventBridge Scheduler's smallest rate is a minute: too long to look at an empty summary."""
+
+ENV_FILE = PROJECT / ".local.env"
+
+READY = """
+The stack is up. Its API: {stack.api_url}   AWS: {stack.endpoint_url}
+
+  ingest token  {stack.ingest_token}
+  read token    {stack.read_token}
+
+In another terminal:
+
+  set -a; . ./.local.env; set +a
+  curl -H "Authorization: Bearer $IMPACT_SERVICE_TOKEN" --json \\
+    '{{"userId": "alice", "ts": "'$(date -u +%FT%TZ)'", "model": "gpt-4o", "provider": "openai",
+      "tokens_in": 1200, "tokens_out": 340, "latency": 2.5, "costEUR": 0.0123}}' "$IMPACT_SERVICE_URL"
+  curl -H "Authorization: Bearer $IMPACT_READ_TOKEN" '{stack.api_url}/api/summaries?userId=alice'
+
+The rollup runs every {seconds:.0f} seconds here. Ctrl-C ends it all; nothing is kept.
+"""
+
+
+def main() -> int:
+    arguments = _arguments()
+    for port in (arguments.port, arguments.ministack_port):
+        if _is_taken(port):
+            print(
+                f"Port {port} is taken, perhaps by another `make local`. End what listens there, or choose"
+                " others: make local PORT=3091 MINISTACK_PORT=4567",
+                file=sys.stderr,
+            )
+            return 1
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    try:
+        with (
+            running_stack(
+                port=arguments.port, ministack_port=arguments.ministack_port, progress=_Progress()
+            ) as stack,
+            _env_file(stack),
+        ):
+            print(READY.format(stack=stack, seconds=TICK_SECONDS), flush=True)
+            while not stop.wait(TICK_SECONDS):
+                _tick(stack)
+    except KeyboardInterrupt:
+        print("\nEnded; nothing is left running.")
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m local.stack", description=__doc__)
+    parser.add_argument("--port", type=int, default=API_PORT)
+    parser.add_argument("--ministack-port", type=int, default=MINISTACK_PORT)
+    return parser.parse_args()
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _interrupt(number: int, frame: object) -> None:
+    # Once only: a second Ctrl-C must not interrupt the clean-up.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+class _Progress:
+    """Prints each step with the time since the start."""
+
+    def __init__(self) -> None:
+        self.start = time.monotonic()
+
+    def __call__(self, step: str) -> None:
+        print(f"{time.monotonic() - self.start:5.1f} s  {step}", flush=True)
+
+
+@contextmanager
+def _env_file(stack: Stack) -> Iterator[Path]:
+    """Leave `.local.env` while the stack runs, for the eyes of its owner only: it holds the tokens."""
+    ENV_FILE.unlink(missing_ok=True)
+    content = "".join(f"{name}={value}\n" for name, value in stack.environment.items())
+    with os.fdopen(os.open(ENV_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(content)
+    try:
+        yield ENV_FILE
+    finally:
+        ENV_FILE.unlink(missing_ok=True)
+
+
+def _tick(stack: Stack) -> None:
+    try:
+        stack.invoke("RollupFunction", SCHEDULED)
+    except FunctionFailed as error:
+        print(f"The rollup failed: {error}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

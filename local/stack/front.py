@@ -1,0 +1,87 @@
+"""The API at an address like AWS's: MiniStack serves it under a path of its own, and this adds that path."""
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+TIMEOUT_SECONDS = 35.0
+"""Longer than the 30 s after which API Gateway itself gives up."""
+
+_HOP_BY_HOP = {
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+}
+_SET_HERE = {"host", "content-length"}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 60  # of a connection that nobody uses
+    disable_nagle_algorithm = True
+    upstream: ClassVar[str]
+    prefix: ClassVar[str]
+
+    def _forward(self) -> None:
+        if "transfer-encoding" in self.headers:
+            self._answer(411, [("Content-Type", "application/json")], b'{"message":"Length Required"}')
+            return
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        connection = http.client.HTTPConnection(self.upstream, timeout=TIMEOUT_SECONDS)
+        try:
+            connection.putrequest(self.command, self.prefix + self.path, skip_accept_encoding=True)
+            for name, value in _end_to_end(self.headers.items()):
+                connection.putheader(name, value)
+            connection.putheader("Content-Length", str(len(body)))
+            connection.endheaders(body)
+            response = connection.getresponse()
+            content = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            message = json.dumps({"message": f"Bad Gateway: {error}"}).encode()
+            self._answer(502, [("Content-Type", "application/json")], message)
+            return
+        finally:
+            connection.close()
+        self._answer(response.status, _end_to_end(response.getheaders()), content)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _forward  # noqa: N815
+
+    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        self.send_response_only(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing: the functions log."""
+
+
+def _end_to_end(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in headers if name.lower() not in _HOP_BY_HOP | _SET_HERE]
+
+
+@contextmanager
+def api_front(port: int, endpoint_url: str, api_id: str) -> Iterator[str]:
+    """Serve an HTTP API's default stage on a port of the loopback interface; yields its URL."""
+    target = {"upstream": urlsplit(endpoint_url).netloc, "prefix": f"/_aws/execute-api/{api_id}/$default"}
+    server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), target))
+    thread = threading.Thread(target=server.serve_forever, name="api-front", kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://localhost:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

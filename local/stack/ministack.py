@@ -1,0 +1,81 @@
+"""MiniStack as a process of its own, with IAM enforced, that leaves nothing behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+START_SECONDS = 30.0
+STOP_SECONDS = 5.0
+
+REGION = "us-east-1"
+ROOT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": REGION}
+"""Credentials that MiniStack takes for the account's root. Everybody else needs a policy."""
+
+
+def aws_environment(endpoint_url: str) -> dict[str, str]:
+    """Make this process's environment into one in which every AWS client speaks to MiniStack."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return kept | ROOT | {"AWS_DEFAULT_REGION": REGION, "AWS_ENDPOINT_URL": endpoint_url}
+
+
+@contextmanager
+def running_ministack(port: int, log: Path) -> Iterator[str]:
+    """Run MiniStack on a port of the loopback interface; yields its endpoint. Raises RuntimeError."""
+    endpoint_url = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory(prefix="ministack-") as scratch, log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ministack"],
+            env=_environment(port, scratch),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # a group of its own, which its functions' processes belong to as well
+        )
+        try:
+            _await_health(process, endpoint_url, log)
+            yield endpoint_url
+        finally:
+            _stop(process)
+
+
+def _environment(port: int, scratch: str) -> dict[str, str]:
+    # No AWS_* of the caller: what MiniStack finds in its environment, it gives to the functions.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return kept | {
+        "GATEWAY_PORT": str(port),
+        "BIND_HOST": "127.0.0.1",
+        "AUTH": "true",
+        "MINISTACK_ROOT_ACCESS_KEY": ROOT["AWS_ACCESS_KEY_ID"],
+        "MINISTACK_REGION": REGION,
+        "IOT_MTLS_ENABLED": "false",  # it would open a port to the world
+        "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.1",
+        "TMPDIR": scratch,
+    }
+
+
+def _await_health(process: subprocess.Popen[bytes], endpoint_url: str, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        with suppress(OSError), urllib.request.urlopen(f"{endpoint_url}/_ministack/health", timeout=1):
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"MiniStack did not start; see {log}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_SECONDS)
+    with suppress(ProcessLookupError):  # whatever of the group is left
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

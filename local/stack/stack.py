@@ -1,0 +1,212 @@
+"""Building the stack, deploying it to MiniStack, and what can be done with it then."""
+
+import hashlib
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from local.stack.front import api_front
+from local.stack.ministack import REGION, ROOT, aws_environment, running_ministack
+from local.stack.routes import make_routes
+
+PROJECT = Path(__file__).resolve().parents[2]
+SCRATCH = PROJECT / ".local"
+
+SCHEDULED = {"source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": "{}"}
+"""What matters of the payload with which EventBridge Scheduler calls the rollup."""
+
+Progress = Callable[[str], None]
+
+
+def free_port() -> int:
+    """Find a port of the loopback interface that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def sha256(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    """Poll until the condition holds. Raises TimeoutError."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not in {seconds:.0f} s: {what}")
+        time.sleep(0.05)
+
+
+@dataclass
+class Stack:
+    """A stack on MiniStack."""
+
+    endpoint_url: str
+    build: Path
+    name: str = "impact"
+    ingest_token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    read_token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    api_id: str = ""
+    api_url: str = ""
+    """Where the API's routes begin: `http://localhost:3090`."""
+    outputs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def request_events_table(self) -> str:
+        return self.outputs["RequestEventsTable"]
+
+    @property
+    def daily_summaries_table(self) -> str:
+        return self.outputs["DailySummariesTable"]
+
+    @property
+    def state_table(self) -> str:
+        return self.outputs["StateTable"]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What points programs of this machine to the stack: the content of `.local.env`."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            **ROOT,
+            "IMPACT_STACK": self.name,
+            "IMPACT_SERVICE_URL": f"{self.api_url}/api/request-event",
+            "IMPACT_SERVICE_TOKEN": self.ingest_token,
+            "IMPACT_READ_TOKEN": self.read_token,
+        }
+
+    @cached_property
+    def session(self) -> boto3.Session:
+        """A session whose clients speak to MiniStack as the account's root."""
+        return _Session(
+            self.endpoint_url,
+            aws_access_key_id=ROOT["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=ROOT["AWS_SECRET_ACCESS_KEY"],
+            region_name=REGION,
+        )
+
+    def client(self, service: str) -> Any:
+        return self.session.client(service)  # type: ignore[call-overload]
+
+    def deploy(self, **parameters: object) -> None:
+        """Create or update the stack. Parameters not given stay as they were."""
+        tokens = {"IngestTokenHashes": sha256(self.ingest_token), "ReadTokenHashes": sha256(self.read_token)}
+        overrides = [f"{name}={value}" for name, value in (tokens | parameters).items()]
+        sam(
+            "deploy",
+            f"--config-file={PROJECT / 'samconfig.toml'}",
+            f"--template-file={self.build / 'template.yaml'}",
+            f"--stack-name={self.name}",
+            f"--region={REGION}",
+            "--no-confirm-changeset",
+            "--parameter-overrides",
+            *overrides,
+            environment=aws_environment(self.endpoint_url) | {"SAM_CLI_POLL_DELAY": "0.2"},
+        )
+        [described] = self.client("cloudformation").describe_stacks(StackName=self.name)["Stacks"]
+        self.outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+        self.api_id = make_routes(self.session, self.name)
+
+    def physical_id(self, logical_id: str) -> str:
+        """Find what a resource of the template is called in this stack."""
+        resource = self.client("cloudformation").describe_stack_resource(
+            StackName=self.name, LogicalResourceId=logical_id
+        )
+        return str(resource["StackResourceDetail"]["PhysicalResourceId"])
+
+    def invoke(self, function: str, payload: object) -> Any:
+        """Call a function, by its name in the template, and return its answer. Raises FunctionFailed."""
+        answer = self.client("lambda").invoke(
+            FunctionName=self.physical_id(function), Payload=json.dumps(payload).encode()
+        )
+        content = json.loads(answer["Payload"].read() or "null")
+        if "FunctionError" in answer:
+            raise FunctionFailed(f"{function}: {content}")
+        return content
+
+    def rollup(self, day: str | None = None, *, seconds: float = 60) -> Any:
+        """Run the rollup, of what is due or of one day, and wait for its workers. Return what was planned."""
+        since = int(time.time() * 1000)
+        planned = self.invoke("RollupFunction", {"day": day} if day else SCHEDULED)
+        wait_until(
+            lambda: self.counted(since) >= planned["planned"], seconds, f"{planned['planned']} workers to end"
+        )
+        return planned
+
+    def counted(self, since: int) -> int:
+        """How many runs of the worker have logged a result since then (milliseconds since the epoch)."""
+        pages = self.client("logs").get_paginator("filter_log_events").paginate(
+            logGroupName=f"/aws/lambda/{self.physical_id('RollupWorkerFunction')}",
+            startTime=since,
+            filterPattern='"counted"',
+        )
+        return sum(len(page["events"]) for page in pages)
+
+
+class FunctionFailed(Exception):
+    """A function raised."""
+
+
+class _Session(boto3.Session):
+    def __init__(self, endpoint_url: str, **credentials: str):
+        super().__init__(**credentials)  # type: ignore[arg-type]
+        self.endpoint_url = endpoint_url
+
+    def client(self, *arguments: Any, **options: Any) -> Any:
+        return super().client(*arguments, **{"endpoint_url": self.endpoint_url} | options)
+
+    def resource(self, *arguments: Any, **options: Any) -> Any:
+        return super().resource(*arguments, **{"endpoint_url": self.endpoint_url} | options)
+
+
+def sam(*arguments: str, environment: Mapping[str, str] | None = None) -> None:
+    """Run SAM CLI in the project's folder. Raises RuntimeError with its output."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "samcli", *arguments],
+        cwd=PROJECT,
+        env={**(os.environ if environment is None else environment), "SAM_CLI_TELEMETRY": "0"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if ran.returncode:
+        raise RuntimeError(f"sam {arguments[0]} failed:\n{ran.stdout}")
+
+
+@contextmanager
+def running_stack(
+    *, port: int = 0, ministack_port: int = 0, progress: Progress = lambda _: None, **parameters: object
+) -> Iterator[Stack]:
+    """Build the stack, start MiniStack, deploy, and serve the API until the end of the block.
+
+    Ports that are not given are free ones. `parameters` are the template's. Raises RuntimeError.
+    """
+    SCRATCH.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="stack-", dir=SCRATCH) as scratch:
+        folder = Path(scratch)
+        progress("Building the functions for this machine's Python")
+        # MiniStack runs functions in its own interpreter, whatever their Runtime says.
+        sam("build", f"--build-dir={folder / 'build'}", environment=os.environ | {"PLATFORMS": ""})
+        progress("Starting MiniStack, an AWS on this machine")
+        with running_ministack(ministack_port or free_port(), folder / "ministack.log") as endpoint_url:
+            stack = Stack(endpoint_url, build=folder / "build")
+            progress("Deploying template.yaml to it with sam deploy")
+            stack.deploy(**{"ShardCount": 4} | parameters)
+            with api_front(port, endpoint_url, stack.api_id) as stack.api_url:
+                yield stack
