@@ -67,7 +67,7 @@ class Outbox:
         self._folder = folder
         self._lock = threading.Lock()  # held for a moment only: the event loop waits for it
         self._memory: deque[bytes] = deque()
-        self._held: int | None = None  # the segment that is being delivered
+        self._held: set[int] = set()  # what is being delivered
         self._fd: int | None = None  # the segment that is appended to
         self._path = folder
         self._size = 0
@@ -154,9 +154,9 @@ class Outbox:
         """Start anew in a child process: what was appended so far is its parent's."""
         self._lock = threading.Lock()
         self._memory.clear()
-        for fd in filter(None, (self._fd, self._held)):
+        for fd in self._held | ({self._fd} if self._fd is not None else set()):
             os.close(fd)  # the parent's locks stay: they end when nobody has the file open
-        self._held = self._fd = None
+        self._held, self._fd = set(), None
         self._size = self._count = 0
 
     def _append(self, line: bytes) -> OSError | None:
@@ -199,14 +199,13 @@ class Outbox:
         if not _lock(fd):
             os.close(fd)
             return None
-        self._held = fd
+        self._held.add(fd)
         lines = self._whole(os.fdopen(fd, "rb", closefd=False))
-        return Segment(lines, lambda: path.unlink(missing_ok=True), self._let_go)
+        return Segment(lines, lambda: path.unlink(missing_ok=True), lambda: self._let_go(fd))
 
-    def _let_go(self) -> None:
-        if self._held is not None:
-            os.close(self._held)
-            self._held = None
+    def _let_go(self, fd: int) -> None:
+        self._held.discard(fd)
+        os.close(fd)
 
     def _whole(self, lines: Iterator[bytes]) -> Iterator[bytes]:
         for line in lines:

@@ -1,0 +1,103 @@
+"""A small Impact Service on loopback, which can be told to misbehave."""
+
+import json
+import socket
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Answer = tuple[int, dict[str, str], bytes]
+Behaviour = Callable[[list[Any]], Answer | None]
+"""From the events of a request to its answer; None closes the connection without one."""
+
+
+class Service(ThreadingHTTPServer):
+    """Answers as scripted, once each, and after that takes every event."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}/api/request-event"
+        self.script: deque[Behaviour] = deque()
+        self.always: Behaviour | None = None
+        self.taken: Counter[str] = Counter()
+        self.requests: list[list[Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.changed = threading.Condition()
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def take(self, events: list[Any]) -> Answer:
+        """What the service does with good events."""
+        new = [event["eventId"] for event in events if event["eventId"] not in self.taken]
+        self.taken.update(event["eventId"] for event in events)
+        return ok(created=len(new), duplicates=len(events) - len(new))
+
+    def wait_for(self, what: Callable[["Service"], bool], seconds: float = 20) -> None:
+        with self.changed:
+            assert self.changed.wait_for(lambda: what(self), seconds), (self.taken, len(self.requests))
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients that hang up are part of the tests."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: Service
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        try:
+            self.respond(self.behave(json.loads(body)))
+        except ValueError:
+            self.respond(error(400))
+
+    def behave(self, events: list[Any]) -> Answer | None:
+        service = self.server
+        with service.changed:
+            service.requests.append(events)
+            service.headers.append(dict(self.headers))
+            behaviour = service.script.popleft() if service.script else service.always or service.take
+            service.changed.notify_all()
+        answer = behaviour(events)
+        with service.changed:
+            service.changed.notify_all()
+        return answer
+
+    def respond(self, answer: Answer | None) -> None:
+        if answer is None:
+            self.close_connection = True
+            return
+        status, headers, body = answer
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        """Quiet."""
+
+
+def answer(status: int, content: object, **headers: str) -> Answer:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return status, {"Content-Type": "application/json"} | named, json.dumps(content).encode()
+
+
+def error(status: int, **headers: str) -> Answer:
+    return answer(status, {"error": {"code": "x", "message": "x", "details": []}}, **headers)
+
+
+def ok(created: int = 0, duplicates: int = 0, rejected: tuple[dict[str, Any], ...] = ()) -> Answer:
+    return answer(200, {"created": created, "duplicates": duplicates, "rejected": list(rejected)})
+
+
+def unused_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port

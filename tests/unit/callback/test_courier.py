@@ -1,0 +1,374 @@
+"""The courier against a service on loopback that gives every kind of answer."""
+
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from request_events import courier as courier_module
+from request_events import outbox as outbox_module
+from request_events.courier import Courier
+from request_events.outbox import Outbox
+from tests.unit.callback.conftest import CourierMaker
+from tests.unit.callback.service import Answer, Behaviour, Service, answer, error, ok, unused_port
+
+
+def line(name: object) -> bytes:
+    return json.dumps({"eventId": str(name), "userId": "alice"}).encode() + b"\n"
+
+
+def send(courier: Courier, *names: object) -> None:
+    for name in names:
+        courier.send(line(name))
+
+
+def ids(events: list[Any]) -> list[str]:
+    return [event["eventId"] for event in events]
+
+
+def rejected(tmp_path: Path) -> list[str]:
+    text = "".join(path.read_text() for path in tmp_path.glob("outbox/rejected/*.jsonl"))
+    return ids([json.loads(record)["event"] for record in text.splitlines()])
+
+
+def sizes(tmp_path: Path) -> list[int]:
+    """Of the segments in the outbox."""
+    found: list[int] = []
+    for path in tmp_path.glob("outbox/*.jsonl"):
+        with suppress(FileNotFoundError):  # delivered meanwhile
+            found.append(path.stat().st_size)
+    return found
+
+
+def wait_until_empty(tmp_path: Path) -> None:
+    """Until nothing is due: every segment but the one in use is gone."""
+    end = time.monotonic() + 20
+    while any(sizes(tmp_path)):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_events_arrive_in_batches_with_the_token(courier: Courier, service: Service, tmp_path: Path) -> None:
+    send(courier, *range(250))
+    courier.start()
+    service.wait_for(lambda s: len(s.taken) == 250)
+    assert max(map(len, service.requests)) <= 100
+    assert service.headers[0]["Authorization"] == "Bearer t0ken"
+    assert service.headers[0]["Content-Type"] == "application/json"
+    wait_until_empty(tmp_path)
+    assert set(service.taken.values()) == {1}
+
+
+def test_a_full_batch_does_not_wait(make_courier: CourierMaker, service: Service) -> None:
+    courier = make_courier(flush_seconds=3600, batch_size=5)
+    courier.start()
+    send(courier, *range(4))
+    assert not service.requests
+    send(courier, 4)
+    service.wait_for(lambda s: len(s.taken) == 5)
+
+
+def test_what_a_former_process_left_goes_out_at_the_start(
+    make_courier: CourierMaker, service: Service, tmp_path: Path
+) -> None:
+    former = Outbox(tmp_path / "outbox")
+    former.append(line("old"))
+    former.close()
+    make_courier(flush_seconds=3600).start()
+    service.wait_for(lambda s: s.taken["old"] == 1)
+
+
+def hang_up(_: list[Any]) -> None:
+    return None
+
+
+def html(_: list[Any]) -> Answer:
+    return 200, {"Content-Type": "text/html"}, b"<html>Please log in</html>"
+
+
+RETRIED: dict[str, Behaviour] = {
+    "503": lambda _: error(503),
+    "503 of a gateway": lambda _: (503, {}, b"Service Unavailable"),
+    "500": lambda _: error(500),
+    "502": lambda _: (502, {}, b""),
+    "429": lambda _: error(429),
+    "408": lambda _: error(408),
+    "401": lambda _: error(401),
+    "403": lambda _: answer(403, {"message": "Forbidden"}),
+    "404": lambda _: answer(404, {"message": "Not Found"}),
+    "a redirect": lambda _: answer(301, {}, Location="http://localhost:1/"),
+    "a captive portal": html,
+    "a 400 that is not the service's": lambda _: (400, {}, b"<html>plain HTTP to an HTTPS port</html>"),
+    "JSON of something else": lambda _: answer(200, {"status": "ok"}),
+    "a list": lambda _: answer(200, []),
+    "an answer for fewer events": lambda _: ok(created=1),
+    "a rejection of an event that was not sent": lambda _: ok(rejected=({"index": 9, "errors": []},)),
+    "no JSON": lambda _: (200, {}, b""),
+    "a 204": lambda _: (204, {}, b""),
+    "no answer": hang_up,
+}
+
+
+@pytest.mark.parametrize("kind", RETRIED)
+def test_what_is_no_acknowledgement_is_sent_again(
+    courier: Courier, service: Service, tmp_path: Path, kind: str
+) -> None:
+    service.script.extend([RETRIED[kind]] * 3)
+    send(courier, "a", "b", "c")
+    courier.start()
+    service.wait_for(lambda s: len(s.taken) == 3)
+    assert ids(service.requests[0]) == ids(service.requests[3])
+    assert rejected(tmp_path) == []
+
+
+def test_a_service_that_hangs_is_tried_again(make_courier: CourierMaker, service: Service) -> None:
+    courier = make_courier(timeout=0.1)
+    courier.start()
+
+    def hang(_: list[Any]) -> None:
+        time.sleep(0.5)
+
+    service.script.append(hang)
+    send(courier, "a")
+    service.wait_for(lambda s: s.taken["a"] == 1)
+    assert len(service.requests) == 2
+
+
+def test_a_service_that_is_down_gets_everything_once_it_is_up(make_courier: CourierMaker) -> None:
+    port = unused_port()
+    courier = make_courier(url=f"http://127.0.0.1:{port}/")
+    send(courier, "a")
+    assert courier.flush() is False
+    courier.start()
+    service = Service(port)
+    service.wait_for(lambda s: s.taken["a"] == 1)
+    service.shutdown()
+    service.server_close()
+
+
+def test_one_cause_is_logged_once_with_what_to_do(
+    courier: Courier, service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    service.script.extend([lambda _: error(401)] * 5)
+    send(courier, "a")
+    courier.start()
+    service.wait_for(lambda s: s.taken["a"] == 1)
+    assert [record.getMessage().count("IMPACT_SERVICE_TOKEN") for record in caplog.records] == [1]
+    assert "t0ken" not in caplog.text
+    assert "alice" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "after", [lambda: "1", lambda: format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)]
+)
+def test_retry_after_is_honoured(courier: Courier, service: Service, after: Callable[[], str]) -> None:
+    times: list[float] = []
+
+    def busy(_: list[Any]) -> Answer:
+        times.append(time.monotonic())
+        return error(503, Retry_After=after())
+
+    service.script.append(busy)
+    send(courier, "a")
+    courier.start()
+    service.wait_for(lambda s: s.taken["a"] == 1)
+    assert time.monotonic() - times[0] >= 0.9
+
+
+def test_only_what_storage_did_not_take_is_sent_again(
+    courier: Courier, service: Service, tmp_path: Path
+) -> None:
+    def short_of_storage(events: list[Any]) -> Answer:
+        assert len(events) == 4
+        content = {
+            "error": {"code": "unavailable", "message": "x", "details": []},
+            "created": 1,
+            "duplicates": 0,
+            "rejected": [{"index": 1, "eventId": "b", "errors": [{"field": "ts", "message": "too old"}]}],
+            "retry": [{"index": 2, "eventId": "c"}, {"index": 3, "eventId": "d"}],
+        }
+        return answer(503, content, Retry_After="0")
+
+    service.script.append(short_of_storage)
+    send(courier, *"abcd")
+    courier.start()
+    service.wait_for(lambda s: len(s.taken) == 2)
+    assert ids(service.requests[1]) == ["c", "d"]
+    assert rejected(tmp_path) == ["b"]
+
+
+def test_a_rejected_event_is_put_aside_and_the_rest_is_done(
+    courier: Courier, service: Service, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    errors = [{"field": "costUSD", "message": "must not be negative, alice"}]
+    service.script.append(lambda _: ok(created=2, rejected=({"index": 1, "eventId": "b", "errors": errors},)))
+    send(courier, *"abc")
+    courier.start()
+    service.wait_for(lambda s: len(s.requests) == 1)
+    wait_until_empty(tmp_path)
+    assert rejected(tmp_path) == ["b"]
+    assert len(service.requests) == 1
+    assert "event b is refused for good (costUSD)" in caplog.text
+    assert "alice" not in caplog.text
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_one_bad_event_does_not_hold_up_others(
+    courier: Courier, service: Service, tmp_path: Path, status: int
+) -> None:
+    def picky(events: list[Any]) -> Answer:
+        return error(status) if "bad" in ids(events) else service.take(events)
+
+    service.always = picky
+    send(courier, "a", "b", "bad", "c", "d")
+    courier.start()
+    service.wait_for(lambda s: len(s.taken) == 4)
+    wait_until_empty(tmp_path)
+    assert rejected(tmp_path) == ["bad"]
+
+
+def test_a_body_that_is_too_large_is_halved(courier: Courier, service: Service, tmp_path: Path) -> None:
+    def small(events: list[Any]) -> Answer:
+        too_large = len(events) > 2 or "huge" in ids(events)
+        return (413, {}, b"Payload Too Large") if too_large else service.take(events)
+
+    service.always = small
+    send(courier, *range(9), "huge")
+    courier.start()
+    service.wait_for(lambda s: len(s.taken) == 9)
+    wait_until_empty(tmp_path)
+    assert rejected(tmp_path) == ["huge"]
+
+
+def test_a_line_that_is_no_json_does_not_hold_up_others(
+    courier: Courier, service: Service, tmp_path: Path
+) -> None:
+    send(courier, "a")
+    courier.send(b"\0\0\n")
+    send(courier, "b")
+    courier.start()
+    service.wait_for(lambda s: len(s.taken) == 2)
+    wait_until_empty(tmp_path)
+    assert "\\u0000" in "".join(path.read_text() for path in tmp_path.glob("outbox/rejected/*"))
+
+
+def test_a_disk_that_cannot_keep_a_rejected_event_delays_it(
+    courier: Courier, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Outbox, line: bytes, reason: object) -> None:
+        monkeypatch.undo()
+        raise OSError("no space left on the device")
+
+    monkeypatch.setattr(Outbox, "put_aside", full)
+    bad = ({"index": 0, "eventId": "a", "errors": []},)
+    service.script.extend([lambda _: ok(rejected=bad)] * 2)
+    send(courier, "a")
+    courier.start()
+    service.wait_for(lambda s: len(s.requests) == 2)
+    wait_until_empty(tmp_path)
+    assert rejected(tmp_path) == ["a"]
+
+
+def test_an_idle_connection_that_the_server_closed_costs_no_wait(
+    make_courier: CourierMaker, service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    courier = make_courier(flush_seconds=3600, batch_size=1)
+    courier.start()
+    service.script.extend([service.take, hang_up])
+    for name in "ab":
+        send(courier, name)
+        service.wait_for(lambda s, name=name: s.taken[name] == 1)  # type: ignore[misc]
+    assert not caplog.records
+
+
+def test_in_an_outage_segments_stay_small_and_nothing_is_lost(
+    make_courier: CourierMaker, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(courier_module, "SEGMENT_BYTES", 10_000)
+    monkeypatch.setattr(outbox_module, "SEGMENT_BYTES", 10_000)
+    service.always = lambda _: error(503, Retry_After="1")
+    courier = make_courier(batch_size=10)
+    courier.start()
+    for number in range(2000):
+        send(courier, number)
+        if number % 100 == 0:
+            time.sleep(0.005)  # as much as lets the courier look
+    assert len(sizes(tmp_path)) >= 4
+    assert max(sizes(tmp_path)) < 50_000
+    service.always = None
+    courier.hurry()
+    service.wait_for(lambda s: len(s.taken) == 2000)
+
+
+def test_close_delivers_what_is_there_but_waits_no_longer_than_told(
+    make_courier: CourierMaker, service: Service, tmp_path: Path
+) -> None:
+    courier = make_courier(flush_seconds=3600)
+    courier.start()
+    send(courier, "a")
+    courier.close(5)
+    assert service.taken["a"] == 1
+    assert sizes(tmp_path) == []
+
+    release = time.monotonic() + 1
+    service.always = lambda _: time.sleep(max(0, release - time.monotonic()))
+    hung = make_courier(flush_seconds=3600)
+    hung.start()
+    send(hung, "b")
+    start = time.monotonic()
+    hung.close(0.2)
+    assert time.monotonic() - start < 0.8
+    assert any(sizes(tmp_path))
+
+
+def test_flush_delivers_in_the_callers_thread_and_tries_once(
+    make_courier: CourierMaker, service: Service
+) -> None:
+    courier = make_courier()
+    service.script.append(lambda _: error(503))
+    send(courier, "a")
+    assert courier.flush() is False
+    assert courier.flush() is True
+    assert service.taken["a"] == 1
+
+
+def test_two_couriers_on_one_folder_deliver_each_event_once(
+    make_courier: CourierMaker, service: Service, tmp_path: Path
+) -> None:
+    pair = [make_courier(batch_size=10), make_courier(batch_size=10)]
+    for courier in pair:
+        courier.start()
+    for number in range(500):
+        send(pair[number % 2], number)
+    service.wait_for(lambda s: len(s.taken) == 500)
+    wait_until_empty(tmp_path)
+    assert set(service.taken.values()) == {1}
+
+
+def test_after_a_fork_both_processes_deliver(courier: Courier, service: Service) -> None:
+    send(courier, "parent")
+    courier.start()
+
+    def child() -> None:
+        send(courier, "child")
+        courier.close(10)
+        os._exit(0)
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    service.wait_for(lambda s: s.taken["child"] == 1 and s.taken["parent"] == 1)
+    process.join()
+
+
+@pytest.mark.parametrize("url", ["", "localhost:3090", "ftp://localhost/", "http://", "http://localhost:x/"])
+def test_a_url_that_cannot_work_is_refused(make_courier: CourierMaker, url: str) -> None:
+    with pytest.raises(ValueError, match=r"http|[Pp]ort"):
+        make_courier(url=url)

@@ -1,0 +1,278 @@
+"""The outbox alone: what was appended is there, whatever happens to the process."""
+
+import errno
+import json
+import multiprocessing
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from request_events import outbox as module
+from request_events.outbox import SEGMENT_BYTES, Outbox, Segment
+
+
+def lines(segment: Segment | None) -> list[bytes]:
+    assert segment is not None
+    return [line for batch in segment.batches(100, 10**6) for line in batch]
+
+
+def take_all(outbox: Outbox) -> list[bytes]:
+    """Deliver everything that is due."""
+    taken: list[bytes] = []
+    while segment := outbox.take():
+        taken += lines(segment)
+        segment.delete()
+        segment.close()
+    return taken
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.jsonl"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "outbox"
+
+
+@pytest.fixture
+def outbox(folder: Path) -> Iterator[Outbox]:
+    made = Outbox(folder)
+    yield made
+    made.close()
+
+
+def test_events_are_due_once_they_are_released(outbox: Outbox, folder: Path) -> None:
+    assert [outbox.append(b"%d\n" % number) for number in range(3)] == [1, 2, 3]
+    assert outbox.take() is None
+    outbox.release()
+    assert outbox.append(b"3\n") == 1
+    assert take_all(outbox) == [b"0", b"1", b"2"]
+    outbox.release()
+    assert take_all(outbox) == [b"3"]
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in files(folder))
+
+
+def test_what_is_not_deleted_is_due_again(outbox: Outbox) -> None:
+    outbox.append(b"1\n")
+    outbox.release()
+    segment = outbox.take()
+    assert lines(segment) == [b"1"]
+    assert segment
+    segment.close()
+    assert take_all(outbox) == [b"1"]
+
+
+def test_the_oldest_goes_first(outbox: Outbox) -> None:
+    for number in range(5):
+        outbox.append(b"%d\n" % number)
+        outbox.release()
+    assert take_all(outbox) == [b"0", b"1", b"2", b"3", b"4"]
+
+
+def test_a_batch_is_bounded_in_events_and_in_bytes(outbox: Outbox) -> None:
+    for size in (1, 1, 1, 50, 200, 1):
+        outbox.append(b"x" * size + b"\n")
+    outbox.release()
+    segment = outbox.take()
+    assert segment
+    assert [[len(line) for line in batch] for batch in segment.batches(2, 100)] == [
+        [1, 1],
+        [1, 50],
+        [200],
+        [1],
+    ]
+    segment.close()
+
+
+def test_two_of_a_folder_share_the_work(outbox: Outbox, folder: Path) -> None:
+    other = Outbox(folder)
+    for number in range(2):
+        outbox.append(b"%d\n" % number)
+        outbox.release()
+    other.append(b"other's\n")  # not released: nobody else may have it
+    first, second = outbox.take(), other.take()
+    assert (lines(first), lines(second)) == ([b"0"], [b"1"])
+    assert outbox.take() is None
+    assert first
+    first.close()
+    assert lines(other.take()) == [b"0"]
+    other.close()
+
+
+def test_other_files_are_left_alone(outbox: Outbox, folder: Path) -> None:
+    folder.mkdir()
+    (folder / "notes.jsonl").write_text("{}\n")
+    (folder / "v2-01795418608164711000-1-00000000.jsonl").write_text("{}\n")
+    assert outbox.take() is None
+    assert len(files(folder)) == 2
+
+
+def test_a_torn_last_event_is_put_aside(outbox: Outbox, folder: Path) -> None:
+    folder.mkdir()
+    (folder / "00001795418608164711-1-00000000.jsonl").write_bytes(b'{"eventId":"a"}\n{"eventId":"b","us')
+    assert take_all(outbox) == [b'{"eventId":"a"}']
+    assert [record["event"] for record in rejected(folder)] == ['{"eventId":"b","us']
+
+
+def rejected(folder: Path) -> list[dict[str, Any]]:
+    text = "".join(path.read_text() for path in (folder / "rejected").glob("*.jsonl"))
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_rejected_events_are_kept_with_their_reason(outbox: Outbox, folder: Path) -> None:
+    outbox.put_aside(b'{"eventId": "a"}', [{"field": "ts", "message": "too old"}])
+    [record] = rejected(folder)
+    assert record["event"] == {"eventId": "a"}
+    assert record["reason"] == [{"field": "ts", "message": "too old"}]
+    assert record["time"].startswith("20")
+
+
+APPENDER = """
+import sys
+from pathlib import Path
+from request_events.outbox import Outbox
+outbox = Outbox(Path(sys.argv[1]))
+number = 0
+while True:
+    number = number + 1
+    outbox.append(b"%d\\n" % number)
+    print(number, flush=True)
+    if number % 1000 == 0:
+        outbox.release()
+"""
+
+
+@contextmanager
+def appender(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process, which appends 1, 2, 3 ... and says so each time."""
+    command = [sys.executable, "-c", APPENDER, str(folder)]
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        process.kill()
+
+
+def test_kill_9_loses_nothing_that_was_appended(outbox: Outbox, folder: Path) -> None:
+    with appender(folder) as process:
+        assert process.stdout
+        for _ in range(1500):
+            process.stdout.readline()
+        first = outbox.take()  # what it has let go of, and never what it still appends to
+        assert lines(first) == [b"%d" % number for number in range(1, 1001)]
+        process.send_signal(signal.SIGKILL)
+        said = [int(line) for line in process.stdout]
+        process.wait()
+    assert first
+    first.close()
+    taken = [int(line) for line in take_all(outbox)]
+    assert taken == list(range(1, len(taken) + 1))  # the first thousand too: they were not deleted
+    assert len(taken) >= max(said, default=1500)
+
+
+def test_a_full_disk_delays_events_but_loses_none(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox.append(b"first\n")
+    write = os.write
+
+    def half(fd: int, data: bytes) -> int:
+        return write(fd, data[: len(data) // 2])
+
+    def none(fd: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", half)
+    outbox.append(b"second\n")
+    monkeypatch.setattr(os, "write", none)
+    outbox.append(b"third\n")
+    outbox.release()
+    assert len(caplog.records) == 1
+    assert "IMPACT_OUTBOX" in caplog.text
+    monkeypatch.setattr(os, "write", write)
+    outbox.append(b"fourth\n")
+    outbox.release()
+    assert take_all(outbox) == [b"first", b"second", b"third", b"fourth"]
+
+
+def test_without_a_disk_events_are_delivered_from_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    outbox = Outbox(tmp_path / "file" / "outbox")
+    monkeypatch.setattr(module, "MEMORY_EVENTS", 3)
+    for number in range(5):
+        outbox.append(b"%d\n" % number)
+    outbox.release()
+    assert take_all(outbox) == [b"0", b"1", b"2"]
+    outbox.append(b"5\n")
+    assert take_all(outbox) == [b"5"]
+    assert caplog.records
+
+
+def test_without_file_locks_events_are_delivered_from_memory(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "fcntl", None)
+    outbox = Outbox(folder)
+    outbox.append(b"1\n")
+    outbox.release()
+    assert take_all(outbox) == [b"1"]
+    assert "no file locks" in caplog.text
+    assert not folder.exists()
+
+
+def test_a_file_that_cannot_be_read_does_not_block_the_rest(
+    outbox: Outbox, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "00001795418608164711-1-00000000.jsonl").mkdir(parents=True)
+    outbox.append(b"1\n")
+    outbox.release()
+    assert take_all(outbox) == [b"1"]
+    assert "IMPACT_OUTBOX" in caplog.text
+
+
+def test_a_closed_outbox_leaves_no_empty_file(outbox: Outbox, folder: Path) -> None:
+    outbox.append(b"1\n")
+    outbox.release()
+    take_all(outbox)
+    outbox.close()
+    assert files(folder) == []
+
+
+def test_a_forked_child_has_a_segment_of_its_own(outbox: Outbox, folder: Path) -> None:
+    outbox.append(b"parent's\n")
+
+    def child() -> None:
+        outbox.after_fork()
+        outbox.append(b"child's\n")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    process.join()
+    assert take_all(outbox) == [b"child's"]
+    outbox.release()
+    assert take_all(outbox) == [b"parent's"]
+
+
+def test_a_million_events_are_few_files(outbox: Outbox, folder: Path) -> None:
+    """As the courier does it in an outage: it looks at the size now and then."""
+    line = b"x" * 399 + b"\n"
+    for _ in range(100):
+        for _ in range(100):
+            outbox.append(line)
+        if outbox.size >= SEGMENT_BYTES:
+            outbox.release()
+    assert len(files(folder)) <= 5
+    outbox.release()
+    assert len(take_all(outbox)) == 10_000
