@@ -25,6 +25,10 @@ class HttpError(Exception):
         return respond(self.status, self.body)
 
 
+def not_json() -> HttpError:
+    return HttpError(400, "not_json", "The body is not JSON.", [{"field": "body", "message": "is not JSON"}])
+
+
 def respond(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
     """Answer in JSON; a Decimal is written as the number it is, digit by digit."""
     return {
@@ -49,7 +53,7 @@ def body_bytes(event: Event) -> bytes:
     try:
         return base64.b64decode(body, validate=True)
     except (binascii.Error, ValueError):
-        raise HttpError(400, "not_json", "The body is not JSON.") from None
+        raise not_json() from None
 
 
 def query(event: Event) -> dict[str, str]:

@@ -13,7 +13,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from impact import config
 from impact.dynamodb import Store, connect
-from impact.http import Event, HttpError, Response, body_bytes, header, respond
+from impact.http import Event, HttpError, Response, body_bytes, header, not_json, respond
 from impact.intake import Fate, Intake, Taken
 from impact.ledger import Entry, FieldErrors, Ledger, Refused
 from impact.observability import logger, metrics
@@ -52,6 +52,7 @@ def handler(event: Event, context: LambdaContext) -> Response:
         body = _read(event)
         return _take_array(body, now, deadline) if isinstance(body, list) else _take_one(body, now, deadline)
     except HttpError as error:
+        metrics.add_metric("RequestsRefused", MetricUnit.Count, 1)
         logger.warning("request refused", status=error.status, code=error.body["error"]["code"])
         return error.response()
 
@@ -59,16 +60,16 @@ def handler(event: Event, context: LambdaContext) -> Response:
 def _read(event: Event) -> Any:
     """Read the body's JSON, its numbers as written. Raises HttpError."""
     if header(event, "content-encoding").strip().lower() not in ("", "identity"):
-        raise HttpError(415, "content_encoding", "Send plain JSON, without a Content-Encoding.")
+        message = "Send plain JSON, without a Content-Encoding."
+        raise HttpError(415, "content_encoding", message, [_reason("Content-Encoding", "is not supported")])
     raw = body_bytes(event)
     if len(raw) > BODY_BYTES_MAX:
-        raise HttpError(
-            413, "too_large", f"The body is over {BODY_BYTES_MAX} bytes. Send fewer events at once."
-        )
+        message = f"A body holds at most {BODY_BYTES_MAX} bytes."
+        raise HttpError(413, "too_large", message, [_reason("body", f"has {len(raw)} bytes")])
     try:
         body = json.loads(raw, parse_float=_decimal, parse_int=_integer, parse_constant=Decimal)
     except (ValueError, RecursionError):
-        raise HttpError(400, "not_json", "The body is not JSON.") from None
+        raise not_json() from None
     if isinstance(body, list) and not body:
         raise HttpError(422, "invalid", "The array holds no event.", [_reason("events", "must not be empty")])
     if isinstance(body, list) and len(body) > EVENTS_MAX:

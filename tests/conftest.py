@@ -1,0 +1,43 @@
+"""DynamoDB for the tests: moto in this process, or AWS's own engine where DYNAMODB_LOCAL_URL names one."""
+
+import os
+from collections.abc import Iterator
+
+# Before any module of the functions is imported: they read their environment once, as on Lambda.
+os.environ.update(
+    AWS_REGION="eu-central-1",
+    AWS_DEFAULT_REGION="eu-central-1",
+    AWS_ACCESS_KEY_ID="test",
+    AWS_SECRET_ACCESS_KEY="test",
+    REQUEST_EVENTS_TABLE="test-RequestEvents",
+    DAILY_SUMMARIES_TABLE="test-DailySummaries",
+    STATE_TABLE="test-State",
+    ROLLUP_WORKER_FUNCTION="test-worker",
+    RETENTION_DAYS="400",
+    SHARD_COUNT="16",
+    REPORTING_TIME_ZONE="UTC",
+    POWERTOOLS_SERVICE_NAME="impact",
+    POWERTOOLS_METRICS_NAMESPACE="ImpactService",
+    POWERTOOLS_DEV="false",
+)
+DYNAMODB_LOCAL_URL = os.environ.get("DYNAMODB_LOCAL_URL")
+if DYNAMODB_LOCAL_URL:
+    os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = DYNAMODB_LOCAL_URL
+
+import pytest  # noqa: E402
+from moto import mock_aws  # noqa: E402
+
+from impact.dynamodb import Store, connect  # noqa: E402
+from tests.tables import drop_tables, make_tables  # noqa: E402
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    """The tables of a stack of the test's own, empty."""
+    if DYNAMODB_LOCAL_URL:
+        made = make_tables(connect(read_timeout=10, attempts=3, connections=40))
+        yield made
+        drop_tables(made)
+    else:
+        with mock_aws():
+            yield make_tables(connect(read_timeout=10, attempts=3, connections=40))

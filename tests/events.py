@@ -1,0 +1,46 @@
+"""Events for the tests."""
+
+from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import Decimal
+from types import ModuleType
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from impact.calendar import Calendar, timestamp
+from impact.ledger import Ledger
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+"""When the tests take place, but for those of a whole function."""
+
+
+def freeze(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> None:
+    """Let a module's clock stand at NOON: no test depends on when it runs."""
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Clock":
+            return cls.fromtimestamp(NOON.timestamp(), tz)
+
+    monkeypatch.setattr(module, "datetime", Clock)
+
+
+def event(**fields: Any) -> dict[str, Any]:
+    """A valid event of alice, as JSON hands it over, with these fields changed; None leaves one out."""
+    base = {
+        "userId": "alice",
+        "ts": timestamp(NOON - timedelta(minutes=1)),
+        "model": "gpt-4o",
+        "provider": "openai",
+        "tokens_in": 1200,
+        "tokens_out": 300,
+        "latency": Decimal("1.108738"),
+        "costUSD": Decimal("0.00475"),
+        "eventId": "e-1",
+    }
+    return {name: value for name, value in (base | fields).items() if value is not None}
+
+
+def ledger(zone: str = "UTC", retention_days: int = 400, shard_count: int = 4) -> Ledger:
+    return Ledger(Calendar(ZoneInfo(zone), timedelta(days=retention_days)), shard_count)

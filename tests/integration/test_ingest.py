@@ -1,0 +1,315 @@
+"""The ingest function on DynamoDB: each event once, bad ones told by field, faults answered honestly."""
+
+import base64
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from threading import Event
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import simplejson
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from impact.calendar import timestamp
+from impact.dynamodb import Store, item_from_wire
+from ingest import app
+from tests.events import event
+
+CONTEXT: Any = SimpleNamespace(
+    function_name="ingest",
+    memory_limit_in_mb=1024,
+    invoked_function_arn="arn:aws:lambda:eu-central-1:0:function:ingest",
+    aws_request_id="r-1",
+    get_remaining_time_in_millis=lambda: 20_000,
+)
+
+Post = Callable[..., Any]
+
+
+@pytest.fixture
+def post(store: Store, monkeypatch: pytest.MonkeyPatch) -> Post:
+    """Send a body (bytes as they are, anything else as JSON) and return the response with its body read."""
+    monkeypatch.setattr(app, "intake", replace(app.intake, store=store))
+
+    def send(body: Any, headers: dict[str, str] | None = None) -> Any:
+        raw = body if isinstance(body, bytes) else simplejson.dumps(body).encode()
+        request = {
+            "headers": {"content-type": "application/json", **(headers or {})},
+            "body": base64.b64encode(raw).decode(),
+            "isBase64Encoded": True,
+        }
+        response = app.handler(request, CONTEXT)
+        return SimpleNamespace(
+            status=response["statusCode"], headers=response["headers"], json=json.loads(response["body"])
+        )
+
+    return send
+
+
+def items(store: Store) -> list[dict[str, Any]]:
+    return [item_from_wire(item) for item in store.client.scan(TableName=store.events)["Items"]]
+
+
+def marks(store: Store) -> set[tuple[str, int]]:
+    return store.late_marks()
+
+
+def now_event(**fields: Any) -> dict[str, Any]:
+    return event(**{"ts": timestamp(datetime.now(UTC)), **fields})
+
+
+def test_a_single_event_is_created_then_a_duplicate(post: Post, store: Store) -> None:
+    sent = now_event(tags=["a"], stream=True, status=None)
+    first, second = post(sent), post(sent)
+    assert (first.status, first.json) == (201, {"eventId": "e-1", "status": "created"})
+    assert (second.status, second.json) == (200, {"eventId": "e-1", "status": "duplicate"})
+    [item] = items(store)
+    assert sent.items() <= (item | {"latency": sent["latency"]}).items()
+    assert item["status"] == "success"
+    assert item["day"] == sent["ts"][:10]
+    assert item["expiresAt"] == pytest.approx(datetime.now(UTC).timestamp() + 400 * 86400, abs=60)
+
+
+def test_the_first_one_stays(post: Post, store: Store) -> None:
+    ts = timestamp(datetime.now(UTC))
+    post(event(ts=ts, costUSD=Decimal("1.5")))
+    post(event(ts=ts, costUSD=Decimal("99")))
+    assert [item["costUSD"] for item in items(store)] == [Decimal("1.5")]
+
+
+def test_a_seed_style_event_is_valid_and_named_by_its_content(post: Post, store: Store) -> None:
+    sent = now_event(costUSD=None, eventId=None, costEUR=Decimal("0.0123"))
+    first, again, other = post(sent), post(sent), post(sent | {"tokens_in": 1201})
+    assert first.status == other.status == 201
+    assert again.json == {"eventId": first.json["eventId"], "status": "duplicate"}
+    assert other.json["eventId"] != first.json["eventId"]
+
+
+def test_null_in_an_optional_field_is_the_same_as_leaving_it_out(post: Post) -> None:
+    sent = now_event(eventId=None)
+    nulls = dict.fromkeys(["costEUR", "eventId", "status", "tags", "stream", "teamId", "tokens_cached"])
+    assert post(sent).json["eventId"] == post(sent | nulls).json["eventId"]
+
+
+def test_a_batch_keeps_the_good_and_names_the_bad(post: Post, store: Store) -> None:
+    batch = [
+        now_event(eventId="a"),
+        now_event(eventId="b", tokens_in=-1),
+        now_event(eventId="a"),
+        "x",
+        now_event(eventId="c"),
+    ]
+    answer = post(batch)
+    assert answer.status == 200
+    assert (answer.json["created"], answer.json["duplicates"]) == (2, 1)
+    assert [(r["index"], r["eventId"], r["errors"][0]["field"]) for r in answer.json["rejected"]] == [
+        (1, "b", "tokens_in"),
+        (3, None, "event"),
+    ]
+    assert {item["eventId"] for item in items(store)} == {"a", "c"}
+
+
+def test_a_thousand_sendings_are_one_item(post: Post, store: Store) -> None:
+    sent = now_event()
+    with ThreadPoolExecutor(8) as senders:
+        bodies = [sent if n % 3 else [sent] * 4 for n in range(500)]
+        answers = list(senders.map(post, bodies))
+    assert {answer.status for answer in answers} <= {200, 201}
+    assert sum(answer.json.get("created", answer.status == 201) for answer in answers) == 1
+    assert len(items(store)) == 1
+
+
+def test_unknown_fields_are_dropped(post: Post, store: Store) -> None:
+    assert post(now_event(messages=["a secret prompt"], apiKey="sk-x")).status == 201
+    assert "secret" not in repr(items(store))
+    assert "sk-x" not in repr(items(store))
+
+
+@pytest.mark.parametrize(
+    "user_id", ["#", "%", "a#b%23", "\0", "😀", "ü" * 256, "#" * 256, " a b ", "a\nb", "x" * 256]
+)
+def test_every_allowed_id_is_read_back_intact(post: Post, store: Store, user_id: str) -> None:
+    assert post(now_event(userId=user_id, eventId="#%😀\0")).status == 201
+    [item] = items(store)
+    assert (item["userId"], item["eventId"]) == (user_id, "#%😀\0")
+
+
+REQUIRED = ["userId", "ts", "model", "provider", "tokens_in", "tokens_out", "latency"]
+BAD_FIELDS: list[tuple[str, Any]] = [
+    *((name, None) for name in REQUIRED),
+    *((name, {}) for name in REQUIRED),
+    ("userId", ""),
+    ("userId", " "),
+    ("userId", "{{LIBRECHAT_USER_ID}}"),
+    ("userId", "x" * 257),
+    ("userId", "😀" * 256),
+    ("userId", 7),
+    ("eventId", ""),
+    ("eventId", "x" * 129),
+    ("eventId", "{{ID}}"),
+    ("ts", "yesterday"),
+    ("ts", 1795418608),
+    ("ts", timestamp(datetime.now(UTC) + timedelta(minutes=6))),
+    ("ts", timestamp(datetime.now(UTC) - timedelta(days=398, minutes=1))),
+    ("ts", "0001-01-01T00:00:00+14:00"),
+    ("model", "x" * 257),
+    ("provider", "x" * 65),
+    ("tokens_in", -1),
+    ("tokens_in", "5"),
+    ("tokens_in", True),
+    ("tokens_in", Decimal("1.5")),
+    ("tokens_in", 10**30),
+    ("latency", -1),
+    ("latency", "1"),
+    ("costUSD", -1),
+    ("costUSD", "0.1"),
+    ("costEUR", True),
+    ("costEUR", Decimal("1E+40")),
+    ("costUSD", Decimal("0." + "1" * 39)),
+    ("status", "maybe"),
+    ("stream", "yes"),
+    ("tags", "a"),
+    ("tokens_cached", -1),
+    ("timeToFirstToken", -1),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), BAD_FIELDS)
+def test_a_bad_field_is_named_and_nothing_is_stored(post: Post, store: Store, field: str, value: Any) -> None:
+    answer = post(now_event() | {field: value} if value is not None else now_event(**{field: None}))
+    assert answer.status == 422
+    assert [detail["field"] for detail in answer.json["error"]["details"]] == [field]
+    assert all(detail["message"] for detail in answer.json["error"]["details"])
+    assert items(store) == []
+
+
+@pytest.mark.parametrize(
+    "number", ["NaN", "Infinity", "-Infinity", "1e400", "1e99999999999999999999", "9" * 5000]
+)
+@pytest.mark.parametrize("field", ["latency", "costUSD", "tokens_out"])
+def test_a_number_out_of_range_is_named(post: Post, store: Store, field: str, number: str) -> None:
+    body = simplejson.dumps(now_event() | {field: 0}).replace(f'"{field}": 0', f'"{field}": {number}')
+    answer = post(body.encode())
+    assert (answer.status, answer.json["error"]["details"][0]["field"]) == (422, field)
+    assert items(store) == []
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"not json", b'{"userId": ', b"\xff\xfe", b"[" * 100_000, b'{"a": 1} x'], ids=range(6)
+)
+def test_what_is_not_json_is_a_400(post: Post, store: Store, body: bytes) -> None:
+    answer = post(body)
+    assert (answer.status, answer.json["error"]["code"]) == (400, "not_json")
+    assert answer.json["error"]["details"] == [{"field": "body", "message": "is not JSON"}]
+    assert items(store) == []
+
+
+@pytest.mark.parametrize("body", [b"1", b"null", b'"x"', b"true"])
+def test_what_is_no_event_is_a_422(post: Post, body: bytes) -> None:
+    answer = post(body)
+    assert (answer.status, answer.json["error"]["details"][0]["field"]) == (422, "event")
+
+
+def test_limits_of_a_request(post: Post, store: Store) -> None:
+    assert post([]).json["error"]["details"] == [{"field": "events", "message": "must not be empty"}]
+    assert post([]).status == 422
+    assert post([event()] * 501).status == 413
+    assert post(b'{"userId": "' + b"x" * 2_000_000 + b'"}').status == 413
+    assert post(event(), {"Content-Encoding": "gzip"}).status == 415
+    assert items(store) == []
+
+
+def test_five_hundred_at_once(post: Post, store: Store) -> None:
+    assert post([now_event(eventId=str(n)) for n in range(500)]).json["created"] == 500
+    assert len(items(store)) == 500
+
+
+def test_the_largest_event_is_told_in_time(post: Post, store: Store) -> None:
+    labels = ["callType", "modelGroup", "teamId", "keyAlias", "conversationId", "errorCode"]
+    answer = post(now_event(tags=["t" * 256] * 50, **dict.fromkeys(labels, "x" * 256)))
+    assert (answer.status, answer.json["error"]["details"][0]["field"]) == (422, "tags")
+    assert items(store) == []
+
+
+def test_only_a_late_event_leaves_a_mark_also_as_a_duplicate(post: Post, store: Store) -> None:
+    post(now_event())
+    assert marks(store) == set()
+    late = event(ts=timestamp(datetime.now(UTC) - timedelta(days=5)))
+    post(late)
+    [mark] = marks(store)
+    assert mark[0] == late["ts"][:10]
+    store.client.delete_item(
+        TableName=store.state, Key={"kind": {"S": "late"}, "key": {"S": f"{mark[0]}#{mark[1]:02d}"}}
+    )
+    assert post(late).json["status"] == "duplicate"
+    assert marks(store) == {mark}
+
+
+def throttled(operation: str) -> ClientError:
+    return ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, operation)
+
+
+def faulty(store: Store, bad_events: set[str], *, marks_fail: bool = False) -> Any:
+    """A store that fails for some events, or for all marks."""
+
+    def append(item: dict[str, Any]) -> bool:
+        if item["eventId"] in bad_events:
+            raise throttled("PutItem")
+        return store.append(item)
+
+    def mark_late(*args: Any) -> Any:
+        if marks_fail:
+            raise ReadTimeoutError(endpoint_url="http://dynamodb")
+        return store.mark_late(*args)
+
+    return SimpleNamespace(append=append, mark_late=mark_late)
+
+
+def test_what_storage_did_not_take_is_to_be_sent_again(
+    post: Post, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "intake", replace(app.intake, store=faulty(store, {"b"})))
+    answer = post([now_event(eventId="a"), now_event(eventId="x", latency=-1), now_event(eventId="b")])
+    assert (answer.status, answer.headers["retry-after"]) == (503, "2")
+    assert answer.json["retry"] == [{"index": 2, "eventId": "b"}]
+    assert answer.json["created"] == 1
+    assert [rejected["index"] for rejected in answer.json["rejected"]] == [1]
+    assert answer.json["error"]["code"] == "storage"
+    single = post(now_event(eventId="b"))
+    assert (single.status, single.headers["retry-after"]) == (503, "2")
+
+
+def test_no_2xx_before_the_mark(post: Post, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "intake", replace(app.intake, store=faulty(store, set(), marks_fail=True)))
+    late = event(eventId="late", ts=timestamp(datetime.now(UTC) - timedelta(days=5)))
+    answer = post([late, now_event(eventId="new")])
+    assert (answer.status, answer.json["retry"]) == (503, [{"index": 0, "eventId": "late"}])
+    assert len(items(store)) == 2
+
+
+def test_storage_that_hangs_is_answered_within_the_time_limit(
+    post: Post, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = Event()
+    hanging: Any = SimpleNamespace(append=lambda item: released.wait(30))
+    monkeypatch.setattr(app, "intake", replace(app.intake, store=hanging))
+    monkeypatch.setattr(CONTEXT, "get_remaining_time_in_millis", lambda: 3_200)
+    try:
+        answer = post([now_event(eventId=str(n)) for n in range(100)])
+    finally:
+        released.set()
+    assert answer.status == 503
+    assert len(answer.json["retry"]) == 100
+
+
+def test_no_personal_data_in_the_logs(post: Post, capsys: pytest.CaptureFixture[str]) -> None:
+    post(now_event(userId="alice-planted-in-the-test", tokens_in=-1, apiKey="planted-key"))
+    post([now_event(userId="alice-planted-in-the-test"), now_event(userId="planted" * 50)])
+    output = capsys.readouterr()
+    assert "Accepted" in output.out
+    assert "planted" not in output.out + output.err

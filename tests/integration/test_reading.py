@@ -1,0 +1,171 @@
+"""The reading API on DynamoDB: exact numbers, pages, fresh counts, and plain errors."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from impact.calendar import timestamp
+from impact.dynamodb import Store
+from summaries import app
+from tests.events import NOON, event, freeze, ledger
+from tests.integration.test_ingest import CONTEXT
+from tests.integration.test_rollup import put, roll_up
+
+LEDGER = ledger()
+NOW = NOON
+TODAY = NOW.date().isoformat()
+DAYS_AGO = {n: (NOW - timedelta(days=n)).date().isoformat() for n in range(40)}
+
+Get = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def since(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger was made six days ago, so that the days since are not all marked."""
+    monkeypatch.setattr(Store, "events_since", lambda self: NOW - timedelta(days=6))
+
+
+@pytest.fixture
+def get(store: Store, monkeypatch: pytest.MonkeyPatch) -> Get:
+    """Ask a route; numbers in the answer are read as they are written."""
+    freeze(monkeypatch, app)
+    monkeypatch.setattr(app, "reader", replace(app.reader, store=store, shard_count=LEDGER.shard_count))
+
+    def ask(path: str = "/api/summaries", **parameters: str) -> Any:
+        query = {name.rstrip("_"): value for name, value in parameters.items()}
+        response = app.handler({"routeKey": f"GET {path}", "queryStringParameters": query or None}, CONTEXT)
+        body = json.loads(response["body"], parse_float=Decimal)
+        return SimpleNamespace(status=response["statusCode"], json=body)
+
+    return ask
+
+
+def use(store: Store, *, days_ago: int = 0, **fields: Any) -> None:
+    """Store an event in time: its day was open still."""
+    at = NOW - timedelta(days=days_ago)
+    put(store, event(**{"ts": timestamp(at), **fields}), now=at + timedelta(seconds=1))
+
+
+def test_a_users_days_in_order_and_their_sum(get: Get, store: Store) -> None:
+    use(store, days_ago=2, eventId="1", costUSD=Decimal("0.1"))
+    use(store, days_ago=1, eventId="2", costUSD=Decimal("0.2"))
+    use(store, days_ago=1, eventId="3", costUSD=Decimal("8.4e-07"))
+    use(store, userId="bob")
+    roll_up(store, NOW)
+    answer = get(userId="alice")
+    assert answer.status == 200
+    assert (answer.json["userId"], answer.json["from"], answer.json["to"]) == ("alice", DAYS_AGO[29], TODAY)
+    assert [day["day"] for day in answer.json["days"]] == [DAYS_AGO[2], DAYS_AGO[1]]
+    assert [day["costUSD"] for day in answer.json["days"]] == [Decimal("0.1"), Decimal("0.20000084")]
+    assert answer.json["total"]["costUSD"] == Decimal("0.30000084")
+    assert answer.json["total"]["models"]["openai/gpt-4o"]["requests"] == 3
+    assert "dayShard" not in answer.json["days"][0]
+    assert len(get(userId="alice", from_=DAYS_AGO[1], to=DAYS_AGO[1]).json["days"]) == 1
+
+
+def test_no_use_is_an_empty_list_and_zeros(get: Get) -> None:
+    user, day, totals = get(userId="nobody"), get(day="2026-01-01"), get("/api/totals")
+    assert (user.status, day.status, totals.status) == (200, 200, 200)
+    assert user.json["days"] == totals.json["days"] == day.json["items"] == []
+    assert day.json["next"] is None
+    assert user.json["total"]["requests"] == user.json["total"]["costUSD"] == 0
+    assert totals.json["total"]["requests"] == totals.json["total"]["costEUR"] == 0
+
+
+def test_fresh_counts_what_is_not_final_from_the_ledger(get: Get, store: Store) -> None:
+    use(store, days_ago=5, eventId="old")
+    use(store, eventId="1")
+    roll_up(store, NOW)
+    roll_up(store, NOW)
+    use(store, eventId="2")
+    use(store, eventId="3", userId="alice2")
+    stale, fresh = get(userId="alice"), get(userId="alice", fresh="true")
+    assert [(day["requests"], day["final"]) for day in stale.json["days"]] == [(1, True), (1, False)]
+    assert [(day["requests"], day["final"]) for day in fresh.json["days"]] == [(1, True), (2, False)]
+    assert fresh.json["total"]["requests"] == 3
+    assert get(userId="bob", fresh="true").json["days"] == []
+
+
+def test_fresh_works_before_the_first_rollup(get: Get, store: Store) -> None:
+    use(store)
+    assert get(userId="alice").json["days"] == []
+    assert get(userId="alice", fresh="true").json["total"]["requests"] == 1
+
+
+def test_a_day_that_a_late_event_reached_is_open_again(get: Get, store: Store) -> None:
+    use(store, days_ago=4, eventId="1")
+    roll_up(store, NOW)
+    assert get(userId="alice").json["days"][0]["final"] is True
+    put(store, event(ts=timestamp(NOW - timedelta(days=4)), eventId="2"), now=NOW)
+    stale, fresh = get(userId="alice").json["days"][0], get(userId="alice", fresh="true").json["days"][0]
+    assert (stale["requests"], stale["final"]) == (1, False)
+    assert (fresh["requests"], fresh["final"]) == (2, False)
+    assert get(day=DAYS_AGO[4]).json["items"][0]["final"] is False
+    assert get("/api/totals").json["days"][0]["final"] is False
+    roll_up(store, NOW + timedelta(seconds=1))
+    reopened = get(userId="alice").json["days"][0]
+    assert (reopened["requests"], reopened["final"]) == (2, True)
+
+
+def test_every_user_of_a_day_in_pages(get: Get, store: Store) -> None:
+    users = [f"user-{n}#😀%\0" for n in range(250)]
+    for user in users:
+        use(store, userId=user)
+    roll_up(store, NOW)
+    seen, cursor, pages = [], None, 0
+    while pages == 0 or cursor:
+        answer = get(day=TODAY, **({"cursor": cursor} if cursor else {}))
+        assert answer.json["day"] == TODAY
+        seen += [item["userId"] for item in answer.json["items"]]
+        cursor, pages = answer.json["next"], pages + 1
+    assert sorted(seen) == sorted(users)
+    assert pages == 3
+
+
+def test_the_platform_day_by_day(get: Get, store: Store) -> None:
+    for n in range(10):
+        use(store, userId=f"u{n}", days_ago=n % 2, costUSD=Decimal("0.1"))
+    roll_up(store, NOW)
+    answer = get("/api/totals", from_=DAYS_AGO[1], to=TODAY)
+    rows = [(row["day"], row["users"], row["requests"], row["costUSD"]) for row in answer.json["days"]]
+    assert rows == [(DAYS_AGO[1], 5, 5, Decimal("0.5")), (TODAY, 5, 5, Decimal("0.5"))]
+    assert answer.json["total"]["costUSD"] == 1
+    assert (answer.json["from"], answer.json["to"]) == (DAYS_AGO[1], TODAY)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field"),
+    [
+        ({}, "userId"),
+        ({"userId": "a", "day": "2026-11-23"}, "userId"),
+        ({"userId": ""}, "userId"),
+        ({"userId": "x" * 257}, "userId"),
+        ({"userId": "a", "from_": "yesterday"}, "from"),
+        ({"userId": "a", "from_": "2026-02-30"}, "from"),
+        ({"userId": "a", "to": "20261123"}, "to"),
+        ({"userId": "a", "to": "0001-01-01"}, "to"),
+        ({"userId": "a", "to": "9999-12-31"}, "to"),
+        ({"userId": "a", "from_": "2026-11-24", "to": "2026-11-23"}, "from"),
+        ({"userId": "a", "from_": "2025-11-22", "to": "2026-11-23"}, "from"),
+        ({"userId": "a", "fresh": "yes"}, "fresh"),
+        ({"day": "x"}, "day"),
+        ({"day": "2026-11-23", "cursor": "x"}, "cursor"),
+        ({"day": "2026-11-23", "cursor": "WzEsIDJd"}, "cursor"),
+        ({"day": "2026-11-23", "cursor": "e30="}, "cursor"),
+        ({"day": "2026-11-23", "cursor": "ÿ"}, "cursor"),
+    ],
+)
+def test_a_bad_parameter_is_named(get: Get, parameters: dict[str, str], field: str) -> None:
+    answer = get(**parameters)
+    assert (answer.status, answer.json["error"]["details"][0]["field"]) == (422, field)
+
+
+def test_at_most_366_days(get: Get) -> None:
+    assert get(userId="a", from_="2025-11-23", to="2026-11-23").status == 200
+    assert get("/api/totals", from_="2025-11-22", to="2026-11-23").status == 422

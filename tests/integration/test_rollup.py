@@ -1,0 +1,373 @@
+"""The rollup on DynamoDB: summaries equal a plain sum of the distinct events, whatever happened."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from moto import mock_aws
+
+from impact.calendar import GRACE, timestamp
+from impact.dynamodb import Progress, Store, connect
+from impact.keys import day_shard, shard_of
+from impact.ledger import Ledger
+from impact.rollup import DayExpired, ShardCountChanged, count, plan, plan_day
+from impact.summary import MODELS_MAX, OTHER
+from tests.conftest import DYNAMODB_LOCAL_URL
+from tests.events import NOON, event, ledger
+from tests.tables import drop_tables, make_tables
+
+TODAY = "2026-11-23"
+LEDGER = ledger()
+
+
+def put(store: Store, *events: dict[str, Any], now: datetime = NOON, laid: Ledger = LEDGER) -> None:
+    """Do what the ingest does, one event after the other."""
+    for raw in events:
+        entry = laid.entry(raw, now)
+        store.append(entry.item)
+        if laid.calendar.needs_mark(entry.day, now):
+            store.mark_late(entry.day_shard, token=timestamp(now) + entry.event_id, now=now)
+
+
+def roll_up(store: Store, now: datetime = NOON, laid: Ledger = LEDGER) -> int:
+    """Do what the planner and its workers do. Return how many (day, shard)s were counted."""
+    due = plan(store, laid.calendar, laid.shard_count, now)
+    store.put_progress(due.progress)
+    for day, shard in due.targets:
+        count(store, laid.calendar, day, shard, as_of=now)
+    return len(due.targets)
+
+
+def summary(store: Store, user_id: str = "alice", day: str = TODAY) -> dict[str, Any]:
+    [found] = store.user_summaries(user_id, day, day)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def born(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger was made at noon, in the time of these tests."""
+    monkeypatch.setattr(Store, "events_since", lambda self: NOON)
+
+
+def test_a_day_of_one_user(store: Store) -> None:
+    put(
+        store,
+        event(eventId="1", tokens_cached=1000, tokens_reasoning=120),
+        event(eventId="2", costUSD=None, costEUR=Decimal("0.5"), latency=Decimal("2.5")),
+        event(eventId="3", costUSD=None, status="failure", tokens_in=0, tokens_out=0),
+        event(eventId="4", provider="anthropic", model="claude", ts="2026-11-23T00:00:00+01:00"),
+        event(eventId="4", provider="anthropic", model="claude", ts="2026-11-23T01:00:00+01:00"),
+    )
+    roll_up(store)
+    assert summary(store) == {
+        "userId": "alice",
+        "day": TODAY,
+        "dayShard": day_shard(TODAY, shard_of("alice", 4)),
+        "requests": 4,
+        "failures": 1,
+        "tokens_in": 3600,
+        "tokens_out": 900,
+        "tokens_cached": 1000,
+        "tokens_reasoning": 120,
+        "costEUR": Decimal("0.5"),
+        "costUSD": Decimal("0.0095"),
+        "unpriced": 1,
+        "latencyTotal": Decimal("5.826214"),
+        "latencyMax": Decimal("2.5"),
+        "models": {
+            "openai/gpt-4o": {
+                "requests": 3,
+                "tokens_in": 2400,
+                "tokens_out": 600,
+                "costEUR": Decimal("0.5"),
+                "costUSD": Decimal("0.00475"),
+            },
+            "anthropic/claude": {
+                "requests": 1,
+                "tokens_in": 1200,
+                "tokens_out": 300,
+                "costEUR": 0,
+                "costUSD": Decimal("0.00475"),
+            },
+        },
+        "firstTs": "2026-11-23T00:00:00.000000Z",
+        "lastTs": "2026-11-23T11:59:00.000000Z",
+        "asOf": timestamp(NOON),
+        "final": False,
+    }
+
+
+def test_awkward_costs_sum_to_the_exact_decimal(store: Store) -> None:
+    costs = [Decimal("0.1"), Decimal("0.2"), Decimal("8.4e-07"), Decimal("0.0055875000000000005")]
+    put(store, *(event(eventId=str(n), costUSD=costs[n % 4]) for n in range(1000)))
+    roll_up(store)
+    assert summary(store)["costUSD"] == Decimal("76.397085000000000125")
+
+
+def test_nothing_is_written_where_nothing_changed(store: Store) -> None:
+    put(store, event())
+    roll_up(store)
+    first = list(store.client.scan(TableName=store.state)["Items"])
+    roll_up(store, NOON + timedelta(hours=1))
+    assert summary(store)["asOf"] == timestamp(NOON)
+    assert list(store.client.scan(TableName=store.state)["Items"]) == first
+
+
+def test_a_day_becomes_final_when_its_grace_has_passed_and_is_left_alone_then(store: Store) -> None:
+    put(store, event())
+    roll_up(store)
+    closes = LEDGER.calendar.closes_at(TODAY)
+    roll_up(store, closes - timedelta(seconds=1))
+    assert not summary(store)["final"]
+    roll_up(store, closes)
+    assert summary(store)["final"]
+    assert roll_up(store, closes + timedelta(hours=1)) == 4  # the shards of the new day, and no more
+    progress = store.progress()
+    assert progress
+    assert progress.final_through == TODAY
+
+
+def test_a_late_event_opens_its_day_again(store: Store) -> None:
+    put(store, event(eventId="1"))
+    later = NOON + timedelta(days=3)
+    roll_up(store, later)
+    roll_up(store, later)
+    put(store, event(eventId="2"), now=later)
+    assert store.late_marks() == {(TODAY, shard_of("alice", 4))}
+    roll_up(store, later + timedelta(hours=1))
+    assert (summary(store)["requests"], summary(store)["final"]) == (2, True)
+    assert store.late_marks() == set()
+
+
+def test_days_missed_while_the_rollup_was_down_are_counted(store: Store) -> None:
+    put(store, event())
+    roll_up(store)
+    for day in range(1, 6):
+        now = NOON + timedelta(days=day)
+        put(store, event(ts=timestamp(now), eventId=str(day)), now=now)
+    roll_up(store, NOON + timedelta(days=9))
+    found = store.user_summaries("alice", TODAY, "2026-12-31")
+    assert [(each["requests"], each["final"]) for each in found] == [(1, True)] * 6
+
+
+def test_a_mark_left_anew_since_it_was_read_stays(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    later = NOON + timedelta(days=3)
+    shard = shard_of("alice", 4)
+    put(store, event(eventId="1"), now=later)
+    read_pages = Store.event_pages
+
+    def overtaken(self: Store, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        yield from read_pages(self, *args, **kwargs)
+        put(store, event(eventId="2"), now=later + timedelta(seconds=1))
+
+    monkeypatch.setattr(Store, "event_pages", overtaken)
+    count(store, LEDGER.calendar, TODAY, shard, as_of=later)
+    assert (summary(store)["requests"], store.late_marks()) == (1, {(TODAY, shard)})
+    monkeypatch.setattr(Store, "event_pages", read_pages)
+    count(store, LEDGER.calendar, TODAY, shard, as_of=later + timedelta(seconds=2))
+    assert (summary(store)["requests"], store.late_marks()) == (2, set())
+
+
+def test_an_older_computation_never_replaces_a_younger_one(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard = shard_of("alice", 4)
+    put(store, event(eventId="1"))
+    read_pages = Store.event_pages
+
+    def slow(self: Store, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        pages = list(read_pages(self, *args, **kwargs))
+        monkeypatch.setattr(Store, "event_pages", read_pages)
+        put(store, event(eventId="2"))
+        count(store, LEDGER.calendar, TODAY, shard, as_of=NOON + timedelta(seconds=1))
+        yield from pages
+
+    monkeypatch.setattr(Store, "event_pages", slow)
+    count(store, LEDGER.calendar, TODAY, shard, as_of=NOON)
+    assert summary(store)["requests"] == 2
+    total = store.total(day_shard(TODAY, shard))
+    assert total
+    assert total["requests"] == 2
+
+
+def test_a_day_whose_events_may_have_expired_is_never_counted_again(store: Store) -> None:
+    put(store, event())
+    roll_up(store)
+    much_later = NOON + timedelta(days=400)
+    with pytest.raises(DayExpired):
+        count(store, LEDGER.calendar, TODAY, 0, as_of=much_later)
+    with pytest.raises(DayExpired):
+        plan_day(LEDGER.calendar, 4, TODAY, much_later)
+    store.mark_late(day_shard(TODAY, 0), token="t", now=NOON)
+    due = plan(store, LEDGER.calendar, 4, much_later)
+    assert due.expired_marks == [(TODAY, 0)]
+    assert all(day > TODAY for day, _ in due.targets)
+
+
+def test_another_shard_count_is_refused(store: Store) -> None:
+    store.put_progress(Progress("2026-11-22", 16))
+    with pytest.raises(ShardCountChanged, match="16"):
+        plan(store, LEDGER.calendar, 4, NOON)
+
+
+def test_progress_never_goes_back(store: Store) -> None:
+    store.put_progress(Progress("2026-11-22", 4))
+    store.put_progress(Progress("2026-11-20", 4))
+    assert store.progress() == Progress("2026-11-22", 4)
+
+
+def test_a_rollup_that_died_between_its_writes_is_made_good(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = NOON + timedelta(days=3)
+    put(store, *(event(userId=f"u{n}") for n in range(20)), now=later)
+    with monkeypatch.context() as dying:
+        dying.setattr(Store, "put_total", lambda *args: (_ for _ in ()).throw(ConnectionError))
+        with pytest.raises(ConnectionError):
+            roll_up(store, later)
+    assert len(store.late_marks()) == 4
+    roll_up(store, later + timedelta(minutes=1))
+    assert store.late_marks() == set()
+    assert sum(total["requests"] for total in store.totals(TODAY, TODAY)) == 20
+
+
+def test_many_models_are_bounded(store: Store) -> None:
+    put(store, *(event(eventId=str(n), model=f"m{n}", costUSD=1) for n in range(MODELS_MAX + 10)))
+    roll_up(store)
+    found = summary(store)
+    assert len(found["models"]) == MODELS_MAX + 1
+    assert found["models"][OTHER]["costUSD"] == 10
+    assert found["costUSD"] == MODELS_MAX + 10
+
+
+def test_pages_go_on_after_one_megabyte(store: Store) -> None:
+    put(store, *(event(eventId=str(n), conversationId="c" * 256, keyAlias="k" * 256) for n in range(1500)))
+    pages = list(store.event_pages(day_shard(TODAY, shard_of("alice", 4)), consistent=False))
+    assert len(pages) > 1
+    roll_up(store)
+    assert summary(store)["requests"] == 1500
+
+
+def test_a_user_whose_id_begins_like_another_is_another(store: Store) -> None:
+    users = ["a", "a#", "a%23", "a#b", "a!", "ab", "a\0"]
+    one_shard = replace(LEDGER, shard_count=1)
+    put(store, *(event(userId=u, eventId=f"{n}") for u in users for n in range(3)), laid=one_shard)
+    roll_up(store, laid=one_shard)
+    for user in users:
+        assert summary(store, user)["requests"] == 3
+        pages = store.event_pages(day_shard(TODAY, 0), user_id=user, consistent=True)
+        assert {e["userId"]["S"] for page in pages for e in page} == {user}
+
+
+# A property: for any events, any order, any duplication, any split into batches and rollups.
+
+RAW = st.fixed_dictionaries(
+    {
+        "userId": st.sampled_from(["alice", "bob", "a#", "a%23", "😀"]),
+        "eventId": st.sampled_from([str(n) for n in range(8)]),
+        "ts": st.integers(0, 4 * 24).map(lambda h: timestamp(NOON - timedelta(hours=h))),
+        "model": st.sampled_from(["gpt-4o", "llama"]),
+        "provider": st.sampled_from(["openai", "groq"]),
+        "tokens_in": st.integers(0, 10**6),
+        "tokens_out": st.integers(0, 10**6),
+        "latency": st.decimals(0, 1000, places=6),
+        "status": st.sampled_from(["success", "failure"]),
+    },
+    optional={
+        "costUSD": st.decimals(0, 100, places=20),
+        "costEUR": st.decimals(0, 100, places=20),
+        "tokens_cached": st.integers(0, 1000),
+        "tokens_reasoning": st.integers(0, 1000),
+    },
+)
+
+
+@contextmanager
+def fresh_store() -> Iterator[Store]:
+    with mock_aws():
+        client = connect(read_timeout=10, attempts=3)
+        made = make_tables(client)
+        yield made
+        if DYNAMODB_LOCAL_URL:
+            drop_tables(made)
+
+
+def plain_sums(events: list[dict[str, Any]], laid: Ledger) -> dict[tuple[str, str], dict[str, Fraction]]:
+    """The oracle: the first of each key, summed in fractions."""
+    distinct: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for raw in events:
+        day = laid.calendar.day_of(datetime.fromisoformat(raw["ts"]))
+        distinct.setdefault((raw["userId"], day, raw["eventId"]), raw)
+    sums: dict[tuple[str, str], dict[str, Fraction]] = {}
+    for (user_id, day, _), raw in distinct.items():
+        of = sums.setdefault((user_id, day), dict.fromkeys(SUMMED, Fraction(0)))
+        for name in SUMMED:
+            of[name] += Fraction(raw.get(name, 0))
+        of["requests"] += 1
+        of["failures"] += raw["status"] == "failure"
+        of["unpriced"] += "costUSD" not in raw and "costEUR" not in raw
+        of["latencyTotal"] += Fraction(raw["latency"])
+    return sums
+
+
+SUMMED = (
+    *("requests", "failures", "unpriced", "latencyTotal", "costEUR", "costUSD"),
+    *("tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning"),
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    events=st.lists(RAW, max_size=30),
+    zone=st.sampled_from(["UTC", "Europe/Berlin", "Pacific/Kiritimati", "America/St_Johns"]),
+    shard_count=st.integers(1, 5),
+    data=st.data(),
+)
+def test_summaries_equal_a_plain_sum(
+    events: list[dict[str, Any]], zone: str, shard_count: int, data: st.DataObject
+) -> None:
+    laid = ledger(zone, shard_count=shard_count)
+    sent = list(events)
+    if events:
+        sent += data.draw(st.lists(st.sampled_from(events), max_size=20), label="sent again")
+    rollups = data.draw(st.sets(st.integers(0, len(sent)), max_size=4), label="rollups before")
+    with fresh_store() as store:
+        for index, raw in enumerate(sent):
+            if index in rollups:
+                roll_up(store, NOON + timedelta(seconds=index), laid)
+            put(store, raw, now=NOON + timedelta(seconds=index), laid=laid)
+        roll_up(store, NOON + timedelta(hours=1), laid)
+        expected = plain_sums(sent, laid)
+        found = {
+            (item["userId"], item["day"]): item
+            for item in map(_item, store.client.scan(TableName=store.summaries)["Items"])
+        }
+        assert found.keys() == expected.keys()
+        for key, sums in expected.items():
+            assert {name: Fraction(found[key][name]) for name in SUMMED} == sums
+            models = found[key]["models"].values()
+            for name in ("requests", "tokens_in", "tokens_out", "costEUR", "costUSD"):
+                assert sum(Fraction(model[name]) for model in models) == sums[name]
+        days = {day for _, day in expected}
+        for day in days:
+            total = sum(t["requests"] for t in store.totals(day, day))
+            assert total == sum(sums["requests"] for (_, d), sums in expected.items() if d == day)
+        assert store.late_marks() == set()
+
+
+def _item(wire: dict[str, Any]) -> dict[str, Any]:
+    from impact.dynamodb import item_from_wire
+
+    return item_from_wire(wire)
+
+
+def test_grace_is_shorter_than_a_day() -> None:
+    """Else two days would be closed at once, and the first rollup would not know where to begin."""
+    assert timedelta(0) < GRACE < timedelta(days=1)

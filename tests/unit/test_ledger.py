@@ -1,0 +1,104 @@
+"""From an event to its item: keys, days, sizes."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from impact.dynamodb import to_wire
+from impact.keys import shard_of, user_event, user_prefix
+from impact.ledger import ITEM_BYTES, SORT_KEY_BYTES, Refused
+from tests.events import NOON, event, ledger
+
+LEDGER = ledger()
+
+
+def item(**fields: Any) -> dict[str, Any]:
+    return LEDGER.entry(event(**fields), NOON).item
+
+
+def test_the_key_comes_from_the_event_alone() -> None:
+    later = LEDGER.entry(event(), NOON + timedelta(hours=5)).item
+    assert {k: item()[k] for k in ("dayShard", "userEvent")} == {
+        k: later[k] for k in ("dayShard", "userEvent")
+    }
+    assert item()["dayShard"] == f"2026-11-23#{shard_of('alice', 4):02d}"
+    assert item(userId="a#b%")["userEvent"] == "a%23b%25#e-1"
+
+
+def test_the_shard_is_stable() -> None:
+    """Another hash, and each event sent again after an update would be counted twice."""
+    assert [shard_of(user, 16) for user in ("alice", "bob", "😀")] == [15, 10, 7]
+
+
+@given(st.text(min_size=1), st.text(min_size=1), st.text(min_size=1))
+def test_keys_of_two_users_never_meet(one: str, other: str, event_id: str) -> None:
+    if one != other:
+        assert not user_event(one, event_id).startswith(user_prefix(other))
+
+
+def test_the_content_names_an_event_without_an_id() -> None:
+    assert item(eventId=None)["eventId"] == item(eventId=None, costUSD=Decimal("0.0047500"))["eventId"]
+    assert item(eventId=None)["eventId"] != item(eventId=None, costUSD=Decimal("0.00476"))["eventId"]
+
+
+def test_a_time_without_an_offset_is_utc_and_one_with_it_is_converted() -> None:
+    assert item(ts="2026-11-23T11:00:00")["ts"] == "2026-11-23T11:00:00.000000Z"
+    assert item(ts="2026-11-23t11:00:00.5+02:00")["ts"] == "2026-11-23T09:00:00.500000Z"
+
+
+def test_the_largest_ids_fit() -> None:
+    largest = item(
+        userId="#" * 256, eventId="e" * 128, model="m" * 256, provider="p" * 64, tokens_in=10**12, costEUR=1
+    )
+    assert len(largest["userEvent"].encode()) <= SORT_KEY_BYTES
+
+
+LABELS = ("callType", "modelGroup", "teamId", "keyAlias", "conversationId", "errorCode")
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "userId": st.text("#a😀ü", min_size=1, max_size=256),
+            "model": st.text("aü", min_size=1, max_size=256),
+        },
+        optional={
+            **{name: st.text("xü", max_size=256) for name in LABELS},
+            "tags": st.lists(st.text("t", min_size=1, max_size=256), max_size=50),
+        },
+    )
+)
+def test_an_event_fits_or_is_refused_by_field(fields: dict[str, Any]) -> None:
+    try:
+        laid = item(**fields)
+    except Refused as refused:
+        named = {error["field"] for error in refused.errors}
+    else:
+        named = set()
+        assert _wire_bytes(laid) <= ITEM_BYTES
+    assert named <= {*fields, "userId", "eventId"}
+
+
+def _wire_bytes(laid: dict[str, Any]) -> int:
+    """A size of our own making, from DynamoDB's own JSON: names, texts, and two digits of a number a byte."""
+    total = 0
+    for name, value in to_wire(laid).items():
+        [(kind, content)] = value.items()
+        texts = [element["S"] for element in content] if kind == "L" else [content]
+        size = len(content) // 2 + 1 if kind == "N" else sum(len(str(text).encode()) for text in texts)
+        total += len(name) + size
+    return total
+
+
+@pytest.mark.parametrize(("minutes", "taken"), [(4, True), (6, False)])
+def test_clocks_may_differ_by_five_minutes(minutes: int, taken: bool) -> None:
+    ahead = (NOON + timedelta(minutes=minutes)).isoformat()
+    if taken:
+        assert item(ts=ahead)
+    else:
+        with pytest.raises(Refused, match="5 minutes"):
+            item(ts=ahead)
