@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
-import socket
 import subprocess
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-ENVIRONMENT = ROOT / ".venv-proxy"
-CONFIG = ROOT / "deploy" / "litellm_config.yaml"
-CALLBACK = ROOT / "layers" / "callback"
-BOOT_SECONDS = 120
-STOP_SECONDS = 20
+from local.process import running_process
+from local.stack import free_port
+
+PROJECT = Path(__file__).resolve().parents[1]
+ENVIRONMENT = PROJECT / ".venv-proxy"
+CONFIG = PROJECT / "deploy" / "litellm_config.yaml"
+CALLBACK = PROJECT / "layers" / "callback"
+BOOT_SECONDS = 120.0
 
 
-class NotInstalled(RuntimeError):
-    """There is no LiteLLM to run."""
-
-
-class DidNotStart(RuntimeError):
-    """The proxy ended, or did not answer in time."""
+class ProxyError(RuntimeError):
+    """LiteLLM is not installed, or did not start."""
 
 
 @dataclass(frozen=True)
@@ -39,74 +34,41 @@ class Proxy:
     key: str
     process: subprocess.Popen[bytes]
 
-    def wait_until_ready(self, seconds: float = BOOT_SECONDS) -> None:
-        end = time.monotonic() + seconds
-        while not self._ready():
+    def wait_until_ready(self) -> None:
+        """Raises ProxyError."""
+        end = time.monotonic() + BOOT_SECONDS
+        while not self._is_ready():
             if self.process.poll() is not None:
-                raise DidNotStart(f"the proxy ended with exit code {self.process.returncode}")
+                raise ProxyError(f"the LiteLLM proxy ended with exit code {self.process.returncode}")
             if time.monotonic() > end:
-                raise DidNotStart(f"the proxy did not answer within {seconds:.0f} s")
-            time.sleep(0.2)
+                raise ProxyError(f"the LiteLLM proxy did not answer within {BOOT_SECONDS:.0f} s")
+            time.sleep(0.1)
 
-    def _ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/health/readiness", timeout=2) as response:
-                return int(response.status) == 200
-        except (urllib.error.URLError, OSError):
-            return False
+    def _is_ready(self) -> bool:
+        with suppress(OSError), urllib.request.urlopen(f"{self.url}/health/readiness", timeout=2):
+            return True
+        return False
 
 
 @contextmanager
 def running_proxy(environment: Mapping[str, str], log: Path, config: Path = CONFIG) -> Iterator[Proxy]:
-    """Start the proxy on a free loopback port; stop it with SIGTERM, so that it delivers all it has.
+    """Start the proxy on a free port; at the end stop it with SIGTERM, so that it delivers what it has.
 
     It sees the given environment alone, never this shell's: no real key can get into it by accident.
+    Raises ProxyError.
     """
     program = ENVIRONMENT / "bin" / "litellm"
     if not program.exists():
-        raise NotInstalled("LiteLLM is not installed: run `make proxy-env`")
+        raise ProxyError("the LiteLLM proxy is not installed: run `make proxy-env`")
     port, key = free_port(), f"sk-{secrets.token_urlsafe(24)}"
-    command = [str(program), "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
     own = {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(log.parent),
         "PYTHONPATH": str(CALLBACK),
         "LITELLM_MASTER_KEY": key,
-        # Without it LiteLLM asks the internet for prices at each start.
+        # Otherwise LiteLLM asks the internet for prices at each start.
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     }
-    with running_process(command, {**own, **environment}, log) as process:
+    command = [str(program), "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
+    with running_process(command, own | dict(environment), log) as process:
         yield Proxy(f"http://127.0.0.1:{port}", key, process)
-
-
-@contextmanager
-def running_process(
-    command: Sequence[str], environment: Mapping[str, str], log: Path
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A child in a session of its own: Ctrl-C in the terminal does not reach it before this block ends."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, env=dict(environment), cwd=ROOT, stdout=output, stderr=output, start_new_session=True
-        )
-    try:
-        yield process
-    finally:
-        stop(process)
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """End the child and whatever it started."""
-    process.terminate()
-    try:
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_SECONDS)
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

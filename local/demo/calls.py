@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
-from operator import attrgetter
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -122,11 +121,11 @@ CALLS: Sequence[Call] = (
 
 
 def make(calls: Sequence[Call], url: str, key: str) -> list[str]:
-    """Make all calls, each user's in order, the users side by side; tell which did not end as they should."""
-    users = [list(group) for _, group in groupby(calls, key=attrgetter("user"))]
-    with ThreadPoolExecutor(len(users)) as pool:
-        of_users = pool.map(lambda ours: [_make(call, url, key) for call in ours], users)
-        return [wrong for of_user in of_users for wrong in of_user if wrong]
+    """Make all calls side by side, one that comes `again` after the first; tell which ended unexpectedly."""
+    groups = [list(group) for _, group in groupby(calls, key=lambda call: call.again or call.id)]
+    with ThreadPoolExecutor(len(groups)) as pool:
+        answers = pool.map(lambda group: [_make(call, url, key) for call in group], groups)
+        return [problem for problems in answers for problem in problems if problem]
 
 
 def _make(call: Call, url: str, key: str) -> str | None:

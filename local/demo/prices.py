@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from local.provider.script import Usage
@@ -20,7 +19,7 @@ FREE = "ollama"
 def packaged() -> PriceList:
     """The list that the proxy uses with LITELLM_LOCAL_MODEL_COST_MAP."""
     [path] = ENVIRONMENT.glob("lib/python*/site-packages/litellm/model_prices_and_context_window_backup.json")
-    prices: PriceList = json.loads(Path(path).read_text(), parse_float=Decimal, parse_int=Decimal)
+    prices: PriceList = json.loads(path.read_text(), parse_float=Decimal, parse_int=Decimal)
     return prices
 
 

@@ -5,13 +5,20 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from local.process import running_process
 from local.provider.server import ProviderServer
 
-__all__ = ["ProviderServer", "environment"]
+__all__ = ["ProviderServer", "environment", "running_provider"]
 
 
 def environment(url: str) -> dict[str, str]:
-    """The variables that send LiteLLM's four providers to the fake one at `url`, and keys that it accepts."""
+    """The variables that send LiteLLM's four providers to the fake one, with keys that it accepts."""
     return {
         "OPENAI_BASE_URL": f"{url}/v1",
         "OPENAI_API_KEY": "fake-openai-key",
@@ -21,3 +28,10 @@ def environment(url: str) -> dict[str, str]:
         "GROQ_API_KEY": "fake-groq-key",
         "OLLAMA_API_BASE": url,
     }
+
+
+@contextmanager
+def running_provider(port: int, log: Path) -> Iterator[str]:
+    """Serve in a process of its own; yields the address, which answers a moment later."""
+    with running_process([sys.executable, "-m", "local.provider", f"--port={port}"], os.environ, log):
+        yield f"http://127.0.0.1:{port}"

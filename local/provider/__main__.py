@@ -1,4 +1,4 @@
-"""`python -m local.provider`: serve until stopped; the first line on stdout is the address."""
+"""`python -m local.provider`: serve until stopped."""
 
 from __future__ import annotations
 
