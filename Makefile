@@ -25,3 +25,34 @@ lint: .venv/.installed ## ruff and mypy
 
 test: .venv/.installed ## Every test that needs no Docker, no Java and no AWS account
 	.venv/bin/pytest
+
+SAM := PATH="$(CURDIR)/.venv/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv/bin/sam
+
+.PHONY: local build validate deploy rollup
+
+local: .venv/.installed ## The stack on this machine, its API on http://localhost:3090, until Ctrl-C (PORT=, MINISTACK_PORT=)
+	@.venv/bin/python -m local.stack $(if $(PORT),--port $(PORT)) $(if $(MINISTACK_PORT),--ministack-port $(MINISTACK_PORT))
+
+build: .venv/.installed ## The zips, for AWS and for `sam local`
+	$(SAM) build
+
+validate: .venv/.installed ## The template: SAM's rules, CloudFormation's and those for serverless
+	$(SAM) validate --lint
+	.venv/bin/cfn-lint --template template.yaml --append-rules cfn_lint_serverless.rules
+
+deploy: build ## To AWS; asks the first time (STACK=impact, PARAMETERS="Name=value ...")
+	@.venv/bin/python -m local.deploy $(if $(STACK),--stack $(STACK)) $(PARAMETERS)
+
+rollup: .venv/.installed ## Count a day of a deployed stack again (day=YYYY-MM-DD, STACK=impact)
+	@.venv/bin/python -m local.rollup $(if $(STACK),--stack $(STACK)) $(day)
+
+.PHONY: demo proxy-env
+
+demo: .venv/.installed .venv-proxy/.installed ## The whole path on real parts: users chat, and their days are counted and checked
+	@.venv/bin/python -m local.demo
+
+proxy-env: .venv-proxy/.installed ## The real LiteLLM proxy, in an environment of its own (.venv-proxy)
+
+.venv-proxy/.installed: $(UV) pyproject.toml layers/callback/pyproject.toml uv.lock
+	UV_PROJECT_ENVIRONMENT=.venv-proxy $(UV) sync --quiet --frozen --only-group proxy
+	@touch $@

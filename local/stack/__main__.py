@@ -18,8 +18,6 @@ MINISTACK_PORT = 4566
 TICK_SECONDS = 5.0
 """EventBridge Scheduler's smallest rate is a minute: too long to look at an empty summary."""
 
-ENV_FILE = PROJECT / ".local.env"
-
 READY = """
 The stack is up. Its API: {stack.api_url}   AWS: {stack.endpoint_url}
 
@@ -56,7 +54,7 @@ def main() -> int:
             running_stack(
                 port=arguments.port, ministack_port=arguments.ministack_port, progress=_Progress()
             ) as stack,
-            _env_file(stack),
+            _env_file(stack, arguments.env_file),
         ):
             print(READY.format(stack=stack, seconds=TICK_SECONDS), flush=True)
             while not stop.wait(TICK_SECONDS):
@@ -73,6 +71,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m local.stack", description=__doc__)
     parser.add_argument("--port", type=int, default=API_PORT)
     parser.add_argument("--ministack-port", type=int, default=MINISTACK_PORT)
+    parser.add_argument("--env-file", type=Path, default=PROJECT / ".local.env")
     return parser.parse_args()
 
 
@@ -99,16 +98,16 @@ class _Progress:
 
 
 @contextmanager
-def _env_file(stack: Stack) -> Iterator[Path]:
+def _env_file(stack: Stack, path: Path) -> Iterator[None]:
     """Leave `.local.env` while the stack runs, for the eyes of its owner only: it holds the tokens."""
-    ENV_FILE.unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
     content = "".join(f"{name}={value}\n" for name, value in stack.environment.items())
-    with os.fdopen(os.open(ENV_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(content)
     try:
-        yield ENV_FILE
+        yield
     finally:
-        ENV_FILE.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
 
 def _tick(stack: Stack) -> None:

@@ -14,9 +14,9 @@ AWS_API = "x-amazon-apigateway-"
 
 
 def make_routes(session: boto3.Session, stack_name: str) -> str:
-    """Give each HTTP API of a stack the routes of its template, in place of any it has. Return the API's id."""
+    """Give a stack's HTTP API the routes of its template, in place of any it has. Return its id."""
     body, api_id = _openapi(session, stack_name)
-    gateway: Any = session.client("apigatewayv2")  # type: ignore[call-overload]
+    gateway: Any = session.client("apigatewayv2")
     _clear(gateway, api_id)
     functions = _functions(session, stack_name)
     authorizers = {

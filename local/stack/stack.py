@@ -83,6 +83,7 @@ class Stack:
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url,
             **ROOT,
+            "AWS_DEFAULT_REGION": REGION,  # what boto3 reads, in place of AWS_REGION
             "IMPACT_STACK": self.name,
             "IMPACT_SERVICE_URL": f"{self.api_url}/api/request-event",
             "IMPACT_SERVICE_TOKEN": self.ingest_token,
@@ -149,10 +150,14 @@ class Stack:
 
     def counted(self, since: int) -> int:
         """How many runs of the worker have logged a result since then (milliseconds since the epoch)."""
-        pages = self.client("logs").get_paginator("filter_log_events").paginate(
-            logGroupName=f"/aws/lambda/{self.physical_id('RollupWorkerFunction')}",
-            startTime=since,
-            filterPattern='"counted"',
+        pages = (
+            self.client("logs")
+            .get_paginator("filter_log_events")
+            .paginate(
+                logGroupName=f"/aws/lambda/{self.physical_id('RollupWorkerFunction')}",
+                startTime=since,
+                filterPattern='"counted"',
+            )
         )
         return sum(len(page["events"]) for page in pages)
 

@@ -1,0 +1,80 @@
+"""`make rollup day=YYYY-MM-DD`: count a day of a deployed stack again, wait, and say what came of it.
+
+It calls the worker for each shard of the day and waits for the answers. Counting again does no harm. AWS
+credentials and region come from the environment, as for any AWS tool.
+"""
+
+import argparse
+import json
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+WORKERS = 16
+WORKER_SECONDS = 900
+"""RollupWorkerFunction's time limit."""
+
+
+def main() -> int:
+    arguments = _arguments()
+    session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
+    try:
+        return _count(session, arguments.stack, arguments.day)
+    except (BotoCoreError, ClientError) as error:
+        print(f"Could not call the stack {arguments.stack}: {error}", file=sys.stderr)
+        return 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make rollup", description=__doc__)
+    parser.add_argument("--stack", default=os.environ.get("IMPACT_STACK", "impact"))
+    parser.add_argument("day", type=lambda text: date.fromisoformat(text).isoformat(), help="YYYY-MM-DD")
+    return parser.parse_args()
+
+
+def _count(session: boto3.Session, stack: str, day: str) -> int:
+    worker, shards = _worker(session, stack)
+    patient = Config(read_timeout=WORKER_SECONDS + 20, retries={"total_max_attempts": 1})
+    lambda_ = session.client("lambda", config=patient)
+
+    def call(shard: int) -> dict[str, Any]:
+        payload = json.dumps({"day": day, "shard": shard}).encode()
+        answer: dict[str, Any] = json.loads(
+            lambda_.invoke(FunctionName=worker, Payload=payload)["Payload"].read()
+        )
+        return answer
+
+    with ThreadPoolExecutor(WORKERS) as callers:
+        answers = list(callers.map(call, range(shards)))
+    counted = [answer for answer in answers if "errorMessage" not in answer]
+    events, users, written = (
+        sum(answer[name] for answer in counted) for name in ("events", "users", "summaries_written")
+    )
+    print(
+        f"{day}: {events} events of {users} users, {written} summaries written,"
+        f" {len(counted)} of {shards} shards counted"
+    )
+    errors = sorted({answer["errorMessage"] for answer in answers if "errorMessage" in answer})
+    print(*(f"failed: {error}" for error in errors), sep="\n", file=sys.stderr, end="\n" if errors else "")
+    return 1 if errors else 0
+
+
+def _worker(session: boto3.Session, stack: str) -> tuple[str, int]:
+    """Find the stack's worker and how many shards a day has."""
+    cloudformation = session.client("cloudformation")
+    [described] = cloudformation.describe_stacks(StackName=stack)["Stacks"]
+    parameters = {item["ParameterKey"]: item["ParameterValue"] for item in described["Parameters"]}
+    resource = cloudformation.describe_stack_resource(
+        StackName=stack, LogicalResourceId="RollupWorkerFunction"
+    )
+    return resource["StackResourceDetail"]["PhysicalResourceId"], int(parameters["ShardCount"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

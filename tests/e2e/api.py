@@ -1,0 +1,75 @@
+"""The stack's HTTP API, as a client of it sees it."""
+
+import json
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+from uuid import uuid4
+
+from local.stack import Stack
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Status and JSON of an answer."""
+
+    status: int
+    body: Any
+
+
+@dataclass(frozen=True)
+class Api:
+    """Sends what it is told to; each call's token is the right one unless another is given."""
+
+    stack: Stack
+
+    def post(self, body: object, token: str | None = None, **headers: str) -> Answer:
+        """Post an event, an array of events, or bytes as they are."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        authorization = _authorization(self.stack.ingest_token if token is None else token)
+        sent = {"Content-Type": "application/json"} | authorization | headers
+        return self.send("POST", "/api/request-event", content, sent)
+
+    def get(self, path: str, token: str | None = None, **query: str) -> Answer:
+        authorization = _authorization(self.stack.read_token if token is None else token)
+        return self.send("GET", f"{path}?{urlencode(query)}", None, authorization)
+
+    def send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
+        request = urllib.request.Request(self.stack.api_url + path, body, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return Answer(response.status, json.loads(response.read()))
+        except urllib.error.HTTPError as error:
+            return Answer(error.code, json.loads(error.read()))
+
+
+def _authorization(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def a_user() -> str:
+    """A user whom no other test knows."""
+    return f"user-{uuid4().hex[:12]}"
+
+
+def an_event(user_id: str, days_ago: int = 0, **fields: Any) -> dict[str, Any]:
+    """A valid event of so many days ago."""
+    event = {
+        "userId": user_id,
+        "ts": (datetime.now(UTC) - timedelta(days=days_ago)).isoformat(),
+        "model": "gpt-4o",
+        "provider": "openai",
+        "tokens_in": 1200,
+        "tokens_out": 340,
+        "latency": 2.5,
+        "costEUR": 0.0123,
+        "eventId": uuid4().hex,
+    }
+    return event | fields
+
+
+def day(days_ago: int = 0) -> str:
+    return (datetime.now(UTC) - timedelta(days=days_ago)).date().isoformat()

@@ -1,0 +1,223 @@
+"""How the callback ends with its process: with a server that behaves as uvicorn does, and with real LiteLLM."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from benchmarks.callback.proxy import LITELLM, Proxy, received, server
+from tests.unit.callback.service import Service, unused_port
+
+HOST = '''
+"""A server that loads the callback once it runs, and ends on SIGTERM the way uvicorn does."""
+import asyncio, atexit, json, signal, sys, threading, time
+from pathlib import Path
+
+kwargs = json.loads(Path(sys.argv[1]).read_text())["kwargs"]
+stopped = asyncio.Event()
+captured = []
+
+
+def handle_exit(number, frame):
+    captured.append(number)
+    stopped.set()
+
+
+async def report(name):
+    from litellm_callbacks import proxy_handler_instance as handler
+    named = kwargs | {"litellm_call_id": name}
+    await handler.async_log_success_event(kwargs=named, response_obj=None, start_time=None, end_time=None)
+
+
+async def serve():
+    original = signal.signal(signal.SIGTERM, handle_exit)
+    await report("first")
+    if "busy" in sys.argv:  # something that would keep the process for ever
+        threading.Thread(target=time.sleep, args=(60,)).start()
+    print("ready", flush=True)
+    while not stopped.is_set():
+        await asyncio.sleep(0.01)
+    await report("last request")
+    signal.signal(signal.SIGTERM, original)
+    for number in captured:
+        signal.raise_signal(number)
+    await report("queued")
+
+asyncio.run(serve())
+'''
+STUB = '''
+import asyncio, atexit
+
+
+class Worker:
+    """LiteLLM's queue of calls to its callbacks, which it hands over at exit."""
+
+    def __init__(self):
+        atexit.register(self._flush_on_exit)
+
+    def _flush_on_exit(self):
+        from __main__ import report
+        asyncio.run(report("queued till exit"))
+
+
+GLOBAL_LOGGING_WORKER = Worker()
+'''
+PAYLOAD = Path(__file__).parents[1] / "unit/callback/payloads/plain_async_success.json"
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    running = Service()
+    yield running
+    running.shutdown()
+    running.server_close()
+
+
+@pytest.fixture
+def start(tmp_path: Path, service: Service) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start the server above, with a stand-in for LiteLLM, and wait until it is ready."""
+    processes: list[subprocess.Popen[str]] = []
+    for name, source in {"integrations": "class CustomLogger: pass", "litellm_core_utils": STUB}.items():
+        package = tmp_path / "stub/litellm" / name
+        package.mkdir(parents=True)
+        module = "custom_logger.py" if name == "integrations" else "logging_worker.py"
+        (package / module).write_text(source)
+    (tmp_path / "host.py").write_text(HOST)
+
+    def start(*arguments: str, url: str = service.url) -> subprocess.Popen[str]:
+        environ = os.environ | {
+            "PYTHONPATH": os.pathsep.join([str(tmp_path / "stub"), *sys.path]),
+            "IMPACT_OUTBOX": str(tmp_path / "outbox"),
+            "IMPACT_SERVICE_URL": url,
+            "IMPACT_SERVICE_TOKEN": "t0ken",
+        }
+        command = [sys.executable, str(tmp_path / "host.py"), str(PAYLOAD), *arguments]
+        process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True)
+        processes.append(process)
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+        assert process.stdout
+        process.stdout.close()
+
+
+ALL = {f"{name}:success" for name in ("first", "last request", "queued", "queued till exit")}
+
+
+def test_sigterm_delivers_everything_first_and_still_is_what_ended_it(
+    start: Callable[..., subprocess.Popen[str]], service: Service, tmp_path: Path
+) -> None:
+    process = start()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == -signal.SIGTERM
+    assert set(service.taken) == ALL
+    assert not list((tmp_path / "outbox").glob("*.jsonl"))
+
+
+def test_sigterm_waits_no_longer_than_two_seconds_and_keeps_the_rest(
+    start: Callable[..., subprocess.Popen[str]], service: Service
+) -> None:
+    service.always = lambda _: time.sleep(20)
+    process = start()
+    begin = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == -signal.SIGTERM
+    assert time.monotonic() - begin < 3
+    service.always = None
+    start()
+    service.wait_for(lambda s: set(s.taken) >= ALL)
+
+
+def test_a_second_sigterm_ends_it_at_once(
+    start: Callable[..., subprocess.Popen[str]], service: Service
+) -> None:
+    service.always = lambda _: time.sleep(20)
+    process = start()
+    begin = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)  # the server has ended, the courier waits
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == -signal.SIGTERM
+    assert time.monotonic() - begin < 1.5
+
+
+def test_a_thread_that_never_ends_does_not_keep_the_process(
+    start: Callable[..., subprocess.Popen[str]], service: Service
+) -> None:
+    process = start("busy")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == -signal.SIGTERM
+    service.wait_for(lambda s: {"first:success", "last request:success"} <= set(s.taken))
+
+
+def test_kill_9_loses_nothing(start: Callable[..., subprocess.Popen[str]], service: Service) -> None:
+    down = start(url=f"http://127.0.0.1:{unused_port()}/")
+    down.kill()
+    down.wait()
+    start()
+    service.wait_for(lambda s: s.taken["first:success"] >= 1)
+
+
+needs_litellm = pytest.mark.skipif(not LITELLM.exists(), reason="LiteLLM is not installed in .venv-proxy")
+
+
+@contextmanager
+def proxy(folder: Path, provider: int, ingest: int) -> Iterator[Proxy]:
+    url = f"http://127.0.0.1:{ingest}/api/request-event"
+    running = Proxy(folder, provider, "litellm_callbacks.proxy_handler_instance", IMPACT_SERVICE_URL=url)
+    try:
+        running.wait_until_ready()
+        yield running
+    finally:
+        running.process.kill()
+        running.process.wait()
+
+
+def chat(running: Proxy, requests: int) -> None:
+    with ThreadPoolExecutor(8) as clients:
+        assert list(clients.map(lambda _: running.chat(), range(requests))) == [200] * requests
+
+
+@needs_litellm
+def test_the_real_proxy_loses_nothing_to_sigterm_to_a_hung_ingest_or_to_kill_9(tmp_path: Path) -> None:
+    with server("provider") as provider, server("ingest", "60") as hung, server("ingest", "0.05") as ingest:
+        with proxy(tmp_path, provider, ingest) as running:
+            chat(running, 50)
+            assert running.stop() == -signal.SIGTERM
+            assert sum(received(ingest).values()) == 50
+        with proxy(tmp_path, provider, hung) as running:
+            chat(running, 20)
+            begin = time.monotonic()
+            assert running.stop() == -signal.SIGTERM
+            assert time.monotonic() - begin < 4
+        with proxy(tmp_path, provider, unused_port()) as running:
+            chat(running, 20)
+            wait_for(lambda: events_in(tmp_path / "outbox") == 40)
+            running.stop(signal.SIGKILL)
+        with proxy(tmp_path, provider, ingest) as running:
+            wait_for(lambda: len(received(ingest)) == 90)
+            running.stop()
+        assert set(received(ingest).values()) == {1}
+
+
+def events_in(outbox: Path) -> int:
+    return sum(len(path.read_bytes().splitlines()) for path in outbox.glob("*.jsonl"))
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)

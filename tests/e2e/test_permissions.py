@@ -1,0 +1,155 @@
+"""Least privilege, shown: take any one action from any function's role, and something it does is refused.
+
+Not shown, because MiniStack does these without asking the role: writing logs, `sqs:SendMessage` to the
+dead-letter queues, and Scheduler's call of the rollup.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import pytest
+
+from local.stack import Stack
+from local.stack.stack import SCHEDULED, FunctionFailed
+from tests.e2e.api import Api, a_user, an_event, day
+
+DAY = day(3)
+
+
+class Grant(NamedTuple):
+    """One action of one statement of a function's policy."""
+
+    function: str
+    statement: str
+    action: str
+
+
+@pytest.fixture(scope="module")
+def user_id(stack: Stack, api: Api) -> str:
+    """A user with a request on a closed day, counted."""
+    user_id = a_user()
+    assert api.post(an_event(user_id, days_ago=3)).status == 201
+    stack.rollup()
+    return user_id
+
+
+def ingest_today(stack: Stack, api: Api, user_id: str) -> None:
+    assert api.post(an_event(user_id)).status != 503, "PutItem is not allowed"
+
+
+def ingest_late(stack: Stack, api: Api, user_id: str) -> None:
+    assert api.post(an_event(user_id, days_ago=3)).status != 503, "PutItem is not allowed"
+
+
+def read(path: str, **query: str) -> Callable[[Stack, Api, str], None]:
+    def probe(stack: Stack, api: Api, user_id: str) -> None:
+        queried = {name: value.format(user_id=user_id) for name, value in query.items()}
+        route = f"GET /api/{path}"
+        stack.invoke("SummariesFunction", {"routeKey": route, "queryStringParameters": queried})
+
+    return probe
+
+
+def plan(stack: Stack, api: Api, user_id: str) -> None:
+    stack.invoke("RollupFunction", SCHEDULED)
+
+
+def plan_for_the_first_time(stack: Stack, api: Api, user_id: str) -> None:
+    state = stack.session.resource("dynamodb").Table(stack.state_table)
+    state.delete_item(Key={"kind": "rollup", "key": "progress"})
+    plan(stack, api, user_id)
+
+
+def count(stack: Stack, api: Api, user_id: str) -> None:
+    """Count a day that has a new, late event: every summary, total and mark is touched."""
+    assert api.post(an_event(user_id, days_ago=3)).status == 201
+    for shard in (0, 1):
+        stack.invoke("RollupWorkerFunction", {"day": DAY, "shard": shard})
+
+
+FRESH = read("summaries", userId="{user_id}", fresh="true")
+
+PROBES = {
+    Grant("IngestFunction", "AppendEvents", "dynamodb:PutItem"): ingest_today,
+    Grant("IngestFunction", "MarkLateDays", "dynamodb:PutItem"): ingest_late,
+    Grant("SummariesFunction", "ReadSummaries", "dynamodb:Query"): read("summaries", userId="{user_id}"),
+    Grant("SummariesFunction", "ReadSummaries", "dynamodb:BatchGetItem"): read("summaries", day=DAY),
+    Grant("SummariesFunction", "ReadUsersOfADay", "dynamodb:Query"): read("summaries", day=DAY),
+    Grant("SummariesFunction", "CountOpenDays", "dynamodb:Query"): FRESH,
+    Grant("SummariesFunction", "ReadTotalsAndProgress", "dynamodb:GetItem"): FRESH,
+    Grant("SummariesFunction", "ReadTotalsAndProgress", "dynamodb:Query"): read("totals"),
+    Grant("RollupFunction", "ReadAndKeepThePlan", "dynamodb:GetItem"): plan,
+    Grant("RollupFunction", "ReadAndKeepThePlan", "dynamodb:Query"): plan,
+    Grant("RollupFunction", "ReadAndKeepThePlan", "dynamodb:PutItem"): plan,
+    Grant("RollupFunction", "SizeTheLedger", "dynamodb:DescribeTable"): plan_for_the_first_time,
+    Grant("RollupFunction", "CallWorkers", "lambda:InvokeFunction"): plan,
+    Grant("RollupWorkerFunction", "ReadTheLedger", "dynamodb:Query"): count,
+    Grant("RollupWorkerFunction", "ReplaceSummaries", "dynamodb:BatchGetItem"): count,
+    Grant("RollupWorkerFunction", "ReplaceSummaries", "dynamodb:PutItem"): count,
+    Grant("RollupWorkerFunction", "KeepTotalsAndClearLateMarks", "dynamodb:GetItem"): count,
+    Grant("RollupWorkerFunction", "KeepTotalsAndClearLateMarks", "dynamodb:PutItem"): count,
+    Grant("RollupWorkerFunction", "KeepTotalsAndClearLateMarks", "dynamodb:DeleteItem"): count,
+}
+
+
+@pytest.mark.parametrize("grant", PROBES, ids="-".join)
+def test_every_action_granted_is_needed(stack: Stack, api: Api, user_id: str, grant: Grant) -> None:
+    probe = PROBES[grant]
+    with without(stack, grant), pytest.raises((FunctionFailed, AssertionError)) as refused:
+        probe(stack, api, user_id)
+    assert grant.action.partition(":")[2] in str(refused.value)
+    assert "AccessDenied" in str(refused.value) or "is not allowed" in str(refused.value)
+    probe(stack, api, user_id)
+
+
+def test_nothing_else_is_granted(stack: Stack) -> None:
+    granted = set()
+    for function in ("Authorizer", "Ingest", "Summaries", "Rollup", "RollupWorker"):
+        for _, document in policies(stack, f"{function}Function"):
+            for statement in document["Statement"]:
+                assert "*" not in json.dumps([statement["Action"], statement["Resource"]])
+                if statement["Action"] != "sqs:SendMessage":
+                    granted |= {
+                        Grant(f"{function}Function", statement["Sid"], action)
+                        for action in actions(statement)
+                    }
+    assert granted == set(PROBES)
+
+
+def policies(stack: Stack, function: str) -> Iterator[tuple[dict[str, str], Any]]:
+    """Yield each inline policy of a function's role: what names it, and its document."""
+    iam, role = stack.client("iam"), stack.physical_id(f"{function}Role")
+    for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+        names = {"RoleName": role, "PolicyName": name}
+        yield names, iam.get_role_policy(**names)["PolicyDocument"]
+
+
+def actions(statement: dict[str, Any]) -> list[str]:
+    action = statement["Action"]
+    return [action] if isinstance(action, str) else action
+
+
+@contextmanager
+def without(stack: Stack, grant: Grant) -> Iterator[None]:
+    """Take one action out of a function's role, and give it back at the end."""
+    iam = stack.client("iam")
+    [(names, document)] = [
+        (names, document)
+        for names, document in policies(stack, grant.function)
+        if any(statement.get("Sid") == grant.statement for statement in document["Statement"])
+    ]
+    reduced = json.loads(json.dumps(document))
+    for statement in reduced["Statement"]:
+        if statement["Sid"] == grant.statement:
+            statement["Action"] = [action for action in actions(statement) if action != grant.action]
+    reduced["Statement"] = [statement for statement in reduced["Statement"] if statement["Action"]]
+    if reduced["Statement"]:
+        iam.put_role_policy(**names, PolicyDocument=json.dumps(reduced))
+    else:
+        iam.delete_role_policy(**names)
+    try:
+        yield
+    finally:
+        iam.put_role_policy(**names, PolicyDocument=json.dumps(document))

@@ -1,0 +1,256 @@
+"""The deployed stack, from the HTTP API to the tables and back."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from samtranslator.yaml_helper import yaml_parse
+
+from local.stack import Stack
+from local.stack.stack import PROJECT, SCHEDULED, sha256, wait_until
+from tests.e2e.api import Api, a_user, an_event, day
+
+
+def items_of(stack: Stack, table: str, user_id: str) -> list[dict[str, Any]]:
+    scanned = stack.session.resource("dynamodb").Table(table).scan(ConsistentRead=True)["Items"]
+    return [item for item in scanned if item["userId"] == user_id]
+
+
+def drained(stack: Stack, queue: str) -> Iterator[dict[str, Any]]:
+    sqs, url = stack.client("sqs"), stack.physical_id(queue)
+    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        for message in messages:
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            yield json.loads(message["Body"])
+
+
+def test_one_event_is_stored_once_and_summed_up(stack: Stack, api: Api) -> None:
+    user_id = a_user()
+    event = an_event(user_id, eventId="one")
+    assert (api.post(event).status, api.post(event).body) == (201, {"eventId": "one", "status": "duplicate"})
+    [stored] = items_of(stack, stack.request_events_table, user_id)
+    assert stored["userEvent"] == f"{user_id}#one"
+    stack.rollup()
+    answer = api.get("/api/summaries", userId=user_id)
+    [summary] = answer.body["days"]
+    assert (summary["requests"], summary["costEUR"], summary["final"]) == (1, 0.0123, False)
+    assert answer.body["total"]["tokens_in"] == 1200
+
+
+def test_a_batch_takes_the_good_and_names_the_bad(stack: Stack, api: Api) -> None:
+    user_id = a_user()
+    bad = an_event(user_id, eventId="bad", tokens_in=-1)
+    first, second = an_event(user_id), an_event(user_id)
+    assert api.post(first).status == 201
+    answer = api.post([first, bad, second])
+    assert answer.status == 200
+    assert (answer.body["created"], answer.body["duplicates"]) == (1, 1)
+    [rejected] = answer.body["rejected"]
+    assert (rejected["index"], rejected["eventId"]) == (1, "bad")
+    assert len(items_of(stack, stack.request_events_table, user_id)) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (b"{", {}, 400),
+        (b"\x1f\x8b\x08\x00", {"Content-Encoding": "gzip"}, 415),
+        ({"userId": "alice"}, {}, 422),
+        ([], {}, 422),
+        (b"[" + b" " * 1024 * 1024 + b"]", {}, 413),
+        ([{}] * 501, {}, 413),
+    ],
+    ids=["not JSON", "compressed", "incomplete", "empty array", "over 1 MB", "over 500"],
+)
+def test_bad_input_is_refused(api: Api, body: object, headers: dict[str, str], status: int) -> None:
+    answer = api.post(body, **headers)
+    assert answer.status == status
+    assert answer.body["error"]["code"]
+
+
+def test_a_json_body_of_any_content_type_is_taken(api: Api) -> None:
+    # API Gateway hands it over as base64 then.
+    body = json.dumps(an_event(a_user())).encode()
+    assert api.post(body, **{"Content-Type": "application/octet-stream"}).status == 201
+
+
+def test_tokens_open_the_routes_of_their_scope_only(stack: Stack, api: Api) -> None:
+    event = an_event(a_user())
+    assert api.post(event, token="").status == 401
+    assert api.get("/api/totals", token="").status == 401
+    assert api.post(event, token="wrong").status == 403
+    # Each after the answer to the same token on its own route was cached.
+    assert api.get("/api/summaries", userId="alice").status == 200
+    assert api.post(event, token=stack.read_token).status == 403
+    assert api.post(event).status == 201
+    assert api.get("/api/summaries", token=stack.ingest_token, userId="alice").status == 403
+    assert api.get("/api/totals", token=stack.ingest_token).status == 403
+
+
+def test_there_is_no_other_route(stack: Stack, api: Api) -> None:
+    token = {"Authorization": f"Bearer {stack.read_token}"}
+    assert api.send("GET", "/api/request-event", None, token).status == 404
+    assert api.send("DELETE", "/api/summaries", None, token).status == 404
+    assert api.send("GET", "/", None, token).status == 404
+
+
+def test_every_user_of_a_day_and_the_platform(stack: Stack, api: Api) -> None:
+    users = sorted([a_user(), a_user(), a_user()])
+    assert api.post([an_event(user, days_ago=20) for user in users]).body["created"] == 3
+    stack.rollup()
+    listed = api.get("/api/summaries", day=day(20)).body
+    assert sorted(item["userId"] for item in listed["items"]) == users
+    totals = api.get("/api/totals", **{"from": day(20), "to": day(20)}).body
+    [row] = totals["days"]
+    assert (row["requests"], row["costEUR"]) == (3, 0.0369)
+
+
+def test_a_late_event_is_counted_by_the_next_rollup(stack: Stack, api: Api) -> None:
+    user_id = a_user()
+    api.post(an_event(user_id, days_ago=10))
+    stack.rollup()
+    api.post(an_event(user_id, days_ago=10))
+    [before] = api.get("/api/summaries", userId=user_id).body["days"]
+    assert (before["requests"], before["final"]) == (1, False)
+    planned = stack.rollup()
+    assert day(10) in planned["days"]
+    [after] = api.get("/api/summaries", userId=user_id).body["days"]
+    assert (after["requests"], after["final"]) == (2, True)
+
+
+def test_a_day_can_be_counted_again_by_hand(stack: Stack, api: Api) -> None:
+    user_id = a_user()
+    api.post(an_event(user_id, days_ago=5))
+    command = [sys.executable, "-m", "local.rollup", day(5)]
+    ran = subprocess.run(
+        command, cwd=PROJECT, env=stack.environment, capture_output=True, text=True, check=True
+    )
+    assert "1 events of 1 users, 1 summaries written, 2 of 2 shards counted" in ran.stdout
+    [summary] = api.get("/api/summaries", userId=user_id).body["days"]
+    assert summary["requests"] == 1
+    expired = subprocess.run(
+        [*command[:-1], "2001-01-01"], cwd=PROJECT, env=stack.environment, stderr=subprocess.PIPE, check=False
+    )
+    assert (expired.returncode, b"retention" in expired.stderr) == (1, True)
+
+
+def test_what_a_worker_fails_at_ends_in_the_dead_letter_queue(stack: Stack) -> None:
+    payload = {"day": day(), "shard": 99}
+    stack.client("lambda").invoke(
+        FunctionName=stack.physical_id("RollupWorkerFunction"),
+        InvocationType="Event",
+        Payload=json.dumps(payload).encode(),
+    )
+    found: list[Any] = []
+
+    def arrived() -> bool:
+        found.extend(message["requestPayload"] for message in drained(stack, "FailedRollups"))
+        return payload in found
+
+    wait_until(arrived, 30, "the message in the dead-letter queue")
+
+
+def test_no_log_names_a_user_or_a_token(stack: Stack, api: Api) -> None:
+    user_id = a_user()
+    since = int(time.time() * 1000)
+    api.post(an_event(user_id))
+    api.post(an_event(user_id, tokens_in=-1))
+    api.get("/api/summaries", userId=user_id, fresh="true")
+    stack.rollup()
+    logs = stack.client("logs")
+    lines = [
+        event["message"]
+        for group in logs.describe_log_groups()["logGroups"]
+        for event in logs.filter_log_events(logGroupName=group["logGroupName"], startTime=since)["events"]
+    ]
+    assert any("counted" in line for line in lines)
+    secrets = (user_id, stack.ingest_token, stack.read_token)
+    assert not [line for line in lines if any(secret in line for secret in secrets)]
+
+
+def test_tables_keep_what_they_hold(stack: Stack) -> None:
+    # Recovery and encryption from the template itself: MiniStack takes them and forgets them.
+    resources = yaml_parse((PROJECT / "template.yaml").read_text())["Resources"].values()
+    tables = [resource for resource in resources if resource["Type"] == "AWS::DynamoDB::Table"]
+    assert len(tables) == 3
+    for table in tables:
+        assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("Retain", "Retain")
+        assert table["Properties"]["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
+        assert table["Properties"]["SSESpecification"]["SSEEnabled"]
+    dynamodb = stack.client("dynamodb")
+    for name in (stack.request_events_table, stack.daily_summaries_table, stack.state_table):
+        table = dynamodb.describe_table(TableName=name)["Table"]
+        assert table["DeletionProtectionEnabled"]
+        assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+    ledger = dynamodb.describe_table(TableName=stack.request_events_table)["Table"]
+    assert "GlobalSecondaryIndexes" not in ledger
+    ttl = dynamodb.describe_time_to_live(TableName=stack.request_events_table)["TimeToLiveDescription"]
+    assert (ttl["AttributeName"], ttl["TimeToLiveStatus"]) == ("expiresAt", "ENABLED")
+
+
+def test_each_function_has_its_alarms_and_the_schedule_its_own_queue(stack: Stack) -> None:
+    alarms = stack.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    watched = {(alarm["MetricName"], alarm["Dimensions"][0]["Value"]) for alarm in alarms}
+    names = ("Authorizer", "Ingest", "Summaries", "Rollup", "RollupWorker")
+    functions = [stack.physical_id(f"{name}Function") for name in names]
+    expected = {(metric, function) for metric in ("Errors", "Throttles") for function in functions}
+    expected.add(("Invocations", stack.physical_id("RollupFunction")))
+    for queue in ("FailedRollups", "FailedSchedules"):
+        name = stack.physical_id(queue).rsplit("/", 1)[-1]
+        expected.add(("ApproximateNumberOfMessagesVisible", name))
+    assert watched == expected
+    schedule = stack.client("scheduler").get_schedule(Name=f"{stack.name}-Rollup")
+    assert schedule["Target"]["DeadLetterConfig"]["Arn"].endswith(
+        stack.physical_id("FailedSchedules").rsplit("/", 1)[-1]
+    )
+
+
+def test_the_rollup_takes_what_the_schedule_sends(stack: Stack) -> None:
+    assert stack.invoke("RollupFunction", SCHEDULED)["planned"] >= 2
+
+
+def test_an_update_in_place_keeps_events_tokens_and_address(stack: Stack, api: Api) -> None:
+    user_id, old = a_user(), an_event(a_user(), days_ago=450)
+    api.post(an_event(user_id, eventId="before"))
+    assert api.post(old).status == 422
+    api_id = stack.api_id
+    stack.deploy(RetentionDays=500)
+    assert stack.api_id == api_id
+    assert api.post(an_event(user_id, eventId="before")).body["status"] == "duplicate"
+    assert api.post(old).status == 201
+
+
+def test_make_deploy_shows_tokens_once_and_keeps_their_hashes(stack: Stack) -> None:
+    environment = stack.environment | {"SAM_CLI_POLL_DELAY": "0.2"}
+    command = [sys.executable, "-m", "local.deploy", "--stack", "second"]
+    command += ["--template", str(stack.build / "template.yaml")]
+
+    def deploy(*parameters: str) -> str:
+        return subprocess.run(
+            [*command, *parameters],
+            cwd=PROJECT,
+            env=stack.environment | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    def parameters() -> dict[str, str]:
+        [described] = stack.client("cloudformation").describe_stacks(StackName="second")["Stacks"]
+        return {item["ParameterKey"]: item["ParameterValue"] for item in described["Parameters"]}
+
+    shown = [
+        line.split()[-1]
+        for line in deploy().splitlines()
+        if line.lstrip().startswith(("ingest token", "read token"))
+    ]
+    hashes = [parameters()["IngestTokenHashes"], parameters()["ReadTokenHashes"]]
+    assert [sha256(token) for token in shown] == hashes
+    assert "token " not in deploy("RetentionDays=500")
+    assert [parameters()["IngestTokenHashes"], parameters()["ReadTokenHashes"]] == hashes
+    assert parameters()["RetentionDays"] == "500"
