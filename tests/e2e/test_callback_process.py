@@ -1,4 +1,4 @@
-"""How the callback ends with its process: with a server that behaves as uvicorn does, and with real LiteLLM."""
+"""How the callback ends with its process: in a server that ends as uvicorn does, and in the real LiteLLM."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from tests.unit.callback.service import Service, unused_port
 
 HOST = '''
 """A server that loads the callback once it runs, and ends on SIGTERM the way uvicorn does."""
-import asyncio, atexit, json, signal, sys, threading, time
+import asyncio, json, signal, sys, threading, time
 from pathlib import Path
 
 kwargs = json.loads(Path(sys.argv[1]).read_text())["kwargs"]
@@ -48,6 +48,7 @@ async def serve():
     signal.signal(signal.SIGTERM, original)
     for number in captured:
         signal.raise_signal(number)
+    print("ended", flush=True)
     await report("queued")
 
 asyncio.run(serve())
@@ -147,7 +148,8 @@ def test_a_second_sigterm_ends_it_at_once(
     process = start()
     begin = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    time.sleep(0.5)  # the server has ended, the courier waits
+    assert process.stdout
+    assert process.stdout.readline() == "ended\n"  # the courier does not
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == -signal.SIGTERM
     assert time.monotonic() - begin < 1.5
