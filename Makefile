@@ -23,7 +23,7 @@ lint: .venv/.installed ## ruff and mypy
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 
-test: .venv/.installed ## Every test that needs no Docker, no Java and no AWS account
+test: .venv/.installed .venv-proxy/.installed ## Every test that needs no Docker, no Java and no AWS account
 	.venv/bin/pytest
 
 SAM := PATH="$(CURDIR)/.venv/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv/bin/sam
@@ -54,5 +54,5 @@ demo: .venv/.installed .venv-proxy/.installed ## The whole path on real parts: u
 proxy-env: .venv-proxy/.installed ## The real LiteLLM proxy, in an environment of its own (.venv-proxy)
 
 .venv-proxy/.installed: $(UV) pyproject.toml layers/callback/pyproject.toml uv.lock
-	UV_PROJECT_ENVIRONMENT=.venv-proxy $(UV) sync --quiet --frozen --only-group proxy
+	UV_PROJECT_ENVIRONMENT=.venv-proxy $(UV) sync --quiet --frozen --only-group proxy --python .venv/bin/python
 	@touch $@

@@ -112,10 +112,14 @@ def _check_size(item: Item) -> None:
     if len(item["userEvent"].encode()) > SORT_KEY_BYTES:
         message = f"is too long together with eventId: over {SORT_KEY_BYTES} bytes as UTF-8, # and % escaped"
         raise Refused([{"field": "userId", "message": message}])
-    sizes = {name: len(name.encode()) + _size(value) for name, value in item.items()}
-    if sum(sizes.values()) > ITEM_BYTES:
-        largest = max(FIELDS & sizes.keys(), key=lambda name: (sizes[name], name))
+    if item_size(item) > ITEM_BYTES:
+        largest = max(FIELDS & item.keys(), key=lambda name: (_size(item[name]), name))
         raise Refused([{"field": largest, "message": f"makes the event larger than {ITEM_BYTES} bytes"}])
+
+
+def item_size(item: Item) -> int:
+    """Bytes that DynamoDB bills for an item, attribute names included."""
+    return sum(len(name.encode()) + _size(value) for name, value in item.items())
 
 
 def _size(value: Any) -> int:

@@ -1,0 +1,107 @@
+"""What an event costs: consumed capacity, as AWS's own engine reckons it."""
+
+import json
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from impact.calendar import timestamp
+from impact.dynamodb import Store
+from impact.keys import shard_of
+from impact.ledger import Entry, Refused, item_size
+from impact.rollup import count
+from request_events.capture import capture
+from tests.conftest import DYNAMODB_LOCAL_URL
+from tests.events import NOON, event, ledger
+
+pytestmark = pytest.mark.skipif(
+    not DYNAMODB_LOCAL_URL, reason="needs AWS's own engine: set DYNAMODB_LOCAL_URL to a DynamoDB Local"
+)
+
+LEDGER = ledger()
+PAYLOADS = sorted((Path(__file__).parents[1] / "unit" / "callback" / "payloads").glob("*.json"))
+
+
+class Meter:
+    """Adds up the capacity units that a client's calls consume, by operation."""
+
+    def __init__(self, client: Any):
+        self.units: dict[str, float] = {}
+        client.meta.events.register("before-parameter-build.dynamodb", self._ask)
+        client.meta.events.register("after-call.dynamodb", self._read)
+
+    def _ask(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+        if "ReturnConsumedCapacity" in model.input_shape.members:
+            params["ReturnConsumedCapacity"] = "TOTAL"
+
+    def _read(self, parsed: dict[str, Any], model: Any, **_: Any) -> None:
+        consumed = parsed.get("ConsumedCapacity", [])
+        for each in consumed if isinstance(consumed, list) else [consumed]:
+            self.units[model.name] = self.units.get(model.name, 0) + each["CapacityUnits"]
+
+    def take(self) -> dict[str, float]:
+        taken, self.units = self.units, {}
+        return taken
+
+
+@pytest.fixture
+def meter(store: Store) -> Meter:
+    return Meter(store.client)
+
+
+@pytest.mark.parametrize("path", PAYLOADS, ids=lambda path: path.stem)
+def test_an_event_as_it_is_met_costs_one_write_unit(store: Store, meter: Meter, path: Path) -> None:
+    payload = json.loads(path.read_text())
+    captured = capture(payload["kwargs"])
+    if captured is None:
+        pytest.skip("no event is due for this one")
+    raw = json.loads(json.dumps(captured), parse_float=Decimal)
+    store.append(LEDGER.entry(raw | {"ts": timestamp(NOON)}, NOON).item)
+    assert meter.take() == {"PutItem": 1}
+
+
+def test_the_largest_event_costs_two(store: Store, meter: Meter) -> None:
+    store.append(largest().item)
+    assert meter.take() == {"PutItem": 2}
+
+
+def largest() -> Entry:
+    """Fill an event up to the last byte that the ledger takes."""
+    ids = {"userId": "#" * 256, "eventId": "e" * 128, "model": "m" * 256}
+    for length in range(256, 0, -1):
+        try:
+            return LEDGER.entry(event(**ids, tags=["t" * length], conversationId="c" * length), NOON)
+        except Refused:
+            continue
+    raise AssertionError("no event of that kind fits")
+
+
+def test_the_ledger_reckons_sizes_as_dynamodb_does(store: Store, meter: Meter) -> None:
+    """A second write unit begins after 1,024 bytes: an estimate that is off would show there."""
+    seen = set()
+    for length in range(150, 257, 2):
+        fields = {"model": "m" * 120, "keyAlias": "k" * 70, "tags": ["é", "x"], "stream": True}
+        item = LEDGER.entry(event(eventId=str(length), conversationId="c" * length, **fields), NOON).item
+        store.append(item)
+        units = meter.take()["PutItem"]
+        assert units == (1 if item_size(item) <= 1024 else 2), item_size(item)
+        seen.add(units)
+    assert seen == {1, 2}
+
+
+def test_what_a_rollup_costs_an_event(store: Store, meter: Meter, capsys: pytest.CaptureFixture[str]) -> None:
+    shard = shard_of("alice", 4)
+    users = [user for user in (f"u{n}" for n in range(200)) if shard_of(user, 4) == shard][:20]
+    events = 2000
+    for n in range(events):
+        store.append(LEDGER.entry(event(userId=users[n % 20], eventId=f"chatcmpl-{n:032d}"), NOON).item)
+    meter.take()
+    count(store, LEDGER.calendar, "2026-11-23", shard, as_of=NOON)
+    units = meter.take()
+    with capsys.disabled():
+        sys.stderr.write(f"\na rollup of {events} events of 20 users consumed {units}\n")
+    assert units["Query"] / events < 0.1  # half a read unit for 4 KB: about a tenth of one an event
+    assert units["PutItem"] <= 20 * 2 + 1  # each user's summary with its index entry, and the total
