@@ -44,6 +44,9 @@ COST_MIN = 1e-21
 TS_MAX = 253402300799.0
 """The last second of the year 9999."""
 
+_NUMBERS = (int, float)
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
 
 def capture(kwargs: dict[str, Any]) -> dict[str, Any] | None:
     """Read the event of one call, or None where no provider was asked for anything."""
@@ -97,7 +100,7 @@ def encode(event: dict[str, Any]) -> bytes:
 
 
 def _json(event: dict[str, Any]) -> bytes:
-    return json.dumps(event, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    return _to_json(event).encode() + b"\n"
 
 
 def _event_id(call_id: object, status: str) -> str | None:
@@ -138,16 +141,17 @@ def _model(value: object, provider: str | None) -> str | None:
 
 def _times(payload: dict[str, Any], failed: bool) -> dict[str, Any]:
     """`ts`, `latency` and `timeToFirstToken`: LiteLLM's payload has them in seconds since 1970."""
-    known = [_seconds(payload.get(name), TS_MAX) for name in ("startTime", "endTime", "completionStartTime")]
-    start, end, first = known
-    start = next((instant for instant in (start, end) if instant is not None), time.time())
+    start, end = _instant(payload.get("startTime")), _instant(payload.get("endTime"))
+    if start is None:
+        start = end if end is not None else time.time()
     times: dict[str, Any] = {
-        "ts": datetime.fromtimestamp(start, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "ts": datetime.fromtimestamp(start, UTC).isoformat(timespec="microseconds")[:-6] + "Z",
         "latency": _duration(start, end),
     }
-    # LiteLLM puts the end where no token ever came.
-    if payload.get("stream") is True and first is not None and not (failed and first == end):
-        times["timeToFirstToken"] = _duration(start, first)
+    if payload.get("stream") is True:
+        first = _instant(payload.get("completionStartTime"))
+        if first is not None and not (failed and first == end):  # the end stands in where no token came
+            times["timeToFirstToken"] = _duration(start, first)
     return times
 
 
@@ -181,8 +185,10 @@ def _cost(payload: dict[str, Any], has_tokens: bool) -> float | None:
 def _is_free(payload: dict[str, Any]) -> bool:
     """Tell a model that LiteLLM knows to be free from one that it has no price for: both have rates of 0."""
     model = _dict(_dict(payload.get("model_map_information")).get("model_map_value"))
+    if not _label(model.get("mode")):
+        return False
     rates = list(_rates(model))
-    return bool(_label(model.get("mode"))) and bool(rates) and not any(rates)
+    return bool(rates) and not any(rates)
 
 
 def _rates(value: Any, is_rate: bool = False, depth: int = 5) -> Iterator[float]:
@@ -208,7 +214,11 @@ def _conversation(kwargs: dict[str, Any], payload: dict[str, Any], metadata: dic
         request.get("headers"),
     ):
         for name, value in _dict(headers).items():
-            if isinstance(name, str) and name.lower() == CONVERSATION_HEADER:
+            if (
+                isinstance(name, str)
+                and len(name) == len(CONVERSATION_HEADER)
+                and name.lower() == CONVERSATION_HEADER
+            ):
                 conversation = _label(value)
                 if conversation and names_someone(conversation):
                     return conversation
@@ -229,11 +239,11 @@ def _bool(value: object) -> bool | None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, _NUMBERS) and not isinstance(value, bool)
 
 
-def _seconds(value: Any, limit: float) -> float | None:
-    return float(value) if _is_number(value) and 0 <= value <= limit else None
+def _instant(value: Any) -> float | None:
+    return float(value) if _is_number(value) and 0 <= value <= TS_MAX else None
 
 
 def _tokens(value: object) -> int | None:

@@ -1,0 +1,150 @@
+"""What a real LiteLLM proxy serves with the callback, over what it serves without; and what arrives."""
+
+import http.client
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.callback.proxy import LITELLM, ROOT, Proxy, free_port, received, request, server
+
+CLIENTS = 8
+ROUNDS = 8
+SECONDS = 2.0
+"""Of load, before the next proxy has its turn."""
+CALLBACK = "litellm_callbacks.proxy_handler_instance"
+GENERIC = "generic_api"
+
+
+@dataclass
+class Variant:
+    """A proxy under load."""
+
+    name: str
+    proxy: Proxy
+    ingest: int | None = None
+    served: int = 0
+    ratios: list[float] = field(default_factory=list)
+    memory: list[tuple[int, int]] = field(default_factory=list)
+    """Peak memory once so many requests were served."""
+
+    def load(self, seconds: float) -> float:
+        """Requests a second."""
+        counts: list[int] = []
+        end = time.monotonic() + seconds
+        threads = [threading.Thread(target=self._client, args=(end, counts)) for _ in range(CLIENTS)]
+        start = time.monotonic()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.served += sum(counts)
+        self.memory.append((self.served, self.proxy.peak_memory()))
+        return sum(counts) / (time.monotonic() - start)
+
+    def _client(self, end: float, counts: list[int]) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self.proxy.port, timeout=60)
+        count = 0
+        while time.monotonic() < end:
+            connection.request("POST", "/v1/chat/completions", *request())
+            response = connection.getresponse()
+            response.read()
+            assert response.status == 200
+            count += 1
+        counts.append(count)
+        connection.close()
+
+
+def main() -> None:
+    if not LITELLM.exists():
+        sync = "UV_PROJECT_ENVIRONMENT=.venv-proxy .venv/bin/uv sync --frozen --only-group proxy"
+        raise SystemExit(f"LiteLLM is missing: {sync}")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        provider = stack.enter_context(server("provider"))
+        quick, hung, generic = (stack.enter_context(server("ingest", s)) for s in ("0.05", "3600", "0.05"))
+
+        loop_time(folder, quick)
+
+        def variant(name: str, callback: str | None, ingest: int | None) -> Variant:
+            url = f"http://127.0.0.1:{ingest or free_port()}/api/request-event"
+            settings = {"IMPACT_SERVICE_URL": url, "GENERIC_LOGGER_ENDPOINT": url}
+            proxy = Proxy(folder / name.replace(" ", "-"), provider, callback, **settings)
+            stack.callback(proxy.process.kill)
+            return Variant(name, proxy, ingest)
+
+        before = set(received(quick))
+        bare = variant("no callback", None, None)
+        variants = [
+            variant("ingest answers in 50 ms", CALLBACK, quick),
+            variant("ingest hangs", CALLBACK, hung),
+            variant("ingest is down", CALLBACK, None),
+            variant("generic_api, 50 ms", GENERIC, generic),
+            variant("generic_api, hangs", GENERIC, hung),
+        ]
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda v: v.proxy.wait_until_ready(), [bare, *variants]))
+        for each in [bare, *variants]:
+            each.load(SECONDS)  # to warm up
+        rates = compare(bare, variants)
+        print(
+            f"\nNo callback: {statistics.median(rates):.0f} requests/s at {CLIENTS} clients; beside it, with"
+        )
+        print(f"{'':26}{'throughput':>11}{'(quartiles)':>15}{'memory':>9}   after SIGTERM")
+        for each in variants:
+            report(each, bare, before)
+
+
+def compare(bare: Variant, variants: list[Variant]) -> list[float]:
+    """Load each variant between two loads of the bare proxy, again and again."""
+    rates = [bare.load(SECONDS)]
+    for number in range(ROUNDS):
+        for each in variants[number % 2 :: 2] + variants[1 - number % 2 :: 2]:
+            rate = each.load(SECONDS)
+            rates.append(bare.load(SECONDS))
+            each.ratios.append(rate / statistics.mean(rates[-2:]))
+    return rates
+
+
+def report(each: Variant, bare: Variant, before: set[str]) -> None:
+    low, median, high = statistics.quantiles(each.ratios, n=4)
+    served, memory = each.memory[-1]
+    same = next((m for count, m in bare.memory if count >= served), bare.memory[-1][1])
+    start = time.monotonic()
+    each.proxy.stop(seconds=60)
+    ended = time.monotonic() - start
+    arrived = "nobody to ask"
+    if each.ingest is not None:
+        counts = {name: count for name, count in received(each.ingest).items() if name not in before}
+        arrived = f"{len(counts)} of {served} arrived, {sum(counts.values()) - len(counts)} twice"
+    kept = sum(len(p.read_bytes().splitlines()) for p in each.proxy.log.parent.glob("outbox/*.jsonl"))
+    print(
+        f"{each.name:26}{median:>11.3f}{f'({low:.2f}-{high:.2f})':>15}"
+        f"{f'{(memory - same) / 1e6:+.0f} MB':>9}   {arrived}, {kept} kept for later, in {ended:.1f} s"
+    )
+
+
+def loop_time(folder: Path, ingest: int) -> None:
+    """One call of the handler, in the proxy's Python, while the courier delivers."""
+    environ = os.environ | {
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "IMPACT_SERVICE_URL": f"http://127.0.0.1:{ingest}/",
+        "IMPACT_SERVICE_TOKEN": "benchmark",
+        "IMPACT_OUTBOX": str(folder / "loop"),
+    }
+    python = LITELLM.parent / "python"
+    command = [str(python), "-m", "benchmarks.callback.loop_time"]
+    run = subprocess.run(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, check=True)
+    cuts = statistics.quantiles(json.loads(run.stdout), n=100)
+    print(f"On the event loop: p50 {cuts[49]:.0f}, p99 {cuts[98]:.0f} microseconds a call")
+
+
+if __name__ == "__main__":
+    main()
