@@ -1,0 +1,1 @@
+"""How fast a rollup counts. `python -m benchmarks.rollup`."""

@@ -1,0 +1,76 @@
+"""Count a shard, in a process of its own: `python -m benchmarks.rollup.count ours|resource PORT`.
+
+Prints what was counted, the processor time it took and the process's peak memory, as JSON.
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Context, Decimal, localcontext
+from zoneinfo import ZoneInfo
+
+DAY = "2026-11-23"
+
+
+def ours() -> Callable[[], int]:
+    """The rollup itself: pages, sums, reads and writes of summaries, the total."""
+    from impact.calendar import Calendar
+    from impact.dynamodb import Store, connect
+    from impact.rollup import count
+
+    store = Store(connect(read_timeout=20, attempts=2), "events", "summaries", "state")
+    calendar = Calendar(ZoneInfo("UTC"), timedelta(days=400))
+    return lambda: count(store, calendar, DAY, 0, as_of=datetime(2026, 11, 23, 13, tzinfo=UTC)).events
+
+
+def plain_resource() -> Callable[[], int]:
+    """The same sums in the plainest way: a boto3 Table, its pages, a dictionary of users. It writes nothing."""
+    import boto3
+    from boto3.dynamodb.conditions import Key
+
+    table = boto3.resource("dynamodb").Table("events")
+
+    def count() -> int:
+        users: dict[str, dict[str, Decimal]] = {}
+        events, start = 0, {}
+        with localcontext(Context(prec=60)):
+            while True:
+                answer = table.query(KeyConditionExpression=Key("dayShard").eq(f"{DAY}#00"), **start)
+                for item in answer["Items"]:
+                    for of in (item["userId"], f"{item['userId']} {item['provider']}/{item['model']}"):
+                        sums = users.setdefault(of, dict.fromkeys(SUMMED, Decimal(0)))
+                        for name in SUMMED:
+                            sums[name] += item.get(name, 0)
+                events += len(answer["Items"])
+                if "LastEvaluatedKey" not in answer:
+                    return events
+                start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+    return count
+
+
+SUMMED = ("tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning", "costUSD", "costEUR", "latency")
+
+
+def main() -> None:
+    how, port = sys.argv[1:]
+    os.environ |= {"AWS_ENDPOINT_URL_DYNAMODB": f"http://127.0.0.1:{port}", "AWS_REGION": "eu-central-1"}
+    os.environ |= {
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+    }
+    count = {"ours": ours, "resource": plain_resource}[how]()  # what is imported by now is not counted
+    began = time.process_time()
+    events = count()
+    seconds = time.process_time() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"events": events, "seconds": seconds, "peak_mb": peak}))
+
+
+if __name__ == "__main__":
+    main()

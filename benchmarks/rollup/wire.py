@@ -1,0 +1,90 @@
+"""DynamoDB's wire on loopback: Query answers of 1 MB pages, in its own JSON, and puts that are taken.
+
+`python -m benchmarks.rollup.wire EVENTS` prints its port and serves a shard of so many events.
+"""
+
+import json
+import re
+import sys
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from zoneinfo import ZoneInfo
+
+from impact.calendar import Calendar
+from impact.dynamodb import to_wire
+from impact.ledger import Ledger
+from impact.summary import EVENT_FIELDS
+
+PAGE_EVENTS = 1250
+"""What DynamoDB reads for a page: 1 MB of ledger items of some 800 bytes."""
+USERS_A_PAGE = 5
+PAGE = b"page-00000000"
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+def page(projected: bool) -> bytes:
+    """One page of events as they are met: whole items, or what the rollup's projection leaves of them."""
+    ledger = Ledger(Calendar(ZoneInfo("UTC"), timedelta(days=400)), shard_count=1)
+    items = []
+    for n in range(PAGE_EVENTS):
+        event = {
+            "userId": f"{PAGE.decode()}-user-{n * USERS_A_PAGE // PAGE_EVENTS}",
+            "ts": (NOON - timedelta(seconds=n, microseconds=n)).isoformat(),
+            "model": ("gpt-4o", "gpt-4o-mini", "claude-sonnet-4-5-20250929")[n % 3],
+            "provider": ("openai", "openai", "anthropic")[n % 3],
+            "tokens_in": 100 + n,
+            "tokens_out": n,
+            "tokens_cached": n // 2,
+            "latency": Decimal(n) / 1000 + Decimal("0.123456"),
+            "costUSD": Decimal(repr(0.00001 * n + 1e-7)),
+            "eventId": f"7396d650-5725-4480-a15e-{n:012d}:success",
+            "callType": "acompletion",
+            "modelGroup": "chat",
+            "conversationId": f"0f8fad5b-d9cb-469f-a165-{n:012d}",
+        }
+        item = ledger.entry(event, NOON).item
+        items.append(to_wire({k: v for k, v in item.items() if k in EVENT_FIELDS or not projected}))
+    return json.dumps({"Items": items, "Count": len(items), "ScannedCount": len(items)}).encode()
+
+
+class Wire(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    pages: int
+    projected = page(projected=True)
+    whole = page(projected=False)
+
+    def do_POST(self) -> None:
+        request = self.rfile.read(int(self.headers["Content-Length"]))
+        operation = self.headers["X-Amz-Target"].partition(".")[2]
+        answer = {"Query": self._query, "BatchGetItem": lambda _: b'{"Responses":{}}'}.get(operation)
+        body = answer(request) if answer else b"{}"
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-amz-json-1.0")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _query(self, request: bytes) -> bytes:
+        asked = re.search(rb'"at-(\d+)"', request)
+        number = int(asked[1]) if asked else 0
+        body = self.projected if b"ProjectionExpression" in request else self.whole
+        body = body.replace(PAGE, b"page-%08d" % number)
+        if number + 1 < self.pages:
+            key = b'{"dayShard":{"S":"2026-11-23#00"},"userEvent":{"S":"at-%d"}}' % (number + 1)
+            body = body[:-1] + b',"LastEvaluatedKey":' + key + b"}"
+        return body
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def main() -> None:
+    Wire.pages = int(sys.argv[1]) // PAGE_EVENTS
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Wire)
+    print(server.server_port, flush=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
