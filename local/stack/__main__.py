@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,7 +45,6 @@ def main() -> int:
                 file=sys.stderr,
             )
             return 1
-    stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
@@ -57,8 +55,9 @@ def main() -> int:
             _env_file(stack, arguments.env_file),
         ):
             print(READY.format(stack=stack, seconds=TICK_SECONDS), flush=True)
-            while not stop.wait(TICK_SECONDS):
+            while True:
                 _tick(stack)
+                time.sleep(TICK_SECONDS)
     except KeyboardInterrupt:
         print("\nEnded; nothing is left running.")
     except RuntimeError as error:

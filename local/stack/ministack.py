@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 START_SECONDS = 30.0
-STOP_SECONDS = 5.0
+STOP_SECONDS = 2.0
 
 REGION = "us-east-1"
 ROOT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": REGION}
@@ -57,6 +57,7 @@ def _environment(port: int, scratch: str) -> dict[str, str]:
         "IOT_MTLS_ENABLED": "false",  # it would open a port to the world
         "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.1",
         "TMPDIR": scratch,
+        "STATE_DIR": scratch,
     }
 
 

@@ -28,6 +28,9 @@ SCRATCH = PROJECT / ".local"
 SCHEDULED = {"source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": "{}"}
 """What matters of the payload with which EventBridge Scheduler calls the rollup."""
 
+LOCAL_SHARDS = 2
+"""Each shard of a day is a worker, and each worker at a time a process of this machine."""
+
 Progress = Callable[[str], None]
 
 
@@ -212,6 +215,6 @@ def running_stack(
         with running_ministack(ministack_port or free_port(), folder / "ministack.log") as endpoint_url:
             stack = Stack(endpoint_url, build=folder / "build")
             progress("Deploying template.yaml to it with sam deploy")
-            stack.deploy(**{"ShardCount": 4} | parameters)
+            stack.deploy(**{"ShardCount": LOCAL_SHARDS} | parameters)
             with api_front(port, endpoint_url, stack.api_id) as stack.api_url:
                 yield stack

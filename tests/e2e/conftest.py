@@ -11,7 +11,7 @@ from tests.e2e.api import Api
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """template.yaml on MiniStack, with IAM enforced."""
-    with running_stack(ShardCount=2) as running:
+    with running_stack() as running:
         yield running
 
 

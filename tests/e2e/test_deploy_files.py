@@ -1,0 +1,183 @@
+"""The files in `deploy/`: what is easily got wrong in them, and the check of the keys, on a real proxy."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+from local.provider import environment, running_provider
+from local.proxy import CALLBACK, CONFIG, ENVIRONMENT, running_proxy
+from local.stack import Stack, free_port
+from local.stack.stack import PROJECT
+from request_events.capture import CONVERSATION_HEADER
+
+DEPLOY = PROJECT / "deploy"
+
+
+def load(name: str) -> Any:
+    return yaml.safe_load((DEPLOY / name).read_text())
+
+
+def strings(node: object) -> list[str]:
+    if isinstance(node, dict):
+        return [text for pair in node.items() for part in pair for text in strings(part)]
+    if isinstance(node, list):
+        return [text for part in node for text in strings(part)]
+    return [node] if isinstance(node, str) else []
+
+
+def variables(name: str) -> set[str]:
+    """Names in an example of an .env file, commented ones too."""
+    return set(re.findall(r"^#?([A-Z_]+)=", (DEPLOY / name).read_text(), re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def litellm() -> Any:
+    return load("litellm_config.yaml")
+
+
+@pytest.fixture(scope="module")
+def librechat() -> Any:
+    [endpoint] = load("librechat.yaml")["endpoints"]["custom"]
+    return endpoint
+
+
+@pytest.fixture(scope="module")
+def compose() -> Any:
+    return load("docker-compose.override.yml")
+
+
+def test_the_callback_is_named_and_cannot_be_switched_off(litellm: Any) -> None:
+    [callback] = litellm["litellm_settings"]["callbacks"]
+    module, instance = callback.split(".")
+    assert f"\n{instance} = " in (CALLBACK / f"{module}.py").read_text()
+    assert litellm["litellm_settings"]["global_disable_no_log_param"] is True
+
+
+def test_the_master_key_is_where_litellm_looks_for_it(litellm: Any) -> None:
+    assert litellm["general_settings"]["master_key"] == "os.environ/LITELLM_MASTER_KEY"
+    assert "master_key" not in litellm["litellm_settings"]
+
+
+def test_secrets_come_from_the_environment_and_each_is_explained(litellm: Any) -> None:
+    texts = strings(litellm)
+    named = {text.removeprefix("os.environ/") for text in texts if text.startswith("os.environ/")}
+    assert not [text for text in texts if text.startswith(("env/", "sk-"))]
+    assert all(model["litellm_params"].keys() <= {"model", "api_key"} for model in litellm["model_list"])
+    assert {"LITELLM_MASTER_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GROQ_API_KEY"} == named
+    assert named < variables(".env.example")
+
+
+def test_there_are_four_providers_and_ollama_by_the_name_that_has_a_price(litellm: Any) -> None:
+    models = [model["litellm_params"]["model"] for model in litellm["model_list"]]
+    # `ollama_chat/` works as well, but LiteLLM knows no price for it: all of it would be unpriced.
+    assert {model.split("/")[0] for model in models} == {"openai", "anthropic", "groq", "ollama"}
+
+
+def test_a_fallback_leads_to_a_model_that_is_there(litellm: Any) -> None:
+    names = {model["model_name"] for model in litellm["model_list"]}
+    for fallback in litellm["router_settings"]["fallbacks"]:
+        for model, others in fallback.items():
+            assert {model, *others} <= names
+
+
+def test_the_user_travels_in_a_header_that_litellm_keeps_to_itself(litellm: Any, librechat: Any) -> None:
+    assert "user_header_name" not in litellm["general_settings"]
+    [mapping] = litellm["general_settings"]["user_header_mappings"]
+    assert mapping["litellm_user_role"] == "customer"
+    assert librechat["headers"] == {
+        mapping["header_name"]: "{{LIBRECHAT_USER_ID}}",
+        CONVERSATION_HEADER: "{{LIBRECHAT_BODY_CONVERSATIONID}}",
+    }
+
+
+def test_librechat_reaches_litellm_by_its_service_name(librechat: Any, compose: Any) -> None:
+    assert "litellm" in compose["services"]
+    assert librechat["baseURL"] == "http://litellm:4000/v1"
+    assert librechat["apiKey"] == "${LITELLM_KEY}"
+    assert "LITELLM_KEY" in variables("librechat.env.example")
+
+
+def test_librechat_asks_for_models_that_litellm_has(litellm: Any, librechat: Any) -> None:
+    names = {model["model_name"] for model in litellm["model_list"]}
+    assert {*librechat["models"]["default"], librechat["titleModel"]} <= names
+
+
+def test_nothing_in_add_params_waits_to_be_filled_in(librechat: Any) -> None:
+    assert librechat["addParams"] == {"streamUsage": True}
+
+
+def test_compose_mounts_what_there_is(compose: Any) -> None:
+    api, proxy = compose["services"]["api"], compose["services"]["litellm"]
+    assert [volume["target"] for volume in api["volumes"]] == ["/app/librechat.yaml"]
+    for volume in proxy["volumes"]:
+        source = volume.split(":")[0]
+        assert source in compose["volumes"] or source.startswith("${IMPACT_SERVICE_DIR}")
+        if source not in compose["volumes"]:
+            assert Path(source.replace("${IMPACT_SERVICE_DIR}", str(PROJECT))).exists()
+    assert proxy["environment"]["IMPACT_OUTBOX"] in [volume.split(":")[1] for volume in proxy["volumes"]]
+    assert (PROJECT / "layers" / "callback" / "pyproject.toml").exists()
+
+
+def test_compose_runs_the_version_of_litellm_that_is_tested(compose: Any) -> None:
+    pinned = re.search(r'"(litellm\[proxy\]==[^"]+)"', (PROJECT / "pyproject.toml").read_text())
+    assert pinned
+    assert pinned[1] in compose["services"]["litellm"]["build"]["dockerfile_inline"]
+
+
+def test_the_variables_of_compose_are_explained(compose: Any) -> None:
+    used = {name for text in strings(compose) for name in re.findall(r"\$\{([A-Z_]+)", text)}
+    assert used <= variables("librechat.env.example")
+
+
+def test_filled_in_keys_are_never_committed() -> None:
+    assert ".env" in (DEPLOY / ".gitignore").read_text().splitlines()
+
+
+def test_the_examples_hold_no_secret() -> None:
+    for name in (".env.example", "librechat.env.example"):
+        secret = re.search(r"^[A-Z_]*(KEY|TOKEN)=(.+)$", (DEPLOY / name).read_text(), re.MULTILINE)
+        assert secret is None, secret
+
+
+def check(**environ: str) -> tuple[int, str]:
+    ran = subprocess.run(
+        [sys.executable, str(DEPLOY / "check.py")], env=environ, capture_output=True, text=True, check=False
+    )
+    assert ran.stderr == ""
+    return ran.returncode, ran.stdout
+
+
+@pytest.mark.skipif(
+    not (ENVIRONMENT / "bin" / "litellm").exists(), reason="LiteLLM is not installed (make proxy-env)"
+)
+def test_check_tells_which_key_works(stack: Stack, tmp_path: Path) -> None:
+    service = {"IMPACT_SERVICE_URL": f"{stack.api_url}/api/request-event"}
+    with running_provider(free_port(), tmp_path / "provider.log") as provider_url:
+        keys = environment(provider_url) | {
+            "ANTHROPIC_API_KEY": "wrong",
+            "GROQ_API_KEY": "",
+            "OLLAMA_API_BASE": f"http://127.0.0.1:{free_port()}",
+            "IMPACT_OUTBOX": str(tmp_path / "outbox"),
+        }
+        with running_proxy(keys, tmp_path / "proxy.log", CONFIG) as proxy:
+            proxy.wait_until_ready()
+            asked = {"LITELLM_URL": proxy.url, "LITELLM_MASTER_KEY": proxy.key, **service}
+            code, output = check(**asked, IMPACT_SERVICE_TOKEN="nobody's")
+            openai, anthropic, groq, ollama, token = output.splitlines()
+            assert code == 1
+            assert openai == "ok  openai: works with gpt-4o-mini"
+            assert anthropic.startswith("NO  anthropic: refuses the key")
+            assert groq.startswith("NO  groq: refuses the key")
+            assert ollama.startswith("NO  ollama: does not answer at its address")
+            assert token.startswith("NO  Impact Service: refuses IMPACT_SERVICE_TOKEN")
+            _, output = check(**asked, IMPACT_SERVICE_TOKEN=stack.ingest_token)
+            assert output.splitlines()[-1] == "ok  Impact Service: works with its token"
+            code, output = check(**asked | {"LITELLM_MASTER_KEY": "sk-nobody"})
+            assert (code, output.count("\n")) == (1, 1)
+            assert output.startswith("NO  LiteLLM: refuses LITELLM_MASTER_KEY")
+    assert check(**asked)[1].startswith("NO  LiteLLM: does not answer at")

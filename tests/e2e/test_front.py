@@ -1,0 +1,74 @@
+"""The front before MiniStack: everything goes through it as it came."""
+
+import http.client
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+
+from local.stack.front import api_front
+from local.stack.stack import free_port
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Answers with what it was asked, and a status and headers of its own."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        echo = {"path": self.path, "headers": self.headers.items(), "body": body.hex()}
+        content = json.dumps(echo).encode()
+        self.send_response(418)
+        self.send_header("Retry-After", "7")
+        self.send_header("Set-Cookie", "a=1")
+        self.send_header("Set-Cookie", "b=2")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def connection() -> Iterator[http.client.HTTPConnection]:
+    """A connection to the front of an API called `abc`, behind which is Echo."""
+    echo = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    Thread(target=echo.serve_forever, daemon=True).start()
+    port = free_port()
+    with api_front(port, f"http://127.0.0.1:{echo.server_port}", "abc") as url:
+        assert url == f"http://localhost:{port}"
+        yield http.client.HTTPConnection("localhost", port, timeout=10)
+    echo.shutdown()
+    echo.server_close()
+
+
+def test_nothing_is_changed_on_the_way(connection: http.client.HTTPConnection) -> None:
+    body = bytes(range(256))
+    for _ in range(2):  # over the same connection
+        connection.request(
+            "POST", "/api/x%20y?userId=a%2Fb&userId=%C3%A4", body, {"X-One": "1", "Accept": "a, b"}
+        )
+        answer = connection.getresponse()
+        seen = json.loads(answer.read())
+        assert seen["path"] == "/_aws/execute-api/abc/$default/api/x%20y?userId=a%2Fb&userId=%C3%A4"
+        assert bytes.fromhex(seen["body"]) == body
+        assert {("X-One", "1"), ("Accept", "a, b")} < {tuple(header) for header in seen["headers"]}
+        assert (answer.status, answer.headers["Retry-After"]) == (418, "7")
+        assert answer.headers.get_all("Set-Cookie") == ["a=1", "b=2"]
+
+
+def test_a_body_of_unknown_length_is_refused(connection: http.client.HTTPConnection) -> None:
+    connection.request("POST", "/", iter([b"a", b"b"]), encode_chunked=True)
+    assert connection.getresponse().status == 411
+
+
+def test_no_answer_from_behind_is_a_bad_gateway() -> None:
+    port = free_port()
+    with api_front(port, f"http://127.0.0.1:{free_port()}", "abc"):
+        connection = http.client.HTTPConnection("localhost", port, timeout=10)
+        connection.request("GET", "/")
+        assert connection.getresponse().status == 502

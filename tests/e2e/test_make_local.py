@@ -1,0 +1,90 @@
+"""`make local`, as its own process: from start to a clean end."""
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+
+from local.stack import Stack, free_port
+from local.stack.stack import PROJECT, wait_until
+from tests.e2e.api import Api, a_user, an_event
+
+COMMAND = [sys.executable, "-m", "local.stack"]
+
+
+@dataclass(frozen=True)
+class Running:
+    """A `make local` under way."""
+
+    process: subprocess.Popen[str]
+    ports: list[int]
+    env_file: Path
+
+    def arguments(self, env_file: Path) -> list[str]:
+        port, ministack_port = map(str, self.ports)
+        return ["--port", port, "--ministack-port", ministack_port, "--env-file", str(env_file)]
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[Running]:
+    ports, env_file = [free_port(), free_port()], tmp_path / ".local.env"
+    arguments = Running(None, ports, env_file).arguments(env_file)  # type: ignore[arg-type]
+    output = (tmp_path / "output").open("w")
+    process = subprocess.Popen([*COMMAND, *arguments], cwd=PROJECT, stdout=output, text=True)
+    try:
+        wait_until(lambda: env_file.exists() or process.poll() is not None, 120, "make local to be ready")
+        yield Running(process, ports, env_file)
+    finally:
+        process.kill() if process.poll() is None else None
+
+
+def test_it_serves_counts_and_ends_clean(local: Running, tmp_path: Path) -> None:
+    values = {name: value or "" for name, value in dotenv_values(local.env_file).items()}
+    assert stat.S_IMODE(local.env_file.stat().st_mode) == 0o600
+    stack = Stack(
+        values["AWS_ENDPOINT_URL"],
+        build=tmp_path,
+        name=values["IMPACT_STACK"],
+        ingest_token=values["IMPACT_SERVICE_TOKEN"],
+        read_token=values["IMPACT_READ_TOKEN"],
+        api_url=values["IMPACT_SERVICE_URL"].removesuffix("/api/request-event"),
+    )
+    assert stack.environment == values
+    api, user_id = Api(stack), a_user()
+    assert api.post(an_event(user_id)).status == 201
+    wait_until(lambda: bool(api.get("/api/summaries", userId=user_id).body["days"]), 60, "a rollup by itself")
+
+    second = [*COMMAND, *local.arguments(tmp_path / "second.env")]
+    refused = subprocess.run(second, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"Port {local.ports[0]} is taken")
+
+    local.process.send_signal(signal.SIGTERM)
+    assert local.process.wait(30) == 0
+    assert not local.env_file.exists()
+    for port in local.ports:
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_ctrl_c_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
+    ports = [free_port(), free_port()]
+    arguments = Running(None, ports, tmp_path).arguments(tmp_path / ".local.env")  # type: ignore[arg-type]
+    process = subprocess.Popen([*COMMAND, *arguments], cwd=PROJECT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    for line in process.stdout:
+        if "Deploying" in line:
+            break
+    os.kill(process.pid, signal.SIGINT)
+    assert process.wait(30) == 0
+    for port in ports:
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0

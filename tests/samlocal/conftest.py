@@ -1,0 +1,143 @@
+"""SAM CLI with real Lambda containers, and DynamoDB Local behind them. Where one is missing, tests skip."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+import pytest
+from botocore.config import Config
+from samtranslator.yaml_helper import yaml_parse
+
+from impact.dynamodb import Store
+from local.stack import free_port
+from local.stack.stack import PROJECT, wait_until
+from tests.tables import drop_tables, make_tables
+
+DYNAMODB_LOCAL = os.environ.get("DYNAMODB_LOCAL_URL", "http://localhost:8000")
+IMAGE = "public.ecr.aws/lambda/python:3.13-x86_64"
+
+
+@dataclass(frozen=True)
+class SamLocal:
+    """The built template, and a file that tells its functions where the database is, and which tables."""
+
+    template: Path
+    env_vars: Path
+    lambda_port: int
+
+    def command(self, *arguments: str) -> list[str]:
+        """`sam local ...` with samconfig.toml, but for the environment of the functions."""
+        return [
+            *(sys.executable, "-m", "samcli", "local", *arguments),
+            f"--config-file={PROJECT / 'samconfig.toml'}",
+            f"--template={self.template}",
+            f"--env-vars={self.env_vars}",
+        ]
+
+    def invoke(self, function: str, event: Path) -> Any:
+        """`sam local invoke FUNCTION -e EVENT`: a container of its own."""
+        command = self.command("invoke", function, f"--event={event}")
+        ran = subprocess.run(
+            command, cwd=PROJECT, env=environment(), capture_output=True, text=True, check=False
+        )
+        assert ran.returncode == 0, ran.stderr
+        return json.loads(ran.stdout)
+
+    @contextmanager
+    def serving(self, *arguments: str, port: int) -> Iterator[str]:
+        """`sam local start-...`, listening where containers can reach it; yields its URL."""
+        command = self.command(*arguments, "--host=0.0.0.0", f"--port={port}")
+        log = self.env_vars.with_name(f"{arguments[0]}.log")
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, cwd=PROJECT, env=environment(), stdout=output, stderr=output)
+            try:
+                wait_until(lambda: process.poll() is not None or listens("127.0.0.1", port), 120, str(log))
+                assert process.poll() is None, log.read_text()
+                yield f"http://127.0.0.1:{port}"
+            finally:
+                process.send_signal(signal.SIGINT)  # it takes its containers down
+                process.wait(60)
+
+
+def environment() -> dict[str, str]:
+    """This process's environment without what `sam local` would hand over to the functions."""
+    template = yaml_parse((PROJECT / "template.yaml").read_text())
+    sections = [template["Globals"]["Function"], *(r["Properties"] for r in template["Resources"].values())]
+    declared = {name for section in sections for name in section.get("Environment", {}).get("Variables", {})}
+    kept = {name: v for name, v in os.environ.items() if name not in declared and not name.startswith("AWS_")}
+    return kept | {"SAM_CLI_TELEMETRY": "0"}
+
+
+def client(service: str, endpoint_url: str) -> Any:
+    """A client of something on this machine, which asks nobody for their identity."""
+    return boto3.client(  # type: ignore[call-overload]
+        service,
+        endpoint_url=endpoint_url,
+        region_name="us-east-1",
+        aws_access_key_id="local",
+        aws_secret_access_key="local",
+        config=Config(read_timeout=120, retries={"total_max_attempts": 1}),
+    )
+
+
+def has_image() -> bool:
+    """Whether Docker runs and has the image of AWS's Lambda runtime, or can get it."""
+    commands = (["docker", "image", "inspect", IMAGE], ["docker", "pull", "--quiet", IMAGE])
+    return any(
+        subprocess.run(command, capture_output=True, check=False).returncode == 0 for command in commands
+    )
+
+
+def listens(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((host, port)) == 0
+
+
+@pytest.fixture(scope="session")
+def tables() -> Iterator[Store]:
+    """The template's tables in DynamoDB Local."""
+    address = urlsplit(DYNAMODB_LOCAL)
+    if not listens(address.hostname or "", address.port or 80):
+        pytest.skip(f"no DynamoDB Local at {DYNAMODB_LOCAL} (DYNAMODB_LOCAL_URL)")
+    store = make_tables(client("dynamodb", DYNAMODB_LOCAL))
+    yield store
+    drop_tables(store)
+
+
+@pytest.fixture(scope="session")
+def sam_local(tables: Store, tmp_path_factory: pytest.TempPathFactory) -> SamLocal:
+    """The functions, built as for AWS."""
+    if not shutil.which("docker") or not has_image():
+        pytest.skip(f"no Docker, or no way to {IMAGE}")
+    folder = tmp_path_factory.mktemp("samlocal")
+    command = [sys.executable, "-m", "samcli", "build", f"--build-dir={folder / 'build'}"]
+    subprocess.run(command, cwd=PROJECT, env=environment(), check=True, capture_output=True)
+    lambda_port = free_port()
+    variables = json.loads((PROJECT / "local" / "sam-local.json").read_text())["Parameters"] | {
+        "REQUEST_EVENTS_TABLE": tables.events,
+        "DAILY_SUMMARIES_TABLE": tables.summaries,
+        "STATE_TABLE": tables.state,
+        "AWS_ENDPOINT_URL_DYNAMODB": f"http://host.docker.internal:{urlsplit(DYNAMODB_LOCAL).port or 80}",
+        "AWS_ENDPOINT_URL_LAMBDA": f"http://host.docker.internal:{lambda_port}",
+    }
+    env_vars = folder / "env.json"
+    env_vars.write_text(json.dumps({"Parameters": variables}))
+    return SamLocal(folder / "build" / "template.yaml", env_vars, lambda_port)
+
+
+@pytest.fixture(scope="session")
+def lambda_(sam_local: SamLocal) -> Iterator[Any]:
+    """A Lambda client of `sam local start-lambda`, whose containers stay for the next call."""
+    with sam_local.serving("start-lambda", port=sam_local.lambda_port) as url:
+        yield client("lambda", url)

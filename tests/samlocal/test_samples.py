@@ -1,0 +1,145 @@
+"""Each sample of events/, run in a Lambda container: what it answers, and what it leaves in the tables."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from impact.dynamodb import Store
+from local.stack.stack import PROJECT
+from tests.samlocal.conftest import SamLocal
+
+EVENTS = PROJECT / "events"
+FUNCTIONS = {
+    "authorizer": "AuthorizerFunction",
+    "ingest": "IngestFunction",
+    "rollup-worker": "RollupWorkerFunction",
+    "rollup": "RollupFunction",
+    "summaries": "SummariesFunction",
+}
+
+
+@dataclass(frozen=True)
+class Raises:
+    """The function fails with an error of that type, for Lambda to try again and then to keep."""
+
+    error: str
+
+
+ALLOWED, DENIED = {"isAuthorized": True}, {"isAuthorized": False}
+
+# In the order in which they build on each other: events, summaries, reading them.
+EXPECTED: dict[str, Any] = {
+    "authorizer-ingest": ALLOWED,
+    "authorizer-read": ALLOWED,
+    "authorizer-read-totals": ALLOWED,
+    "authorizer-read-token-on-ingest": DENIED,
+    "authorizer-ingest-token-on-read": DENIED,
+    "authorizer-wrong-token": DENIED,
+    "authorizer-basic": DENIED,
+    "authorizer-no-token": DENIED,
+    "ingest-single": 201,
+    "ingest-duplicate": 201,
+    "ingest-all-fields": 201,
+    "ingest-failure": 201,
+    "ingest-unpriced": 201,
+    "ingest-unknown-fields": 201,
+    "ingest-batch": 200,
+    "ingest-base64": 201,
+    "ingest-bad-json": 400,
+    "ingest-bad-base64": 400,
+    "ingest-no-body": 400,
+    "ingest-missing-fields": 422,
+    "ingest-unfilled-user": 422,
+    "ingest-negative-tokens": 422,
+    "ingest-not-a-number": 422,
+    "ingest-ahead": 422,
+    "ingest-too-old": 422,
+    "ingest-empty-array": 422,
+    "ingest-gzip": 415,
+    "ingest-too-many": 413,
+    "rollup-worker-alice": {"events": 6, "users": 1, "summaries_written": 1, "late": True, "final": True},
+    "rollup-worker-empty-shard": {"events": 0, "users": 0, "summaries_written": 0},
+    "rollup-worker-no-such-shard": Raises("ValueError"),
+    "rollup-worker-bad-day": Raises("ValueError"),
+    "rollup-worker-expired-day": Raises("DayExpired"),
+    "rollup-worker-no-shard": Raises("KeyError"),
+    "rollup-one-day": {"planned": 16, "days": ["2026-11-20"]},
+    "rollup-scheduled": {},
+    "rollup-bad-day": Raises("ValueError"),
+    "rollup-expired-day": Raises("DayExpired"),
+    "summaries-user": 200,
+    "summaries-user-fresh": 200,
+    "summaries-user-last-30-days": 200,
+    "summaries-unknown-user": 200,
+    "summaries-day": 200,
+    "summaries-totals": 200,
+    "summaries-nobody-named": 422,
+    "summaries-user-and-day": 422,
+    "summaries-bad-date": 422,
+    "summaries-backwards": 422,
+    "summaries-too-many-days": 422,
+    "summaries-bad-cursor": 422,
+    "summaries-bad-flag": 422,
+}
+ONE_OF_EACH = [
+    "authorizer-ingest",
+    "ingest-single",
+    "rollup-worker-alice",
+    "rollup-one-day",
+    "summaries-user",
+]
+
+
+def function_of(sample: str) -> str:
+    return next(function for name, function in FUNCTIONS.items() if sample.startswith(f"{name}-"))
+
+
+def check(sample: str, answer: Any) -> None:
+    match EXPECTED[sample]:
+        case int(status):
+            assert answer["statusCode"] == status
+            assert "error" in json.loads(answer["body"]) or status < 300
+        case Raises(error):
+            assert answer["errorType"] == error
+        case fields:
+            assert answer == answer | fields
+            assert "errorType" not in answer
+
+
+def test_every_sample_is_tested() -> None:
+    assert {path.stem for path in EVENTS.glob("*.json")} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("sample", EXPECTED)
+def test_sample(lambda_: Any, sample: str) -> None:
+    payload = (EVENTS / f"{sample}.json").read_bytes()
+    answer = lambda_.invoke(FunctionName=function_of(sample), Payload=payload)
+    check(sample, json.loads(answer["Payload"].read()))
+
+
+def test_what_the_samples_left(lambda_: Any, tables: Store) -> None:
+    ledger = tables.client.scan(TableName=tables.events)["Items"]
+    stored = {item["userEvent"]["S"].partition("#")[2]: item for item in ledger}
+    assert len(stored) == 9  # of the batch, two; of the refused ones, none
+    assert stored["sample-all-fields"]["costUSD"] == {"N": "0.0134"}
+    assert "costEUR" not in stored["sample-unpriced"]
+    assert "never stored" not in json.dumps(ledger)
+    assert {item["dayShard"]["S"] for item in ledger if item["userId"]["S"] == "alice"} == {"2026-11-20#15"}
+    key = {"userId": {"S": "alice"}, "day": {"S": "2026-11-20"}}
+    summary = tables.client.get_item(TableName=tables.summaries, Key=key)["Item"]
+    assert (summary["requests"], summary["costEUR"]) == ({"N": "6"}, {"N": "0.0492"})
+
+
+# After the others: a second event of the same content or id is a duplicate.
+@pytest.mark.parametrize("sample", ONE_OF_EACH)
+def test_sample_by_sam_local_invoke(lambda_: Any, sam_local: SamLocal, sample: str) -> None:
+    answer = sam_local.invoke(function_of(sample), Path(EVENTS / f"{sample}.json"))
+    if sample == "ingest-single":
+        assert (answer["statusCode"], json.loads(answer["body"])["status"]) == (200, "duplicate")
+    elif sample == "rollup-worker-alice":
+        assert (answer["events"], answer["summaries_written"]) == (6, 0)
+    else:
+        check(sample, answer)
