@@ -108,7 +108,8 @@ class Handler(BaseHTTPRequestHandler):
             self._json(200, endpoint.answer(ask))
 
     def _key(self) -> str:
-        return self.headers.get("Authorization") or self.headers.get("x-api-key") or BAD_KEY
+        given = self.headers.get("Authorization") or self.headers.get("x-api-key") or ""
+        return given.removeprefix("Bearer").strip() or BAD_KEY
 
     def _json(self, status: int, data: object) -> None:
         raw = json.dumps(data).encode()
