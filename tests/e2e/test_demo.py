@@ -10,7 +10,7 @@ import pytest
 
 from local.process import running_process, stop
 from local.proxy import ENVIRONMENT, ProxyError, running_proxy
-from local.stack.stack import PROJECT
+from local.stack.stack import PROJECT, wait_until
 
 pytestmark = pytest.mark.skipif(
     not (ENVIRONMENT / "bin" / "litellm").exists(), reason="LiteLLM is not installed (make proxy-env)"
@@ -43,7 +43,7 @@ def processes_of(folder: Path) -> list[str]:
 
 
 def assert_nothing_is_left(folder: Path) -> None:
-    assert processes_of(folder) == []
+    wait_until(lambda: not processes_of(folder), 5, "all processes to be gone")
     assert [path for path in folder.rglob("*") if path.is_file()] == []
 
 
@@ -88,7 +88,7 @@ def test_a_proxy_that_cannot_start_is_an_error_at_once(tmp_path: Path) -> None:
     with pytest.raises(ProxyError, match="ended with exit code"), running_proxy({}, log, config) as proxy:
         proxy.wait_until_ready()
     assert "no_such_module" in log.read_text()
-    assert processes_of(tmp_path) == []
+    wait_until(lambda: not processes_of(tmp_path), 5, "all processes to be gone")
 
 
 def test_a_child_is_stopped_with_all_that_it_started(tmp_path: Path) -> None:
@@ -100,5 +100,6 @@ def test_a_child_is_stopped_with_all_that_it_started(tmp_path: Path) -> None:
     with running_process([sys.executable, "-c", script], environment, log) as child:
         while "up" not in log.read_text():
             assert child.poll() is None
+        assert processes_of(tmp_path)
         stop(child)
-        assert processes_of(tmp_path) == []
+        wait_until(lambda: not processes_of(tmp_path), 5, "all processes to be gone")
