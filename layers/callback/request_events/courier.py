@@ -23,6 +23,8 @@ ANSWER_BYTES_MAX = 1_000_000
 BACKOFF_SECONDS = 0.5
 BACKOFF_SECONDS_MAX = 60.0
 RETRY_AFTER_SECONDS_MAX = 3600.0
+LOOK_SECONDS = 1.0
+"""How often the size of a segment is looked at while nothing can be delivered."""
 HURRY_SECONDS = 0.05
 """How soon an event is sent once the process is about to end."""
 
@@ -87,7 +89,7 @@ class Courier:
 
     def send(self, line: bytes) -> None:
         """Accept one event, a line of JSON. It is safe on disk when this returns; it never waits for more."""
-        if self._outbox.append(line) % self._batch_size == 0:
+        if self._outbox.append(line) == self._batch_size and self._idle:
             self._wake.set()
         if self._forked:
             self.start()
@@ -115,7 +117,7 @@ class Courier:
     def _reset(self) -> None:
         self._wake = threading.Event()
         self._delivering = threading.Lock()
-        self._closing = self._hurried = self._forked = False
+        self._idle = self._closing = self._hurried = self._forked = False
 
     def _after_fork(self) -> None:
         """A fork takes no threads along, and its parent's connection is not its own."""
@@ -136,9 +138,15 @@ class Courier:
                     time.sleep(BACKOFF_SECONDS)
             if closing:
                 return
-            if not self._closing:
-                self._wake.wait(self._flush_seconds)
-            self._wake.clear()
+            self._rest()
+
+    def _rest(self) -> None:
+        """Wait for a full batch, or for as long as an event may wait for others."""
+        self._idle = True  # set first: from here on `send` wakes us, and it could not before
+        if not self._closing and self._outbox.count < self._batch_size:
+            self._wake.wait(self._flush_seconds)
+        self._idle = False
+        self._wake.clear()
 
     def _deliver_all(self, patient: bool) -> bool:
         self._outbox.release()
@@ -177,7 +185,7 @@ class Courier:
             if remaining <= 0 or self._hurried:
                 self._hurried = False  # one try at once, then as always
                 return True
-            self._wake.wait(remaining)
+            self._wake.wait(min(remaining, LOOK_SECONDS))
             self._wake.clear()
             if self._outbox.size >= SEGMENT_BYTES:
                 self._outbox.release()

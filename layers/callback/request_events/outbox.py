@@ -86,6 +86,11 @@ class Outbox:
         return count
 
     @property
+    def count(self) -> int:
+        """How many events this process has kept since the last `release`."""
+        return self._count
+
+    @property
     def size(self) -> int:
         """Bytes in the segment that this process appends to."""
         return self._size

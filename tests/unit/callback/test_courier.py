@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from request_events import courier as courier_module
-from request_events import outbox as outbox_module
 from request_events.courier import Courier
 from request_events.outbox import Outbox
 from tests.unit.callback.conftest import CourierMaker
@@ -293,7 +292,7 @@ def test_in_an_outage_segments_stay_small_and_nothing_is_lost(
     make_courier: CourierMaker, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(courier_module, "SEGMENT_BYTES", 10_000)
-    monkeypatch.setattr(outbox_module, "SEGMENT_BYTES", 10_000)
+    monkeypatch.setattr(courier_module, "LOOK_SECONDS", 0.001)
     service.always = lambda _: error(503, Retry_After="1")
     courier = make_courier(batch_size=10)
     courier.start()
