@@ -28,9 +28,7 @@ def run(how: str, events: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.rollup", description=__doc__)
     parser.add_argument("--pairs", type=int, default=5, help="paired runs of 50,000 events (5)")
-    parser.add_argument(
-        "--largest", type=int, default=1_000_000, help="events of the largest shard (1,000,000)"
-    )
+    parser.add_argument("--largest", type=int, default=1_000_000, help="events of the largest shard")
     options = parser.parse_args()
 
     ratios = []

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal, localcontext
+from typing import Any
 from zoneinfo import ZoneInfo
 
 DAY = "2026-11-23"
@@ -28,15 +29,16 @@ def ours() -> Callable[[], int]:
 
 
 def plain_resource() -> Callable[[], int]:
-    """The same sums in the plainest way: a boto3 Table, its pages, a dictionary of users. It writes nothing."""
+    """The same sums in the plainest way: a boto3 Table, its pages, a dictionary. It writes nothing."""
     import boto3
     from boto3.dynamodb.conditions import Key
 
-    table = boto3.resource("dynamodb").Table("events")
+    table: Any = boto3.resource("dynamodb").Table("events")
 
     def count() -> int:
         users: dict[str, dict[str, Decimal]] = {}
-        events, start = 0, {}
+        start: dict[str, Any] = {}
+        events = 0
         with localcontext(Context(prec=60)):
             while True:
                 answer = table.query(KeyConditionExpression=Key("dayShard").eq(f"{DAY}#00"), **start)

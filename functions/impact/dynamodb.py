@@ -16,8 +16,8 @@ from botocore.parsers import JSONParser, ResponseParserFactory
 
 from impact.calendar import timestamp
 from impact.keys import LATE, PROGRESS, TOTAL, parse_day_shard, user_prefix
-from impact.ledger import Item
-from impact.summary import EVENT_FIELDS, LedgerItem
+from impact.summary import EVENT_FIELDS
+from impact.types import Item, WireItem
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -141,7 +141,7 @@ class Store:
 
     def event_pages(
         self, day_shard: str, *, user_id: str | None = None, consistent: bool
-    ) -> Iterator[list[LedgerItem]]:
+    ) -> Iterator[list[WireItem]]:
         """Read what a summary is made of, page by page, sorted by user."""
         names = {f"#{i}": name for i, name in enumerate(EVENT_FIELDS)}
         condition, values = "dayShard = :d", {":d": {"S": day_shard}}

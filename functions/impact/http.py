@@ -7,7 +7,7 @@ from typing import Any
 
 import simplejson
 
-from impact.ledger import FieldErrors
+from impact.types import FieldErrors
 
 Event = dict[str, Any]
 Response = dict[str, Any]

@@ -11,16 +11,13 @@ from pydantic import ValidationError
 
 from impact.calendar import Calendar, timestamp
 from impact.keys import day_shard, shard_of, user_event
+from impact.types import FieldErrors, Item
 from request_events.event import FIELDS, RequestEvent
 
 SORT_KEY_BYTES = 1024
 """DynamoDB's limit for a sort key."""
 ITEM_BYTES = 2048
 """Two write units: what the largest event may cost."""
-
-FieldErrors = list[dict[str, str]]
-Item = dict[str, Any]
-"""An item by attribute name, in Python's types (str, int, Decimal, bool, list)."""
 
 
 class Refused(Exception):

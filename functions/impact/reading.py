@@ -10,8 +10,8 @@ from typing import Any
 from impact.calendar import Calendar, days_between, timestamp
 from impact.dynamodb import Store
 from impact.keys import day_shard, shard_of
-from impact.ledger import Item
 from impact.summary import Tally, tally
+from impact.types import Item
 
 PAGE_USERS = 100
 """Users on one page of a day."""

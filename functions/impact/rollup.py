@@ -9,8 +9,8 @@ from itertools import islice
 from impact.calendar import GRACE, Calendar, day_after, day_before, days_between, timestamp
 from impact.dynamodb import BATCH_GET_MAX, Progress, Store
 from impact.keys import day_shard
-from impact.ledger import Item
 from impact.summary import Tally, tallies_by_user
+from impact.types import Item
 
 WRITERS = 8
 """Summaries written at a time."""

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field, fields
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, Inexact, localcontext
 from typing import Any
 
-LedgerItem = dict[str, dict[str, str]]
-"""An event as DynamoDB's JSON has it on the wire: `{"userId": {"S": "alice"}, "tokens_in": {"N": "12"}}`."""
+from impact.types import WireItem
 
 MODELS_MAX = 500
 """Most models that one summary names; the rest is summed under OTHER, so that an item stays under 400 KB."""
@@ -61,7 +60,7 @@ class Tally:
     firstTs: str | None = None
     lastTs: str | None = None
 
-    def add(self, event: LedgerItem) -> None:
+    def add(self, event: WireItem) -> None:
         """Count one event. Call it within `localcontext(EXACT)`: this is the rollup's inner loop."""
         tokens_in = int(event["tokens_in"]["N"])
         tokens_out = int(event["tokens_out"]["N"])
@@ -149,7 +148,7 @@ def _shown(value: Any) -> Any:
     return stored(value) if isinstance(value, Decimal) else value
 
 
-def tally(events: Iterable[LedgerItem]) -> Tally:
+def tally(events: Iterable[WireItem]) -> Tally:
     """Sum events, whoever's they are."""
     result = Tally()
     with localcontext(EXACT):
@@ -158,7 +157,7 @@ def tally(events: Iterable[LedgerItem]) -> Tally:
     return result
 
 
-def tallies_by_user(pages: Iterable[list[LedgerItem]]) -> Iterator[tuple[str, Tally]]:
+def tallies_by_user(pages: Iterable[list[WireItem]]) -> Iterator[tuple[str, Tally]]:
     """Sum events user by user, in constant memory: those of one user must follow each other."""
     user_id: str | None = None
     current = Tally()

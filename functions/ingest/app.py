@@ -15,8 +15,9 @@ from impact import config
 from impact.dynamodb import Store, connect
 from impact.http import Event, HttpError, Response, body_bytes, header, not_json, respond
 from impact.intake import Fate, Intake, Taken
-from impact.ledger import Entry, FieldErrors, Ledger, Refused
+from impact.ledger import Entry, Ledger, Refused
 from impact.observability import logger, metrics
+from impact.types import FieldErrors
 
 BODY_BYTES_MAX = 1024 * 1024
 EVENTS_MAX = 500

@@ -10,7 +10,7 @@ from impact.dynamodb import Store, connect
 from impact.http import Event, HttpError, Response, query, respond
 from impact.observability import logger
 from impact.reading import BadCursor, Reader
-from request_events.event import USER_ID_MAX
+from request_events.rules import USER_ID_MAX
 
 DEFAULT_DAYS = 30
 DAYS_MAX = 366

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
-from request_events.event import (
+from request_events.rules import (
     COST_MAX,
     EVENT_ID_MAX,
     LABEL_MAX,

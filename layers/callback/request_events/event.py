@@ -8,37 +8,24 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-UNKNOWN = "unknown"
-"""Stands for a user or a provider that nobody could tell."""
-
-USER_ID_MAX = 256
-EVENT_ID_MAX = 128
-MODEL_MAX = 256
-PROVIDER_MAX = 64
-LABEL_MAX = 256
-"""Longest callType, modelGroup, teamId, keyAlias, conversationId, errorCode or single tag, in characters."""
-TAGS_MAX = 50
-TOKENS_MAX = 10**12
-SECONDS_MAX = 10**7
-COST_MAX = 10**9
-DIGITS_MAX = 38
-"""Significant digits that a DynamoDB number holds, and the decimal places that we take."""
+from request_events.rules import (
+    COST_MAX,
+    DIGITS_MAX,
+    EVENT_ID_MAX,
+    LABEL_MAX,
+    MODEL_MAX,
+    PROVIDER_MAX,
+    SECONDS_MAX,
+    TAGS_MAX,
+    TOKENS_MAX,
+    USER_ID_MAX,
+    is_unfilled,
+)
 
 _EXACT = Context(prec=DIGITS_MAX, traps=[Inexact])
-_PLACEHOLDER = re.compile(r"\{\{[^{}]*\}\}")
 _RFC_3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,12})?([Zz]|[+-]\d\d:\d\d)?", flags=re.ASCII
 )
-
-
-def is_unfilled(text: str) -> bool:
-    """Tell a template that nobody filled in, such as `{{LIBRECHAT_USER_ID}}`."""
-    return _PLACEHOLDER.search(text) is not None
-
-
-def names_someone(text: str) -> bool:
-    """Tell whether an id says anything: it is neither blank nor an unfilled template."""
-    return bool(text.strip()) and not is_unfilled(text)
 
 
 def _identifier(text: str) -> str:

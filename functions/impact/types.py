@@ -1,0 +1,12 @@
+"""Shapes that the modules hand to each other."""
+
+from typing import Any
+
+Item = dict[str, Any]
+"""An item by attribute name, in Python's types (str, int, Decimal, bool, list, dict)."""
+
+WireItem = dict[str, Any]
+"""An item as DynamoDB's JSON has it: `{"userId": {"S": "alice"}, "tokens_in": {"N": "12"}}`."""
+
+FieldErrors = list[dict[str, str]]
+"""Why something was refused: `field` and `message` of each reason."""
