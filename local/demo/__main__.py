@@ -9,6 +9,7 @@ import time
 
 from local.demo import __doc__ as about
 from local.demo.run import run
+from local.stack.stack import FunctionFailed
 
 RED, GREEN = "31", "32"
 
@@ -25,7 +26,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\nInterrupted; nothing is left running.")
         return 130
-    except (RuntimeError, TimeoutError) as error:
+    except (RuntimeError, OSError, FunctionFailed) as error:
         print(_coloured(f"The demo could not run: {error}", RED), file=sys.stderr)
         return 1
     if problems:

@@ -136,7 +136,7 @@ def _make(call: Call, url: str, key: str) -> str | None:
         connection.request("POST", call.path, json.dumps(call.body()), headers)
         response = connection.getresponse()
         answer = response.read().decode()
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         return f"{call.id}: no answer from the proxy ({error})"
     finally:
         connection.close()

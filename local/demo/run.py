@@ -8,8 +8,8 @@ import sys
 import tempfile
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -46,13 +46,19 @@ def run(say: Say) -> list[str]:
         say("Starting four fake AI providers, and a real LiteLLM proxy that takes them for real")
         provider_url = running.enter_context(running_provider(free_port(), folder / "provider.log"))
         proxy = running.enter_context(running_proxy(environment(provider_url) | reporting, log))
-        with _shown_on_failure(log):
+        try:
             stack = running.enter_context(
                 running_stack(port=port, progress=say, IngestTokenHashes=sha256(token))
             )
             say("Waiting for the proxy")
             proxy.wait_until_ready()
-            return _chat_and_check(say, provider_url, proxy, stack)
+            problems = _chat_and_check(say, provider_url, proxy, stack)
+        except Exception:
+            _show_end(log)
+            raise
+        if problems:
+            _show_end(log)
+        return problems
 
 
 def _chat_and_check(say: Say, provider_url: str, proxy: Proxy, stack: Stack) -> list[str]:
@@ -62,13 +68,13 @@ def _chat_and_check(say: Say, provider_url: str, proxy: Proxy, stack: Stack) -> 
     truth = expected(CALLS, _get(f"{provider_url}/journal"), packaged())
     events = sum(figures.requests for figures in truth.values())
     say(f"Waiting until the callback has delivered {events} events")
-    _wait(lambda: len(_scan(stack, "RequestEventsTable")) >= events)
+    _wait(lambda: len(_scan(stack, stack.request_events_table)) >= events)
     stop(proxy.process)  # whatever it has left, and should not have, arrives now
-    ledger = _scan(stack, "RequestEventsTable")
+    ledger = _scan(stack, stack.request_events_table)
     say("Rolling up, as the schedule does every hour")
     stack.invoke("RollupFunction", SCHEDULED)
-    _wait(lambda: _requests(_scan(stack, "DailySummariesTable")) >= len(ledger))
-    summaries = _scan(stack, "DailySummariesTable")
+    _wait(lambda: _requests(_scan(stack, stack.daily_summaries_table)) >= len(ledger))
+    summaries = _scan(stack, stack.daily_summaries_table)
     print("\n" + table(summaries) + "\n")
     return [*unexpected, *check(truth, ledger, summaries), *_check_reading(stack, summaries)]
 
@@ -85,20 +91,21 @@ def check(truth: ByUser, ledger: Items, summaries: Items) -> list[str]:
 
 def _check_reading(stack: Stack, summaries: Items) -> list[str]:
     """One user's days, read as others read them: by a plain DynamoDB query, and from the API."""
-    user = min(summary["userId"] for summary in summaries)
-    stored = sorted((item for item in summaries if item["userId"] == user), key=lambda item: item["day"])
-    days = (stored[0]["day"], stored[-1]["day"])
+    user, days = CALLS[0].user, sorted({summary["day"] for summary in summaries})
+    if not days:
+        return ["summaries: there are none to read"]
+    stored = summed(summary for summary in summaries if summary["userId"] == user)
     dynamodb: Any = stack.session.resource("dynamodb")
-    queried = dynamodb.Table(stack.outputs["DailySummariesTable"]).query(
+    queried = dynamodb.Table(stack.daily_summaries_table).query(
         KeyConditionExpression="userId = :u AND #d BETWEEN :a AND :b",
         ExpressionAttributeNames={"#d": "day"},
-        ExpressionAttributeValues={":u": user, ":a": days[0], ":b": days[1]},
+        ExpressionAttributeValues={":u": user, ":a": days[0], ":b": days[-1]},
     )["Items"]
-    query = urllib.parse.urlencode({"userId": user, "from": days[0], "to": days[1]})
+    query = urllib.parse.urlencode({"userId": user, "from": days[0], "to": days[-1]})
     answered = _get(f"{stack.api_url}/api/summaries?{query}", stack.read_token)["days"]
     return [
-        *differences("DynamoDB query", summed(queried), summed(stored)),
-        *differences("GET /api/summaries", summed(answered), summed(stored)),
+        *differences("DynamoDB query", summed(queried), stored),
+        *differences("GET /api/summaries", summed(answered), stored),
     ]
 
 
@@ -112,11 +119,9 @@ def _requests(summaries: Items) -> int:
     return sum(int(summary["requests"]) for summary in summaries)
 
 
-def _scan(stack: Stack, table_output: str) -> Items:
+def _scan(stack: Stack, name: str) -> Items:
     dynamodb: Any = stack.session.resource("dynamodb")
-    pages = dynamodb.meta.client.get_paginator("scan").paginate(
-        TableName=stack.outputs[table_output], ConsistentRead=True
-    )
+    pages = dynamodb.meta.client.get_paginator("scan").paginate(TableName=name, ConsistentRead=True)
     return [item for page in pages for item in page["Items"]]
 
 
@@ -126,11 +131,6 @@ def _get(url: str, token: str = "") -> Any:
         return json.load(response, parse_float=Decimal)
 
 
-@contextmanager
-def _shown_on_failure(log: Path) -> Iterator[None]:
-    try:
-        yield
-    except Exception:
-        lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
-        print("\nThe end of the proxy's log:", *lines, sep="\n  ", file=sys.stderr)
-        raise
+def _show_end(log: Path) -> None:
+    lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+    print("The end of the proxy's log:", *lines, sep="\n  ", file=sys.stderr)

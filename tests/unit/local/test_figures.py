@@ -10,6 +10,8 @@ import pytest
 from local.demo.calls import CALLS, CHAT, EMBEDDINGS, HEADER, METADATA, RESPONSES, UNFILLED, Call
 from local.demo.figures import TOLERANCE, Figures, counted, differences, expected, summed
 from local.demo.prices import cost
+from local.demo.report import table
+from local.demo.run import check
 from local.provider.script import Usage
 
 COUNTS = (
@@ -136,3 +138,35 @@ def test_the_demo_shows_every_way_into_the_ledger() -> None:
     assert {call.named for call in CALLS} > {HEADER, METADATA, UNFILLED}
     assert any(call.fails for call in CALLS)
     assert any(call.again for call in CALLS)
+
+
+def a_summary(user: str, day: str, **figures: Any) -> dict[str, Any]:
+    nothing = {"costUSD": Decimal(0), **dict.fromkeys(COUNTS, Decimal(0)), "models": {}}
+    return {"userId": user, "day": day, **nothing, **figures}
+
+
+def test_the_check_passes_on_the_truth_and_fails_on_a_false_journal() -> None:
+    calls = [Call("c", "eve", "gpt-4o", "")]
+    ledger = [
+        {**entry("c"), "eventId": "1", "userId": "eve", "status": "success", "costUSD": Decimal("0.00037")}
+    ]
+    tokens = {"tokens_in": 100, "tokens_out": 20, "tokens_cached": 64, "tokens_reasoning": 3}
+    models = {"openai/gpt-4o": {"requests": Decimal(1)}}
+    summaries = [a_summary("eve", "d", requests=1, costUSD=Decimal("0.00037"), models=models, **tokens)]
+    assert check(expected(calls, [entry("c")], PRICES), ledger, summaries) == []
+    for lie in ({"tokens_in": 101}, {"status": 500}, {"model": "other"}, {"call": "another"}):
+        assert check(expected(calls, [{**entry("c"), **lie}], PRICES), ledger, summaries), lie
+
+
+def test_a_prompt_in_the_ledger_is_found() -> None:
+    ledger = [{**entry("c"), "eventId": "1", "userId": "eve", "status": "failure", "tags": ["Hi #call=c"]}]
+    assert "ledger: 1 holds a prompt" in check({}, ledger, [])
+
+
+def test_the_table_has_a_line_for_each_day_with_every_digit_of_its_cost() -> None:
+    days = [a_summary("zoë", "2026-11-24"), a_summary("eve", "2026-11-23", costUSD=Decimal("5.25E-7"))]
+    header, first, second = table(days).splitlines()
+    assert header.split()[:2] == ["user", "day"]
+    assert first.split() == ["eve", "2026-11-23", "0", "0", "0", "0", "0", "0", "0.000000525", "0"]
+    assert second.startswith("zoë   2026-11-24")
+    assert len(header) == len(first) == len(second)
