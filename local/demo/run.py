@@ -54,10 +54,10 @@ def run(say: Say) -> list[str]:
             proxy.wait_until_ready()
             problems = _chat_and_check(say, provider_url, proxy, stack)
         except Exception:
-            _show_end(log)
+            _show_log(log)
             raise
         if problems:
-            _show_end(log)
+            _show_log(log)
         return problems
 
 
@@ -131,6 +131,8 @@ def _get(url: str, token: str = "") -> Any:
         return json.load(response, parse_float=Decimal)
 
 
-def _show_end(log: Path) -> None:
-    lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
-    print("The end of the proxy's log:", *lines, sep="\n  ", file=sys.stderr)
+def _show_log(log: Path) -> None:
+    """The end of it, and what the callback said before: a scripted failure fills many lines."""
+    lines = log.read_text(errors="replace").splitlines()
+    said = [line for line in lines[:-LOG_LINES] if line.startswith("impact service:")]
+    print("The proxy's log:", *said, "...", *lines[-LOG_LINES:], sep="\n  ", file=sys.stderr)
