@@ -56,3 +56,10 @@ proxy-env: .venv-proxy/.installed ## The real LiteLLM proxy, in an environment o
 .venv-proxy/.installed: $(UV) pyproject.toml layers/callback/pyproject.toml uv.lock
 	UV_PROJECT_ENVIRONMENT=.venv-proxy $(UV) sync --quiet --frozen --only-group proxy --python .venv/bin/python
 	@touch $@
+
+.PHONY: bench
+
+bench: .venv/.installed .venv-proxy/.installed ## What the callback, the rollup and the imports cost, as ratios (minutes)
+	.venv/bin/python -m benchmarks.imports
+	.venv/bin/python -m benchmarks.rollup
+	.venv/bin/python -m benchmarks.callback
