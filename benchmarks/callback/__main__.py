@@ -32,22 +32,26 @@ class Variant:
     ingest: int | None = None
     served: int = 0
     ratios: list[float] = field(default_factory=list)
+    """Of requests a second, over those of the bare proxy just before and after."""
+    cpu_ratios: list[float] = field(default_factory=list)
+    """Of the processor time of a request: says the same, but other work on the machine counts less."""
     memory: list[tuple[int, int]] = field(default_factory=list)
     """Peak memory once so many requests were served."""
 
-    def load(self, seconds: float) -> float:
-        """Requests a second."""
+    def load(self, seconds: float) -> tuple[float, float]:
+        """Requests a second, and seconds of processor time a request."""
         counts: list[int] = []
         end = time.monotonic() + seconds
         threads = [threading.Thread(target=self._client, args=(end, counts)) for _ in range(CLIENTS)]
-        start = time.monotonic()
+        start, cpu = time.monotonic(), self.proxy.cpu_seconds()
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         self.served += sum(counts)
         self.memory.append((self.served, self.proxy.peak_memory()))
-        return sum(counts) / (time.monotonic() - start)
+        used = self.proxy.cpu_seconds() - cpu
+        return sum(counts) / (time.monotonic() - start), used / sum(counts)
 
     def _client(self, end: float, counts: list[int]) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.proxy.port, timeout=60)
@@ -97,20 +101,22 @@ def main() -> None:
         print(
             f"\nNo callback: {statistics.median(rates):.0f} requests/s at {CLIENTS} clients; beside it, with"
         )
-        print(f"{'':26}{'throughput':>11}{'(quartiles)':>15}{'memory':>9}   after SIGTERM")
+        print(f"{'':26}{'throughput':>11}{'(quartiles)':>15}{'CPU':>9}{'memory':>9}   after SIGTERM")
         for each in variants:
             report(each, bare, before)
 
 
 def compare(bare: Variant, variants: list[Variant]) -> list[float]:
     """Load each variant between two loads of the bare proxy, again and again."""
-    rates = [bare.load(SECONDS)]
-    for number in range(ROUNDS):
-        for each in variants[number % 2 :: 2] + variants[1 - number % 2 :: 2]:
-            rate = each.load(SECONDS)
-            rates.append(bare.load(SECONDS))
-            each.ratios.append(rate / statistics.mean(rates[-2:]))
-    return rates
+    bare_loads = [bare.load(SECONDS)]
+    for _ in range(ROUNDS):
+        for each in variants:
+            rate, cpu = each.load(SECONDS)
+            bare_loads.append(bare.load(SECONDS))
+            (rate_before, cpu_before), (rate_after, cpu_after) = bare_loads[-2:]
+            each.ratios.append(rate / statistics.mean([rate_before, rate_after]))
+            each.cpu_ratios.append(cpu / statistics.mean([cpu_before, cpu_after]))
+    return [rate for rate, _ in bare_loads]
 
 
 def report(each: Variant, bare: Variant, before: set[str]) -> None:
@@ -126,7 +132,7 @@ def report(each: Variant, bare: Variant, before: set[str]) -> None:
         arrived = f"{len(counts)} of {served} arrived, {sum(counts.values()) - len(counts)} twice"
     kept = sum(len(p.read_bytes().splitlines()) for p in each.proxy.log.parent.glob("outbox/*.jsonl"))
     print(
-        f"{each.name:26}{median:>11.3f}{f'({low:.2f}-{high:.2f})':>15}"
+        f"{each.name:26}{median:>11.3f}{f'({low:.2f}-{high:.2f})':>15}{statistics.median(each.cpu_ratios):>9.3f}"
         f"{f'{(memory - same) / 1e6:+.0f} MB':>9}   {arrived}, {kept} kept for later, in {ended:.1f} s"
     )
 
@@ -142,8 +148,11 @@ def loop_time(folder: Path, ingest: int) -> None:
     python = LITELLM.parent / "python"
     command = [str(python), "-m", "benchmarks.callback.loop_time"]
     run = subprocess.run(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, check=True)
-    cuts = statistics.quantiles(json.loads(run.stdout), n=100)
-    print(f"On the event loop: p50 {cuts[49]:.0f}, p99 {cuts[98]:.0f} microseconds a call")
+    call, yardstick = (statistics.quantiles(times, n=100) for times in json.loads(run.stdout))
+    print(
+        f"On the event loop: p50 {call[49]:.0f}, p99 {call[98]:.0f} microseconds a call"
+        f" (json.dumps of one event: p50 {yardstick[49]:.0f}, p99 {yardstick[98]:.0f})"
+    )
 
 
 if __name__ == "__main__":

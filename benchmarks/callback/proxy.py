@@ -100,6 +100,11 @@ class Proxy:
         connection.close()
         return status
 
+    def cpu_seconds(self) -> float:
+        """Processor time that it has used."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def peak_memory(self) -> int:
         """Bytes."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()

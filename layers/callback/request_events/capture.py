@@ -45,7 +45,7 @@ TS_MAX = 253402300799.0
 """The last second of the year 9999."""
 
 _NUMBERS = (int, float)
-_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 
 def capture(kwargs: dict[str, Any]) -> dict[str, Any] | None:
@@ -57,34 +57,31 @@ def capture(kwargs: dict[str, Any]) -> dict[str, Any] | None:
         return None
     status = "failure" if failed else "success"
     metadata = _dict(payload.get("metadata"))
-    usage = _dict(metadata.get("usage_object"))
     tokens_in = _tokens(payload.get("prompt_tokens")) or 0
     tokens_out = _tokens(payload.get("completion_tokens")) or 0
     provider = _label(payload.get("custom_llm_provider")) or _label(kwargs.get("custom_llm_provider"))
-    optional = {
-        "eventId": _event_id(kwargs.get("litellm_call_id") or payload.get("litellm_call_id"), status),
+    event = {
+        "userId": _user(kwargs, payload, metadata),
+        "model": _model(kwargs.get("model"), provider) or _model(payload.get("model"), provider) or UNKNOWN,
+        "provider": _cut(provider, PROVIDER_MAX) if provider else UNKNOWN,
+        "tokens_in": tokens_in,
+        "tokens_out": tokens_out,
+        **_times(payload, failed),
         "costUSD": _cost(payload, has_tokens=tokens_in + tokens_out > 0),
+        "eventId": _event_id(kwargs.get("litellm_call_id") or payload.get("litellm_call_id"), status),
+        "status": status,
         "callType": _label(payload.get("call_type")),
         "modelGroup": _label(payload.get("model_group")),
         "teamId": _label(metadata.get("user_api_key_team_id")),
         "keyAlias": _label(metadata.get("user_api_key_alias")),
         "conversationId": _conversation(kwargs, payload, metadata),
         "errorCode": _label(error.get("error_code")) or _label(error.get("error_class")),
-        **_token_details(usage),
+        **_token_details(_dict(metadata.get("usage_object"))),
         "stream": _bool(payload.get("stream")),
         "cacheHit": _bool(payload.get("cache_hit")),
         "tags": _tags(payload.get("request_tags")),
     }
-    required = {
-        "userId": _user(kwargs, payload, metadata),
-        "model": _model(kwargs.get("model"), provider) or _model(payload.get("model"), provider) or UNKNOWN,
-        "provider": _cut(provider, PROVIDER_MAX) if provider else UNKNOWN,
-        "tokens_in": tokens_in,
-        "tokens_out": tokens_out,
-        "status": status,
-        **_times(payload, failed),
-    }
-    return required | {name: value for name, value in optional.items() if value is not None}
+    return {name: value for name, value in event.items() if value is not None}
 
 
 def encode(event: dict[str, Any]) -> bytes:
@@ -156,7 +153,7 @@ def _times(payload: dict[str, Any], failed: bool) -> dict[str, Any]:
 
 
 def _duration(start: float, end: float | None) -> float:
-    return min(round(max(0.0, end - start), 6), float(SECONDS_MAX)) if end is not None else 0.0
+    return round(min(max(end - start, 0.0), SECONDS_MAX), 6) if end is not None else 0.0
 
 
 def _token_details(usage: dict[str, Any]) -> dict[str, int | None]:
