@@ -59,7 +59,9 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make deploy", description=__doc__)
+    parser = argparse.ArgumentParser(
+        usage='make deploy [STACK=impact] [PARAMETERS="Name=value ..."]', description=__doc__
+    )
     parser.add_argument("--stack", default="impact")
     parser.add_argument("--template", default=".aws-sam/build/template.yaml", help="as built")
     parser.add_argument("parameters", nargs="*", metavar="Name=value", help="parameters of template.yaml")

@@ -32,7 +32,7 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make rollup", description=__doc__)
+    parser = argparse.ArgumentParser(usage="make rollup day=YYYY-MM-DD [STACK=impact]", description=__doc__)
     parser.add_argument("--stack", default=os.environ.get("IMPACT_STACK", "impact"))
     parser.add_argument("day", type=lambda text: date.fromisoformat(text).isoformat(), help="YYYY-MM-DD")
     return parser.parse_args()

@@ -1,0 +1,45 @@
+"""`sam build` for AWS: no Docker, no Python 3.13, no arm64 needed."""
+
+from pathlib import Path
+
+import pytest
+
+from local.stack.stack import sam
+
+FUNCTIONS = ["Authorizer", "Ingest", "Rollup", "RollupWorker", "Summaries"]
+PLATFORMS = ["cpython-313-aarch64-linux-gnu", "cpython-313-x86_64-linux-gnu"]
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `sam build` makes."""
+    folder = tmp_path_factory.mktemp("build") / "build"
+    sam("build", f"--build-dir={folder}")
+    return folder
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_every_function_gets_the_same_zip(build: Path) -> None:
+    first, *others = (content(build / f"{name}Function") for name in FUNCTIONS)
+    assert all(other == first for other in others)  # so it is uploaded once
+    assert {"ingest/app.py", "impact/ledger.py", "request_events/event.py", "pydantic/__init__.py"} <= set(
+        first
+    )
+    assert not [path for path in first if path.endswith(".pyc") or path.startswith(("tests", "Makefile"))]
+
+
+def test_it_runs_on_both_architectures(build: Path) -> None:
+    extensions = [path.name for path in (build / "IngestFunction").rglob("*.so")]
+    per_platform = [
+        {name.partition(".")[0] for name in extensions if platform in name} for platform in PLATFORMS
+    ]
+    assert per_platform[0] == per_platform[1] >= {"_pydantic_core"}
+    assert len(extensions) == sum(map(len, per_platform))
+
+
+def test_the_layer_is_what_a_proxy_imports(build: Path) -> None:
+    python = build / "CallbackLayer" / "python"
+    assert {path.name for path in python.iterdir()} == {"litellm_callbacks.py", "request_events"}
