@@ -89,7 +89,8 @@ class Courier:
 
     def send(self, line: bytes) -> None:
         """Accept one event, a line of JSON. It is safe on disk when this returns; it never waits for more."""
-        if self._outbox.append(line) == self._batch_size and self._idle:
+        full = self._outbox.append(line) == self._batch_size and self._idle
+        if full or self._outbox.size >= SEGMENT_BYTES:
             self._wake.set()
         if self._forked:
             self.start()
