@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from botocore.exceptions import BotoCoreError
+
 from local.stack.stack import PROJECT, SCHEDULED, FunctionFailed, Stack, running_stack
 
 API_PORT = 3090
@@ -26,7 +28,7 @@ The stack is up. Its API: {stack.api_url}   AWS: {stack.endpoint_url}
 In another terminal:
 
   set -a; . ./.local.env; set +a
-  curl -H "Authorization: Bearer $IMPACT_SERVICE_TOKEN" --json \\
+  curl -H "Authorization: Bearer $IMPACT_SERVICE_TOKEN" -H "Content-Type: application/json" -d \\
     '{{"userId": "alice", "ts": "'$(date -u +%FT%TZ)'", "model": "gpt-4o", "provider": "openai",
       "tokens_in": 1200, "tokens_out": 340, "latency": 2.5, "costEUR": 0.0123}}' "$IMPACT_SERVICE_URL"
   curl -H "Authorization: Bearer $IMPACT_READ_TOKEN" '{stack.api_url}/api/summaries?userId=alice'
@@ -60,7 +62,7 @@ def main() -> int:
                 time.sleep(TICK_SECONDS)
     except KeyboardInterrupt:
         print("\nEnded; nothing is left running.")
-    except RuntimeError as error:
+    except (RuntimeError, OSError, BotoCoreError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
