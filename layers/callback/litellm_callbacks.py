@@ -69,17 +69,17 @@ class Aim2BalanceCallbackHandler(CustomLogger):  # type: ignore[misc]
             if self._on_lambda:  # which freezes the process, threads and all, once it has answered
                 await asyncio.get_running_loop().run_in_executor(None, self._courier.flush)
         except Exception as error:
-            warn(
-                f"report {type(error).__name__}", "a request could not be reported (%s)", type(error).__name__
-            )
+            name = type(error).__name__  # and no more of it: its text can hold what a user wrote
+            warn(name, "a request could not be reported (%s)", name)
 
 
 def _courier(environ: Mapping[str, str], on_lambda: bool) -> Courier:
     token = environ.get("IMPACT_SERVICE_TOKEN", "").strip()
-    if not token:
-        warn("token", "IMPACT_SERVICE_TOKEN is not set: the service will refuse every event until it is")
+    if not token or not token.isascii() or not token.isprintable():
+        warn("token", "IMPACT_SERVICE_TOKEN is no token: the service will refuse every event until it is one")
+        token = ""
     folder = environ.get("IMPACT_OUTBOX") or _default_outbox(environ, on_lambda)
-    outbox = Outbox(Path(os.path.expanduser(folder)))
+    outbox = Outbox(Path(os.path.expanduser(folder)).absolute())
     options: dict[str, Any] = {
         "batch_size": _number(environ, "IMPACT_BATCH_SIZE", int, 100, (1, 500)),
         "flush_seconds": _number(environ, "IMPACT_FLUSH_SECONDS", float, 1.0, (0.01, 3600)),

@@ -33,7 +33,7 @@ _BAD_INPUT = (400, 422)
 _ADVICE = {
     401: "check IMPACT_SERVICE_TOKEN",
     403: "check IMPACT_SERVICE_TOKEN",
-    404: "check IMPACT_SERVICE_URL",
+    408: "it is busy",
     429: "it is busy",
 }
 
@@ -122,10 +122,11 @@ class Courier:
 
     def _after_fork(self) -> None:
         """A fork takes no threads along, and its parent's connection is not its own."""
+        in_background = self._forked or self._thread is not None
         self._outbox.after_fork()
-        self._connection = None
+        self._connection = self._thread = None
         self._reset()
-        self._forked, self._thread = self._thread is not None, None
+        self._forked = in_background
 
     def _run(self) -> None:
         while True:
@@ -134,7 +135,8 @@ class Courier:
                 with self._delivering:
                     self._deliver_all(patient=True)
             except Exception as error:  # whatever it is, it must not end the deliveries
-                warn(f"courier {type(error).__name__}", "delivery failed and will be tried again: %r", error)
+                name = type(error).__name__  # and no more of it: its text can hold the token
+                warn(name, "delivery failed (%s) and is tried again", name)
                 if not self._closing:
                     time.sleep(BACKOFF_SECONDS)
             if closing:
@@ -197,8 +199,8 @@ class Courier:
             status, headers, body = self._post(b"[" + b",".join(lines) + b"]")
         except (OSError, http.client.HTTPException) as error:
             self._disconnect()
-            host = self._address[0]
-            return Answer([lines], problem=f"no answer from {host} ({type(error).__name__}): is it up?")
+            problem = f"no answer from {self._address[0]} ({type(error).__name__}): check IMPACT_SERVICE_URL"
+            return Answer([lines], problem=problem)
         return judge(lines, status, headers, body)
 
     def _post(self, body: bytes) -> tuple[int, http.client.HTTPMessage, bytes]:

@@ -78,12 +78,10 @@ class Outbox:
     def append(self, line: bytes) -> int:
         """Keep one event (a line of JSON); tell how many this process has kept since the last `release`."""
         with self._lock:
-            problem = self._append(line)
+            if self._memory or not self._on_disk(line):
+                self._in_memory(line)
             self._count += 1
-            count = self._count
-        if problem:
-            self._warn(problem)
-        return count
+            return self._count
 
     @property
     def count(self) -> int:
@@ -136,14 +134,14 @@ class Outbox:
         """Keep an event that can never be delivered where people find it."""
         try:
             event: Any = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             event = line.decode("utf-8", "replace")
         now = datetime.now(UTC)
         record = {"time": now.isoformat(timespec="seconds"), "reason": reason, "event": event}
         folder = self._folder / REJECTED
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = os.open(folder / f"{now:%Y-%m-%d}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        with os.fdopen(fd, "wb", buffering=0) as file:
+        with os.fdopen(fd, "wb") as file:
             file.write(json.dumps(record).encode() + b"\n")
 
     def close(self) -> None:
@@ -164,20 +162,21 @@ class Outbox:
         self._held, self._fd = set(), None
         self._size = self._count = 0
 
-    def _append(self, line: bytes) -> OSError | None:
-        problem = None
-        if fcntl and not self._memory:
-            try:
-                self._write(line)
-            except OSError as error:
-                problem = error
-            else:
-                return None
+    def _on_disk(self, line: bytes) -> bool:
+        if not fcntl:
+            return False
+        try:
+            self._write(line)
+        except OSError as problem:
+            self._warn(problem)
+            return False
+        return True
+
+    def _in_memory(self, line: bytes) -> None:
         if len(self._memory) < MEMORY_EVENTS:
             self._memory.append(line)
         else:
-            problem = OSError(f"an event is lost: {MEMORY_EVENTS} are waiting in memory already")
-        return problem
+            warn("lost", "an event is lost: %s wait in memory already", MEMORY_EVENTS)
 
     def _write(self, data: bytes) -> None:
         if self._fd is None:
@@ -190,19 +189,17 @@ class Outbox:
         self._size += written
 
     def _create(self) -> tuple[Path, int]:
-        """Open a new segment, with our lock on it."""
+        """Make a new segment, with our lock on it."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         while True:
             path = self._folder / f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
-            fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
-            if _lock(fd):
+            fd = _open_locked(path, os.O_APPEND | os.O_CREAT | os.O_EXCL)
+            if fd is not None:  # else somebody took it, empty as it was, before we had locked it
                 return path, fd
-            os.close(fd)  # somebody took it, empty as it was, before we had locked it
 
     def _hold(self, path: Path) -> Segment | None:
-        fd = os.open(path, os.O_RDWR)
-        if not _lock(fd):
-            os.close(fd)
+        fd = _open_locked(path)
+        if fd is None:
             return None
         self._held.add(fd)
         lines = self._whole(os.fdopen(fd, "rb", closefd=False))
@@ -218,20 +215,23 @@ class Outbox:
                 yield line[:-1]
             else:  # a write that never ended
                 warn(
-                    "torn", "the last event of a process that was killed is incomplete: kept in %s/", REJECTED
+                    "torn",
+                    "an event was written in part only; it is kept in the outbox's folder %s/",
+                    REJECTED,
                 )
                 self.put_aside(line, "incomplete")
 
     def _from_memory(self) -> Segment | None:
         with self._lock:
-            lines = [line[:-1] for line in islice(self._memory, 500)]
+            lines = list(islice(self._memory, 500))
 
         def delete() -> None:
             with self._lock:
-                for _ in lines:
-                    self._memory.popleft()
+                for line in lines:
+                    if self._memory and self._memory[0] is line:  # and not on disk meanwhile
+                        self._memory.popleft()
 
-        return Segment(iter(lines), delete, lambda: None) if lines else None
+        return Segment((line[:-1] for line in lines), delete, lambda: None) if lines else None
 
     def _spill(self) -> None:
         """Bring to disk what had to wait in memory, a little at a time."""
@@ -254,10 +254,19 @@ class Outbox:
         )
 
 
-def _lock(fd: int) -> bool:
-    """Lock an open file, unless another holds it or it is deleted."""
+def _open_locked(path: Path, flags: int = 0) -> int | None:
+    """Open a file and lock it; None where another process holds it, or has just deleted it."""
+    fd = os.open(path, os.O_RDWR | flags, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(fd).st_nlink:
+            return fd
     except BlockingIOError:
-        return False
-    return os.fstat(fd).st_nlink > 0
+        pass
+    except OSError:  # a file system without locks
+        os.close(fd)
+        if flags & os.O_CREAT:
+            path.unlink(missing_ok=True)
+        raise
+    os.close(fd)
+    return None
