@@ -121,6 +121,15 @@ def test_a_bad_setting_is_told_and_replaced(load: Load, caplog: pytest.LogCaptur
     assert (handler._courier._batch_size, handler._courier._flush_seconds) == (100, 1.0)
 
 
+def test_a_token_that_no_header_can_hold_is_not_logged(
+    load: Load, service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    succeed(load(IMPACT_SERVICE_TOKEN="s3cret\nétoken"), PAYLOADS["plain_async_success"])
+    service.wait_for(lambda s: len(s.taken) == 1)
+    assert "IMPACT_SERVICE_TOKEN" in caplog.text
+    assert "s3cret" not in caplog.text
+
+
 def test_settings_are_read_at_the_start(load: Load, service: Service, tmp_path: Path) -> None:
     handler = load(IMPACT_BATCH_SIZE="7", IMPACT_FLUSH_SECONDS="3600", IMPACT_OUTBOX=str(tmp_path / "mine"))
     for number in range(7):

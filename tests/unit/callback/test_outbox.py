@@ -1,6 +1,7 @@
 """The outbox alone: what was appended is there, whatever happens to the process."""
 
 import errno
+import fcntl
 import json
 import multiprocessing
 import os
@@ -229,6 +230,35 @@ def test_without_file_locks_events_are_delivered_from_memory(
     assert take_all(outbox) == [b"1"]
     assert "no file locks" in caplog.text
     assert not folder.exists()
+
+
+def test_on_a_file_system_without_locks_events_are_delivered_from_memory(
+    outbox: Outbox, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(fd: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    outbox.append(b"1\n")
+    outbox.release()
+    assert take_all(outbox) == [b"1"]
+    assert files(folder) == []
+
+
+def test_what_the_disk_takes_over_from_memory_is_not_forgotten(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda fd, data: 0)
+        outbox.append(b"1\n")
+        segment = outbox.take()
+    assert lines(segment) == [b"1"]
+    outbox.release()  # the disk is back
+    outbox.append(b"2\n")
+    assert segment
+    segment.delete()
+    outbox.release()
+    assert take_all(outbox) == [b"1", b"2"]
 
 
 def test_a_file_that_cannot_be_read_does_not_block_the_rest(
