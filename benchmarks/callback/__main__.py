@@ -148,11 +148,11 @@ def loop_time(folder: Path, ingest: int) -> None:
     python = LITELLM.parent / "python"
     command = [str(python), "-m", "benchmarks.callback.loop_time"]
     run = subprocess.run(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, check=True)
-    call, yardstick = (statistics.quantiles(times, n=100) for times in json.loads(run.stdout))
-    print(
-        f"On the event loop: p50 {call[49]:.0f}, p99 {call[98]:.0f} microseconds a call"
-        f" (json.dumps of one event: p50 {yardstick[49]:.0f}, p99 {yardstick[98]:.0f})"
-    )
+    names = ("calls in a row", "calls between other work", "(json.dumps of one event there)")
+    print("Microseconds on the event loop:")
+    for name, times in zip(names, json.loads(run.stdout), strict=True):
+        cuts = statistics.quantiles(times, n=100)
+        print(f"{name:33} p50 {cuts[49]:4.0f}, p99 {cuts[98]:4.0f}")
 
 
 if __name__ == "__main__":
