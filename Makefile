@@ -24,7 +24,7 @@ lint: .venv/.installed ## ruff and mypy
 	.venv/bin/mypy
 
 test: .venv/.installed .venv-proxy/.installed ## Every test that needs no Docker, no Java and no AWS account
-	.venv/bin/pytest
+	.venv/bin/pytest -n 2
 
 SAM := PATH="$(CURDIR)/.venv/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv/bin/sam
 

@@ -15,7 +15,14 @@ from samtranslator.yaml_helper import yaml_parse
 TEMPLATE = Path(__file__).parents[1] / "template.yaml"
 DYNAMODB_LOCAL = "http://localhost:8000"
 
-SCHEMA = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+_SCHEMA = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """What CreateTable needs to make each of the template's tables, by logical id."""
+    resources: dict[str, Any] = yaml_parse(TEMPLATE.read_text())["Resources"]
+    tables = {n: r["Properties"] for n, r in resources.items() if r["Type"] == "AWS::DynamoDB::Table"}
+    return {n: {key: table[key] for key in _SCHEMA if key in table} for n, table in tables.items()}
 
 
 def make_tables(endpoint_url: str) -> list[str]:
@@ -30,11 +37,9 @@ def make_tables(endpoint_url: str) -> list[str]:
         aws_access_key_id="local",
         aws_secret_access_key="local",
     )
-    resources: dict[str, Any] = yaml_parse(TEMPLATE.read_text())["Resources"]
-    tables = {n: r["Properties"] for n, r in resources.items() if r["Type"] == "AWS::DynamoDB::Table"}
-    for name, properties in tables.items():
+    tables = schemas()
+    for name, schema in tables.items():
         with suppress(client.exceptions.ResourceInUseException):
-            schema = {key: properties[key] for key in SCHEMA if key in properties}
             client.create_table(TableName=name, **schema)
     return list(tables)
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 # Before any module of the functions is imported: they read their environment once, as on Lambda.
 os.environ.update(
@@ -26,6 +27,7 @@ if DYNAMODB_LOCAL_URL:
 
 import pytest  # noqa: E402
 from moto import mock_aws  # noqa: E402
+from xdist.scheduler import LoadScopeScheduling  # noqa: E402
 
 from impact.dynamodb import Store, connect  # noqa: E402
 from tests.tables import drop_tables, make_tables  # noqa: E402
@@ -41,3 +43,16 @@ def store() -> Iterator[Store]:
     else:
         with mock_aws():
             yield make_tables(connect(read_timeout=10, attempts=3, connections=40))
+
+
+class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Tests that share something dear (a deployed stack, warm containers) run in one process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next(
+            (shared for shared in ("tests/e2e/", "tests/samlocal/") if nodeid.startswith(shared)), nodeid
+        )
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return _Scheduling(config, log)

@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.config import Config
 
 from impact import config
 from impact.dynamodb import Store, connect
@@ -16,11 +17,17 @@ from impact.observability import logger, metrics
 from impact.rollup import DayShard, plan, plan_day
 
 CALLERS = 16
+CALLS = Config(
+    connect_timeout=2,
+    read_timeout=5,
+    retries={"mode": "standard", "total_max_attempts": 5},
+    max_pool_connections=CALLERS,
+)
 
 calendar = config.calendar()
 shard_count = config.shard_count()
 store = Store.from_environment(connect(read_timeout=5, attempts=5))
-lambda_ = boto3.client("lambda")
+lambda_ = boto3.client("lambda", config=CALLS)
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -36,7 +36,7 @@ def handler(event: Event, context: LambdaContext) -> Response:
 
 def _summaries(parameters: dict[str, str], now: datetime) -> dict[str, Any]:
     if ("userId" in parameters) == ("day" in parameters):
-        raise _invalid("userId", "give either userId or day")
+        raise _invalid("userId", "or day must be given, and not both")
     if "day" in parameters:
         try:
             return reader.day(_date(parameters, "day").isoformat(), parameters.get("cursor"))

@@ -32,10 +32,7 @@ class _Handler(BaseHTTPRequestHandler):
     prefix: ClassVar[str]
 
     def _forward(self) -> None:
-        if "transfer-encoding" in self.headers:
-            self._answer(411, [("Content-Type", "application/json")], b'{"message":"Length Required"}')
-            return
-        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        body = self._body()
         connection = http.client.HTTPConnection(self.upstream, timeout=TIMEOUT_SECONDS)
         try:
             connection.putrequest(self.command, self.prefix + self.path, skip_accept_encoding=True)
@@ -54,6 +51,17 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(response.status, _end_to_end(response.getheaders()), content)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _forward
+
+    def _body(self) -> bytes:
+        if "transfer-encoding" not in self.headers:
+            return self.rfile.read(int(self.headers.get("content-length") or 0))
+        chunks = []
+        while size := int(self.rfile.readline().partition(b";")[0], 16):
+            chunks.append(self.rfile.read(size))
+            self.rfile.readline()
+        while self.rfile.readline().strip():  # trailers
+            pass
+        return b"".join(chunks)
 
     def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         self.send_response_only(status)

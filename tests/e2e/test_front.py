@@ -61,9 +61,12 @@ def test_nothing_is_changed_on_the_way(connection: http.client.HTTPConnection) -
         assert answer.headers.get_all("Set-Cookie") == ["a=1", "b=2"]
 
 
-def test_a_body_of_unknown_length_is_refused(connection: http.client.HTTPConnection) -> None:
-    connection.request("POST", "/", iter([b"a", b"b"]), encode_chunked=True)
-    assert connection.getresponse().status == 411
+def test_a_body_in_chunks_goes_on_as_one(connection: http.client.HTTPConnection) -> None:
+    for _ in range(2):
+        connection.request("POST", "/", iter([b"a", b"b" * 100]), encode_chunked=True)
+        seen = json.loads(connection.getresponse().read())
+        assert bytes.fromhex(seen["body"]) == b"a" + b"b" * 100
+        assert ["Content-Length", "101"] in seen["headers"]
 
 
 def test_no_answer_from_behind_is_a_bad_gateway() -> None:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from threading import Event
 from types import SimpleNamespace
@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from impact.calendar import timestamp
 from impact.dynamodb import Store, item_from_wire
 from ingest import app
-from tests.events import event
+from tests.events import NOON, event, freeze
 
 CONTEXT: Any = SimpleNamespace(
     function_name="ingest",
@@ -34,6 +34,7 @@ Post = Callable[..., Any]
 @pytest.fixture
 def post(store: Store, monkeypatch: pytest.MonkeyPatch) -> Post:
     """Send a body (bytes as they are, anything else as JSON) and return the response with its body read."""
+    freeze(monkeypatch, app)
     monkeypatch.setattr(app, "intake", replace(app.intake, store=store))
 
     def send(body: Any, headers: dict[str, str] | None = None) -> Any:
@@ -60,7 +61,7 @@ def marks(store: Store) -> set[tuple[str, int]]:
 
 
 def now_event(**fields: Any) -> dict[str, Any]:
-    return event(**{"ts": timestamp(datetime.now(UTC)), **fields})
+    return event(**{"ts": timestamp(NOON), **fields})
 
 
 def test_a_single_event_is_created_then_a_duplicate(post: Post, store: Store) -> None:
@@ -72,11 +73,11 @@ def test_a_single_event_is_created_then_a_duplicate(post: Post, store: Store) ->
     assert sent.items() <= (item | {"latency": sent["latency"]}).items()
     assert item["status"] == "success"
     assert item["day"] == sent["ts"][:10]
-    assert item["expiresAt"] == pytest.approx(datetime.now(UTC).timestamp() + 400 * 86400, abs=60)
+    assert item["expiresAt"] == pytest.approx(NOON.timestamp() + 400 * 86400, abs=60)
 
 
 def test_the_first_one_stays(post: Post, store: Store) -> None:
-    ts = timestamp(datetime.now(UTC))
+    ts = timestamp(NOON)
     post(event(ts=ts, costUSD=Decimal("1.5")))
     post(event(ts=ts, costUSD=Decimal("99")))
     assert [item["costUSD"] for item in items(store)] == [Decimal("1.5")]
@@ -154,8 +155,8 @@ BAD_FIELDS: list[tuple[str, Any]] = [
     ("eventId", "{{ID}}"),
     ("ts", "yesterday"),
     ("ts", 1795418608),
-    ("ts", timestamp(datetime.now(UTC) + timedelta(minutes=6))),
-    ("ts", timestamp(datetime.now(UTC) - timedelta(days=398, minutes=1))),
+    ("ts", timestamp(NOON + timedelta(minutes=6))),
+    ("ts", timestamp(NOON - timedelta(days=398, minutes=1))),
     ("ts", "0001-01-01T00:00:00+14:00"),
     ("model", "x" * 257),
     ("provider", "x" * 65),
@@ -239,7 +240,7 @@ def test_the_largest_event_is_told_in_time(post: Post, store: Store) -> None:
 def test_only_a_late_event_leaves_a_mark_also_as_a_duplicate(post: Post, store: Store) -> None:
     post(now_event())
     assert marks(store) == set()
-    late = event(ts=timestamp(datetime.now(UTC) - timedelta(days=5)))
+    late = event(ts=timestamp(NOON - timedelta(days=5)))
     post(late)
     [mark] = marks(store)
     assert mark[0] == late["ts"][:10]
@@ -286,7 +287,7 @@ def test_what_storage_did_not_take_is_to_be_sent_again(
 
 def test_no_2xx_before_the_mark(post: Post, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "intake", replace(app.intake, store=faulty(store, set(), marks_fail=True)))
-    late = event(eventId="late", ts=timestamp(datetime.now(UTC) - timedelta(days=5)))
+    late = event(eventId="late", ts=timestamp(NOON - timedelta(days=5)))
     answer = post([late, now_event(eventId="new")])
     assert (answer.status, answer.json["retry"]) == (503, [{"index": 0, "eventId": "late"}])
     assert len(items(store)) == 2
