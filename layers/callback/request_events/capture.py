@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from hashlib import sha256
+from hashlib import blake2b
 from typing import Any
 
 from request_events.rules import (
@@ -27,15 +27,19 @@ from request_events.rules import (
     names_someone,
 )
 
-EVENT_BYTES_MAX = 1300
-"""With its keys, an event of this size still fits the 2 KB that the ledger keeps of one."""
-USER_ID_BYTES_MAX = 512
-"""As UTF-8: the ledger holds a user id twice."""
+LEDGER_BYTES_MAX = 2048
+"""What the ledger keeps of an event, with its keys."""
+LEDGER_BYTES_OWN = 100
+"""What the ledger adds to an event, beside its ids once more, in its key."""
+USER_ID_BYTES_MAX = 1280
+"""As UTF-8, with `#` and `%` escaped in one of the two places where the ledger holds a user id."""
 LABELS = ("tags", "conversationId", "modelGroup", "keyAlias", "teamId", "errorCode", "callType")
 """What an event that is too large can do without, dispensable ones first."""
 MODEL_BYTES_MIN = 128
+CALL_ID_MAX = EVENT_ID_MAX - len(":success")
 
 CONVERSATION_HEADER = "x-librechat-conversation-id"
+CALL_ID_HEADER = "x-litellm-call-id"
 LITELLM_TAG = "User-Agent:"
 MASTER_KEY_USER = "default_user_id"
 
@@ -68,7 +72,7 @@ def capture(kwargs: dict[str, Any]) -> dict[str, Any] | None:
         "tokens_out": tokens_out,
         **_times(payload, failed),
         "costUSD": _cost(payload, has_tokens=tokens_in + tokens_out > 0),
-        "eventId": _event_id(kwargs.get("litellm_call_id") or payload.get("litellm_call_id"), status),
+        "eventId": _event_id(kwargs, payload, metadata, status),
         "status": status,
         "callType": _label(payload.get("call_type")),
         "modelGroup": _label(payload.get("model_group")),
@@ -87,11 +91,12 @@ def capture(kwargs: dict[str, Any]) -> dict[str, Any] | None:
 def encode(event: dict[str, Any]) -> bytes:
     """Write an event as one line of JSON; of one that is too large the labels go, never the cost."""
     line = _json(event)
-    if len(line) <= EVENT_BYTES_MAX:
+    room = LEDGER_BYTES_MAX - LEDGER_BYTES_OWN - _key_bytes(event)
+    if len(line) <= room:
         return line
     event = dict(event)
     for label in LABELS:
-        if event.pop(label, None) is not None and len(line := _json(event)) <= EVENT_BYTES_MAX:
+        if event.pop(label, None) is not None and len(line := _json(event)) <= room:
             return line
     return _json(event | {"model": _cut(event["model"], MODEL_BYTES_MIN)})
 
@@ -100,14 +105,30 @@ def _json(event: dict[str, Any]) -> bytes:
     return _to_json(event).encode() + b"\n"
 
 
-def _event_id(call_id: object, status: str) -> str | None:
-    """A caller may choose the call id, by a header: where it is no use as it is, its digest stands in."""
+def _key_bytes(event: dict[str, Any]) -> int:
+    return _escaped_bytes(event["userId"]) + len(event.get("eventId", "").encode())
+
+
+def _escaped_bytes(user_id: str) -> int:
+    return len(user_id.encode()) + 2 * (user_id.count("#") + user_id.count("%"))
+
+
+def _event_id(
+    kwargs: dict[str, Any], payload: dict[str, Any], metadata: dict[str, Any], status: str
+) -> str | None:
+    """The call id and the status: a retry that works after a failure is an event of its own.
+
+    A caller may choose the call id, by a header. So that nobody hides a request behind the id of an
+    earlier one, such an id counts together with the time of the try.
+    """
+    call_id = kwargs.get("litellm_call_id") or payload.get("litellm_call_id")
     if not isinstance(call_id, str) or not call_id.strip():
         return None
-    event_id = f"{call_id}:{status}"
-    if is_unfilled(call_id) or len(event_id.encode("utf-8", "surrogatepass")) > EVENT_ID_MAX:
-        return f"{sha256(call_id.encode('utf-8', 'surrogatepass')).hexdigest()}:{status}"
-    return _text(event_id)
+    is_usable = len(call_id) <= CALL_ID_MAX and call_id.isascii() and not is_unfilled(call_id)
+    if is_usable and _header(CALL_ID_HEADER, kwargs, metadata) is None:
+        return f"{call_id}:{status}"
+    chosen = f"{_instant(payload.get('startTime'))} {call_id}".encode("utf-8", "surrogatepass")
+    return f"{blake2b(chosen, digest_size=16).hexdigest()}:{status}"
 
 
 def _user(kwargs: dict[str, Any], payload: dict[str, Any], metadata: dict[str, Any]) -> str:
@@ -126,8 +147,7 @@ def _user_id(value: object) -> str | None:
     text = _string(value)
     if text is None or len(text) > USER_ID_MAX or not names_someone(text) or text != _text(text):
         return None
-    escaped = len(text.encode()) + 2 * (text.count("#") + text.count("%"))  # as in the ledger's key
-    return text if escaped <= USER_ID_BYTES_MAX else None
+    return text if len(text.encode()) + _escaped_bytes(text) <= USER_ID_BYTES_MAX else None
 
 
 def _model(value: object, provider: str | None) -> str | None:
@@ -204,6 +224,12 @@ def _conversation(kwargs: dict[str, Any], payload: dict[str, Any], metadata: dic
     session = _label(payload.get("session_id"))
     if session and names_someone(session):
         return session
+    conversation = _label(_header(CONVERSATION_HEADER, kwargs, metadata))
+    return conversation if conversation and names_someone(conversation) else None
+
+
+def _header(wanted: str, kwargs: dict[str, Any], metadata: dict[str, Any]) -> object:
+    """A header of the caller's request, from wherever LiteLLM has it for this kind of call, or None."""
     request = _dict(_dict(kwargs.get("litellm_params")).get("proxy_server_request"))
     for headers in (
         _dict(metadata.get("requester_metadata")).get("headers"),
@@ -211,14 +237,8 @@ def _conversation(kwargs: dict[str, Any], payload: dict[str, Any], metadata: dic
         request.get("headers"),
     ):
         for name, value in _dict(headers).items():
-            if (
-                isinstance(name, str)
-                and len(name) == len(CONVERSATION_HEADER)
-                and name.lower() == CONVERSATION_HEADER
-            ):
-                conversation = _label(value)
-                if conversation and names_someone(conversation):
-                    return conversation
+            if isinstance(name, str) and len(name) == len(wanted) and name.lower() == wanted and value:
+                return value
     return None
 
 
