@@ -43,6 +43,8 @@ class Call:
     cached: bool = False
     again: str | None = None
     fails: bool = False
+    call_id: str | None = None
+    """What the caller would have LiteLLM call the request."""
 
     def body(self) -> dict[str, Any]:
         prompt = f"What does a forest cost? #call={self.again or self.id} {self.directions}"
@@ -61,7 +63,8 @@ class Call:
 
     def headers(self) -> dict[str, str]:
         names = {HEADER: self.user, UNFILLED: "{{LIBRECHAT_USER_ID}}"}
-        return {"x-librechat-user-id": names[self.named]} if self.named in names else {}
+        user = {"x-librechat-user-id": names[self.named]} if self.named in names else {}
+        return user | ({"x-litellm-call-id": self.call_id} if self.call_id else {})
 
     def _user_in_body(self) -> dict[str, Any]:
         if self.named == METADATA:
@@ -115,6 +118,20 @@ CALLS: Sequence[Call] = (
     Call("zoe-embedding", "zoë", "text-embedding-3-small", "#in=8100", path=EMBEDDINGS),
     Call("zoe-groq-stream", "zoë", "gpt-oss-20b", "#in=650 #out=129", stream=True),
     Call("zoe-unpriced", "zoë", "groq/llama-3.3-70b-versatile", "#in=210 #out=64"),
+    # Dora's program gives all her requests one and the same id. Each of them counts.
+    Call("dora-one", "dora", "gpt-4o-mini", "#in=31 #out=11", call_id="dora"),
+    Call("dora-two", "dora", "gpt-4o-mini", "#in=32 #out=12", call_id="dora", stream=True),
+    Call("dora-three", "dora", "gpt-4o-mini", "#in=33 #out=13", path=RESPONSES, call_id="dora"),
+    Call(
+        "dora-four",
+        "dora",
+        "claude-haiku-4-5",
+        "#in=34 #out=14",
+        path=MESSAGES,
+        named=METADATA,
+        call_id="dora",
+    ),
+    Call("dora-five", "dora", "text-embedding-3-small", "#in=35", path=EMBEDDINGS, call_id="dora"),
     # Somebody: the template of a header that LibreChat left as it was.
     Call("somebody", UNKNOWN, "gpt-4o-mini", "#in=15 #out=5", named=UNFILLED),
 )
