@@ -40,6 +40,8 @@ CALL_ID_MAX = EVENT_ID_MAX - len(":success")
 
 CONVERSATION_HEADER = "x-librechat-conversation-id"
 CALL_ID_HEADER = "x-litellm-call-id"
+HEADERS = {CONVERSATION_HEADER, CALL_ID_HEADER}
+_HEADER_LENGTHS = {len(name) for name in HEADERS}
 LITELLM_TAG = "User-Agent:"
 MASTER_KEY_USER = "default_user_id"
 
@@ -61,6 +63,7 @@ def capture(kwargs: dict[str, Any]) -> dict[str, Any] | None:
         return None
     status = "failure" if failed else "success"
     metadata = _dict(payload.get("metadata"))
+    headers = _headers(kwargs, metadata)
     tokens_in = _tokens(payload.get("prompt_tokens")) or 0
     tokens_out = _tokens(payload.get("completion_tokens")) or 0
     provider = _label(payload.get("custom_llm_provider")) or _label(kwargs.get("custom_llm_provider"))
@@ -72,13 +75,13 @@ def capture(kwargs: dict[str, Any]) -> dict[str, Any] | None:
         "tokens_out": tokens_out,
         **_times(payload, failed),
         "costUSD": _cost(payload, has_tokens=tokens_in + tokens_out > 0),
-        "eventId": _event_id(kwargs, payload, metadata, status),
+        "eventId": _event_id(kwargs, payload, headers, status),
         "status": status,
         "callType": _label(payload.get("call_type")),
         "modelGroup": _label(payload.get("model_group")),
         "teamId": _label(metadata.get("user_api_key_team_id")),
         "keyAlias": _label(metadata.get("user_api_key_alias")),
-        "conversationId": _conversation(kwargs, payload, metadata),
+        "conversationId": _conversation(payload, headers),
         "errorCode": _label(error.get("error_code")) or _label(error.get("error_class")),
         **_token_details(_dict(metadata.get("usage_object"))),
         "stream": _bool(payload.get("stream")),
@@ -114,7 +117,7 @@ def _escaped_bytes(user_id: str) -> int:
 
 
 def _event_id(
-    kwargs: dict[str, Any], payload: dict[str, Any], metadata: dict[str, Any], status: str
+    kwargs: dict[str, Any], payload: dict[str, Any], headers: dict[str, object], status: str
 ) -> str | None:
     """The call id and the status: a retry that works after a failure is an event of its own.
 
@@ -125,7 +128,7 @@ def _event_id(
     if not isinstance(call_id, str) or not call_id.strip():
         return None
     is_usable = len(call_id) <= CALL_ID_MAX and call_id.isascii() and not is_unfilled(call_id)
-    if is_usable and _header(CALL_ID_HEADER, kwargs, metadata) is None:
+    if is_usable and CALL_ID_HEADER not in headers:
         return f"{call_id}:{status}"
     chosen = f"{_instant(payload.get('startTime'))} {call_id}".encode("utf-8", "surrogatepass")
     return f"{blake2b(chosen, digest_size=16).hexdigest()}:{status}"
@@ -133,19 +136,19 @@ def _event_id(
 
 def _user(kwargs: dict[str, Any], payload: dict[str, Any], metadata: dict[str, Any]) -> str:
     key_user = metadata.get("user_api_key_user_id")
-    candidates = (
-        payload.get("end_user"),
-        kwargs.get("user"),
-        _dict(_dict(kwargs.get("litellm_params")).get("metadata")).get("user_id"),
-        _dict(metadata.get("requester_metadata")).get("user_id"),
-        None if key_user == MASTER_KEY_USER else key_user,
+    return (
+        _user_id(payload.get("end_user"))
+        or _user_id(kwargs.get("user"))
+        or _user_id(_dict(_dict(kwargs.get("litellm_params")).get("metadata")).get("user_id"))
+        or _user_id(_dict(metadata.get("requester_metadata")).get("user_id"))
+        or (_user_id(key_user) if key_user != MASTER_KEY_USER else None)
+        or UNKNOWN
     )
-    return next((user for user in map(_user_id, candidates) if user), UNKNOWN)
 
 
 def _user_id(value: object) -> str | None:
     text = _string(value)
-    if text is None or len(text) > USER_ID_MAX or not names_someone(text) or text != _text(text):
+    if not text or len(text) > USER_ID_MAX or not names_someone(text) or text != _text(text):
         return None
     return text if len(text.encode()) + _escaped_bytes(text) <= USER_ID_BYTES_MAX else None
 
@@ -220,26 +223,27 @@ def _rates(value: Any, is_rate: bool = False, depth: int = 5) -> Iterator[float]
             yield from _rates(inner, is_rate, depth - 1)
 
 
-def _conversation(kwargs: dict[str, Any], payload: dict[str, Any], metadata: dict[str, Any]) -> str | None:
+def _conversation(payload: dict[str, Any], headers: dict[str, object]) -> str | None:
     session = _label(payload.get("session_id"))
     if session and names_someone(session):
         return session
-    conversation = _label(_header(CONVERSATION_HEADER, kwargs, metadata))
+    conversation = _label(headers.get(CONVERSATION_HEADER))
     return conversation if conversation and names_someone(conversation) else None
 
 
-def _header(wanted: str, kwargs: dict[str, Any], metadata: dict[str, Any]) -> object:
-    """A header of the caller's request, from wherever LiteLLM has it for this kind of call, or None."""
+def _headers(kwargs: dict[str, Any], metadata: dict[str, Any]) -> dict[str, object]:
+    """The caller's headers that matter, from wherever LiteLLM has them for this kind of call."""
     request = _dict(_dict(kwargs.get("litellm_params")).get("proxy_server_request"))
+    found: dict[str, object] = {}
     for headers in (
-        _dict(metadata.get("requester_metadata")).get("headers"),
-        metadata.get("requester_custom_headers"),
         request.get("headers"),
+        metadata.get("requester_custom_headers"),
+        _dict(metadata.get("requester_metadata")).get("headers"),
     ):
         for name, value in _dict(headers).items():
-            if isinstance(name, str) and len(name) == len(wanted) and name.lower() == wanted and value:
-                return value
-    return None
+            if isinstance(name, str) and len(name) in _HEADER_LENGTHS and name.lower() in HEADERS and value:
+                found[name.lower()] = value
+    return found
 
 
 def _tags(value: object) -> list[str] | None:
@@ -264,6 +268,8 @@ def _instant(value: Any) -> float | None:
 
 
 def _tokens(value: object) -> int | None:
+    if value is None:
+        return None
     if isinstance(value, float) and math.isfinite(value) and value.is_integer():
         value = int(value)
     return value if isinstance(value, int) and _is_number(value) and 0 <= value <= TOKENS_MAX else None
@@ -271,12 +277,15 @@ def _tokens(value: object) -> int | None:
 
 def _string(value: object) -> str | None:
     """Text as it is, and whole numbers as text: an id is often one."""
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**USER_ID_MAX:
-        return str(value)
-    return value if isinstance(value, str) else None
+    if isinstance(value, str):
+        return value
+    is_number = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**USER_ID_MAX
+    return str(value) if is_number else None
 
 
 def _label(value: object) -> str | None:
+    if not value:  # most of them
+        return None
     text = _string(value)
     return _text(text[:LABEL_MAX]) if text and not text.isspace() else None
 
@@ -288,4 +297,6 @@ def _text(text: str) -> str:
 
 def _cut(text: str, size: int) -> str:
     """The beginning of a text, of at most so many bytes."""
+    if len(text) <= size and text.isascii():
+        return text
     return text.encode()[:size].decode("utf-8", "ignore")

@@ -23,7 +23,7 @@ _PLACEHOLDER = re.compile(r"\{\{[^{}]*\}\}")
 
 def is_unfilled(text: str) -> bool:
     """Tell a template that nobody filled in, such as `{{LIBRECHAT_USER_ID}}`."""
-    return _PLACEHOLDER.search(text) is not None
+    return "{{" in text and _PLACEHOLDER.search(text) is not None
 
 
 def names_someone(text: str) -> bool:
