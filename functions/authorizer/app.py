@@ -30,7 +30,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, bool]:
 
 def _token(event: dict[str, Any]) -> str:
     for name, value in (event.get("headers") or {}).items():
-        if name.lower() == "authorization" and (bearer := _BEARER.fullmatch(value.strip(" \t"))):
+        if name.lower() == "authorization" and (bearer := _BEARER.fullmatch(str(value).strip(" \t"))):
             return bearer[1]
     return ""
 

@@ -184,6 +184,7 @@ class Store:
         """Read a user's summaries from the first to the last day, both included, in order."""
         pages = self._pages(
             TableName=self.summaries,
+            ConsistentRead=True,  # no older than the marks, which are read before
             KeyConditionExpression="userId = :u AND #day BETWEEN :a AND :b",
             ExpressionAttributeNames={"#day": "day"},
             ExpressionAttributeValues={":u": {"S": user_id}, ":a": {"S": first}, ":b": {"S": last}},

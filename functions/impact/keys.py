@@ -6,6 +6,8 @@ LATE = "late"
 """State kind: a (day, shard) that an event reached after its day had closed."""
 TOTAL = "total"
 """State kind: the sum of a (day, shard), over all its users."""
+SORT_KEY_BYTES = 1024
+"""DynamoDB's limit for a sort key."""
 PROGRESS = "rollup"
 """State kind: how far days are final."""
 
@@ -27,6 +29,14 @@ def parse_day_shard(key: str) -> tuple[str, int]:
 def user_prefix(user_id: str) -> str:
     """What the sort keys of one user's events begin with, and of nobody else's."""
     return user_id.replace("%", "%25").replace("#", "%23") + "#"
+
+
+def has_room(user_id: str) -> bool:
+    """Tell whether an id fits a key at all: no event of another one can be in the ledger."""
+    try:
+        return len(user_prefix(user_id).encode()) <= SORT_KEY_BYTES
+    except UnicodeEncodeError:
+        return False
 
 
 def user_event(user_id: str, event_id: str) -> str:

@@ -10,12 +10,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from impact.calendar import Calendar, timestamp
-from impact.keys import day_shard, shard_of, user_event
+from impact.keys import SORT_KEY_BYTES, day_shard, shard_of, user_event
 from impact.types import FieldErrors, Item
 from request_events.event import FIELDS, RequestEvent
 
-SORT_KEY_BYTES = 1024
-"""DynamoDB's limit for a sort key."""
 ITEM_BYTES = 2048
 """Two write units: what the largest event may cost."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from impact.calendar import Calendar, days_between, timestamp
 from impact.dynamodb import Store
-from impact.keys import day_shard, shard_of
+from impact.keys import day_shard, has_room, shard_of
 from impact.summary import Tally, tally
 from impact.types import Item
 
@@ -133,8 +133,12 @@ def _cursor(shard: int, after: str | None) -> str:
 def _parse_cursor(cursor: str) -> tuple[int, str | None]:
     try:
         shard, after = json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise BadCursor("is not one that this API handed out") from None
-    if type(shard) is not int or shard < 0 or not isinstance(after, str | None):
+    if type(shard) is not int or shard < 0 or not (after is None or _could_be_user(after)):
         raise BadCursor("is not one that this API handed out")
     return shard, after
+
+
+def _could_be_user(user_id: object) -> bool:
+    return isinstance(user_id, str) and user_id != "" and has_room(user_id)

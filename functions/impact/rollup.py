@@ -95,12 +95,16 @@ def count(store: Store, calendar: Calendar, day: str, shard: int, as_of: datetim
     """
     _refuse_expired(calendar, day, as_of)
     key = day_shard(day, shard)
+    former = store.total(key)
+    countable_until = _countable_until(calendar, day, former)
+    if timestamp(as_of) >= countable_until:
+        raise DayExpired(f"events of {day} may have expired under the retention that was in force then")
     mark = store.late_mark(key)
     final = calendar.is_closed(day, as_of)
     stamp = {"asOf": timestamp(as_of), "final": final}
     # Reads of an open day may miss the latest events: the next run counts them, at half the price.
     consistent = final or mark is not None
-    total, users, written = Tally(), 0, 0
+    total, users, written, overtaken = Tally(), 0, 0, False
     pages = store.event_pages(key, consistent=consistent)
     with ThreadPoolExecutor(WRITERS) as writers:
         for tallies in _chunks(tallies_by_user(pages), BATCH_GET_MAX):
@@ -109,14 +113,23 @@ def count(store: Store, calendar: Calendar, day: str, shard: int, as_of: datetim
                 {"userId": user_id, "day": day, "dayShard": key} | tally.as_fields() | stamp
                 for user_id, tally in tallies
             )
-            written += sum(writers.map(store.put_summary, _changed(summaries, before)))
+            writes = list(writers.map(store.put_summary, _changed(summaries, before)))
+            written += sum(writes)
+            overtaken |= not all(writes)
             users += len(tallies)
             for _, tally in tallies:
                 total.merge(tally)
-    _write_total(store, key, {"day": day, "shard": shard, "users": users} | total.as_fields() | stamp)
-    if mark:
+    own = {"day": day, "shard": shard, "users": users, "countableUntil": countable_until}
+    overtaken |= not _write_total(store, key, former, own | total.as_fields() | stamp)
+    if mark and not overtaken:  # else a younger computation may lack the very event that left the mark
         store.clear_mark(mark)
     return Counted(total.requests, users, written, late=mark is not None, final=final)
+
+
+def _countable_until(calendar: Calendar, day: str, former: Item | None) -> str:
+    """When the first events of a day may expire, by the shortest retention in force at any of its counts."""
+    until = timestamp(calendar.starts_at(day) + calendar.retention)
+    return min(until, former["countableUntil"]) if former and "countableUntil" in former else until
 
 
 def _refuse_expired(calendar: Calendar, day: str, now: datetime) -> None:
@@ -139,8 +152,9 @@ def _differs(new: Item, old: Item | None) -> bool:
     return old is None or old | {"asOf": new["asOf"]} != new
 
 
-def _write_total(store: Store, key: str, total: Item) -> None:
+def _write_total(store: Store, key: str, former: Item | None, total: Item) -> bool:
+    """Write the total if it changed. Return whether what is there now is not of a younger computation."""
     del total["models"]  # a platform has too many for one item; each user's summary names its own
-    before = store.total(key)
-    if before is None or _differs({"kind": before["kind"], "key": key} | total, before):
-        store.put_total(key, total)
+    if former is None or _differs({"kind": former["kind"], "key": key} | total, former):
+        return store.put_total(key, total)
+    return True

@@ -7,8 +7,9 @@ from typing import Any
 
 from impact.types import WireItem
 
-MODELS_MAX = 500
-"""Most models that one summary names; the rest is summed under OTHER, so that an item stays under 400 KB."""
+MODELS_MAX = 200
+"""Most models that one summary names; the rest is summed under OTHER. With names of 64 and 256 characters of
+four bytes each, that many stay under the 400 KB of an item."""
 OTHER = "other/other"
 
 EXACT = Context(prec=200, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[Inexact])

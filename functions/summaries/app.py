@@ -1,5 +1,6 @@
 """GET /api/summaries and /api/totals: what was summed up, by user, by day, for the platform."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from impact import config
 from impact.dynamodb import Store, connect
 from impact.http import Event, HttpError, Response, query, respond
+from impact.keys import SORT_KEY_BYTES, has_room
 from impact.observability import logger
 from impact.reading import BadCursor, Reader
 from request_events.rules import USER_ID_MAX
@@ -15,6 +17,7 @@ from request_events.rules import USER_ID_MAX
 DEFAULT_DAYS = 30
 DAYS_MAX = 366
 YEARS = range(2000, 3000)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", flags=re.ASCII)
 
 reader = Reader(
     Store.from_environment(connect(read_timeout=5, attempts=4)), config.calendar(), config.shard_count()
@@ -43,8 +46,8 @@ def _summaries(parameters: dict[str, str], now: datetime) -> dict[str, Any]:
         except BadCursor as error:
             raise _invalid("cursor", str(error)) from None
     user_id = parameters["userId"]
-    if not 1 <= len(user_id) <= USER_ID_MAX:
-        raise _invalid("userId", f"must have 1 to {USER_ID_MAX} characters")
+    if not 1 <= len(user_id) <= USER_ID_MAX or not has_room(user_id):
+        raise _invalid("userId", f"must have 1 to {USER_ID_MAX} characters, and fit {SORT_KEY_BYTES} bytes")
     first, last = _range(parameters, now)
     return reader.user(user_id, first, last, fresh=_flag(parameters, "fresh"), now=now)
 
@@ -64,7 +67,7 @@ def _range(parameters: dict[str, str], now: datetime) -> tuple[str, str]:
 def _date(parameters: dict[str, str], name: str) -> date:
     text = parameters[name]
     try:
-        if len(text) == len("YYYY-MM-DD") and (day := date.fromisoformat(text)).year in YEARS:
+        if _DATE.fullmatch(text) and (day := date.fromisoformat(text)).year in YEARS:
             return day
     except ValueError:
         pass

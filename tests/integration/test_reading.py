@@ -1,5 +1,6 @@
 """The reading API on DynamoDB: exact numbers, pages, fresh counts, and plain errors."""
 
+import base64
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -139,6 +140,10 @@ def test_the_platform_day_by_day(get: Get, store: Store) -> None:
     assert (answer.json["from"], answer.json["to"]) == (DAYS_AGO[1], TODAY)
 
 
+def _encoded(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
 @pytest.mark.parametrize(
     ("parameters", "field"),
     [
@@ -159,6 +164,13 @@ def test_the_platform_day_by_day(get: Get, store: Store) -> None:
         ({"day": "2026-11-23", "cursor": "WzEsIDJd"}, "cursor"),
         ({"day": "2026-11-23", "cursor": "e30="}, "cursor"),
         ({"day": "2026-11-23", "cursor": "ÿ"}, "cursor"),
+        ({"day": "2026-11-23", "cursor": _encoded("[" * 100_000)}, "cursor"),
+        ({"day": "2026-11-23", "cursor": _encoded('[0,""]')}, "cursor"),
+        ({"day": "2026-11-23", "cursor": _encoded(f'[0,"{"x" * 1025}"]')}, "cursor"),
+        ({"day": "2026-W48-1"}, "day"),
+        ({"userId": "a", "from_": "2026-W48-1"}, "from"),
+        ({"userId": "\ud800"}, "userId"),
+        ({"userId": "😀" * 256, "fresh": "true"}, "userId"),
     ],
 )
 def test_a_bad_parameter_is_named(get: Get, parameters: dict[str, str], field: str) -> None:

@@ -197,6 +197,29 @@ def test_an_older_computation_never_replaces_a_younger_one(
     assert total["requests"] == 2
 
 
+def test_an_older_computation_leaves_the_mark_of_an_event_that_it_alone_saw(store: Store) -> None:
+    """Its clock was behind, or it stalled: what it counted was not written, so the mark must stay."""
+    later, shard = NOON + timedelta(days=3), shard_of("alice", 4)
+    put(store, event(eventId="1"), now=later)
+    count(store, LEDGER.calendar, TODAY, shard, as_of=later)
+    put(store, event(eventId="2"), now=later)
+    count(store, LEDGER.calendar, TODAY, shard, as_of=later - timedelta(seconds=1))
+    assert (summary(store)["requests"], store.late_marks()) == (1, {(TODAY, shard)})
+    roll_up(store, later + timedelta(hours=1))
+    assert (summary(store)["requests"], store.late_marks()) == (2, set())
+
+
+def test_a_longer_retention_does_not_open_days_that_expired_under_the_shorter(store: Store) -> None:
+    short, long = ledger(retention_days=30), ledger(retention_days=400)
+    shard = shard_of("alice", 4)
+    put(store, event(), laid=short)
+    count(store, short.calendar, TODAY, shard, as_of=NOON)
+    count(store, long.calendar, TODAY, shard, as_of=NOON + timedelta(days=20))
+    with pytest.raises(DayExpired):
+        count(store, long.calendar, TODAY, shard, as_of=NOON + timedelta(days=31))
+    assert summary(store)["requests"] == 1
+
+
 def test_a_day_whose_events_may_have_expired_is_never_counted_again(store: Store) -> None:
     put(store, event())
     roll_up(store)

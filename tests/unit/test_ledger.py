@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impact.dynamodb import to_wire
-from impact.keys import shard_of, user_event, user_prefix
-from impact.ledger import ITEM_BYTES, SORT_KEY_BYTES, Refused
+from impact.keys import SORT_KEY_BYTES, shard_of, user_event, user_prefix
+from impact.ledger import ITEM_BYTES, Refused
 from tests.events import NOON, event, ledger
 
 LEDGER = ledger()

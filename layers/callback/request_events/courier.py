@@ -190,7 +190,7 @@ class Courier:
                 return True
             self._wake.wait(min(remaining, LOOK_SECONDS))
             self._wake.clear()
-            if self._outbox.size >= SEGMENT_BYTES:
+            if self._outbox.size >= SEGMENT_BYTES or self._outbox.waits_in_memory:
                 self._outbox.release()
         return False
 
@@ -245,7 +245,8 @@ def judge(lines: Lines, status: int, headers: http.client.HTTPMessage, body: byt
         if answer is not None:
             answer.retry_after = _retry_after(headers)
             return answer
-    if status == _TOO_LARGE or (status in _BAD_INPUT and isinstance(content, dict)):
+    # Others answer 400 and 422 as well: only the service's own words are a refusal for good.
+    if status == _TOO_LARGE or (status in _BAD_INPUT and _is_ours(content)):
         return _halves(lines, status, content)
     advice = _ADVICE.get(status, "check IMPACT_SERVICE_URL" if status < 500 else "it will recover")
     return Answer(
@@ -285,6 +286,11 @@ def _halves(lines: Lines, status: int, content: object) -> Answer:
         return Answer(rejected=[(lines[0], _details(content) or f"HTTP {status}")])
     middle = len(lines) // 2
     return Answer(again=[lines[middle:], lines[:middle]])
+
+
+def _is_ours(content: object) -> bool:
+    error = content.get("error") if isinstance(content, dict) else None
+    return isinstance(error, dict) and "code" in error
 
 
 def _details(content: object) -> object:

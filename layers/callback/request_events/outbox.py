@@ -89,6 +89,11 @@ class Outbox:
         return self._count
 
     @property
+    def waits_in_memory(self) -> bool:
+        """Whether the disk did not take some events yet."""
+        return bool(self._memory) and fcntl is not None
+
+    @property
     def size(self) -> int:
         """Bytes in the segment that this process appends to."""
         return self._size

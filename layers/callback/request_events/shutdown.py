@@ -54,9 +54,8 @@ class Shutdown:
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
         if self._told is None and os.getpid() == self._pid:
             self._told = time.monotonic()
-            self._courier.hurry()
             if callable(self._former):
-                threading.Thread(target=_see_to_the_end, name="impact-shutdown", daemon=True).start()
+                threading.Thread(target=self._see_to_the_end, name="impact-shutdown", daemon=True).start()
                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         if callable(self._former):
             self._former(number, frame)
@@ -65,13 +64,16 @@ class Shutdown:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
+    def _see_to_the_end(self) -> None:
+        """Deliver at once; and let nothing keep a process alive that its server has ended.
 
-def _see_to_the_end() -> None:
-    """Let nothing keep a process alive that its server has ended, such as a thread that it waits for."""
-    while signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        time.sleep(0.05)
-    time.sleep(EXIT_SECONDS)
-    os.kill(os.getpid(), signal.SIGTERM)
+        In a thread, because the one that the signal interrupted may hold a lock that the courier needs.
+        """
+        self._courier.hurry()
+        while signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+            time.sleep(0.05)
+        time.sleep(EXIT_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def at_exit_before(earlier: Callable[[], object]) -> None:
