@@ -1,5 +1,6 @@
 """The courier against a service on loopback that gives every kind of answer."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -371,3 +372,32 @@ def test_after_a_fork_both_processes_deliver(courier: Courier, service: Service)
 def test_a_url_that_cannot_work_is_refused(make_courier: CourierMaker, url: str) -> None:
     with pytest.raises(ValueError, match=r"http|[Pp]ort"):
         make_courier(url=url)
+
+
+def test_a_disk_that_takes_events_again_gets_them_while_the_service_is_down(
+    courier: Courier, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(courier_module, "LOOK_SECONDS", 0.02)
+    service.always = lambda _: error(503, Retry_After="60")
+    courier.start()
+    send(courier, "first")
+    service.wait_for(lambda s: len(s.requests) > 0)
+    with monkeypatch.context() as full:
+        full.setattr(Outbox, "_write", out_of_space)
+        send(courier, "second")
+        assert b"second" not in on_disk(tmp_path)
+    send(courier, "third")
+    end = time.monotonic() + 20
+    while not {b"second", b"third"} <= on_disk(tmp_path):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def on_disk(tmp_path: Path) -> set[bytes]:
+    """The ids of the events in the outbox's segments."""
+    lines = b"".join(path.read_bytes() for path in tmp_path.glob("outbox/*.jsonl")).splitlines()
+    return {json.loads(event)["eventId"].encode() for event in lines}
+
+
+def out_of_space(self: Outbox, data: bytes) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
