@@ -34,7 +34,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(usage="make rollup day=YYYY-MM-DD [STACK=impact]", description=__doc__)
     parser.add_argument("--stack", default=os.environ.get("IMPACT_STACK", "impact"))
-    parser.add_argument("day", type=lambda text: date.fromisoformat(text).isoformat(), help="YYYY-MM-DD")
+    parser.add_argument("day", type=_day, help="YYYY-MM-DD")
     return parser.parse_args()
 
 
@@ -74,6 +74,13 @@ def _worker(session: boto3.Session, stack: str) -> tuple[str, int]:
         StackName=stack, LogicalResourceId="RollupWorkerFunction"
     )
     return resource["StackResourceDetail"]["PhysicalResourceId"], int(parameters["ShardCount"])
+
+
+def _day(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date, YYYY-MM-DD") from None
 
 
 if __name__ == "__main__":
