@@ -1,5 +1,6 @@
 """Sums of events: exact, in any order, in any parts."""
 
+import json
 import random
 from decimal import Decimal
 from fractions import Fraction
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impact.dynamodb import item_from_wire, to_wire
-from impact.summary import Tally, tallies_by_user, tally
+from impact.summary import MODELS_MAX, Tally, tallies_by_user, tally
 from tests.events import NOON, event, ledger
 
 LEDGER = ledger()
@@ -66,3 +67,14 @@ def test_unpriced_is_not_free() -> None:
     sums = tally([wire(costUSD=0), wire(costUSD=None), wire(costUSD=None, costEUR=0)])
     assert (sums.requests, sums.unpriced) == (3, 1)
     assert sums.costUSD + sums.costEUR == 0
+
+
+def test_a_summary_of_the_longest_names_fits_an_item() -> None:
+    """DynamoDB's limit is 400 KB. The JSON of the wire is larger than what counts."""
+    names = [f"{n:03d}" + "😀" * 253 for n in range(MODELS_MAX + 5)]
+    sums = tally(
+        wire(userId="a", eventId=str(n), model=name, costUSD=Decimal("0.1")) for n, name in enumerate(names)
+    )
+    sums.models = {f"{'😀' * 64}/{name.partition('/')[2]}": model for name, model in sums.models.items()}
+    assert len(sums.models) == MODELS_MAX + 1
+    assert len(json.dumps(to_wire(sums.as_fields()), ensure_ascii=False).encode()) < 400 * 1024
