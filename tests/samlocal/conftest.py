@@ -60,7 +60,14 @@ class SamLocal:
         command = self.command(*arguments, "--host=0.0.0.0", f"--port={port}")
         log = self.env_vars.with_name(f"{arguments[0]}.log")
         with log.open("wb") as output:
-            process = subprocess.Popen(command, cwd=PROJECT, env=environment(), stdout=output, stderr=output)
+            process = subprocess.Popen(
+                command,
+                cwd=PROJECT,
+                env=environment(),
+                stdout=output,
+                stderr=output,
+                preexec_fn=heed_interrupts,  # noqa: PLW1509  # it takes no lock
+            )
             try:
                 wait_until(lambda: process.poll() is not None or listens("127.0.0.1", port), 120, str(log))
                 assert process.poll() is None, log.read_text()
@@ -68,6 +75,11 @@ class SamLocal:
             finally:
                 process.send_signal(signal.SIGINT)  # it takes its containers down
                 process.wait(60)
+
+
+def heed_interrupts() -> None:
+    """A shell has its background jobs ignore SIGINT, and their children with them."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def environment() -> dict[str, str]:
