@@ -70,7 +70,8 @@ def _first_progress(store: Store, calendar: Calendar, shard_count: int) -> Progr
 
 def plan_day(calendar: Calendar, shard_count: int, day: str, now: datetime) -> list[DayShard]:
     """List what to count for one whole day, whether it is final or not. Raises DayExpired."""
-    _refuse_expired(calendar, day, now)
+    if calendar.may_have_expired(day, now):
+        raise _expired(day)
     return [(day, shard) for shard in range(shard_count)]
 
 
@@ -93,12 +94,11 @@ def count(store: Store, calendar: Calendar, day: str, shard: int, as_of: datetim
     what a younger one has written, and a mark goes only if no event came since it was read.
     Raises DayExpired.
     """
-    _refuse_expired(calendar, day, as_of)
     key = day_shard(day, shard)
     former = store.total(key)
     countable_until = _countable_until(calendar, day, former)
     if timestamp(as_of) >= countable_until:
-        raise DayExpired(f"events of {day} may have expired under the retention that was in force then")
+        raise _expired(day)
     mark = store.late_mark(key)
     final = calendar.is_closed(day, as_of)
     stamp = {"asOf": timestamp(as_of), "final": final}
@@ -132,9 +132,8 @@ def _countable_until(calendar: Calendar, day: str, former: Item | None) -> str:
     return min(until, former["countableUntil"]) if former and "countableUntil" in former else until
 
 
-def _refuse_expired(calendar: Calendar, day: str, now: datetime) -> None:
-    if calendar.may_have_expired(day, now):
-        raise DayExpired(f"{day} is older than the retention of events: its summaries stay as they are")
+def _expired(day: str) -> DayExpired:
+    return DayExpired(f"{day} is older than the retention of events: its summaries stay as they are")
 
 
 def _chunks(tallies: Iterable[tuple[str, Tally]], size: int) -> Iterator[list[tuple[str, Tally]]]:
