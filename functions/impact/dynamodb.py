@@ -15,7 +15,8 @@ from botocore.config import Config
 from botocore.parsers import JSONParser, ResponseParserFactory
 
 from impact.calendar import timestamp
-from impact.keys import LATE, PROGRESS, TOTAL, parse_day_shard, user_prefix
+from impact.keys import LATE, PROGRESS, RATE, TOTAL, parse_day_shard, user_prefix
+from impact.rates import Rate, Rates
 from impact.summary import EVENT_FIELDS
 from impact.types import Item, WireItem
 
@@ -206,6 +207,31 @@ class Store:
         )
         user_ids = [item["userId"]["S"] for item in answer["Items"]]
         return Page(user_ids, last=user_ids[-1] if "LastEvaluatedKey" in answer and user_ids else None)
+
+    # State: exchange rates
+
+    def rates(self, first: str, last: str) -> Rates:
+        """Read the rates of the ECB dates from first to last, both included."""
+        return Rates({item["key"]: Decimal(item["usd"]) for item in self._state_between(RATE, first, last)})
+
+    def put_rate(self, rate: Rate, *, source: str, now: datetime) -> bool:
+        """Write down a rate, and where it is from. Return whether it is new: one that is there stays."""
+        item = {
+            "kind": RATE,
+            "key": rate.date,
+            "usd": rate.usd,
+            "source": source,
+            "recordedAt": timestamp(now),
+        }
+        try:
+            self.client.put_item(
+                TableName=self.state,
+                Item=to_wire(item),
+                ConditionExpression="attribute_not_exists(usd)",
+            )
+        except self.client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
 
     # State: late marks, totals of (day, shard)s, progress
 

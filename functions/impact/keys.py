@@ -6,10 +6,12 @@ LATE = "late"
 """State kind: a (day, shard) that an event reached after its day had closed."""
 TOTAL = "total"
 """State kind: the sum of a (day, shard), over all its users."""
-SORT_KEY_BYTES = 1024
-"""DynamoDB's limit for a sort key."""
 PROGRESS = "rollup"
 """State kind: how far days are final."""
+RATE = "rate"
+"""State kind: the euro reference rate of an ECB date."""
+SORT_KEY_BYTES = 1024
+"""DynamoDB's limit for a sort key."""
 
 
 def shard_of(user_id: str, shard_count: int) -> int:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
-from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, Inexact, localcontext
+from decimal import Decimal, localcontext
 from typing import Any
 
+from impact.decimals import EXACT, ZERO, stored
 from impact.types import WireItem
 
 MODELS_MAX = 200
@@ -12,23 +13,11 @@ MODELS_MAX = 200
 four bytes each, that many stay under the 400 KB of an item."""
 OTHER = "other/other"
 
-EXACT = Context(prec=200, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[Inexact])
-"""Sums are exact, or they fail: nothing is rounded on the way."""
-STORED = Context(prec=38)
-"""What a DynamoDB number keeps. A sum rounds here, once, if it ever has more than 38 digits."""
-
-ZERO = Decimal(0)
-
 EVENT_FIELDS = (
     *("userId", "ts", "provider", "model", "status", "latency", "costEUR", "costUSD"),
     *("tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning"),
 )
 """What a summary is made of."""
-
-
-def stored(number: Decimal) -> Decimal:
-    """Write a sum as DynamoDB keeps it: at most 38 digits, no exponent, no trailing zeros."""
-    return Decimal(format(STORED.normalize(number), "f"))
 
 
 @dataclass(slots=True)

@@ -1,0 +1,77 @@
+"""Which of the European Central Bank's reference rates a day is converted at. Pure: no AWS, no network.
+
+Day D is converted at the reference rate with the last ECB date before D. The ECB publishes one on each day on
+which TARGET, its payment system, is open (no exception since 2002), so which date that is, is known before
+the rate is: a day whose rate has not come yet can be told from one that has none of its own.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+
+from dateutil.easter import easter
+
+from impact.calendar import day_before
+from impact.decimals import quotient
+
+REACH = 7
+"""Days to look back for a rate: no two TARGET days lie further apart than five."""
+
+_ONE_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A reference rate: `usd` US dollars for one euro, published on the ECB date `date`."""
+
+    date: str
+    usd: Decimal
+
+
+def has_rate(day: date) -> bool:
+    """Tell whether TARGET is open on a day, and so whether the ECB publishes rates on it.
+
+    It is closed at weekends, on 1 January, Good Friday, Easter Monday, 1 May, 25 and 26 December:
+    https://www.ecb.europa.eu/ecb/contacts/working-hours/html/index.en.html
+    """
+    if day.weekday() >= 5 or (day.month, day.day) in ((1, 1), (5, 1), (12, 25), (12, 26)):
+        return False
+    sunday = easter(day.year)
+    return day not in (sunday - 2 * _ONE_DAY, sunday + _ONE_DAY)
+
+
+def rate_date(day: str) -> str:
+    """Return the ECB date whose rate a day is converted at: the last one before it."""
+    before = date.fromisoformat(day) - _ONE_DAY
+    while not has_rate(before):
+        before -= _ONE_DAY
+    return before.isoformat()
+
+
+@dataclass(frozen=True)
+class Rates:
+    """The rates that are known: US dollars for one euro, by ECB date."""
+
+    usd: Mapping[str, Decimal]
+
+    def of(self, day: str) -> Rate | None:
+        """Return the rate that a day is converted at, or None while it is not known."""
+        return self._on(rate_date(day))
+
+    def latest_before(self, day: str) -> Rate | None:
+        """Return the last known rate of the REACH days before a day."""
+        for _ in range(REACH):
+            day = day_before(day)
+            if day in self.usd:
+                return self._on(day)
+        return None
+
+    def _on(self, ecb_date: str) -> Rate | None:
+        usd = self.usd.get(ecb_date)
+        return Rate(ecb_date, usd) if usd is not None else None
+
+
+def euros(usd: Decimal, rate: Rate) -> Decimal:
+    """Convert dollars: one division, rounded to 38 digits."""
+    return quotient(usd, rate.usd)
