@@ -25,7 +25,7 @@ def ours() -> Callable[[], int]:
 
     store = Store(connect(read_timeout=20, attempts=2), "events", "summaries", "state")
     calendar = Calendar(ZoneInfo("UTC"), timedelta(days=400))
-    return lambda: count(store, calendar, DAY, 0, as_of=datetime(2026, 11, 23, 13, tzinfo=UTC)).events
+    return lambda: count(store, calendar, Terms(), DAY, 0, as_of=datetime(2026, 11, 23, 13, tzinfo=UTC)).events
 
 
 def plain_resource() -> Callable[[], int]:

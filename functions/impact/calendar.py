@@ -24,8 +24,8 @@ def day_after(day: str) -> str:
     return (date.fromisoformat(day) + timedelta(days=1)).isoformat()
 
 
-def day_before(day: str) -> str:
-    return (date.fromisoformat(day) - timedelta(days=1)).isoformat()
+def day_before(day: str, days: int = 1) -> str:
+    return (date.fromisoformat(day) - timedelta(days=days)).isoformat()
 
 
 def days_between(first: str, last: str) -> Iterator[str]:

@@ -2,8 +2,10 @@
 
 import os
 from datetime import timedelta
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from impact.billing import Terms
 from impact.calendar import Calendar
 
 
@@ -16,3 +18,23 @@ def calendar() -> Calendar:
 
 def shard_count() -> int:
     return int(os.environ.get("SHARD_COUNT", "16"))
+
+
+def terms() -> Terms:
+    kg_per_m2 = os.environ.get("RESTORATION_KG_PER_M2")
+    return Terms(
+        markup_percent=Decimal(os.environ.get("MARKUP_PERCENT", "0")),
+        restoration_fee_percent=Decimal(os.environ.get("RESTORATION_FEE_PERCENT", "0")),
+        restoration_kg_per_m2=Decimal(kg_per_m2) if kg_per_m2 else None,
+        restoration_source=os.environ.get("RESTORATION_SOURCE") or None,
+    )
+
+
+def electricity_zones() -> dict[str, str]:
+    """Zone by LiteLLM provider, from `azure=SWE,bedrock=DEU`."""
+    pairs = os.environ.get("ELECTRICITY_ZONES", "").split(",")
+    return dict(pair.split("=", 1) for pair in pairs if pair)
+
+
+def operator_country() -> str | None:
+    return os.environ.get("OPERATOR_COUNTRY") or None

@@ -14,9 +14,9 @@ from boto3.dynamodb.types import TypeSerializer
 from botocore.config import Config
 from botocore.parsers import JSONParser, ResponseParserFactory
 
-from impact.calendar import timestamp
+from impact.calendar import day_before, timestamp
 from impact.keys import LATE, PROGRESS, RATE, TOTAL, parse_day_shard, user_prefix
-from impact.rates import Rate, Rates
+from impact.rates import REACH, Rate, Rates
 from impact.summary import EVENT_FIELDS
 from impact.types import Item, WireItem
 
@@ -213,6 +213,10 @@ class Store:
     def rates(self, first: str, last: str) -> Rates:
         """Read the rates of the ECB dates from first to last, both included."""
         return Rates({item["key"]: Decimal(item["usd"]) for item in self._state_between(RATE, first, last)})
+
+    def rate_of(self, day: str) -> Rate | None:
+        """Read the rate that a day is converted at, or None while it is not known."""
+        return self.rates(day_before(day, REACH), day).of(day)
 
     def put_rate(self, rate: Rate, *, source: str, now: datetime) -> bool:
         """Write down a rate, and where it is from. Return whether it is new: one that is there stays."""

@@ -1,7 +1,7 @@
 """From what a sender wrote to the item in the ledger, or to the reasons why not. Pure: no AWS in it."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from hashlib import blake2b
@@ -49,6 +49,17 @@ class Entry:
     @property
     def unpriced(self) -> bool:
         return "costEUR" not in self.item and "costUSD" not in self.item
+
+    @property
+    def unrated(self) -> bool:
+        """Whether something was generated, and no footprint of it is known."""
+        generated = self.item["status"] == "success" and not self.item.get("cacheHit")
+        return generated and "energyKWh" not in self.item
+
+    def with_fields(self, added: Item) -> "Entry":
+        """The same entry with what the service knows of it, unless an item has no room for that."""
+        item = self.item | added
+        return replace(self, item=item) if item_size(item) <= ITEM_BYTES else self
 
 
 @dataclass(frozen=True)
@@ -123,6 +134,8 @@ def _size(value: Any) -> int:
         return len(value.encode())
     if isinstance(value, bool):
         return 1
+    if isinstance(value, dict):
+        return 3 + item_size(value) + len(value)
     if isinstance(value, list):
         return 3 + sum(1 + _size(element) for element in value)
     return len(Decimal(value).as_tuple().digits) // 2 + 2

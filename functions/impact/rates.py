@@ -14,6 +14,7 @@ from dateutil.easter import easter
 
 from impact.calendar import day_before
 from impact.decimals import quotient
+from impact.types import Item
 
 REACH = 7
 """Days to look back for a rate: no two TARGET days lie further apart than five."""
@@ -27,6 +28,10 @@ class Rate:
 
     date: str
     usd: Decimal
+
+    def as_fields(self) -> Item:
+        """The rate under the contract's names, beside the euros that it gave."""
+        return {"fxRate": self.usd, "fxDate": self.date}
 
 
 def has_rate(day: date) -> bool:

@@ -2,14 +2,18 @@
 
 import base64
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
+from impact.billing import Terms, statement, terms_of
 from impact.calendar import Calendar, days_between, timestamp
+from impact.decimals import ZERO
 from impact.dynamodb import Store
 from impact.keys import day_shard, has_room, shard_of
+from impact.rates import Rate
 from impact.summary import Tally, tally
 from impact.types import Item
 
@@ -31,6 +35,7 @@ class Reader:
     store: Store
     calendar: Calendar
     shard_count: int
+    terms: Terms
 
     def user(self, user_id: str, first: str, last: str, *, fresh: bool, now: datetime) -> dict[str, Any]:
         """One user's days with use, in order, and their sum. `fresh` counts open days from the ledger."""
@@ -92,22 +97,39 @@ class Reader:
         shard = shard_of(user_id, self.shard_count)
         counted = {}
         for day in days:
-            pages = self.store.event_pages(day_shard(day, shard), user_id=user_id, consistent=True)
+            key = day_shard(day, shard)
+            pages = self.store.event_pages(key, user_id=user_id, consistent=True)
             sums = tally(event for page in pages for event in page)
             if sums.requests:
+                terms = terms_of(self.store.total(key), self.terms)
                 stamp = {"asOf": timestamp(now), "final": self.calendar.is_closed(day, now)}
-                counted[day] = {"userId": user_id, "day": day} | sums.as_fields() | stamp
+                euros = statement(sums, self.store.rate_of(day), terms)
+                counted[day] = {"userId": user_id, "day": day} | euros | stamp
         return counted
 
     def _platform_day(self, day: str, totals: list[Item], *, reopened: bool) -> dict[str, Any]:
         counted = len(totals) == self.shard_count and all(total["final"] for total in totals)
+        statements = list(_statements(totals))
+        exchange = next((s for s in statements if "fxRate" in s), {})
         return {
             "day": day,
             "users": sum(total["users"] for total in totals),
-            **_platform_sum(totals),
+            **_platform_sum(statements),
+            **{name: exchange[name] for name in ("fxRate", "fxDate") if name in exchange},
             "asOf": min(total["asOf"] for total in totals),
             "final": counted and not reopened,
         }
+
+
+def _statements(totals: list[Item]) -> Iterator[Item]:
+    """Sum a day's shards, then convert: one division where they agree on the rate and the terms."""
+    alike: dict[tuple[Rate | None, Terms], Tally] = {}
+    for total in totals:
+        rate = Rate(total["fxDate"], Decimal(total["fxRate"])) if "fxRate" in total else None
+        terms = Terms.from_fields(total.get("terms", {}))
+        alike.setdefault((rate, terms), Tally()).merge(Tally.from_fields(total))
+    for (rate, terms), sums in alike.items():
+        yield statement(sums, rate, terms)
 
 
 def _shown(summary: Item, *, reopened: bool) -> dict[str, Any]:
@@ -116,7 +138,7 @@ def _shown(summary: Item, *, reopened: bool) -> dict[str, Any]:
 
 
 def _sum(rows: Iterable[Item]) -> dict[str, Any]:
-    total = Tally()
+    total = Tally(markupEUR=ZERO, restorationFeeEUR=ZERO, billedEUR=ZERO)
     for row in rows:
         total.merge(Tally.from_fields(row))
     return total.as_fields()

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
+from impact.billing import Terms, statement, terms_of
 from impact.calendar import GRACE, Calendar, day_after, day_before, days_between, timestamp
 from impact.dynamodb import BATCH_GET_MAX, Progress, Store
 from impact.keys import day_shard
+from impact.rates import REACH
 from impact.summary import Tally, tallies_by_user
 from impact.types import Item
 
@@ -37,9 +39,9 @@ class Plan:
 
 
 def plan(store: Store, calendar: Calendar, shard_count: int, now: datetime) -> Plan:
-    """Find what to count: each (day, shard) that is not final yet, and each that is marked.
+    """Find what to count: each (day, shard) that is not final yet, is marked, or can now be converted.
 
-    Raises ShardCountChanged.
+    Days that wait for their rate are left alone until it is known. Raises ShardCountChanged.
     """
     progress = store.progress() or _first_progress(store, calendar, shard_count)
     if progress.shard_count != shard_count:
@@ -48,11 +50,16 @@ def plan(store: Store, calendar: Calendar, shard_count: int, now: datetime) -> P
         )
     today = calendar.day_of(now)
     first = day_after(progress.final_through)
-    final = {(total["day"], total["shard"]) for total in store.totals(first, today) if total["final"]}
+    totals = [total for total in store.totals(first, today) if total["final"]]
+    waiting = {(total["day"], total["shard"]) for total in totals if is_unconverted(total)}
+    settled = {(total["day"], total["shard"]) for total in totals} - waiting
+    rates = store.rates(day_before(first, REACH), today)
     shards = range(shard_count)
-    while calendar.may_have_expired(first, now) or all((first, shard) in final for shard in shards):
+    while calendar.may_have_expired(first, now) or all((first, shard) in settled for shard in shards):
         first = day_after(first)
-    unfinished = {(day, shard) for day in days_between(first, today) for shard in shards} - final
+    days = days_between(first, today)
+    unfinished = {(day, shard) for day in days for shard in shards} - settled
+    unfinished -= {(day, shard) for day, shard in waiting if rates.of(day) is None}
     marks = store.late_marks()
     expired = {mark for mark in marks if calendar.may_have_expired(mark[0], now)}
     return Plan(
@@ -60,6 +67,11 @@ def plan(store: Store, calendar: Calendar, shard_count: int, now: datetime) -> P
         progress=Progress(final_through=day_before(first), shard_count=shard_count),
         expired_marks=sorted(expired),
     )
+
+
+def is_unconverted(total: Item) -> bool:
+    """Tell whether the total of a (day, shard) has dollars that could not be converted."""
+    return bool(total.get("unconverted")) and "fxRate" not in total
 
 
 def _first_progress(store: Store, calendar: Calendar, shard_count: int) -> Progress:
@@ -85,14 +97,18 @@ class Counted:
     late: bool
     """Whether a late event had asked for it."""
     final: bool
+    converted: bool
+    """Whether the day's rate was known."""
 
 
-def count(store: Store, calendar: Calendar, day: str, shard: int, as_of: datetime) -> Counted:
+def count(
+    store: Store, calendar: Calendar, terms: Terms, day: str, shard: int, *, as_of: datetime
+) -> Counted:
     """Compute every summary of a (day, shard) from the ledger and replace those that changed.
 
     Run it as often as you like, at once or after a crash: what an older computation says never replaces
-    what a younger one has written, and a mark goes only if no event came since it was read.
-    Raises DayExpired.
+    what a younger one has written, and a mark goes only if no event came since it was read. A day that was
+    final keeps the terms that it was billed at. Raises DayExpired.
     """
     key = day_shard(day, shard)
     former = store.total(key)
@@ -100,6 +116,8 @@ def count(store: Store, calendar: Calendar, day: str, shard: int, as_of: datetim
     if timestamp(as_of) >= countable_until:
         raise _expired(day)
     mark = store.late_mark(key)
+    rate = store.rate_of(day)
+    terms = terms_of(former, terms)
     final = calendar.is_closed(day, as_of)
     stamp = {"asOf": timestamp(as_of), "final": final}
     # Reads of an open day may miss the latest events: the next run counts them, at half the price.
@@ -110,7 +128,7 @@ def count(store: Store, calendar: Calendar, day: str, shard: int, as_of: datetim
         for tallies in _chunks(tallies_by_user(pages), BATCH_GET_MAX):
             before = store.summaries_of([(user_id, day) for user_id, _ in tallies], consistent=consistent)
             summaries = (
-                {"userId": user_id, "day": day, "dayShard": key} | tally.as_fields() | stamp
+                {"userId": user_id, "day": day, "dayShard": key} | statement(tally, rate, terms) | stamp
                 for user_id, tally in tallies
             )
             writes = list(writers.map(store.put_summary, _changed(summaries, before)))
@@ -120,10 +138,13 @@ def count(store: Store, calendar: Calendar, day: str, shard: int, as_of: datetim
             for _, tally in tallies:
                 total.merge(tally)
     own = {"day": day, "shard": shard, "users": users, "countableUntil": countable_until}
+    own |= {"terms": terms.as_fields()} | (rate.as_fields() if rate else {})
     overtaken |= not _write_total(store, key, former, own | total.as_fields() | stamp)
     if mark and not overtaken:  # else a younger computation may lack the very event that left the mark
         store.clear_mark(mark)
-    return Counted(total.requests, users, written, late=mark is not None, final=final)
+    return Counted(
+        total.requests, users, written, late=mark is not None, final=final, converted=rate is not None
+    )
 
 
 def _countable_until(calendar: Calendar, day: str, former: Item | None) -> str:
@@ -152,7 +173,10 @@ def _differs(new: Item, old: Item | None) -> bool:
 
 
 def _write_total(store: Store, key: str, former: Item | None, total: Item) -> bool:
-    """Write the total if it changed. Return whether what is there now is not of a younger computation."""
+    """Write the total if it changed, its dollars not converted: a day's shards are, together.
+
+    Return whether what is there now is not of a younger computation.
+    """
     del total["models"]  # a platform has too many for one item; each user's summary names its own
     if former is None or _differs({"kind": former["kind"], "key": key} | total, former):
         return store.put_total(key, total)

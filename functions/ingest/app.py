@@ -3,7 +3,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from time import monotonic
 from typing import Any
@@ -13,11 +13,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from impact import config
 from impact.dynamodb import Store, connect
+from impact.exchange import RatesInMemory, in_euros
+from impact.footprint import Footprints
 from impact.http import Event, HttpError, Response, body_bytes, header, not_json, respond
 from impact.intake import Fate, Intake, Taken
 from impact.ledger import Entry, Ledger, Refused
 from impact.observability import logger, metrics
-from impact.types import FieldErrors
+from impact.rates import REACH, Rates
+from impact.types import FieldErrors, Item
 
 BODY_BYTES_MAX = 1024 * 1024
 EVENTS_MAX = 500
@@ -26,12 +29,30 @@ ANSWER_SECONDS = 3.0
 """What is kept of the function's time limit to answer in; more than one attempt of a put takes."""
 RETRY_AFTER = {"retry-after": "2"}
 
+RATES_SECONDS = 1.0
+"""How long a start waits for the exchange rates."""
+
 ledger = Ledger(config.calendar(), config.shard_count())
-intake = Intake(
-    store=Store.from_environment(connect(read_timeout=2, attempts=3, connections=WRITERS)),
-    calendar=ledger.calendar,
-    writers=ThreadPoolExecutor(WRITERS),
+store = Store.from_environment(connect(read_timeout=2, attempts=3, connections=WRITERS))
+intake = Intake(store, ledger.calendar, writers=ThreadPoolExecutor(WRITERS))
+footprints = Footprints(config.electricity_zones(), config.operator_country())
+if footprints.unknown_zones():
+    logger.error("no such electricity zone: its requests are unrated", zones=footprints.unknown_zones())
+
+
+def _load_rates() -> Rates:
+    """Read the rates of all days whose events may still come."""
+    now = datetime.now(UTC)
+    first = now - ledger.calendar.retention - timedelta(days=REACH)
+    return store.rates(ledger.calendar.day_of(first), ledger.calendar.day_of(now))
+
+
+rates = RatesInMemory(
+    _load_rates,
+    intake.writers,
+    lambda error: logger.error("exchange rates could not be read", cause=type(error).__name__),
 )
+rates.wait(RATES_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -93,9 +114,24 @@ def _integer(text: str) -> int | Decimal:
         return Decimal("Infinity")
 
 
+def _entry(raw: Any, now: datetime) -> Entry:
+    """Validate an event, and add what it cost in euros and its footprint, where they are known."""
+    entry = ledger.entry(raw, now)
+    return entry.with_fields(_footprint(entry.item)).with_fields(in_euros(entry.item, rates()))
+
+
+def _footprint(item: Item) -> Item:
+    try:
+        return footprints.of(item)
+    except Exception:  # an estimate must never cost an event
+        logger.exception("a footprint could not be computed")
+        metrics.add_metric("FootprintErrors", MetricUnit.Count, 1)
+        return {}
+
+
 def _take_one(raw: Any, now: datetime, deadline: float) -> Response:
     try:
-        entry = ledger.entry(raw, now)
+        entry = _entry(raw, now)
     except Refused as refused:
         _count([], None, [refused.errors])
         raise HttpError(422, "invalid", "The event is not valid.", refused.errors) from None
@@ -113,7 +149,7 @@ def _take_array(raws: list[Any], now: datetime, deadline: float) -> Response:
     rejections: list[Rejection] = []
     for index, raw in enumerate(raws):
         try:
-            entries[index] = ledger.entry(raw, now)
+            entries[index] = _entry(raw, now)
         except Refused as refused:
             rejections.append(Rejection(index, _event_id(raw), refused.errors))
     taken = intake.take(list(entries.values()), now, deadline)
@@ -154,6 +190,7 @@ def _count(entries: list[Entry], taken: Taken | None, refusals: list[FieldErrors
         "Retry": fates.count(Fate.RETRY),
         "Rejected": len(refusals),
         "Unpriced": sum(entry.unpriced for entry in entries),
+        "Unrated": sum(entry.unrated for entry in entries),
         "UnknownFields": sum(entry.unknown_fields for entry in entries),
     }
     for name, value in counts.items():

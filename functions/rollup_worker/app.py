@@ -13,6 +13,7 @@ from impact.observability import logger, metrics
 from impact.rollup import count
 
 calendar = config.calendar()
+terms = config.terms()
 shard_count = config.shard_count()
 store = Store.from_environment(connect(read_timeout=20, attempts=8))
 
@@ -24,9 +25,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     day, shard = date.fromisoformat(event["day"]).isoformat(), event["shard"]
     if not isinstance(shard, int) or not 0 <= shard < shard_count:
         raise ValueError(f"shard must be 0 to {shard_count - 1}")
-    counted = count(store, calendar, day, shard, as_of=datetime.now(UTC))
+    counted = count(store, calendar, terms, day, shard, as_of=datetime.now(UTC))
     metrics.add_metric("EventsCounted", MetricUnit.Count, counted.events)
     metrics.add_metric("SummariesWritten", MetricUnit.Count, counted.summaries_written)
     metrics.add_metric("LateMarks", MetricUnit.Count, int(counted.late))
+    metrics.add_metric("Unconverted", MetricUnit.Count, int(not counted.converted))
     logger.info("counted", day=day, shard=shard, **asdict(counted))
     return {"day": day, "shard": shard} | asdict(counted)

@@ -20,7 +20,10 @@ YEARS = range(2000, 3000)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", flags=re.ASCII)
 
 reader = Reader(
-    Store.from_environment(connect(read_timeout=5, attempts=4)), config.calendar(), config.shard_count()
+    Store.from_environment(connect(read_timeout=5, attempts=4)),
+    config.calendar(),
+    config.shard_count(),
+    config.terms(),
 )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from impact.billing import Terms
 from impact.calendar import timestamp
 from impact.dynamodb import Store
 from impact.keys import shard_of
@@ -100,7 +101,7 @@ def test_what_a_rollup_costs_an_event(store: Store, meter: Meter, capsys: pytest
     for n in range(events):
         store.append(LEDGER.entry(event(userId=users[n % 20], eventId=f"chatcmpl-{n:032d}"), NOON).item)
     meter.take()
-    count(store, LEDGER.calendar, "2026-11-23", shard, as_of=NOON)
+    count(store, LEDGER.calendar, Terms(), "2026-11-23", shard, as_of=NOON)
     units = meter.take()
     with capsys.disabled():
         sys.stderr.write(f"\na rollup of {events} events of 20 users consumed {units}\n")

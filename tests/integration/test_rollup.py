@@ -13,14 +13,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
+from impact.billing import Terms
 from impact.calendar import GRACE, timestamp
 from impact.dynamodb import Progress, Store, connect
 from impact.keys import day_shard, shard_of
 from impact.ledger import Ledger
+from impact.rates import Rate
 from impact.rollup import DayExpired, ShardCountChanged, count, plan, plan_day
 from impact.summary import MODELS_MAX, OTHER
 from tests.conftest import DYNAMODB_LOCAL_URL
 from tests.events import NOON, event, ledger
+from tests.rates import publish
 from tests.tables import drop_tables, make_tables
 
 TODAY = "2026-11-23"
@@ -41,7 +44,7 @@ def roll_up(store: Store, now: datetime = NOON, laid: Ledger = LEDGER) -> int:
     due = plan(store, laid.calendar, laid.shard_count, now)
     store.put_progress(due.progress)
     for day, shard in due.targets:
-        count(store, laid.calendar, day, shard, as_of=now)
+        count(store, laid.calendar, Terms(), day, shard, as_of=now)
     return len(due.targets)
 
 
@@ -57,6 +60,7 @@ def born(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_day_of_one_user(store: Store) -> None:
+    publish(store, Rate("2026-11-20", Decimal("1.25")))
     put(
         store,
         event(eventId="1", tokens_cached=1000, tokens_reasoning=120),
@@ -76,8 +80,17 @@ def test_a_day_of_one_user(store: Store) -> None:
         "tokens_out": 900,
         "tokens_cached": 1000,
         "tokens_reasoning": 120,
-        "costEUR": Decimal("0.5"),
+        "costEUR": Decimal("0.5076"),
         "costUSD": Decimal("0.0095"),
+        "unconverted": 0,
+        "fxRate": Decimal("1.25"),
+        "fxDate": "2026-11-20",
+        "markupEUR": 0,
+        "restorationFeeEUR": 0,
+        "billedEUR": Decimal("0.5076"),
+        "terms": {"markupPercent": 0, "restorationFeePercent": 0},
+        "rated": 0,
+        "unrated": 3,
         "unpriced": 1,
         "latencyTotal": Decimal("5.826214"),
         "latencyMax": Decimal("2.5"),
@@ -86,15 +99,21 @@ def test_a_day_of_one_user(store: Store) -> None:
                 "requests": 3,
                 "tokens_in": 2400,
                 "tokens_out": 600,
-                "costEUR": Decimal("0.5"),
+                "costEUR": Decimal("0.5038"),
                 "costUSD": Decimal("0.00475"),
+                "unconverted": 0,
+                "rated": 0,
+                "unrated": 2,
             },
             "anthropic/claude": {
                 "requests": 1,
                 "tokens_in": 1200,
                 "tokens_out": 300,
-                "costEUR": 0,
+                "costEUR": Decimal("0.0038"),
                 "costUSD": Decimal("0.00475"),
+                "unconverted": 0,
+                "rated": 0,
+                "unrated": 1,
             },
         },
         "firstTs": "2026-11-23T00:00:00.000000Z",
@@ -121,6 +140,7 @@ def test_nothing_is_written_where_nothing_changed(store: Store) -> None:
 
 
 def test_a_day_becomes_final_when_its_grace_has_passed_and_is_left_alone_then(store: Store) -> None:
+    publish(store)
     put(store, event())
     roll_up(store)
     closes = LEDGER.calendar.closes_at(TODAY)
@@ -168,10 +188,10 @@ def test_a_mark_left_anew_since_it_was_read_stays(store: Store, monkeypatch: pyt
         put(store, event(eventId="2"), now=later + timedelta(seconds=1))
 
     monkeypatch.setattr(Store, "event_pages", overtaken)
-    count(store, LEDGER.calendar, TODAY, shard, as_of=later)
+    count(store, LEDGER.calendar, Terms(), TODAY, shard, as_of=later)
     assert (summary(store)["requests"], store.late_marks()) == (1, {(TODAY, shard)})
     monkeypatch.setattr(Store, "event_pages", read_pages)
-    count(store, LEDGER.calendar, TODAY, shard, as_of=later + timedelta(seconds=2))
+    count(store, LEDGER.calendar, Terms(), TODAY, shard, as_of=later + timedelta(seconds=2))
     assert (summary(store)["requests"], store.late_marks()) == (2, set())
 
 
@@ -186,11 +206,11 @@ def test_an_older_computation_never_replaces_a_younger_one(
         pages = list(read_pages(self, *args, **kwargs))
         monkeypatch.setattr(Store, "event_pages", read_pages)
         put(store, event(eventId="2"))
-        count(store, LEDGER.calendar, TODAY, shard, as_of=NOON + timedelta(seconds=1))
+        count(store, LEDGER.calendar, Terms(), TODAY, shard, as_of=NOON + timedelta(seconds=1))
         yield from pages
 
     monkeypatch.setattr(Store, "event_pages", slow)
-    count(store, LEDGER.calendar, TODAY, shard, as_of=NOON)
+    count(store, LEDGER.calendar, Terms(), TODAY, shard, as_of=NOON)
     assert summary(store)["requests"] == 2
     total = store.total(day_shard(TODAY, shard))
     assert total
@@ -201,9 +221,9 @@ def test_an_older_computation_leaves_the_mark_of_an_event_that_it_alone_saw(stor
     """Its clock was behind, or it stalled: what it counted was not written, so the mark must stay."""
     later, shard = NOON + timedelta(days=3), shard_of("alice", 4)
     put(store, event(eventId="1"), now=later)
-    count(store, LEDGER.calendar, TODAY, shard, as_of=later)
+    count(store, LEDGER.calendar, Terms(), TODAY, shard, as_of=later)
     put(store, event(eventId="2"), now=later)
-    count(store, LEDGER.calendar, TODAY, shard, as_of=later - timedelta(seconds=1))
+    count(store, LEDGER.calendar, Terms(), TODAY, shard, as_of=later - timedelta(seconds=1))
     assert (summary(store)["requests"], store.late_marks()) == (1, {(TODAY, shard)})
     roll_up(store, later + timedelta(hours=1))
     assert (summary(store)["requests"], store.late_marks()) == (2, set())
@@ -213,10 +233,10 @@ def test_a_longer_retention_does_not_open_days_that_expired_under_the_shorter(st
     short, long = ledger(retention_days=30), ledger(retention_days=400)
     shard = shard_of("alice", 4)
     put(store, event(), laid=short)
-    count(store, short.calendar, TODAY, shard, as_of=NOON)
-    count(store, long.calendar, TODAY, shard, as_of=NOON + timedelta(days=20))
+    count(store, short.calendar, Terms(), TODAY, shard, as_of=NOON)
+    count(store, long.calendar, Terms(), TODAY, shard, as_of=NOON + timedelta(days=20))
     with pytest.raises(DayExpired):
-        count(store, long.calendar, TODAY, shard, as_of=NOON + timedelta(days=31))
+        count(store, long.calendar, Terms(), TODAY, shard, as_of=NOON + timedelta(days=31))
     assert summary(store)["requests"] == 1
 
 
@@ -225,7 +245,7 @@ def test_a_day_whose_events_may_have_expired_is_never_counted_again(store: Store
     roll_up(store)
     much_later = NOON + timedelta(days=400)
     with pytest.raises(DayExpired):
-        count(store, LEDGER.calendar, TODAY, 0, as_of=much_later)
+        count(store, LEDGER.calendar, Terms(), TODAY, 0, as_of=much_later)
     with pytest.raises(DayExpired):
         plan_day(LEDGER.calendar, 4, TODAY, much_later)
     store.mark_late(day_shard(TODAY, 0), token="t", now=NOON)

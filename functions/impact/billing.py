@@ -1,0 +1,82 @@
+"""From sums to what a person is shown and billed: euros, markup, fee, restored ground. Pure."""
+
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+from typing import Any
+
+from impact.decimals import EXACT, ZERO, quotient, stored
+from impact.rates import Rate, euros
+from impact.summary import Tally
+from impact.types import Item
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the operator adds to the cost (percent of it), and what restores a square metre of ecosystem."""
+
+    markup_percent: Decimal = ZERO
+    restoration_fee_percent: Decimal = ZERO
+    restoration_kg_per_m2: Decimal | None = None
+    """kg CO2e that one square metre stands for."""
+    restoration_source: str | None = None
+    """Who says so."""
+
+    def as_fields(self) -> Item:
+        fields = {
+            "markupPercent": self.markup_percent,
+            "restorationFeePercent": self.restoration_fee_percent,
+            "restorationKgCO2ePerM2": self.restoration_kg_per_m2,
+            "restorationSource": self.restoration_source,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+    @classmethod
+    def from_fields(cls, fields: Item) -> "Terms":
+        kg_per_m2 = fields.get("restorationKgCO2ePerM2")
+        return cls(
+            markup_percent=Decimal(fields.get("markupPercent", 0)),
+            restoration_fee_percent=Decimal(fields.get("restorationFeePercent", 0)),
+            restoration_kg_per_m2=None if kg_per_m2 is None else Decimal(kg_per_m2),
+            restoration_source=fields.get("restorationSource"),
+        )
+
+
+def terms_of(former: Item | None, current: Terms) -> Terms:
+    """Return the terms that a (day, shard) is billed at, by its former total: a final day keeps its own."""
+    if former and former["final"] and "terms" in former:
+        return Terms.from_fields(former["terms"])
+    return current
+
+
+def statement(sums: Tally, rate: Rate | None, terms: Terms) -> Item:
+    """Write sums in euros: dollars converted by one division, what is added to them, and the terms of both.
+
+    Without a rate the dollars stay in `unconverted`. The euros of the models are divisions of their own.
+    """
+    fields = sums.as_fields()
+    for row in (fields, *fields["models"].values()):
+        if rate is not None:
+            _convert(row, rate)
+        if terms.restoration_kg_per_m2 and "co2eKg" in row:
+            row["restoredM2"] = _square_metres(row["co2eKg"], terms.restoration_kg_per_m2)
+    exchange = rate.as_fields() if rate is not None and sums.unconverted > 0 else {}
+    return fields | _bill(fields["costEUR"], terms) | exchange | {"terms": terms.as_fields()}
+
+
+def _convert(row: dict[str, Any], rate: Rate) -> None:
+    with localcontext(EXACT):
+        row["costEUR"] = stored(row["costEUR"] + euros(row["unconverted"], rate))
+    row["unconverted"] = ZERO
+
+
+def _bill(cost: Decimal, terms: Terms) -> Item:
+    with localcontext(EXACT):
+        markup = stored(cost * terms.markup_percent.scaleb(-2))
+        fee = stored(cost * terms.restoration_fee_percent.scaleb(-2))
+        return {"markupEUR": markup, "restorationFeeEUR": fee, "billedEUR": stored(cost + markup + fee)}
+
+
+def _square_metres(co2e: dict[str, Decimal], kg_per_m2: Decimal) -> Decimal:
+    with localcontext(EXACT):
+        midpoint = (co2e["low"] + co2e["high"]) / 2
+    return quotient(midpoint, kg_per_m2)

@@ -1,0 +1,55 @@
+"""Euros for one event as it arrives, at the rates in memory: no event waits for them, or fails without."""
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, wait
+from time import monotonic
+
+from impact.rates import Rates, euros
+from impact.types import Item
+
+FRESH_SECONDS = 300.0
+"""So long what was read is taken for what is there."""
+RETRY_SECONDS = 30.0
+"""So long after a failed read the next one is tried."""
+
+
+def in_euros(event: Item, rates: Rates) -> Item:
+    """What one event's dollars are at the last known rate before its day; nothing where none is known.
+
+    An event that came with costEUR keeps it. The summary is the authority: it has the day's own rate.
+    """
+    if "costUSD" not in event or "costEUR" in event:
+        return {}
+    rate = rates.latest_before(event["day"])
+    return {"costEUR": euros(event["costUSD"], rate)} | rate.as_fields() if rate else {}
+
+
+class RatesInMemory:
+    """Rates as `load` last gave them, read anew in the background; what it raises is handed to `failed`."""
+
+    def __init__(self, load: Callable[[], Rates], executor: Executor, failed: Callable[[Exception], None]):
+        self._load = load
+        self._executor = executor
+        self._failed = failed
+        self._rates = Rates({})
+        self._start()
+
+    def wait(self, seconds: float) -> None:
+        """Give the first read a moment: at a start, when no event waits yet."""
+        wait([self._reading], timeout=seconds)
+
+    def __call__(self) -> Rates:
+        if self._reading.done() and monotonic() >= self._due:
+            self._start()
+        return self._rates
+
+    def _start(self) -> None:
+        self._due = monotonic() + FRESH_SECONDS
+        self._reading: Future[None] = self._executor.submit(self._read)
+
+    def _read(self) -> None:
+        try:
+            self._rates = self._load()
+        except Exception as error:  # whatever it is, events go on with the rates that are there
+            self._due = monotonic() + RETRY_SECONDS
+            self._failed(error)
