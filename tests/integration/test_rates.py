@@ -1,0 +1,405 @@
+"""The rates function on DynamoDB, with a server of the ECB's files: the last good rates always stay."""
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from impact import ecb
+from impact.dynamodb import Store, item_from_wire, to_wire
+from impact.ecb import DAILY, LAST_90_DAYS, BadRates
+from impact.rates import Rate
+from impact.rates_update import NotATargetDay, RateKnown, Updated, enter, update
+from rates import app
+from tests.ecb import Server, daily_file, history_file, published, recorded, serving
+from tests.events import freeze
+from tests.integration.test_ingest import CONTEXT
+
+NOW = datetime(2026, 10, 30, 18, tzinfo=UTC)
+"""A Friday evening, of which the records have the rate: 1.1172."""
+FRIDAY, THURSDAY = "2026-10-30", "2026-10-29"
+PACKAGED_UNTIL = "2026-10-09"
+RETENTION = timedelta(days=400)
+
+
+@pytest.fixture(autouse=True)
+def old_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A packaged history that ends three weeks before NOW."""
+    monkeypatch.setattr(
+        ecb, "packaged", lambda first, last: published(max(first, "2025-01-01"), min(last, PACKAGED_UNTIL))
+    )
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """The ECB on Friday evening."""
+    with serving() as running:
+        running.publish(published("2026-08-03", FRIDAY))
+        yield running
+
+
+Run = Callable[..., Updated]
+Handler = Callable[[Any], Any]
+
+
+@pytest.fixture
+def run(store: Store, server: Server) -> Run:
+    return lambda now=NOW: update(store, server.url, RETENTION, now)
+
+
+@pytest.fixture
+def seeded(store: Store) -> None:
+    """All rates up to Thursday are known."""
+    items: list[Any] = [
+        {"PutRequest": {"Item": to_wire({"kind": "rate", "key": day, "usd": usd})}}
+        for day, usd in published("2025-09-24", THURSDAY).items()
+    ]
+    for start in range(0, len(items), 25):
+        store.client.batch_write_item(RequestItems={store.state: items[start : start + 25]})
+
+
+def rates(store: Store) -> dict[str, Decimal]:
+    return dict(store.rates("0", "9999-12-31").usd)
+
+
+def stored(store: Store, day: str) -> Any:
+    key = {"kind": {"S": "rate"}, "key": {"S": day}}
+    return item_from_wire(store.client.get_item(TableName=store.state, Key=key)["Item"])
+
+
+def test_a_first_deployment_seeds_and_fills_the_gap(store: Store, server: Server, run: Run) -> None:
+    updated = run()
+    assert updated.problems == []
+    known = rates(store)
+    assert known == published("2025-09-24", FRIDAY)  # 400 days and the rate before
+    assert sorted(updated.stored) == sorted(known)
+    assert stored(store, "2026-10-09")["source"] == ecb.packaged_source()
+    assert stored(store, "2026-10-12")["source"] == f"ECB, {server.url}"
+    assert stored(store, FRIDAY) == {
+        "kind": "rate",
+        "key": FRIDAY,
+        "usd": Decimal("1.1172"),
+        "source": f"ECB, {server.url}",
+        "recordedAt": "2026-10-30T18:00:00.000000Z",
+    }
+
+
+def test_a_longer_retention_seeds_more(store: Store, server: Server, run: Run) -> None:
+    run()
+    assert update(store, server.url, timedelta(days=600), NOW).stored
+    assert min(rates(store)) == "2025-03-07"
+
+
+def test_a_short_retention_seeds_no_less(store: Store, server: Server) -> None:
+    update(store, server.url, timedelta(days=3), NOW)
+    assert rates(store) == published("2025-09-24", FRIDAY)
+
+
+def test_a_first_deployment_without_a_network_has_the_seeds_and_fails(
+    store: Store, server: Server, run: Run
+) -> None:
+    server.files.clear()
+    [daily, history, missing] = run().problems
+    assert DAILY in daily
+    assert LAST_90_DAYS in history
+    assert missing.startswith("no rate known of 2026-10-12, 2026-10-13, ")
+    assert missing.endswith(", 2026-10-29")
+    assert rates(store) == published("2025-09-24", PACKAGED_UNTIL)
+
+
+def test_a_seeding_that_broke_off_goes_on_next_time(
+    store: Store, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = Store.put_rate
+
+    def breaks_off(self: Store, rate: Rate, **given: Any) -> bool:
+        if rate.date == "2026-06-01":
+            raise ClientError({"Error": {"Code": "InternalServerError", "Message": ""}}, "PutItem")
+        return put(self, rate, **given)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Store, "put_rate", breaks_off)
+        with pytest.raises(ClientError):
+            run()
+    assert min(rates(store)) == "2026-06-02"
+    assert run().problems == []
+    assert rates(store) == published("2025-09-24", FRIDAY)
+
+
+@pytest.mark.usefixtures("seeded")
+def test_on_most_days_the_daily_file_is_all_it_takes(store: Store, server: Server, run: Run) -> None:
+    assert run() == Updated(stored=[FRIDAY])
+    assert server.asked == [DAILY]
+    assert rates(store)[FRIDAY] == Decimal("1.1172")
+
+
+@pytest.mark.usefixtures("seeded")
+def test_running_again_changes_nothing(store: Store, run: Run) -> None:
+    run()
+    before = stored(store, FRIDAY)
+    assert run(NOW + timedelta(hours=1)) == Updated()
+    assert stored(store, FRIDAY) == before
+
+
+@pytest.mark.usefixtures("seeded")
+@pytest.mark.parametrize("days", [1, 2, 3])
+def test_over_the_weekend_there_is_nothing_to_do(run: Run, days: int) -> None:
+    """Until Monday evening, too: Monday is converted at Friday's rate."""
+    run()
+    assert run(NOW + timedelta(days=days, hours=-3)) == Updated()
+
+
+@pytest.mark.usefixtures("seeded")
+def test_a_gap_is_filled_oldest_first(store: Store, server: Server, run: Run) -> None:
+    server.publish(later := published("2026-08-17", "2026-11-13"))
+    updated = run(NOW + timedelta(days=14))
+    assert updated.problems == []
+    assert updated.stored == sorted(updated.stored) == [day for day in later if day > THURSDAY]
+    assert server.asked == [DAILY, LAST_90_DAYS]
+
+
+@pytest.mark.usefixtures("seeded")
+def test_a_late_file_fails_until_it_comes(store: Store, server: Server, run: Run) -> None:
+    server.publish(published("2026-08-03", THURSDAY))
+    assert run().problems == []  # Friday itself is converted at Thursday's rate
+    assert run(NOW + timedelta(hours=6)).problems == ["no rate known of 2026-10-30"]
+    server.publish(published("2026-08-03", FRIDAY))
+    assert run(NOW + timedelta(hours=7)) == Updated(stored=[FRIDAY])
+
+
+@pytest.mark.usefixtures("seeded")
+def test_a_gap_that_stays_goes_on_failing(store: Store, server: Server, run: Run) -> None:
+    """The ECB left out a date: what is converted at it waits for an operator."""
+    assert run().problems == []
+    later = published("2026-08-03", "2026-11-04")
+    del later["2026-11-02"]
+    server.publish(later)
+    now = NOW + timedelta(days=6)
+    assert run(now).problems == ["no rate known of 2026-11-02"]
+    assert run(now + timedelta(hours=1)).problems == ["no rate known of 2026-11-02"]
+    enter(store, "2026-11-02", "1.12", now)
+    assert run(now + timedelta(hours=2)) == Updated()
+
+
+def daily(usd: object) -> dict[str, bytes | int | None]:
+    return {DAILY: daily_file(FRIDAY, usd)}
+
+
+@pytest.mark.usefixtures("seeded")
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({DAILY: 404}, "404"),
+        ({DAILY: 500}, "500"),
+        ({DAILY: None}, "timed out"),
+        ({DAILY: b""}, "not XML"),
+        ({DAILY: b"<html><body>Down for maintenance<br></body></html>"}, "not XML"),
+        ({DAILY: b'<!DOCTYPE x [<!ENTITY usd "1.2">]><x>&usd;</x>'}, "DTDForbidden"),
+        ({DAILY: b"x" * (ecb.MAX_BYTES + 1)}, "bytes"),
+        (daily("0"), "'0' is no rate"),
+        (daily("-1.1172"), "'-1.1172' is no rate"),
+        (daily("NaN"), "'NaN' is no rate"),
+        (daily("1e999"), "'1e999' is no rate"),
+        (daily("1,1172"), "'1,1172' is no rate"),
+        (daily("N/A"), "'N/A' is no rate"),
+        ({DAILY: daily_file(FRIDAY, "1").replace(b"USD", b"US$")}, "2026-10-30 has 0 rates of USD"),
+        ({DAILY: daily_file("2026-11-02", "1.1172")}, "2026-11-02 is in the future"),
+        (daily("1.3357"), "2026-10-30: 1.3357 is more than 20% away from 1.113 on 2026-10-29"),
+        (daily("0.8903"), "2026-10-30: 0.8903 is more than 20% away from 1.113 on 2026-10-29"),
+        (daily("111.72"), "2026-10-30: 111.72 is more than 20% away"),
+    ],
+)
+def test_a_fault_leaves_the_last_good_rates(
+    store: Store,
+    server: Server,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    files: dict[str, bytes | int | None],
+    reason: str,
+) -> None:
+    monkeypatch.setattr(ecb, "TIMEOUT", 0.2)
+    before = rates(store)
+    server.files |= files
+    updated = run()
+    [problem] = updated.problems
+    assert reason in problem
+    assert updated.stored == []
+    assert rates(store) == before
+    server.publish(published("2026-08-03", FRIDAY))
+    assert run() == Updated(stored=[FRIDAY])
+
+
+@pytest.mark.usefixtures("seeded")
+def test_a_server_that_is_down_leaves_the_last_good_rates(store: Store, run: Run) -> None:
+    before = rates(store)
+    [problem] = update(store, "http://127.0.0.1:1/stats/eurofxref", RETENTION, NOW).problems
+    assert "refused" in problem
+    assert rates(store) == before
+
+
+@pytest.mark.usefixtures("seeded")
+@pytest.mark.parametrize("usd", ["1.3356", "0.8904"])
+def test_a_jump_of_just_20_percent_is_taken(store: Store, server: Server, run: Run, usd: str) -> None:
+    server.files |= daily(usd)
+    assert run() == Updated(stored=[FRIDAY])
+
+
+@pytest.mark.usefixtures("seeded")
+def test_a_real_jump_is_taken_once_an_operator_enters_it(store: Store, server: Server, run: Run) -> None:
+    server.publish(
+        published("2026-08-03", THURSDAY) | {FRIDAY: Decimal("1.5"), "2026-11-02": Decimal("1.51")}
+    )
+    monday = NOW + timedelta(days=3)
+    updated = run(monday)
+    assert updated.stored == []
+    assert [reason.partition(" ")[0] for reason in updated.kept_out] == ["2026-10-30:", "2026-11-02:"]
+    assert updated.faults == ["no rate known of 2026-10-30"]
+    enter(store, FRIDAY, "1.5", monday)
+    assert run(monday) == Updated(stored=["2026-11-02"])
+    assert (stored(store, FRIDAY)["source"], rates(store)[FRIDAY]) == ("operator", Decimal("1.5"))
+
+
+@pytest.mark.usefixtures("seeded")
+def test_a_wrong_rate_in_a_gap_keeps_out_no_other(store: Store, server: Server, run: Run) -> None:
+    server.publish(published("2026-08-03", "2026-11-03") | {"2026-11-02": Decimal("11.172")})
+    updated = run(NOW + timedelta(days=4))
+    assert updated.stored == [FRIDAY, "2026-11-03"]
+    assert updated.kept_out == ["2026-11-02: 11.172 is more than 20% away from 1.1172 on 2026-10-30"]
+
+
+@pytest.mark.usefixtures("seeded")
+def test_a_rate_that_is_stored_stays(store: Store, server: Server, run: Run) -> None:
+    run()
+    server.files |= daily("1.1173")
+    assert run() == Updated(kept_out=["2026-10-30: 1.1173, but 1.1172 is stored and stays"])
+    assert rates(store)[FRIDAY] == Decimal("1.1172")
+
+
+@pytest.mark.usefixtures("seeded")
+def test_a_gap_that_cannot_be_filled_keeps_out_no_good_rate(store: Store, server: Server, run: Run) -> None:
+    server.files = {DAILY: daily_file("2026-11-03", "1.12"), LAST_90_DAYS: 500}
+    updated = run(NOW + timedelta(days=5))
+    assert updated.stored == ["2026-11-03"]
+    [history, missing] = updated.problems
+    assert LAST_90_DAYS in history
+    assert missing == "no rate known of 2026-10-30, 2026-11-02"
+    server.publish(published("2026-08-03", "2026-11-02") | {"2026-11-03": Decimal("1.12")})
+    assert run(NOW + timedelta(days=5)) == Updated(stored=[FRIDAY, "2026-11-02"])
+
+
+@pytest.mark.usefixtures("seeded")
+def test_the_file_of_90_days_makes_up_for_a_bad_daily_one(store: Store, server: Server, run: Run) -> None:
+    server.files |= {DAILY: b"<rates/>"}
+    updated = run(NOW + timedelta(days=1))
+    assert updated == Updated(stored=[FRIDAY], faults=[f"{DAILY}: no dates in it"])
+
+
+def test_a_rate_that_can_be_compared_with_none_is_kept_out(
+    store: Store, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ecb, "packaged", lambda first, last: {})
+    assert "has none before it to be compared with" in run().kept_out[0]
+    assert rates(store) == {}
+
+
+def test_runs_at_the_same_time_agree(store: Store, run: Run) -> None:
+    with ThreadPoolExecutor(4) as runs:
+        results = list(runs.map(lambda _: run(), range(4)))
+    assert not any(result.problems for result in results)
+    known = rates(store)
+    assert known == published("2025-09-24", FRIDAY)
+    assert sorted(day for result in results for day in result.stored) == sorted(known)
+
+
+# The function
+
+
+@pytest.fixture
+def handler(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Handler]:
+    """The function on Monday 2026-11-23 at noon, when the last rate is Friday's."""
+    freeze(monkeypatch, app)
+    with serving() as server:
+        server.publish(published("2026-08-24", "2026-11-20"))
+        monkeypatch.setattr(app, "store", store)
+        monkeypatch.setattr(app, "rates_url", server.url)
+        yield lambda event: app.handler(event, CONTEXT)
+
+
+SCHEDULED = {"source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": "{}"}
+
+
+@pytest.mark.parametrize("event", [{}, SCHEDULED])
+def test_the_schedule_updates(handler: Handler, event: Any) -> None:
+    first = handler(event)
+    assert (first["from"], first["to"]) == ("2025-10-17", "2026-11-20")
+    assert first["stored"] == len(published("2025-10-17", "2026-11-20"))
+    assert handler(event) == {"stored": 0}
+
+
+def metric(printed: str, name: str) -> Any:
+    lines = [json.loads(line) for line in printed.splitlines() if '"_aws"' in line]
+    return [line[name] for line in lines if name in line]
+
+
+def test_what_is_wrong_fails_the_run_after_storing_the_rest(
+    store: Store, handler: Handler, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving() as server:
+        monkeypatch.setattr(app, "rates_url", server.url)
+        server.publish(published("2026-08-24", "2026-11-19") | {"2026-11-20": Decimal("1.9")})
+        with pytest.raises(app.RatesIncomplete, match=r"2026-11-20: 1\.9 is more than 20% .* no rate known"):
+            handler({})
+    assert max(rates(store)) == "2026-11-19"
+    printed = capsys.readouterr().out
+    assert metric(printed, "RatesStored") == [[float(len(rates(store)))]]
+    assert metric(printed, "RatesKeptOut") == [[1.0]]
+    assert handler({"date": "2026-11-20", "usd": "1.9"})["stored"] == 1
+
+
+def test_a_rate_entered_by_hand(store: Store, handler: Handler) -> None:
+    by_hand = {"date": "2026-11-20", "usd": "1.1172"}
+    assert handler(by_hand) == {"stored": 1, "from": "2026-11-20", "to": "2026-11-20"}
+    assert (stored(store, "2026-11-20")["usd"], stored(store, "2026-11-20")["source"]) == (
+        Decimal("1.1172"),
+        "operator",
+    )
+    for again in (by_hand, by_hand | {"usd": "1.2"}):
+        with pytest.raises(RateKnown, match=r"2026-11-20 has a rate already, 1\.1172: it stays"):
+            handler(again)
+    assert rates(store) == {"2026-11-20": Decimal("1.1172")}
+
+
+@pytest.mark.parametrize(
+    ("event", "error", "reason"),
+    [
+        ({"date": "2026-11-20"}, BadRates, "None is no rate"),
+        ({"usd": "1.1172"}, BadRates, "None is no date"),
+        ({"date": "yesterday", "usd": "1.1172"}, BadRates, "'yesterday' is no date"),
+        ({"date": "20261120", "usd": "1.1172"}, BadRates, "'20261120' is no date"),
+        ({"date": 20261120, "usd": "1.1172"}, BadRates, "20261120 is no date"),
+        ({"date": None, "usd": None}, BadRates, "None is no date"),
+        ({"date": "2026-11-24", "usd": "1.1172"}, BadRates, "2026-11-24 is in the future"),
+        ({"date": "2026-11-21", "usd": "1.1172"}, NotATargetDay, "TARGET is closed on 2026-11-21"),
+        ({"date": "2026-11-20", "usd": 1.1172}, BadRates, r"1\.1172 is no rate"),
+        ({"date": "2026-11-20", "usd": "1,1172"}, BadRates, "'1,1172' is no rate"),
+        ({"date": "2026-11-20", "usd": "0"}, BadRates, "'0' is no rate"),
+        ({"date": "2026-11-20", "usd": "-1"}, BadRates, "'-1' is no rate"),
+        ({"date": "2026-11-20", "usd": "NaN"}, BadRates, "'NaN' is no rate"),
+    ],
+)
+def test_a_bad_rate_by_hand(
+    store: Store, handler: Handler, event: Any, error: type[Exception], reason: str
+) -> None:
+    with pytest.raises(error, match=reason):
+        handler(event)
+    assert rates(store) == {}
+
+
+def test_the_records_are_the_ecbs() -> None:
+    assert recorded()[FRIDAY] == Decimal("1.1172")
+    assert ecb.parse(history_file(recorded()), NOW.date() + timedelta(days=3650)) == recorded()
