@@ -11,12 +11,16 @@ import pytest
 from impact.billing import Terms
 from impact.calendar import timestamp
 from impact.dynamodb import Store
+from impact.exchange import in_euros
+from impact.footprint import Footprints
 from impact.keys import shard_of
 from impact.ledger import Entry, Refused, item_size
+from impact.rates import Rates
 from impact.rollup import count
 from request_events.capture import capture
 from tests.conftest import DYNAMODB_LOCAL_URL
 from tests.events import NOON, event, ledger
+from tests.rates import BEFORE_NOON
 
 pytestmark = pytest.mark.skipif(
     not DYNAMODB_LOCAL_URL, reason="needs AWS's own engine: set DYNAMODB_LOCAL_URL to a DynamoDB Local"
@@ -60,13 +64,21 @@ def test_an_event_as_it_is_met_costs_one_write_unit(store: Store, meter: Meter, 
     if captured is None:
         pytest.skip("no event is due for this one")
     raw = json.loads(json.dumps(captured), parse_float=Decimal)
-    store.append(LEDGER.entry(raw | {"ts": timestamp(NOON)}, NOON).item)
+    store.append(enriched(LEDGER.entry(raw | {"ts": timestamp(NOON)}, NOON)).item)
     assert meter.take() == {"PutItem": 1}
 
 
 def test_the_largest_event_costs_two(store: Store, meter: Meter) -> None:
+    assert enriched(largest()) == largest()  # what the service would add has no room
     store.append(largest().item)
     assert meter.take() == {"PutItem": 2}
+
+
+def enriched(entry: Entry) -> Entry:
+    """Add what ingest adds."""
+    footprint = Footprints({}, None).of(entry.item)
+    rates = Rates({BEFORE_NOON.date: BEFORE_NOON.usd})
+    return entry.with_fields(footprint).with_fields(in_euros(entry.item, rates))
 
 
 def largest() -> Entry:
@@ -99,7 +111,9 @@ def test_what_a_rollup_costs_an_event(store: Store, meter: Meter, capsys: pytest
     users = [user for user in (f"u{n}" for n in range(200)) if shard_of(user, 4) == shard][:20]
     events = 2000
     for n in range(events):
-        store.append(LEDGER.entry(event(userId=users[n % 20], eventId=f"chatcmpl-{n:032d}"), NOON).item)
+        store.append(
+            enriched(LEDGER.entry(event(userId=users[n % 20], eventId=f"chatcmpl-{n:032d}"), NOON)).item
+        )
     meter.take()
     count(store, LEDGER.calendar, Terms(), "2026-11-23", shard, as_of=NOON)
     units = meter.take()

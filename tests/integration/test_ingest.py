@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from importlib.metadata import version
 from threading import Event
 from types import SimpleNamespace
 from typing import Any
@@ -14,11 +15,16 @@ from typing import Any
 import pytest
 import simplejson
 from botocore.exceptions import ClientError, ReadTimeoutError
+from moto import mock_aws
 
 from impact.calendar import timestamp
 from impact.dynamodb import Store, item_from_wire
-from ingest import app
+from impact.rates import Rates
 from tests.events import NOON, event, freeze
+from tests.rates import BEFORE_NOON
+
+with mock_aws():  # it reads the exchange rates when it starts
+    from ingest import app
 
 CONTEXT: Any = SimpleNamespace(
     function_name="ingest",
@@ -36,6 +42,7 @@ def post(store: Store, monkeypatch: pytest.MonkeyPatch) -> Post:
     """Send a body (bytes as they are, anything else as JSON) and return the response with its body read."""
     freeze(monkeypatch, app)
     monkeypatch.setattr(app, "intake", replace(app.intake, store=store))
+    monkeypatch.setattr(app, "rates", lambda: Rates({BEFORE_NOON.date: BEFORE_NOON.usd}))
 
     def send(body: Any, headers: dict[str, str] | None = None) -> Any:
         raw = body if isinstance(body, bytes) else simplejson.dumps(body).encode()
@@ -316,3 +323,74 @@ def test_no_personal_data_in_the_logs(post: Post, capsys: pytest.CaptureFixture[
     output = capsys.readouterr()
     assert "Accepted" in output.out
     assert "planted" not in output.out + output.err
+
+
+def test_an_event_alone_reads_in_euros(post: Post, store: Store) -> None:
+    post(now_event(costUSD=Decimal("1.1172")))
+    [item] = items(store)
+    assert (item["costUSD"], item["costEUR"], item["fxRate"], item["fxDate"]) == (
+        Decimal("1.1172"),
+        1,
+        Decimal("1.1172"),
+        "2026-11-20",
+    )
+
+
+def test_an_event_that_came_with_euros_keeps_them(post: Post, store: Store) -> None:
+    post([now_event(costEUR=Decimal("0.5")), now_event(eventId="2", costUSD=None, costEUR=Decimal("0.7"))])
+    assert sorted(item["costEUR"] for item in items(store)) == [Decimal("0.5"), Decimal("0.7")]
+    assert not any("fxRate" in item for item in items(store))
+
+
+@pytest.mark.parametrize(
+    ("known", "date"),
+    [
+        ({}, None),
+        ({"2026-11-15": 2}, None),  # eight days before
+        ({"2026-11-23": 2, "2026-11-24": 2}, None),  # not before the day
+        ({"2026-11-16": 2}, "2026-11-16"),
+        ({"2026-11-18": 3, "2026-11-19": 2}, "2026-11-19"),
+    ],
+)
+def test_no_rate_of_the_last_seven_days_is_no_euros_and_no_fault(
+    post: Post, store: Store, monkeypatch: pytest.MonkeyPatch, known: dict[str, int], date: str | None
+) -> None:
+    monkeypatch.setattr(app, "rates", lambda: Rates({day: Decimal(usd) for day, usd in known.items()}))
+    assert post(now_event(costUSD=1)).status == 201
+    [item] = items(store)
+    assert (item.get("fxDate"), item.get("costEUR")) == (date, Decimal("0.5") if date else None)
+
+
+def test_the_footprint_and_its_source_are_stored(post: Post, store: Store) -> None:
+    post([now_event(tokens_out=400, latency=5), now_event(eventId="2", model="unheard-of")])
+    rated, unrated = sorted(items(store), key=lambda item: str(item["eventId"] == "2"))
+    assert rated["energyKWh"] == {
+        "low": Decimal("0.0005661812223890189"),
+        "high": Decimal("0.0009510139038287136"),
+    }
+    assert rated["impactSource"] == {
+        "name": "EcoLogits",
+        "version": version("ecologits"),
+        "zone": "USA",
+        "model": "openai/gpt-4o",
+    }
+    assert not {"energyKWh", "co2eKg", "waterL", "impactSource"} & unrated.keys()
+
+
+def test_what_a_sender_says_of_footprint_and_rate_is_not_taken(post: Post, store: Store) -> None:
+    claimed = {"energyKWh": {"low": 0, "high": 0}, "fxRate": 1, "fxDate": "2026-11-23", "impactSource": {}}
+    post(now_event(model="unheard-of", costUSD=None, **claimed))
+    [item] = items(store)
+    assert not claimed.keys() & item.keys()
+
+
+def test_an_estimate_that_fails_costs_no_event(
+    post: Post, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(item: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(app, "footprints", SimpleNamespace(of=broken))
+    assert post(now_event()).status == 201
+    assert len(items(store)) == 1
+    assert "FootprintErrors" in capsys.readouterr().out
