@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,10 +24,13 @@ from samtranslator.yaml_helper import yaml_parse
 from impact.dynamodb import Store
 from local.stack import free_port
 from local.stack.stack import PROJECT, wait_until
+from tests.ecb import published, serving
 from tests.tables import drop_tables, make_tables
 
 DYNAMODB_LOCAL = os.environ.get("DYNAMODB_LOCAL_URL", "http://localhost:8000")
 IMAGE = "public.ecr.aws/lambda/python:3.13-x86_64"
+BY_HAND = {"2026-11-20": Decimal("1.1172")}
+"""The rate that events/rates-by-hand.json enters: the ECB's, so that it is no other."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +133,17 @@ def tables() -> Iterator[Store]:
 
 
 @pytest.fixture(scope="session")
-def sam_local(tables: Store, tmp_path_factory: pytest.TempPathFactory) -> SamLocal:
+def rates_url() -> Iterator[str]:
+    """A stand-in for the ECB that containers can reach, with the rates up to yesterday."""
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    last_90_days = published((yesterday - timedelta(days=89)).isoformat(), yesterday.isoformat())
+    with serving("0.0.0.0") as server:
+        server.publish(last_90_days | {day: usd for day, usd in BY_HAND.items() if day in last_90_days})
+        yield server.url.replace("127.0.0.1", "host.docker.internal")
+
+
+@pytest.fixture(scope="session")
+def sam_local(tables: Store, rates_url: str, tmp_path_factory: pytest.TempPathFactory) -> SamLocal:
     """The functions, built as for AWS."""
     if not shutil.which("docker") or not has_image():
         pytest.skip(f"no Docker, or no way to {IMAGE}")
@@ -142,6 +157,7 @@ def sam_local(tables: Store, tmp_path_factory: pytest.TempPathFactory) -> SamLoc
         "STATE_TABLE": tables.state,
         "AWS_ENDPOINT_URL_DYNAMODB": f"http://host.docker.internal:{urlsplit(DYNAMODB_LOCAL).port or 80}",
         "AWS_ENDPOINT_URL_LAMBDA": f"http://host.docker.internal:{lambda_port}",
+        "RATES_URL": rates_url,
     }
     env_vars = folder / "env.json"
     env_vars.write_text(json.dumps({"Parameters": variables}))

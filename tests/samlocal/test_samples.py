@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ import pytest
 
 from impact.dynamodb import Store
 from local.stack.stack import PROJECT
-from tests.samlocal.conftest import SamLocal
+from tests.ecb import published
+from tests.samlocal.conftest import BY_HAND, SamLocal
 
 EVENTS = PROJECT / "events"
 FUNCTIONS = {
     "authorizer": "AuthorizerFunction",
     "ingest": "IngestFunction",
+    "rates": "RatesFunction",
     "rollup-worker": "RollupWorkerFunction",
     "rollup": "RollupFunction",
     "summaries": "SummariesFunction",
@@ -30,7 +33,7 @@ class Raises:
 
 ALLOWED, DENIED = {"isAuthorized": True}, {"isAuthorized": False}
 
-# In the order in which they build on each other: events, summaries, reading them.
+# In the order in which they build on each other: rates, events, summaries, reading them.
 EXPECTED: dict[str, Any] = {
     "authorizer-ingest": ALLOWED,
     "authorizer-read": ALLOWED,
@@ -40,6 +43,10 @@ EXPECTED: dict[str, Any] = {
     "authorizer-wrong-token": DENIED,
     "authorizer-basic": DENIED,
     "authorizer-no-token": DENIED,
+    "rates-by-hand": {"stored": 1, "from": "2026-11-20", "to": "2026-11-20"},
+    "rates-bad-by-hand": Raises("BadRates"),
+    "rates-closed-day": Raises("NotATargetDay"),
+    "rates-scheduled": {},
     "ingest-single": 201,
     "ingest-duplicate": 201,
     "ingest-all-fields": 201,
@@ -86,6 +93,7 @@ EXPECTED: dict[str, Any] = {
 }
 ONE_OF_EACH = [
     "authorizer-ingest",
+    "rates-scheduled",
     "ingest-single",
     "rollup-worker-alice",
     "rollup-one-day",
@@ -118,6 +126,14 @@ def test_sample(lambda_: Any, sample: str) -> None:
     payload = (EVENTS / f"{sample}.json").read_bytes()
     answer = lambda_.invoke(FunctionName=function_of(sample), Payload=payload)
     check(sample, json.loads(answer["Payload"].read()))
+
+
+def test_what_the_rates_samples_left(lambda_: Any, tables: Store) -> None:
+    today = datetime.now(UTC).date()
+    known = tables.rates("0", "9999-12-31").usd
+    expected = published("2025-01-01", (today - timedelta(days=1)).isoformat()) | BY_HAND
+    assert expected.items() <= known.items()
+    assert min(known) <= (today - timedelta(days=3650)).isoformat()  # the retention that samples run with
 
 
 def test_what_the_samples_left(lambda_: Any, tables: Store) -> None:
