@@ -15,8 +15,8 @@ from impact.dynamodb import Store, item_from_wire, to_wire
 from impact.ecb import DAILY, LAST_90_DAYS, BadRates
 from impact.rates import Rate
 from impact.rates_update import NotATargetDay, RateKnown, Updated, enter, update
+from local.ecb import Server, daily_file, history_file, published, recorded, serving
 from rates import app
-from tests.ecb import Server, daily_file, history_file, published, recorded, serving
 from tests.events import freeze
 from tests.integration.test_ingest import CONTEXT
 

@@ -22,9 +22,9 @@ from botocore.config import Config
 from samtranslator.yaml_helper import yaml_parse
 
 from impact.dynamodb import Store
+from local.ecb import published, serving
 from local.stack import free_port
 from local.stack.stack import PROJECT, wait_until
-from tests.ecb import published, serving
 from tests.tables import drop_tables, make_tables
 
 DYNAMODB_LOCAL = os.environ.get("DYNAMODB_LOCAL_URL", "http://localhost:8000")

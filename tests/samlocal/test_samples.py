@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from impact.dynamodb import Store
+from local.ecb import published
 from local.stack.stack import PROJECT
-from tests.ecb import published
 from tests.samlocal.conftest import BY_HAND, SamLocal
 
 EVENTS = PROJECT / "events"

