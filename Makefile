@@ -59,7 +59,8 @@ proxy-env: .venv-proxy/.installed ## The real LiteLLM proxy, in an environment o
 
 .PHONY: bench
 
-bench: .venv/.installed .venv-proxy/.installed ## What the callback, the rollup and the imports cost, as ratios (minutes)
+bench: .venv/.installed .venv-proxy/.installed ## What the callback, ingest, the rollup and the imports cost, as ratios (minutes)
 	.venv/bin/python -m benchmarks.imports
+	.venv/bin/python -m benchmarks.ingest
 	.venv/bin/python -m benchmarks.rollup
 	.venv/bin/python -m benchmarks.callback

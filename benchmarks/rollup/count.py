@@ -19,13 +19,16 @@ DAY = "2026-11-23"
 
 def ours() -> Callable[[], int]:
     """The rollup itself: pages, sums, reads and writes of summaries, the total."""
+    from impact.billing import Terms
     from impact.calendar import Calendar
     from impact.dynamodb import Store, connect
     from impact.rollup import count
 
     store = Store(connect(read_timeout=20, attempts=2), "events", "summaries", "state")
     calendar = Calendar(ZoneInfo("UTC"), timedelta(days=400))
-    return lambda: count(store, calendar, Terms(), DAY, 0, as_of=datetime(2026, 11, 23, 13, tzinfo=UTC)).events
+    return lambda: (
+        count(store, calendar, Terms(), DAY, 0, as_of=datetime(2026, 11, 23, 13, tzinfo=UTC)).events
+    )
 
 
 def plain_resource() -> Callable[[], int]:
@@ -44,9 +47,12 @@ def plain_resource() -> Callable[[], int]:
                 answer = table.query(KeyConditionExpression=Key("dayShard").eq(f"{DAY}#00"), **start)
                 for item in answer["Items"]:
                     for of in (item["userId"], f"{item['userId']} {item['provider']}/{item['model']}"):
-                        sums = users.setdefault(of, dict.fromkeys(SUMMED, Decimal(0)))
+                        sums = users.setdefault(of, dict.fromkeys(COLUMNS, Decimal(0)))
                         for name in SUMMED:
                             sums[name] += item.get(name, 0)
+                        for name in FOOTPRINT:
+                            for bound in ("low", "high"):
+                                sums[name + bound] += item[name][bound]
                 events += len(answer["Items"])
                 if "LastEvaluatedKey" not in answer:
                     return events
@@ -56,6 +62,8 @@ def plain_resource() -> Callable[[], int]:
 
 
 SUMMED = ("tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning", "costUSD", "costEUR", "latency")
+FOOTPRINT = ("energyKWh", "co2eKg", "waterL")
+COLUMNS = (*SUMMED, *(name + bound for name in FOOTPRINT for bound in ("low", "high")))
 
 
 def main() -> None:

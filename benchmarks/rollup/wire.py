@@ -13,19 +13,25 @@ from zoneinfo import ZoneInfo
 
 from impact.calendar import Calendar
 from impact.dynamodb import to_wire
+from impact.exchange import in_euros
+from impact.footprint import Footprints
 from impact.ledger import Ledger
+from impact.rates import Rates
 from impact.summary import EVENT_FIELDS
 
 PAGE_EVENTS = 1250
 """What DynamoDB reads for a page: 1 MB of ledger items of some 800 bytes."""
+RATES = Rates({"2026-11-20": Decimal("1.1172")})
 USERS_A_PAGE = 5
 PAGE = b"page-00000000"
+RATE = b'{"Items":[{"kind":{"S":"rate"},"key":{"S":"2026-11-20"},"usd":{"N":"1.1172"}}]}'
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 def page(projected: bool) -> bytes:
     """One page of events as they are met: whole items, or what the rollup's projection leaves of them."""
     ledger = Ledger(Calendar(ZoneInfo("UTC"), timedelta(days=400)), shard_count=1)
+    footprints = Footprints({}, None)
     items = []
     for n in range(PAGE_EVENTS):
         event = {
@@ -34,7 +40,7 @@ def page(projected: bool) -> bytes:
             "model": ("gpt-4o", "gpt-4o-mini", "claude-sonnet-4-5-20250929")[n % 3],
             "provider": ("openai", "openai", "anthropic")[n % 3],
             "tokens_in": 100 + n,
-            "tokens_out": n,
+            "tokens_out": n + 1,
             "tokens_cached": n // 2,
             "latency": Decimal(n) / 1000 + Decimal("0.123456"),
             "costUSD": Decimal(repr(0.00001 * n + 1e-7)),
@@ -43,7 +49,8 @@ def page(projected: bool) -> bytes:
             "modelGroup": "chat",
             "conversationId": f"0f8fad5b-d9cb-469f-a165-{n:012d}",
         }
-        item = ledger.entry(event, NOON).item
+        entry = ledger.entry(event, NOON)
+        item = entry.with_fields(footprints.of(entry.item) | in_euros(entry.item, RATES)).item
         items.append(to_wire({k: v for k, v in item.items() if k in EVENT_FIELDS or not projected}))
     return json.dumps({"Items": items, "Count": len(items), "ScannedCount": len(items)}).encode()
 
@@ -58,7 +65,9 @@ class Wire(BaseHTTPRequestHandler):
         request = self.rfile.read(int(self.headers["Content-Length"]))
         operation = self.headers["X-Amz-Target"].partition(".")[2]
         # To every other call of the rollup: nothing is there, and what is put is taken.
-        body = self._query(request) if operation == "Query" else b'{"Responses":{}}'
+        body = b'{"Responses":{}}'
+        if operation == "Query":
+            body = RATE if b'"rate"' in request else self._query(request)
         self.send_response(200)
         self.send_header("Content-Type", "application/x-amz-json-1.0")
         self.send_header("Content-Length", str(len(body)))
