@@ -47,7 +47,7 @@ def fetch(base_url: str, name: str) -> bytes:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:  # noqa: S310  # checked above
             content: bytes = answer.read(MAX_BYTES + 1)
     except (OSError, ValueError, http.client.HTTPException) as fault:
-        raise SourceUnavailable(f"{url}: {fault or type(fault).__name__}") from fault
+        raise SourceUnavailable(f"{url}: {fault!r}") from fault
     if len(content) > MAX_BYTES:
         raise SourceUnavailable(f"{url} has more than {MAX_BYTES} bytes")
     return content

@@ -3,7 +3,7 @@
 A rate that is stored stays: a day that was converted never changes its rate.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -55,10 +55,10 @@ def update(store: Store, base_url: str, retention: timedelta, now: datetime) -> 
     run = _Update(store, now, known=dict(store.rates(first, today.isoformat()).usd))
     if first not in run.known:
         run.seed(ecb.packaged(first, today.isoformat()))
-    rates = {*run.read(base_url, ecb.DAILY)}
+    rates = run.read(base_url, ecb.DAILY)
     due = _due(today)
     if due - run.known.keys() - {day for day, _ in rates}:
-        rates |= {*run.read(base_url, ecb.LAST_90_DAYS)}
+        rates |= run.read(base_url, ecb.LAST_90_DAYS)
     for day, usd in sorted(rates):
         run.take(Rate(day, usd), source=f"ECB, {base_url}")
     if missing := sorted(due - run.known.keys()):
@@ -95,15 +95,17 @@ class _Update:
         for day in sorted(history.keys() - self.known.keys(), reverse=True):
             self._put(Rate(day, history[day]), ecb.packaged_source())
 
-    def read(self, base_url: str, name: str) -> Iterable[tuple[str, Decimal]]:
+    def read(self, base_url: str, name: str) -> set[tuple[str, Decimal]]:
         """Get the rates of a file; none, and a fault, where it cannot be had or read."""
         try:
-            return ecb.parse(ecb.fetch(base_url, name), self.now.astimezone(UTC).date()).items()
+            rates = ecb.parse(ecb.fetch(base_url, name), self.now.astimezone(UTC).date())
         except ecb.SourceUnavailable as fault:
             self.done.faults.append(str(fault))
         except ecb.BadRates as fault:
             self.done.faults.append(f"{name}: {fault}")
-        return ()
+        else:
+            return set(rates.items())
+        return set()
 
     def take(self, rate: Rate, source: str) -> None:
         """Store a rate unless it is known, or keep it out."""
