@@ -1,16 +1,20 @@
 """Least privilege, shown: take any one action from any function's role, and something it does is refused.
 
 Not shown, because MiniStack does these without asking the role: writing logs, `sqs:SendMessage` to the
-dead-letter queues, and Scheduler's call of the rollup.
+dead-letter queues, and Scheduler's calls of the rollup and of the rates.
 """
 
 import json
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import date, timedelta
 from typing import Any, NamedTuple
 
 import pytest
 
+from impact.rates import has_rate, rate_date
+from local.ecb import published
 from local.stack import Stack
 from local.stack.stack import SCHEDULED, FunctionFailed
 from tests.e2e.api import Api, a_user, an_event, day
@@ -69,11 +73,61 @@ def count(stack: Stack, api: Api, user_id: str) -> None:
         stack.invoke("RollupWorkerFunction", {"day": DAY, "shard": shard})
 
 
+def ingest_in_euros(stack: Stack, api: Api, user_id: str) -> None:
+    """Post in dollars to a process that has just read the rates, or soon will: without them, no euros."""
+    with suppress(FunctionFailed):  # known, from the time before
+        enter_rate(stack, rate_date(day()))
+    # Setting the time limit, even to what it is, makes MiniStack start a new process.
+    function = stack.physical_id("IngestFunction")
+    stack.client("lambda").update_function_configuration(FunctionName=function, Timeout=20)
+    for _ in range(5):
+        stored = post_in_dollars(stack, api, user_id)
+        if "costEUR" in stored:
+            return
+        time.sleep(1)
+    raise AssertionError("Query is not allowed")
+
+
+def post_in_dollars(stack: Stack, api: Api, user_id: str) -> dict[str, Any]:
+    """Post an event without costEUR and return it as it is stored."""
+    event = an_event(user_id, costUSD=0.0134)
+    del event["costEUR"]
+    assert api.post(event).status == 201
+    ledger = stack.session.resource("dynamodb").Table(stack.request_events_table)
+    items = ledger.scan(ConsistentRead=True)["Items"]
+    [stored] = [item for item in items if item["userEvent"] == f"{user_id}#{event['eventId']}"]
+    return stored
+
+
+def enter_rate(stack: Stack, ecb_date: str) -> None:
+    stack.invoke("RatesFunction", {"date": ecb_date, "usd": str(published(ecb_date, ecb_date)[ecb_date])})
+
+
+def enter_a_rate(stack: Stack, api: Api, user_id: str) -> None:
+    enter_rate(stack, next(OLD_DATES))
+
+
+def enter_a_rate_again(stack: Stack, api: Api, user_id: str) -> None:
+    """To say which rate stays, it has to be read."""
+    known = next(OLD_DATES)
+    enter_rate(stack, known)
+    try:
+        enter_rate(stack, known)
+    except FunctionFailed as refused:
+        if "it stays" not in str(refused):
+            raise
+
+
+_NEW_YEAR = date(2012, 1, 1)
+OLD_DATES = (d.isoformat() for n in range(366) if has_rate(d := _NEW_YEAR + timedelta(days=n)))
+"""ECB dates that no test's day is converted at, each taken once."""
+
 FRESH = read("summaries", userId="{user_id}", fresh="true")
 
 PROBES = {
     Grant("IngestFunction", "AppendEvents", "dynamodb:PutItem"): ingest_today,
     Grant("IngestFunction", "MarkLateDays", "dynamodb:PutItem"): ingest_late,
+    Grant("IngestFunction", "ReadRates", "dynamodb:Query"): ingest_in_euros,
     Grant("SummariesFunction", "ReadSummaries", "dynamodb:Query"): read("summaries", userId="{user_id}"),
     Grant("SummariesFunction", "ReadSummaries", "dynamodb:BatchGetItem"): read("summaries", day=DAY),
     Grant("SummariesFunction", "ReadUsersOfADay", "dynamodb:Query"): read("summaries", day=DAY),
@@ -91,6 +145,9 @@ PROBES = {
     Grant("RollupWorkerFunction", "KeepTotalsAndClearLateMarks", "dynamodb:GetItem"): count,
     Grant("RollupWorkerFunction", "KeepTotalsAndClearLateMarks", "dynamodb:PutItem"): count,
     Grant("RollupWorkerFunction", "KeepTotalsAndClearLateMarks", "dynamodb:DeleteItem"): count,
+    Grant("RollupWorkerFunction", "ReadRates", "dynamodb:Query"): count,
+    Grant("RatesFunction", "KeepRates", "dynamodb:PutItem"): enter_a_rate,
+    Grant("RatesFunction", "KeepRates", "dynamodb:Query"): enter_a_rate_again,
 }
 
 
@@ -106,7 +163,7 @@ def test_every_action_granted_is_needed(stack: Stack, api: Api, user_id: str, gr
 
 def test_nothing_else_is_granted(stack: Stack) -> None:
     granted = set()
-    for function in ("Authorizer", "Ingest", "Summaries", "Rollup", "RollupWorker"):
+    for function in ("Authorizer", "Ingest", "Summaries", "Rollup", "RollupWorker", "Rates"):
         for _, document in policies(stack, f"{function}Function"):
             for statement in document["Statement"]:
                 assert "*" not in json.dumps([statement["Action"], statement["Resource"]])
