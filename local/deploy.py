@@ -13,7 +13,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.stack.stack import PROJECT, sha256
+from local.stack.stack import PROJECT, override, sha256
 
 QUESTIONS = {
     "ReportingTimeZone": (
@@ -92,7 +92,7 @@ def _sam_deploy(template: str, stack: str, region: str, parameters: dict[str, st
     if not sys.stdin.isatty():
         command.append("--no-confirm-changeset")
     if parameters:
-        command += ["--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())]
+        command += ["--parameter-overrides", *(override(name, value) for name, value in parameters.items())]
     return subprocess.run(command, cwd=PROJECT, check=False).returncode
 
 

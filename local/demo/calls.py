@@ -133,7 +133,7 @@ CALLS: Sequence[Call] = (
     ),
     Call("dora-five", "dora", "text-embedding-3-small", "#in=35", path=EMBEDDINGS, call_id="dora"),
     # Somebody: the template of a header that LibreChat left as it was.
-    Call("somebody", UNKNOWN, "gpt-4o-mini", "#in=15 #out=5", named=UNFILLED),
+    Call("somebody", UNKNOWN, "gpt-4o-mini", "#in=150 #out=55", named=UNFILLED),
 )
 
 

@@ -1,27 +1,33 @@
 """The figures of a user's use, from three sources that must agree: the fake providers' journal, the ledger,
-and the summaries."""
+and the summaries. Nothing here uses the service's own code, which is what is checked."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact, localcontext
 from typing import Any
 
 from local.demo.calls import Call
+from local.demo.footprints import UNITS, footprint
 from local.demo.prices import PriceList, cost
 from local.provider.script import Usage
 
-Journal = Sequence[Mapping[str, Any]]
+Items = Sequence[Mapping[str, Any]]
+
+EXACT = Context(prec=100, traps=[Inexact])
+"""A sum is exact, or it fails."""
 
 # LiteLLM's cost is a float: what it lost to rounding is all that may lie between it and the price list.
 TOLERANCE = Decimal("1e-12")
 
+PER_MODEL = ("requests", "rated", "unrated")
+
 
 @dataclass
 class Figures:
-    """What was used, in the contract's words. `models` counts the requests of each `provider/model`."""
+    """What was used, in the contract's words; `models` has the counts of each `provider/model`."""
 
     requests: int = 0
     failures: int = 0
@@ -30,11 +36,17 @@ class Figures:
     tokens_cached: int = 0
     tokens_reasoning: int = 0
     unpriced: int = 0
+    rated: int = 0
+    unrated: int = 0
     costUSD: Decimal = Decimal(0)
-    models: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    footprint: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    """`energyKWh low`, `energyKWh high` and so on."""
+    models: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     def add(self, item: Mapping[str, Any]) -> None:
-        """Count one event as the contract says; without the service's own code, which is what is checked."""
+        """Count one event as the contract says."""
+        rated = "energyKWh" in item
+        unrated = not rated and item["status"] == "success" and not item.get("cacheHit")
         self.requests += 1
         self.failures += item["status"] == "failure"
         self.tokens_in += int(item["tokens_in"])
@@ -42,30 +54,46 @@ class Figures:
         self.tokens_cached += int(item.get("tokens_cached", 0))
         self.tokens_reasoning += int(item.get("tokens_reasoning", 0))
         self.unpriced += item.get("costUSD") is None
+        self.rated += rated
+        self.unrated += unrated
         self.costUSD += item.get("costUSD") or 0
-        self.models[f"{item['provider']}/{item['model']}"] += 1
+        self._add_footprint(item)
+        self.models[_model(item)] += Counter(requests=1, rated=rated, unrated=unrated)
 
     def merge(self, summary: Mapping[str, Any]) -> None:
-        """Add one DailySummary."""
+        """Add one DailySummary, or a row of the platform, which has no models."""
         for one in fields(self):
-            if one.name != "models":
+            if one.name not in ("models", "footprint"):
                 setattr(self, one.name, getattr(self, one.name) + summary[one.name])
-        for model, tally in summary["models"].items():
-            self.models[model] += int(tally["requests"])
+        self._add_footprint(summary)
+        for model, tally in summary.get("models", {}).items():
+            self.models[model] += Counter({name: int(tally.get(name, 0)) for name in PER_MODEL})
+
+    def _add_footprint(self, item: Mapping[str, Any]) -> None:
+        for unit in UNITS:
+            for bound, value in item.get(unit, {}).items():
+                if value:
+                    self.footprint[f"{unit} {bound}"] += value
 
 
 ByUser = Mapping[str, Figures]
 
 
-def expected(calls: Iterable[Call], journal: Journal, prices: PriceList) -> ByUser:
-    """What the ledger has to hold, from what the fake providers served for these calls."""
-    return counted(event for call in calls for event in _events(call, journal, prices))
+def expected(calls: Iterable[Call], journal: Items, prices: PriceList, ledger: Items = ()) -> ByUser:
+    """What the ledger has to hold, from what the fake providers served for these calls.
+
+    Only the latency is the ledger's own: a provider cannot know how long the proxy took.
+    """
+    latencies = {_served(item): item["latency"] for item in ledger if not item.get("cacheHit")}
+    return counted(event for call in calls for event in _events(call, journal, prices, latencies))
 
 
-def _events(call: Call, journal: Journal, prices: PriceList) -> Iterator[Mapping[str, Any]]:
+def _events(
+    call: Call, journal: Items, prices: PriceList, latencies: Mapping[object, Decimal]
+) -> Iterator[Mapping[str, Any]]:
     """One failure where any try failed, however many; one success, whichever try or provider it came from.
 
-    An answer out of LiteLLM's cache has the first answer's tokens, and no cost: no provider saw it.
+    An answer out of LiteLLM's cache has the first answer's tokens, no cost, no footprint: no provider saw it.
     """
     entries = [entry for entry in journal if entry["call"] == (call.again or call.id)]
     failed = [entry for entry in entries if entry["status"] != 200]
@@ -73,24 +101,41 @@ def _events(call: Call, journal: Journal, prices: PriceList) -> Iterator[Mapping
     for entry in failed[:1]:
         yield {**entry, "userId": call.user, "status": "failure", "costUSD": Decimal(0)}
     for entry in served:
-        usage = Usage(**{count.name: entry[count.name] for count in fields(Usage)})
-        price = Decimal(0) if call.again else cost(prices, entry["provider"], entry["model"], usage)
-        yield {**entry, "userId": call.user, "status": "success", "costUSD": price}
+        event = {**entry, "userId": call.user, "status": "success"}
+        if call.again:
+            yield event | {"cacheHit": True, "costUSD": Decimal(0)}
+        else:
+            usage = Usage(**{count.name: entry[count.name] for count in fields(Usage)})
+            latency = latencies.get(_served(event), Decimal(0))
+            price = {"costUSD": cost(prices, entry["provider"], entry["model"], usage)}
+            yield event | price | footprint(_model(entry), usage.tokens_out, latency)
+
+
+def _served(event: Mapping[str, Any]) -> object:
+    """What tells one served request of the demo from the others, in the journal and in the ledger."""
+    names = ("userId", "provider", "model", "status", "tokens_in", "tokens_out")
+    return tuple(event[name] for name in names)
+
+
+def _model(event: Mapping[str, Any]) -> str:
+    return f"{event['provider']}/{event['model']}"
 
 
 def counted(events: Iterable[Mapping[str, Any]]) -> ByUser:
     """Figures of events: the ledger's items, or those that are expected there."""
     users: dict[str, Figures] = defaultdict(Figures)
-    for event in events:
-        users[event["userId"]].add(event)
+    with localcontext(EXACT):
+        for event in events:
+            users[event["userId"]].add(event)
     return users
 
 
-def summed(summaries: Iterable[Mapping[str, Any]]) -> ByUser:
-    """Figures of daily summaries, all days together: a demo may run past midnight."""
+def summed(summaries: Iterable[Mapping[str, Any]], name: str | None = None) -> ByUser:
+    """Figures of daily summaries, all days together: a demo may run past midnight. `name` sums all users."""
     users: dict[str, Figures] = defaultdict(Figures)
-    for summary in summaries:
-        users[summary["userId"]].merge(summary)
+    with localcontext(EXACT):
+        for summary in summaries:
+            users[name or summary["userId"]].merge(summary)
     return users
 
 
@@ -108,4 +153,4 @@ def differences(name: str, found: ByUser, truth: ByUser, tolerance: Decimal = De
 
 
 def _shown(value: object) -> object:
-    return dict(value) if isinstance(value, dict) else value
+    return {key: _shown(of) for key, of in value.items()} if isinstance(value, dict) else str(value)

@@ -1,41 +1,77 @@
-"""What the demo shows of the summaries."""
+"""What the demo shows of the summaries: rounded, for people. The check compares every digit."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Context, Decimal
 from typing import Any
 
-COLUMNS = {
-    "user": "userId",
-    "day": "day",
-    "requests": "requests",
-    "failures": "failures",
-    "tokens in": "tokens_in",
-    "cached": "tokens_cached",
-    "tokens out": "tokens_out",
-    "reasoning": "tokens_reasoning",
-    "cost USD": "costUSD",
-    "unpriced": "unpriced",
-}
+Row = Mapping[str, Any]
+
+PLATFORM = "platform"
 LEFT = 2
 
 
-def table(summaries: Iterable[Mapping[str, Any]]) -> str:
-    """A line for each user and day; costs with every digit that was stored."""
-    ordered = sorted(summaries, key=lambda summary: (summary["day"], summary["userId"]))
-    rows = [tuple(COLUMNS)] + [
-        tuple(_cell(summary[name]) for name in COLUMNS.values()) for summary in ordered
-    ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(_line(row, widths) for row in rows)
+def _plain(name: str) -> Callable[[Row], str]:
+    return lambda row: str(row[name])
 
 
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    cells = zip(row, widths, strict=True)
-    padded = [f"{cell:<{width}}" if n < LEFT else f"{cell:>{width}}" for n, (cell, width) in enumerate(cells)]
-    return "  ".join(padded)
+def _range(name: str, factor: int = 1) -> Callable[[Row], str]:
+    """Low and high; a dash where neither is known."""
+
+    def cell(row: Row) -> str:
+        bounds = row.get(name)
+        return f"{rounded(bounds['low'] * factor)}-{rounded(bounds['high'] * factor)}" if bounds else "-"
+
+    return cell
 
 
-def _cell(value: object) -> str:
-    return f"{value:f}" if isinstance(value, Decimal) else str(value)
+USER_AND_DAY = {"user": lambda row: str(row.get("userId", PLATFORM)), "day": _plain("day")}
+USE = USER_AND_DAY | {
+    "requests": _plain("requests"),
+    "failed": _plain("failures"),
+    "tokens in": _plain("tokens_in"),
+    "cached": _plain("tokens_cached"),
+    "tokens out": _plain("tokens_out"),
+    "reasoning": _plain("tokens_reasoning"),
+}
+COST = USER_AND_DAY | {
+    "EUR": lambda row: f"{row['costEUR']:.6f}",
+    "g CO2e": _range("co2eKg", 1000),
+    "L water": _range("waterL"),
+    "unrated": _plain("unrated"),
+    "unpriced": _plain("unpriced"),
+}
+
+
+def report(summaries: Iterable[Row], totals: Mapping[str, Any]) -> str:
+    """What was used, what it cost and took, in two tables of 80 columns; and what the platform is billed."""
+    users = sorted(summaries, key=lambda summary: (summary["day"], summary["userId"]))
+    rows = [*users, *totals["days"]]
+    return "\n\n".join((table(rows, USE), table(rows, COST), *map(_bill, totals["days"])))
+
+
+def _bill(day: Row) -> str:
+    return (
+        f"Of the platform on {day['day']}, as GET /api/totals has it:\n"
+        f"{day['costEUR']:.6f} EUR cost + {day['markupEUR']:.6f} markup"
+        f" + {day['restorationFeeEUR']:.6f} for restoration = {day['billedEUR']:.6f} EUR billed\n"
+        f"{_range('co2eKg', 1000)(day)} g CO2e = {rounded(day['restoredM2'])} m2 of ecosystem"
+    )
+
+
+def table(rows: Sequence[Row], columns: Mapping[str, Callable[[Row], str]]) -> str:
+    """A line for each row, under a line of the columns' names."""
+    lines = [tuple(columns), *(tuple(cell(row) for cell in columns.values()) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(_line(line, widths) for line in lines)
+
+
+def rounded(number: Decimal) -> str:
+    """Two digits that count: 0.00012, 5.7."""
+    return f"{Context(prec=2).plus(number):f}"
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    sized = enumerate(zip(cells, widths, strict=True))
+    return "  ".join(f"{cell:<{width}}" if n < LEFT else f"{cell:>{width}}" for n, (cell, width) in sized)

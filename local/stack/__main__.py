@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 
 from botocore.exceptions import BotoCoreError
 
@@ -30,7 +31,7 @@ In another terminal:
   set -a; . ./.local.env; set +a
   curl -H "Authorization: Bearer $IMPACT_SERVICE_TOKEN" -H "Content-Type: application/json" -d \\
     '{{"userId": "alice", "ts": "'$(date -u +%FT%TZ)'", "model": "gpt-4o", "provider": "openai",
-      "tokens_in": 1200, "tokens_out": 340, "latency": 2.5, "costEUR": 0.0123}}' "$IMPACT_SERVICE_URL"
+      "tokens_in": 1200, "tokens_out": 340, "latency": 2.5, "costUSD": 0.0064}}' "$IMPACT_SERVICE_URL"
   curl -H "Authorization: Bearer $IMPACT_READ_TOKEN" '{stack.api_url}/api/summaries?userId=alice'
 
 The rollup runs every {seconds:.0f} seconds here. Ctrl-C ends it all; nothing is kept.
@@ -52,11 +53,15 @@ def main() -> int:
     try:
         with (
             running_stack(
-                port=arguments.port, ministack_port=arguments.ministack_port, progress=_Progress()
+                port=arguments.port,
+                ministack_port=arguments.ministack_port,
+                progress=_Progress(),
+                **dict(parameter.split("=", 1) for parameter in arguments.parameters),
             ) as stack,
             _env_file(stack, arguments.env_file),
         ):
             print(READY.format(stack=stack, seconds=TICK_SECONDS), flush=True)
+            update_rates(stack)
             while True:
                 _tick(stack)
                 time.sleep(TICK_SECONDS)
@@ -73,6 +78,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=API_PORT)
     parser.add_argument("--ministack-port", type=int, default=MINISTACK_PORT)
     parser.add_argument("--env-file", type=Path, default=PROJECT / ".local.env")
+    parser.add_argument("parameters", nargs="*", metavar="Name=value", help="parameters of template.yaml")
     return parser.parse_args()
 
 
@@ -109,6 +115,20 @@ def _env_file(stack: Stack, path: Path) -> Iterator[None]:
         yield
     finally:
         path.unlink(missing_ok=True)
+
+
+def update_rates(stack: Stack) -> None:
+    """Get the rates of the European Central Bank; without them all else works. It tries for some 20 s."""
+    try:
+        stack.update_rates()
+    except FunctionFailed as error:
+        why = shorten(error.reason.partition("; ")[0], 200, placeholder=" ...")
+        print(
+            "No euro rates of these days: days stay in dollars (`unconverted`) until the European Central"
+            f" Bank can be reached, with the next try in an hour. {why}",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _tick(stack: Stack) -> None:

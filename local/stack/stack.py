@@ -26,7 +26,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 SCRATCH = PROJECT / ".local"
 
 SCHEDULED = {"source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": "{}"}
-"""What matters of the payload with which EventBridge Scheduler calls the rollup."""
+"""What matters of the payload with which EventBridge Scheduler calls a function."""
 
 LOCAL_SHARDS = 2
 """Each shard of a day is a worker, and each worker at a time a process of this machine."""
@@ -43,6 +43,12 @@ def free_port() -> int:
 
 def sha256(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def override(name: str, value: object) -> str:
+    """Write a parameter for `sam deploy --parameter-overrides`, whatever is in it: spaces, or nothing."""
+    quoted = str(value).replace('"', '\\"')
+    return f'{name}="{quoted}"'
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
@@ -109,7 +115,7 @@ class Stack:
     def deploy(self, **parameters: object) -> None:
         """Create or update the stack. Parameters not given stay as they were."""
         tokens = {"IngestTokenHashes": sha256(self.ingest_token), "ReadTokenHashes": sha256(self.read_token)}
-        overrides = [f"{name}={value}" for name, value in (tokens | parameters).items()]
+        overrides = [override(name, value) for name, value in (tokens | parameters).items()]
         sam(
             "deploy",
             f"--config-file={PROJECT / 'samconfig.toml'}",
@@ -139,8 +145,15 @@ class Stack:
         )
         content = json.loads(answer["Payload"].read() or "null")
         if "FunctionError" in answer:
-            raise FunctionFailed(f"{function}: {content}")
+            raise FunctionFailed(function, content)
         return content
+
+    def update_rates(self) -> Any:
+        """Bring the euro reference rates up to date, and return what was stored. Raises FunctionFailed.
+
+        On AWS the schedule runs as soon as it is made. MiniStack's runs an hour later.
+        """
+        return self.invoke("RatesFunction", SCHEDULED)
 
     def rollup(self, day: str | None = None, *, seconds: float = 60) -> Any:
         """Run the rollup, of what is due or of one day, and wait for its workers. Return what was planned."""
@@ -163,7 +176,11 @@ class Stack:
 
 
 class FunctionFailed(Exception):
-    """A function raised."""
+    """A function raised; `reason` is what."""
+
+    def __init__(self, function: str, content: Any):
+        super().__init__(f"{function}: {content}")
+        self.reason = str(content.get("errorMessage", content) if isinstance(content, dict) else content)
 
 
 class _Session(boto3.Session):

@@ -5,6 +5,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -17,7 +18,16 @@ class Answer:
     """Status and JSON of an answer."""
 
     status: int
-    body: Any
+    text: bytes
+
+    @property
+    def body(self) -> Any:
+        return json.loads(self.text)
+
+    @property
+    def exact(self) -> Any:
+        """The body with its numbers as they are written."""
+        return json.loads(self.text, parse_float=Decimal)
 
 
 @dataclass(frozen=True)
@@ -41,9 +51,9 @@ class Api:
         request = urllib.request.Request(self.stack.api_url + path, body, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=30) as response:
-                return Answer(response.status, json.loads(response.read()))
+                return Answer(response.status, response.read())
         except urllib.error.HTTPError as error:
-            return Answer(error.code, json.loads(error.read()))
+            return Answer(error.code, error.read())
 
 
 def _authorization(token: str) -> dict[str, str]:

@@ -195,18 +195,18 @@ def test_tables_keep_what_they_hold(stack: Stack) -> None:
 def test_each_function_has_its_alarms_and_the_schedule_its_own_queue(stack: Stack) -> None:
     alarms = stack.client("cloudwatch").describe_alarms()["MetricAlarms"]
     watched = {(alarm["MetricName"], alarm["Dimensions"][0]["Value"]) for alarm in alarms}
-    names = ("Authorizer", "Ingest", "Summaries", "Rollup", "RollupWorker")
+    names = ("Authorizer", "Ingest", "Summaries", "Rollup", "RollupWorker", "Rates")
     functions = [stack.physical_id(f"{name}Function") for name in names]
     expected = {(metric, function) for metric in ("Errors", "Throttles") for function in functions}
-    expected.add(("Invocations", stack.physical_id("RollupFunction")))
+    expected |= {("Invocations", stack.physical_id(f"{name}Function")) for name in ("Rollup", "Rates")}
     for queue in ("FailedRollups", "FailedSchedules"):
         name = stack.physical_id(queue).rsplit("/", 1)[-1]
         expected.add(("ApproximateNumberOfMessagesVisible", name))
     assert watched == expected
-    schedule = stack.client("scheduler").get_schedule(Name=f"{stack.name}-Rollup")
-    assert schedule["Target"]["DeadLetterConfig"]["Arn"].endswith(
-        stack.physical_id("FailedSchedules").rsplit("/", 1)[-1]
-    )
+    queue = stack.physical_id("FailedSchedules").rsplit("/", 1)[-1]
+    for name in ("Rollup", "Rates"):
+        schedule = stack.client("scheduler").get_schedule(Name=f"{stack.name}-{name}")
+        assert schedule["Target"]["DeadLetterConfig"]["Arn"].endswith(queue)
 
 
 def test_the_rollup_takes_what_the_schedule_sends(stack: Stack) -> None:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 import pytest
 
+import tests.events
+from impact.billing import Terms, statement
+from impact.dynamodb import item_from_wire, to_wire
+from impact.exchange import in_euros
+from impact.footprint import Footprints
+from impact.rates import Rate, Rates
+from impact.summary import tally
 from local.demo.calls import CALLS, CHAT, EMBEDDINGS, HEADER, METADATA, RESPONSES, UNFILLED, Call
-from local.demo.figures import TOLERANCE, Figures, counted, differences, expected, summed
+from local.demo.check import Found, check
+from local.demo.euros import ADDED_UP, FEE_PERCENT, KG_PER_M2, MARKUP_PERCENT, SOURCE
+from local.demo.figures import EXACT, TOLERANCE, Figures, counted, differences, expected, summed
 from local.demo.prices import cost
-from local.demo.report import table
-from local.demo.run import check
+from local.demo.report import COST, report, rounded, table
 from local.provider.script import Usage
+from tests.events import NOON
 
 COUNTS = (
-    *("requests", "failures", "unpriced"),
+    *("requests", "failures", "unpriced", "rated", "unrated"),
     *("tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning"),
 )
 PRICES = {
@@ -60,13 +69,16 @@ def test_a_retry_is_one_failure_and_one_success() -> None:
     journal = [entry("c", 500), entry("c", 500), entry("c")]
     figures = expected([Call("c", "bob", "gpt-4o", "")], journal, PRICES)["bob"]
     assert (figures.requests, figures.failures, figures.tokens_in, figures.unpriced) == (2, 1, 100, 0)
-    assert figures.models == {"openai/gpt-4o": 2}
+    assert figures.models == {"openai/gpt-4o": {"requests": 2, "rated": 1}}
 
 
 def test_a_fallback_is_a_failure_of_one_model_and_a_success_of_another() -> None:
     journal = [entry("c", 529, "anthropic", "claude"), entry("c")]
     figures = expected([Call("c", "bob", "claude", "")], journal, PRICES)["bob"]
-    assert figures.models == {"anthropic/claude": 1, "openai/gpt-4o": 1}
+    assert figures.models == {
+        "anthropic/claude": {"requests": 1},
+        "openai/gpt-4o": {"requests": 1, "rated": 1},
+    }
 
 
 def test_a_cached_answer_has_tokens_and_no_cost() -> None:
@@ -104,12 +116,13 @@ def test_summaries_of_several_days_add_up() -> None:
         "models": {"openai/gpt-4o": {"requests": Decimal(1)}},
     }
     figures = summed([day, day])["eve"]
-    assert (figures.requests, figures.costUSD, figures.models) == (2, Decimal("0.2"), {"openai/gpt-4o": 2})
+    assert (figures.requests, figures.costUSD) == (2, Decimal("0.2"))
+    assert figures.models == {"openai/gpt-4o": {"requests": 2}}
 
 
 @pytest.mark.parametrize(
     "name",
-    ["requests", "failures", "tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning", "unpriced"],
+    COUNTS,
 )
 def test_every_count_that_differs_is_named(name: str) -> None:
     found, truth = Figures(), Figures()
@@ -140,33 +153,112 @@ def test_the_demo_shows_every_way_into_the_ledger() -> None:
     assert any(call.again for call in CALLS)
 
 
-def a_summary(user: str, day: str, **figures: Any) -> dict[str, Any]:
-    nothing = {"costUSD": Decimal(0), **dict.fromkeys(COUNTS, Decimal(0)), "models": {}}
-    return {"userId": user, "day": day, **nothing, **figures}
+CALLS_OF_EVE = [Call("c", "eve", "gpt-4o", ""), Call("d", "eve", "new", "")]
+JOURNAL = [entry("c"), entry("d", provider="groq", model="new")]
+RATES = {"2026-11-19": Decimal("1.2"), "2026-11-20": Decimal("1.1172"), "2026-11-23": Decimal("1.3")}
 
 
-def test_the_check_passes_on_the_truth_and_fails_on_a_false_journal() -> None:
-    calls = [Call("c", "eve", "gpt-4o", "")]
-    ledger = [
-        {**entry("c"), "eventId": "1", "userId": "eve", "status": "success", "costUSD": Decimal("0.00037")}
-    ]
-    tokens = {"tokens_in": 100, "tokens_out": 20, "tokens_cached": 64, "tokens_reasoning": 3}
-    models = {"openai/gpt-4o": {"requests": Decimal(1)}}
-    summaries = [a_summary("eve", "d", requests=1, costUSD=Decimal("0.00037"), models=models, **tokens)]
-    assert check(expected(calls, [entry("c")], PRICES), ledger, summaries) == []
-    for lie in ({"tokens_in": 101}, {"status": 500}, {"model": "other"}, {"call": "another"}):
-        assert check(expected(calls, [{**entry("c"), **lie}], PRICES), ledger, summaries), lie
+def what_the_stack_says() -> Found:
+    """The service's own code on what JOURNAL holds, priced and rated, a request of each."""
+    terms = Terms(MARKUP_PERCENT, FEE_PERCENT, KG_PER_M2, SOURCE)
+    ledger = []
+    for served, cost_ in zip(JOURNAL, (Decimal("0.00037"), None), strict=True):
+        raw = {**served, "eventId": served["call"], "latency": Decimal("1.7"), "costUSD": cost_}
+        laid = tests.events.ledger().entry(
+            tests.events.event(userId="eve", **raw) | {"status": "success"}, NOON
+        )
+        euros = in_euros(laid.item, Rates(RATES))
+        ledger.append(laid.with_fields(Footprints({}, None).of(laid.item)).with_fields(euros).item)
+    stated = statement(tally(map(to_wire, ledger)), Rate("2026-11-20", RATES["2026-11-20"]), terms)
+    day = item_from_wire(to_wire(stated | {"userId": "eve", "day": "2026-11-23", "asOf": "now"}))
+    row = {name: value for name, value in day.items() if name not in ("models", "terms", "userId")}
+    ledger = [item_from_wire(to_wire(item)) for item in ledger]
+    return Found(ledger, [day], {"days": [row | {"users": 1}], "total": row})
+
+
+def problems(found: Found, journal: list[dict[str, Any]] = JOURNAL) -> list[str]:
+    return check(expected(CALLS_OF_EVE, journal, PRICES, found.ledger), found, RATES)
+
+
+def test_the_check_passes_on_the_truth() -> None:
+    found = what_the_stack_says()
+    assert problems(found) == []
+    assert (found.summaries[0]["rated"], found.summaries[0]["unrated"], found.summaries[0]["unpriced"]) == (
+        1,
+        1,
+        1,
+    )
+
+
+@pytest.mark.parametrize(
+    "lie", [{"tokens_in": 101}, {"status": 500}, {"model": "other"}, {"call": "another"}]
+)
+def test_it_fails_on_a_false_journal(lie: dict[str, Any]) -> None:
+    assert problems(what_the_stack_says(), [JOURNAL[0] | lie, JOURNAL[1]])
+
+
+TINY = Decimal("1e-20")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("requests", "tokens_in", "rated", "unrated", "unpriced", "costUSD", "costEUR", "unconverted"),
+        *("fxRate", "markupEUR", "restorationFeeEUR", "billedEUR", "restoredM2"),
+    ],
+)
+@pytest.mark.parametrize("where", ["summary", "platform"])
+def test_a_false_figure_is_found(where: str, name: str) -> None:
+    found = what_the_stack_says()
+    row = found.summaries[0] if where == "summary" else found.totals["days"][0]
+    if where == "platform" and name not in ADDED_UP and name != "fxRate":
+        row = found.totals["total"]  # these are compared in the sum of the days
+    with localcontext(EXACT):
+        row[name] += TINY
+    assert problems(found)
+
+
+@pytest.mark.parametrize("unit", ["energyKWh", "co2eKg", "waterL"])
+@pytest.mark.parametrize("bound", ["low", "high"])
+def test_a_false_footprint_is_found(unit: str, bound: str) -> None:
+    for pick in (lambda found: found.ledger[0], lambda found: found.summaries[0]):
+        found = what_the_stack_says()
+        with localcontext(EXACT):
+            pick(found)[unit][bound] += TINY
+        assert problems(found)
+
+
+def test_an_event_with_false_euros_is_found() -> None:
+    found = what_the_stack_says()
+    found.ledger[0]["fxDate"] = "2026-11-19"
+    assert [problem for problem in problems(found) if "fxDate" in problem]
 
 
 def test_a_prompt_in_the_ledger_is_found() -> None:
-    ledger = [{**entry("c"), "eventId": "1", "userId": "eve", "status": "failure", "tags": ["Hi #call=c"]}]
-    assert "ledger: 1 holds a prompt" in check({}, ledger, [])
+    found = what_the_stack_says()
+    found.ledger[0]["tags"] = ["Hi #call=c"]
+    assert "ledger: c holds a prompt" in problems(found)
 
 
-def test_the_table_has_a_line_for_each_day_with_every_digit_of_its_cost() -> None:
-    days = [a_summary("zoë", "2026-11-24"), a_summary("eve", "2026-11-23", costUSD=Decimal("5.25E-7"))]
-    header, first, second = table(days).splitlines()
-    assert header.split()[:2] == ["user", "day"]
-    assert first.split() == ["eve", "2026-11-23", "0", "0", "0", "0", "0", "0", "0.000000525", "0"]
-    assert second.startswith("zoë   2026-11-24")
-    assert len(header) == len(first) == len(second)
+def test_the_report_shows_users_and_the_platform() -> None:
+    found = what_the_stack_says()
+    shown = report(found.summaries, found.totals)
+    assert max(map(len, shown.splitlines())) <= 100
+    header, eve, platform = table([found.summaries[0], found.totals["days"][0]], COST).splitlines()
+    assert header.split() == ["user", "day", "EUR", "g", "CO2e", "L", "water", "unrated", "unpriced"]
+    assert eve.split()[:3] == ["eve", "2026-11-23", "0.000331"]
+    assert platform.split()[2:] == eve.split()[2:]
+    assert "EUR billed" in shown
+
+
+def test_what_is_not_known_is_a_dash_and_no_zero() -> None:
+    row = {"userId": "eve", "day": "d", "costEUR": Decimal(0), "unrated": 1, "unpriced": 0}
+    assert table([row], COST).splitlines()[1].split() == ["eve", "d", "0.000000", "-", "-", "1", "0"]
+
+
+def test_two_digits_count() -> None:
+    assert (rounded(Decimal("0.000123")), rounded(Decimal("5.678")), rounded(Decimal(1234))) == (
+        "0.00012",
+        "5.7",
+        "1200",
+    )

@@ -1,0 +1,124 @@
+"""Euros as they have to be: from the ledger's dollars and the served rates, without the service's code.
+
+A day's dollars are divided once, by the rate with the last
+date before the day, and rounded to 38 digits.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from decimal import Context, Decimal, localcontext
+from typing import Any
+
+from local.demo.figures import EXACT, Items
+from local.ecb import Rates
+
+MARKUP_PERCENT = Decimal(10)
+FEE_PERCENT = Decimal(2)
+KG_PER_M2 = Decimal("0.5")
+SOURCE = "an example, not a measured value"
+PARAMETERS = {
+    "MarkupPercent": MARKUP_PERCENT,
+    "RestorationFeePercent": FEE_PERCENT,
+    "RestorationKgCO2ePerM2": KG_PER_M2,
+    "RestorationSource": SOURCE,
+}
+"""What the demo's operator has set."""
+
+TERMS = {
+    "markupPercent": MARKUP_PERCENT,
+    "restorationFeePercent": FEE_PERCENT,
+    "restorationKgCO2ePerM2": KG_PER_M2,
+    "restorationSource": SOURCE,
+}
+"""The same, as a summary names it."""
+
+STORED = Context(prec=38)
+"""What a number in DynamoDB keeps."""
+
+NEGLIGIBLE = Decimal("1e-30")
+"""What rounding to 38 digits, user by user, may add up to in the sum of all."""
+
+ADDED_UP = ("costEUR", "unconverted", "markupEUR", "restorationFeeEUR", "billedEUR", "restoredM2")
+
+
+def event_problems(ledger: Items, rates: Rates) -> list[str]:
+    """Each event on its own reads in euros too; one without a price does not."""
+    problems = []
+    for item in ledger:
+        absent = {"costEUR": None, "fxRate": None, "fxDate": None}
+        truth = _exchange(item["costUSD"], item["day"], rates) if "costUSD" in item else absent
+        problems += unequal(f"ledger: {item['eventId']}", item, truth)
+    return problems
+
+
+def day_problems(summaries: Items, ledger: Items, rates: Rates) -> list[str]:
+    """Each user's days, against the ledger's dollars."""
+    dollars = _dollars((item["userId"], item["day"], item) for item in ledger)
+    problems = []
+    for summary in summaries:
+        user, day = summary["userId"], summary["day"]
+        truth = _statement(summary, dollars[user, day], rates) | {"terms": TERMS}
+        problems += unequal(f"summaries: {user} {day}", summary, truth)
+    return problems
+
+
+def platform_problems(totals: Mapping[str, Any], summaries: Items, ledger: Items, rates: Rates) -> list[str]:
+    """The platform's days, against the ledger's dollars; and their sum, against the sum of the users."""
+    dollars = _dollars(("", item["day"], item) for item in ledger)
+    problems = []
+    for row in totals["days"]:
+        users = sum(summary["day"] == row["day"] for summary in summaries)
+        truth = _statement(row, dollars["", row["day"]], rates) | {"users": users}
+        problems += unequal(f"GET /api/totals: {row['day']}", row, truth)
+    for name in ADDED_UP:
+        told = totals["total"].get(name, Decimal(0))
+        with localcontext(EXACT):
+            added = sum((summary.get(name, Decimal(0)) for summary in summaries), Decimal(0))
+            if abs(told - added) > NEGLIGIBLE:
+                problems.append(f"GET /api/totals: {name} is {told}, of all users together {added}")
+    return problems
+
+
+def unequal(name: str, row: Mapping[str, Any], truth: Mapping[str, Any]) -> list[str]:
+    """Every field of the truth that a row has otherwise; None is a field that it must not have."""
+    return [
+        f"{name}: {key} is {row.get(key)}, expected {value}"
+        for key, value in truth.items()
+        if row.get(key) != value
+    ]
+
+
+def _dollars(events: Iterable[tuple[str, str, Mapping[str, Any]]]) -> Mapping[tuple[str, str], Decimal]:
+    dollars: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    with localcontext(EXACT):
+        for user, day, item in events:
+            dollars[user, day] += item.get("costUSD", 0)
+    return dollars
+
+
+def _statement(row: Mapping[str, Any], usd: Decimal, rates: Rates) -> dict[str, Any]:
+    """What a row has to say in euros of these dollars, and in square metres of its own CO2e."""
+    exchange = _exchange(usd, row["day"], rates)
+    if not usd:  # nothing was converted
+        exchange |= {"fxRate": None, "fxDate": None}
+    cost = exchange["costEUR"]
+    markup = STORED.multiply(cost, MARKUP_PERCENT / 100)
+    fee = STORED.multiply(cost, FEE_PERCENT / 100)
+    with localcontext(EXACT):
+        billed = cost + markup + fee
+        co2e = sum(row["co2eKg"].values()) / 2 if "co2eKg" in row else None
+    return exchange | {
+        "costUSD": usd,
+        "unconverted": 0,
+        "markupEUR": markup,
+        "restorationFeeEUR": fee,
+        "billedEUR": STORED.plus(billed),
+        "restoredM2": None if co2e is None else STORED.divide(co2e, KG_PER_M2),
+    }
+
+
+def _exchange(usd: Decimal, day: str, rates: Rates) -> dict[str, Any]:
+    date = max(date for date in rates if date < day)
+    return {"costEUR": STORED.divide(usd, rates[date]), "fxRate": rates[date], "fxDate": date}
