@@ -95,7 +95,7 @@ def test_markup_and_fee_stay_apart_and_add_up() -> None:
 def test_the_bill_is_the_sum_of_its_parts(cost: Decimal, markup: Decimal, fee: Decimal) -> None:
     stated = statement(tally([wire(costUSD=cost)]), RATE, Terms(markup, fee))
     parts = [Fraction(stated[name]) for name in ("costEUR", "markupEUR", "restorationFeeEUR")]
-    assert is_rounded(stated["billedEUR"], sum(parts))
+    assert is_rounded(stated["billedEUR"], sum(parts, Fraction(0)))
     assert is_rounded(stated["markupEUR"], parts[0] * Fraction(markup) / 100)
     assert is_rounded(stated["restorationFeeEUR"], parts[0] * Fraction(fee) / 100)
 

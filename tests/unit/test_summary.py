@@ -85,7 +85,7 @@ def test_dollars_wait_to_be_converted_unless_the_event_has_euros_of_its_own() ->
     sums = tally(
         [wire(costUSD=1), wire(converted, costUSD=2), wire(costUSD=4, costEUR=8), wire(costUSD=None)]
     )
-    assert (sums.costUSD, sums.unconverted, sums.costEUR, sums.unpriced) == (7, 3, 8, 1)
+    assert [sums.costUSD, sums.unconverted, sums.costEUR, sums.unpriced] == [7, 3, 8, 1]
 
 
 def test_a_summary_from_before_there_were_rates_is_unconverted() -> None:
