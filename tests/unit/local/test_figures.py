@@ -163,9 +163,7 @@ def what_the_stack_says() -> Found:
     ledger = []
     for served, cost_ in zip(JOURNAL, (Decimal("0.00037"), None), strict=True):
         raw = {**served, "eventId": served["call"], "latency": Decimal("1.7"), "costUSD": cost_}
-        laid = tests.events.ledger().entry(
-            tests.events.event(userId="eve", **raw) | {"status": "success"}, NOON
-        )
+        laid = ledger_of_tests().entry(event(userId="eve", **raw | {"status": "success"}), NOON)
         euros = in_euros(laid.item, Rates(RATES))
         ledger.append(laid.with_fields(Footprints({}, None).of(laid.item)).with_fields(euros).item)
     stated = statement(tally(map(to_wire, ledger)), Rate("2026-11-20", RATES["2026-11-20"]), terms)
