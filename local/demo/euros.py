@@ -1,7 +1,6 @@
 """Euros as they have to be: from the ledger's dollars and the served rates, without the service's code.
 
-A day's dollars are divided once, by the rate with the last
-date before the day, and rounded to 38 digits.
+A day's dollars are divided once, by the rate with the last date before the day, and rounded to 38 digits.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Context, Decimal
 from typing import Any
 
@@ -44,19 +44,19 @@ COST = USER_AND_DAY | {
 }
 
 
-def report(summaries: Iterable[Row], totals: Mapping[str, Any]) -> str:
-    """What was used, what it cost and took, in two tables of 80 columns; and what the platform is billed."""
+def report(summaries: Sequence[Row], totals: Mapping[str, Any]) -> str:
+    """What was used, and what it cost and took, in two tables; and what the platform is billed."""
     users = sorted(summaries, key=lambda summary: (summary["day"], summary["userId"]))
-    rows = [*users, *totals["days"]]
-    return "\n\n".join((table(rows, USE), table(rows, COST), *map(_bill, totals["days"])))
+    rows, terms = [*users, *totals["days"]], summaries[0]["terms"]
+    return "\n\n".join((table(rows, USE), table(rows, COST), _bill(totals["total"], terms)))
 
 
-def _bill(day: Row) -> str:
+def _bill(total: Row, terms: Row) -> str:
     return (
-        f"Of the platform on {day['day']}, as GET /api/totals has it:\n"
-        f"{day['costEUR']:.6f} EUR cost + {day['markupEUR']:.6f} markup"
-        f" + {day['restorationFeeEUR']:.6f} for restoration = {day['billedEUR']:.6f} EUR billed\n"
-        f"{_range('co2eKg', 1000)(day)} g CO2e = {rounded(day['restoredM2'])} m2 of ecosystem"
+        f"The platform: {total['costEUR']:.6f} EUR + {total['markupEUR']:.6f} markup"
+        f" + {total['restorationFeeEUR']:.6f} restoration = {total['billedEUR']:.6f} EUR billed\n"
+        f"{_range('co2eKg', 1000)(total)} g CO2e = {rounded(total['restoredM2'])} m2 of ecosystem"
+        f" at {terms['restorationKgCO2ePerM2']} kg a m2 ({terms['restorationSource']})"
     )
 
 

@@ -83,8 +83,8 @@ def _rates() -> Rates:
 def _about(rates: Rates) -> str:
     known = max(recorded())
     return (
-        f"Reading the European Central Bank's rates, served on this machine: {rates[max(rates)]} dollars for"
-        f" a euro, that of {known}, is repeated for all later dates"
+        f"Reading exchange rates: {rates[max(rates)]} dollars for a euro"
+        f" (the ECB's of {known}; served on this machine, for later days too)"
     )
 
 

@@ -124,8 +124,8 @@ def update_rates(stack: Stack) -> None:
     except FunctionFailed as error:
         why = shorten(error.reason.partition("; ")[0], 200, placeholder=" ...")
         print(
-            "No euro rates of these days: days stay in dollars (`unconverted`) until the European Central"
-            f" Bank can be reached, with the next try in an hour. {why}",
+            "No euro rates: days stay in dollars (`unconverted`) until the European Central Bank can be"
+            f" reached; the next try is in an hour. {why}",
             file=sys.stderr,
             flush=True,
         )

@@ -15,12 +15,13 @@ from impact.rates import Rate, Rates
 from impact.summary import tally
 from local.demo.calls import CALLS, CHAT, EMBEDDINGS, HEADER, METADATA, RESPONSES, UNFILLED, Call
 from local.demo.check import Found, check
-from local.demo.euros import ADDED_UP, FEE_PERCENT, KG_PER_M2, MARKUP_PERCENT, SOURCE
+from local.demo.euros import ADDED_UP, FEE_PERCENT, KG_PER_M2, MARKUP_PERCENT, SOURCE, STORED, event_problems
 from local.demo.figures import EXACT, TOLERANCE, Figures, counted, differences, expected, summed
 from local.demo.prices import cost
 from local.demo.report import COST, report, rounded, table
 from local.provider.script import Usage
-from tests.events import NOON
+from tests.events import NOON, event
+from tests.events import ledger as ledger_of_tests
 
 COUNTS = (
     *("requests", "failures", "unpriced", "rated", "unrated"),
@@ -157,6 +158,10 @@ JOURNAL = [entry("c"), entry("d", provider="groq", model="new")]
 RATES = {"2026-11-19": Decimal("1.2"), "2026-11-20": Decimal("1.1172"), "2026-11-23": Decimal("1.3")}
 
 
+NIGHT = [("2026-11-23", "2026-11-20", Decimal("1.1172")), ("2026-11-24", "2026-11-23", Decimal("1.3"))]
+"""Days, and the rates that they have."""
+
+
 def what_the_stack_says() -> Found:
     """The service's own code on what JOURNAL holds, priced and rated, a request of each."""
     terms = Terms(MARKUP_PERCENT, FEE_PERCENT, KG_PER_M2, SOURCE)
@@ -233,6 +238,17 @@ def test_an_event_with_false_euros_is_found() -> None:
     assert [problem for problem in problems(found) if "fxDate" in problem]
 
 
+def test_each_day_has_its_own_rate_past_midnight_too() -> None:
+    ledger = [
+        {"eventId": str(n), "userId": "eve", "day": day, "costUSD": Decimal(1)}
+        | {"costEUR": STORED.divide(Decimal(1), usd), "fxRate": usd, "fxDate": date}
+        for n, (day, date, usd) in enumerate(NIGHT)
+    ]
+    assert event_problems(ledger, RATES) == []
+    ledger[1] |= {"fxDate": ledger[0]["fxDate"]}
+    assert event_problems(ledger, RATES) == ["ledger: 1: fxDate is 2026-11-20, expected 2026-11-23"]
+
+
 def test_a_prompt_in_the_ledger_is_found() -> None:
     found = what_the_stack_says()
     row: Any = found.ledger[0]
@@ -249,6 +265,7 @@ def test_the_report_shows_users_and_the_platform() -> None:
     assert eve.split()[:3] == ["eve", "2026-11-23", "0.000331"]
     assert platform.split()[2:] == eve.split()[2:]
     assert "EUR billed" in shown
+    assert f"({SOURCE})" in shown
 
 
 def test_what_is_not_known_is_a_dash_and_no_zero() -> None:
