@@ -50,12 +50,23 @@ def assert_nothing_is_left(folder: Path) -> None:
 def test_every_figure_agrees_and_nothing_is_left(tmp_path: Path) -> None:
     output, _ = start(tmp_path).communicate(timeout=240)
     assert "Every figure agrees with what the providers served." in output
-    days = [line.split() for line in output.splitlines() if line.startswith(("alice ", "bob ", "zoë "))]
-    assert [(user, requests, failures) for user, _, requests, failures, *_ in days] == [
+    lines = output.splitlines()
+    rows = [line.split() for line in lines if line.startswith(("alice ", "bob ", "zoë ", "platform "))]
+    use, cost = rows[: len(rows) // 2], rows[len(rows) // 2 :]
+    assert [(user, requests, failures) for user, _, requests, failures, *_ in use] == [
         ("alice", "5", "0"),
         ("bob", "6", "3"),
         ("zoë", "5", "0"),
+        ("platform", "26", "3"),
     ]
+    assert [(user, unrated, unpriced) for user, *_, unrated, unpriced in cost] == [
+        ("alice", "0", "0"),
+        ("bob", "0", "0"),
+        ("zoë", "2", "1"),
+        ("platform", "3", "1"),
+    ]
+    assert "EUR billed" in output
+    assert max(map(len, lines)) <= 120
     assert "\x1b" not in output
     assert_nothing_is_left(tmp_path)
 

@@ -8,11 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from dotenv import dotenv_values
 
+from local.ecb import published, serving
 from local.stack import Stack, free_port
 from local.stack.stack import PROJECT, wait_until
 from tests.e2e.api import Api, a_user, an_event
@@ -28,17 +30,24 @@ class Running:
     ports: list[int]
     env_file: Path
 
-    def arguments(self, env_file: Path) -> list[str]:
+    def arguments(self, env_file: Path, *parameters: str) -> list[str]:
         port, ministack_port = map(str, self.ports)
-        return ["--port", port, "--ministack-port", ministack_port, "--env-file", str(env_file)]
+        return ["--port", port, "--ministack-port", ministack_port, "--env-file", str(env_file), *parameters]
 
 
 @pytest.fixture
 def local(tmp_path: Path) -> Iterator[Running]:
     ports, env_file = [free_port(), free_port()], tmp_path / ".local.env"
-    arguments = Running(None, ports, env_file).arguments(env_file)  # type: ignore[arg-type]
-    output = (tmp_path / "output").open("w")
-    process = subprocess.Popen([*COMMAND, *arguments], cwd=PROJECT, stdout=output, text=True)
+    today = datetime.now(UTC).date()
+    with serving() as ecb, (tmp_path / "output").open("w") as output:
+        ecb.publish(published(str(today - timedelta(days=90)), str(today)))
+        of = Running(None, ports, env_file)  # type: ignore[arg-type]
+        arguments = of.arguments(env_file, f"RatesUrl={ecb.url}")
+        process = subprocess.Popen([*COMMAND, *arguments], cwd=PROJECT, stdout=output, text=True)
+        yield from running(process, ports, env_file)
+
+
+def running(process: subprocess.Popen[str], ports: list[int], env_file: Path) -> Iterator[Running]:
     try:
         wait_until(lambda: env_file.exists() or process.poll() is not None, 120, "make local to be ready")
         yield Running(process, ports, env_file)
@@ -59,8 +68,9 @@ def test_it_serves_counts_and_ends_clean(local: Running, tmp_path: Path) -> None
     )
     assert stack.environment == values
     api, user_id = Api(stack), a_user()
-    assert api.post(an_event(user_id)).status == 201
+    assert api.post(an_event(user_id, costUSD=0.011172)).status == 201
     wait_until(lambda: bool(api.get("/api/summaries", userId=user_id).body["days"]), 60, "a rollup by itself")
+    assert api.get("/api/summaries", userId=user_id).body["total"]["unconverted"] == 0
 
     second = [*COMMAND, *local.arguments(tmp_path / "second.env")]
     refused = subprocess.run(second, cwd=PROJECT, capture_output=True, text=True, check=False)
