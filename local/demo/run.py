@@ -81,10 +81,9 @@ def _rates() -> Rates:
 
 
 def _about(rates: Rates) -> str:
-    known = max(recorded())
     return (
-        f"Reading exchange rates: {rates[max(rates)]} dollars for a euro"
-        f" (the ECB's of {known}; served on this machine, for later days too)"
+        f"Serving the ECB's rates here: {rates[max(rates)]} dollars for a euro, that of {max(recorded())},"
+        " for all later dates too"
     )
 
 

@@ -68,9 +68,11 @@ def test_it_serves_counts_and_ends_clean(local: Running, tmp_path: Path) -> None
     )
     assert stack.environment == values
     api, user_id = Api(stack), a_user()
-    assert api.post(an_event(user_id, costUSD=0.011172)).status == 201
+    assert api.post(an_event(user_id, costEUR=None, costUSD=0.0064)).status == 201
     wait_until(lambda: bool(api.get("/api/summaries", userId=user_id).body["days"]), 60, "a rollup by itself")
-    assert api.get("/api/summaries", userId=user_id).body["total"]["unconverted"] == 0
+    [day] = api.get("/api/summaries", userId=user_id).body["days"]
+    assert day["unconverted"] == 0
+    assert float(day["costEUR"]) == pytest.approx(0.0064 / float(day["fxRate"]))
 
     second = [*COMMAND, *local.arguments(tmp_path / "second.env")]
     refused = subprocess.run(second, cwd=PROJECT, capture_output=True, text=True, check=False)
