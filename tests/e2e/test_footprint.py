@@ -1,5 +1,6 @@
 """EcoLogits' own figures, through the whole path: posted over HTTP, rolled up, read from the API."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -28,22 +29,25 @@ REQUESTS = [(400, 5.0), (37, 0.81), (1200, 62.25)]
 """Output tokens and seconds of the requests to each model."""
 
 
+@pytest.fixture(scope="module")
+def stack_of_zones(stack: Stack) -> Iterator[Stack]:
+    yield stack
+    stack.deploy(ElectricityZones="")
+
+
 @pytest.mark.parametrize("zone", ["FRA", "DEU", "USA"])
-def test_ten_models_in_three_zones(stack: Stack, api: Api, zone: str) -> None:
-    user = a_user()
+def test_ten_models_in_three_zones(stack_of_zones: Stack, api: Api, zone: str) -> None:
+    stack, user = stack_of_zones, a_user()
     zones = ",".join(f"{provider}={zone}" for provider in sorted({provider for provider, _ in MODELS}))
     stack.deploy(ElectricityZones=zones)
-    try:
-        posted = api.post(
-            [
-                an_event(user, provider=provider, model=model, tokens_out=tokens, latency=seconds)
-                for provider, model in MODELS
-                for tokens, seconds in REQUESTS
-            ]
-        )
-        assert posted.body["created"] == len(MODELS) * len(REQUESTS)
-    finally:
-        stack.deploy(ElectricityZones="")
+    posted = api.post(
+        [
+            an_event(user, provider=provider, model=model, tokens_out=tokens, latency=seconds)
+            for provider, model in MODELS
+            for tokens, seconds in REQUESTS
+        ]
+    )
+    assert posted.body["created"] == len(MODELS) * len(REQUESTS)
     stack.rollup()
     [day] = api.get("/api/summaries", userId=user).exact["days"]
     assert (day["rated"], day["unrated"]) == (len(MODELS) * len(REQUESTS), 0)
