@@ -30,8 +30,8 @@ SAM := PATH="$(CURDIR)/.venv/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv/bin/sam
 
 .PHONY: local build validate deploy rollup
 
-local: .venv/.installed ## The stack on this machine, its API on http://localhost:3090, until Ctrl-C (PORT=, MINISTACK_PORT=)
-	@.venv/bin/python -m local.stack $(if $(PORT),--port $(PORT)) $(if $(MINISTACK_PORT),--ministack-port $(MINISTACK_PORT))
+local: .venv/.installed ## The stack on this machine, its API on http://localhost:3090, until Ctrl-C (PORT=, MINISTACK_PORT=, PARAMETERS="Name=value")
+	@.venv/bin/python -m local.stack $(if $(PORT),--port $(PORT)) $(if $(MINISTACK_PORT),--ministack-port $(MINISTACK_PORT)) $(PARAMETERS)
 
 build: .venv/.installed ## The zips, for AWS and for `sam local`
 	$(SAM) build
