@@ -1,9 +1,11 @@
 """Reference rates for the tests: US dollars for one euro, as the ECB published them."""
 
+from datetime import date
 from decimal import Decimal
 
+from impact.calendar import days_between
 from impact.dynamodb import Store
-from impact.rates import Rate
+from impact.rates import Rate, has_rate
 from tests.events import NOON
 
 _APRIL_2026 = """
@@ -19,6 +21,10 @@ APRIL_2026 = [Rate(date, Decimal(usd)) for date, usd in zip(_WORDS[::2], _WORDS[
 
 BEFORE_NOON = Rate("2026-11-20", Decimal("1.1172"))
 """The rate of the day on which the tests take place, a Monday."""
+
+_DAYS = days_between("2026-11-01", "2026-12-31")
+THAT_WINTER = [Rate(day, Decimal(1)) for day in _DAYS if has_rate(date.fromisoformat(day))]
+"""For tests in which no day shall wait: a dollar is a euro."""
 
 
 def publish(store: Store, *rates: Rate) -> None:

@@ -71,7 +71,7 @@ def plan(store: Store, calendar: Calendar, shard_count: int, now: datetime) -> P
 
 def is_unconverted(total: Item) -> bool:
     """Tell whether the total of a (day, shard) has dollars that could not be converted."""
-    return bool(total.get("unconverted")) and "fxRate" not in total
+    return bool(total.get("unconverted", total.get("costUSD"))) and "fxRate" not in total
 
 
 def _first_progress(store: Store, calendar: Calendar, shard_count: int) -> Progress:
@@ -139,8 +139,11 @@ def count(
                 total.merge(tally)
     own = {"day": day, "shard": shard, "users": users, "countableUntil": countable_until}
     own |= {"terms": terms.as_fields()} | (rate.as_fields() if rate else {})
-    overtaken |= not _write_total(store, key, former, own | total.as_fields() | stamp)
-    if mark and not overtaken:  # else a younger computation may lack the very event that left the mark
+    own |= total.as_fields() | stamp
+    overtaken |= not _write_total(store, key, former, own, changed=written > 0)
+    # If overtaken, a younger computation may lack the very event that left the mark. And a day that was final
+    # long ago is found again by its mark alone: it stays until the day is converted.
+    if mark and not overtaken and not is_unconverted(own):
         store.clear_mark(mark)
     return Counted(
         total.requests, users, written, late=mark is not None, final=final, converted=rate is not None
@@ -172,12 +175,12 @@ def _differs(new: Item, old: Item | None) -> bool:
     return old is None or old | {"asOf": new["asOf"]} != new
 
 
-def _write_total(store: Store, key: str, former: Item | None, total: Item) -> bool:
-    """Write the total if it changed, its dollars not converted: a day's shards are, together.
+def _write_total(store: Store, key: str, former: Item | None, total: Item, *, changed: bool) -> bool:
+    """Write the total if it or a summary changed, its dollars not converted: a day's shards are, together.
 
     Return whether what is there now is not of a younger computation.
     """
     del total["models"]  # a platform has too many for one item; each user's summary names its own
-    if former is None or _differs({"kind": former["kind"], "key": key} | total, former):
+    if changed or former is None or _differs({"kind": former["kind"], "key": key} | total, former):
         return store.put_total(key, total)
     return True

@@ -192,8 +192,9 @@ def _read(cls: type[Figures], values: dict[str, Any]) -> dict[str, Any]:
     for name, (low, high) in RANGES.items():
         if name in values:
             known |= {low: values[name]["low"], high: values[name]["high"]}
-    if "unconverted" not in values:  # written before there were rates
+    if "unconverted" not in values:  # written before there were rates, and footprints
         known["unconverted"] = values.get("costUSD", ZERO)
+        known["unrated"] = values.get("requests", 0) - values.get("failures", 0)
     return known
 
 

@@ -11,6 +11,7 @@ from impact.billing import Terms
 from impact.calendar import days_between, timestamp
 from impact.dynamodb import Store
 from impact.keys import shard_of
+from impact.rates import Rate
 from impact.reading import Reader
 from impact.rollup import count, plan
 from tests.events import NOON, event, ledger
@@ -205,3 +206,56 @@ def test_a_fresh_count_is_in_euros_as_the_rollups(store: Store) -> None:
     other = replace(reader, terms=Terms(markup_percent=Decimal(90)))
     [late] = other.user("alice", TODAY, TODAY, fresh=True, now=closed + timedelta(hours=1))["days"]
     assert (late["requests"], late["terms"]["markupPercent"]) == (2, 7)
+
+
+@pytest.mark.usefixtures("since_noon")
+def test_a_late_event_that_comes_before_its_rate_is_converted_when_that_comes(store: Store) -> None:
+    """Its day was final long ago, or before the stack was made: only the mark leads back to it."""
+    day = "2026-11-10"
+    put(store, event(ts=timestamp(at_noon(day)), costUSD=Decimal("1.1")), now=NOON)
+    roll_up(store, NOON)
+    assert summary(store, day=day)["unconverted"] == Decimal("1.1")
+    assert store.late_marks() == {(day, SHARD)}
+    publish(store, Rate("2026-11-09", Decimal("1.1")))
+    roll_up(store, NOON + timedelta(hours=1))
+    assert (summary(store, day=day)["costEUR"], summary(store, day=day)["unconverted"]) == (1, 0)
+    assert store.late_marks() == set()
+
+
+@pytest.mark.usefixtures("since_noon")
+def test_a_day_without_dollars_that_gets_some_late_waits_for_its_rate(store: Store) -> None:
+    closed = LEDGER.calendar.closes_at(TODAY) + timedelta(hours=1)
+    roll_up(store, closed)
+    use_late = closed + timedelta(hours=1)
+    put(store, event(costUSD=Decimal("1.1172")), now=use_late)
+    roll_up(store, use_late)
+    assert summary(store)["unconverted"] == Decimal("1.1172")
+    publish(store)
+    roll_up(store, use_late + timedelta(hours=1))
+    assert (summary(store)["costEUR"], store.late_marks()) == (1, set())
+
+
+@pytest.mark.usefixtures("since_noon")
+def test_summaries_put_back_by_a_younger_rollup_without_the_rate_are_mended(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It read the total and the rates, stalled while an older rollup converted the day, and went on."""
+    use(store, TODAY, "1.1172")
+    closed = LEDGER.calendar.closes_at(TODAY)
+    roll_up(store, closed)
+    publish(store)
+    read_pages = Store.event_pages
+
+    def stalled(self: Store, *args: object, **kwargs: object) -> object:
+        monkeypatch.setattr(Store, "event_pages", read_pages)
+        monkeypatch.setattr(Store, "rate_of", read_rate)
+        count(store, LEDGER.calendar, Terms(), TODAY, SHARD, as_of=closed + timedelta(seconds=1))
+        return read_pages(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    read_rate = Store.rate_of
+    monkeypatch.setattr(Store, "rate_of", lambda self, day: None)
+    monkeypatch.setattr(Store, "event_pages", stalled)
+    count(store, LEDGER.calendar, Terms(), TODAY, SHARD, as_of=closed + timedelta(seconds=2))
+    assert summary(store)["unconverted"] == Decimal("1.1172")
+    roll_up(store, closed + timedelta(hours=1))
+    assert (summary(store)["costEUR"], summary(store)["unconverted"]) == (1, 0)

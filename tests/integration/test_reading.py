@@ -17,6 +17,7 @@ from summaries import app
 from tests.events import NOON, event, freeze, ledger
 from tests.integration.test_ingest import CONTEXT
 from tests.integration.test_rollup import put, roll_up
+from tests.rates import THAT_WINTER, publish
 
 LEDGER = ledger()
 NOW = NOON
@@ -100,6 +101,7 @@ def test_fresh_works_before_the_first_rollup(get: Get, store: Store) -> None:
 
 
 def test_a_day_that_a_late_event_reached_is_open_again(get: Get, store: Store) -> None:
+    publish(store, *THAT_WINTER)
     use(store, days_ago=4, eventId="1")
     roll_up(store, NOW)
     assert get(userId="alice").json["days"][0]["final"] is True

@@ -23,7 +23,7 @@ from impact.rollup import DayExpired, ShardCountChanged, count, plan, plan_day
 from impact.summary import MODELS_MAX, OTHER
 from tests.conftest import DYNAMODB_LOCAL_URL
 from tests.events import NOON, event, ledger
-from tests.rates import publish
+from tests.rates import THAT_WINTER, publish
 from tests.tables import drop_tables, make_tables
 
 TODAY = "2026-11-23"
@@ -155,6 +155,7 @@ def test_a_day_becomes_final_when_its_grace_has_passed_and_is_left_alone_then(st
 
 
 def test_a_late_event_opens_its_day_again(store: Store) -> None:
+    publish(store)
     put(store, event(eventId="1"))
     later = NOON + timedelta(days=3)
     roll_up(store, later)
@@ -178,6 +179,7 @@ def test_days_missed_while_the_rollup_was_down_are_counted(store: Store) -> None
 
 
 def test_a_mark_left_anew_since_it_was_read_stays(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(store)
     later = NOON + timedelta(days=3)
     shard = shard_of("alice", 4)
     put(store, event(eventId="1"), now=later)
@@ -219,6 +221,7 @@ def test_an_older_computation_never_replaces_a_younger_one(
 
 def test_an_older_computation_leaves_the_mark_of_an_event_that_it_alone_saw(store: Store) -> None:
     """Its clock was behind, or it stalled: what it counted was not written, so the mark must stay."""
+    publish(store)
     later, shard = NOON + timedelta(days=3), shard_of("alice", 4)
     put(store, event(eventId="1"), now=later)
     count(store, LEDGER.calendar, Terms(), TODAY, shard, as_of=later)
@@ -269,6 +272,7 @@ def test_progress_never_goes_back(store: Store) -> None:
 def test_a_rollup_that_died_between_its_writes_is_made_good(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    publish(store)
     later = NOON + timedelta(days=3)
     put(store, *(event(userId=f"u{n}") for n in range(20)), now=later)
     with monkeypatch.context() as dying:
@@ -337,6 +341,7 @@ def fresh_store() -> Iterator[Store]:
     with mock_aws():
         client = connect(read_timeout=10, attempts=3)
         made = make_tables(client)
+        publish(made, *THAT_WINTER)
         yield made
         if DYNAMODB_LOCAL_URL:
             drop_tables(made)
@@ -353,6 +358,8 @@ def plain_sums(events: list[dict[str, Any]], laid: Ledger) -> dict[tuple[str, st
         of = sums.setdefault((user_id, day), dict.fromkeys(SUMMED, Fraction(0)))
         for name in SUMMED:
             of[name] += Fraction(raw.get(name, 0))
+        if "costEUR" not in raw:  # a dollar is a euro here
+            of["costEUR"] += Fraction(raw.get("costUSD", 0))
         of["requests"] += 1
         of["failures"] += raw["status"] == "failure"
         of["unpriced"] += "costUSD" not in raw and "costEUR" not in raw

@@ -92,6 +92,7 @@ def test_a_summary_from_before_there_were_rates_is_unconverted() -> None:
     old = {"requests": 1, "costUSD": 5, "costEUR": 2, "models": {"a/b": {"requests": 1, "costUSD": 5}}}
     assert Tally.from_fields(old).unconverted == 5
     assert Tally.from_fields(old | {"unconverted": 0}).unconverted == 0
+    assert "energyKWh" not in Tally.from_fields(old).as_fields()  # not known, and so not zero
 
 
 def test_what_is_stored_is_read_back() -> None:
