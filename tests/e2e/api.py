@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from uuid import uuid4
 
 from local.stack import Stack
+from local.stack.stack import LOCAL_SHARDS
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,12 @@ class Api:
 
 def _authorization(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def count(stack: Stack, of: str) -> None:
+    """Count a day and wait for it: each shard by a call of its worker."""
+    for shard in range(LOCAL_SHARDS):
+        stack.invoke("RollupWorkerFunction", {"day": of, "shard": shard})
 
 
 def a_user() -> str:

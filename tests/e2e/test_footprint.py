@@ -9,7 +9,7 @@ from ecologits.tracers.utils import llm_impacts
 from ecologits.utils.range_value import RangeValue
 
 from local.stack import Stack
-from tests.e2e.api import Api, a_user, an_event
+from tests.e2e.api import Api, a_user, an_event, count
 
 MODELS = {
     ("openai", "gpt-4o"): ("openai", "gpt-4o"),
@@ -40,15 +40,13 @@ def test_ten_models_in_three_zones(stack_of_zones: Stack, api: Api, zone: str) -
     stack, user = stack_of_zones, a_user()
     zones = ",".join(f"{provider}={zone}" for provider in sorted({provider for provider, _ in MODELS}))
     stack.deploy(ElectricityZones=zones)
-    posted = api.post(
-        [
-            an_event(user, provider=provider, model=model, tokens_out=tokens, latency=seconds)
-            for provider, model in MODELS
-            for tokens, seconds in REQUESTS
-        ]
-    )
-    assert posted.body["created"] == len(MODELS) * len(REQUESTS)
-    stack.rollup()
+    events = [
+        an_event(user, provider=provider, model=model, tokens_out=tokens, latency=seconds)
+        for provider, model in MODELS
+        for tokens, seconds in REQUESTS
+    ]
+    assert api.post(events).body["created"] == len(events)
+    count(stack, events[0]["ts"][:10])
     [day] = api.get("/api/summaries", userId=user).exact["days"]
     assert (day["rated"], day["unrated"]) == (len(MODELS) * len(REQUESTS), 0)
     of_all: dict[str, list[Decimal]] = {}

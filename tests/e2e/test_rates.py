@@ -12,7 +12,7 @@ from impact.rates import rate_date
 from local.ecb import DAILY, LAST_90_DAYS, Server, daily_file, published, serving
 from local.stack import Stack
 from local.stack.stack import FunctionFailed
-from tests.e2e.api import Api, a_user, an_event
+from tests.e2e.api import Api, a_user, an_event, count
 
 TODAY = datetime.now(UTC).date().isoformat()
 DUE = rate_date(TODAY)
@@ -77,7 +77,7 @@ def test_the_rates_come_back_and_the_day_is_in_euros(stack: Stack, api: Api, ecb
     ecb.publish({day: usd for day, usd in given.items() if day <= DUE})
     stack.update_rates()
     assert stack.update_rates() == {"stored": 0}
-    stack.rollup()
+    count(stack, TODAY)
     [day] = api.get("/api/summaries", userId=user).exact["days"]
     assert (day["fxDate"], day["fxRate"], day["unconverted"]) == (DUE, given[DUE], 0)
     assert day["costEUR"] == Context(prec=38).divide(Decimal("2.5"), given[DUE])
