@@ -155,7 +155,7 @@ class Stack:
         """
         return self.invoke("RatesFunction", SCHEDULED)
 
-    def rollup(self, day: str | None = None, *, seconds: float = 60) -> Any:
+    def rollup(self, day: str | None = None, *, seconds: float = 180) -> Any:
         """Run the rollup, of what is due or of one day, and wait for its workers. Return what was planned."""
         since = int(time.time() * 1000)
         planned = self.invoke("RollupFunction", {"day": day} if day else SCHEDULED)
