@@ -130,15 +130,7 @@ class Store:
 
     def append(self, item: Item) -> bool:
         """Put an event down unless it is there already. Return whether it is new."""
-        try:
-            self.client.put_item(
-                TableName=self.events,
-                Item=to_wire(item),
-                ConditionExpression="attribute_not_exists(userEvent)",
-            )
-        except self.client.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+        return self._put_if("attribute_not_exists(userEvent)", self.events, item)
 
     def event_pages(
         self, day_shard: str, *, user_id: str | None = None, consistent: bool
@@ -227,15 +219,7 @@ class Store:
             "source": source,
             "recordedAt": timestamp(now),
         }
-        try:
-            self.client.put_item(
-                TableName=self.state,
-                Item=to_wire(item),
-                ConditionExpression="attribute_not_exists(usd)",
-            )
-        except self.client.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+        return self._put_if("attribute_not_exists(usd)", self.state, item)
 
     # State: late marks, totals of (day, shard)s, progress
 
@@ -289,15 +273,9 @@ class Store:
             "finalThrough": progress.final_through,
             "shardCount": progress.shard_count,
         }
-        try:
-            self.client.put_item(
-                TableName=self.state,
-                Item=to_wire(item),
-                ConditionExpression="attribute_not_exists(finalThrough) OR finalThrough < :day",
-                ExpressionAttributeValues={":day": {"S": progress.final_through}},
-            )
-        except self.client.exceptions.ConditionalCheckFailedException:
-            return
+        condition = "attribute_not_exists(finalThrough) OR finalThrough < :day"
+        values = {":day": {"S": progress.final_through}}
+        self._put_if(condition, self.state, item, ExpressionAttributeValues=values)
 
     # What these have in common
 
@@ -311,12 +289,14 @@ class Store:
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
     def _put_if_younger(self, table: str, item: Item) -> bool:
+        condition, values = "attribute_not_exists(asOf) OR asOf < :asOf", {":asOf": {"S": item["asOf"]}}
+        return self._put_if(condition, table, item, ExpressionAttributeValues=values)
+
+    def _put_if(self, condition: str, table: str, item: Item, **expressions: Any) -> bool:
+        """Put an item where the condition holds. Return whether it did."""
         try:
             self.client.put_item(
-                TableName=table,
-                Item=to_wire(item),
-                ConditionExpression="attribute_not_exists(asOf) OR asOf < :asOf",
-                ExpressionAttributeValues={":asOf": {"S": item["asOf"]}},
+                TableName=table, Item=to_wire(item), ConditionExpression=condition, **expressions
             )
         except self.client.exceptions.ConditionalCheckFailedException:
             return False

@@ -18,6 +18,7 @@ from local.ecb import published
 from local.stack import Stack
 from local.stack.stack import SCHEDULED, FunctionFailed
 from tests.e2e.api import Api, a_user, an_event, day
+from tests.e2e.api import count as count_day
 
 DAY = day(3)
 
@@ -69,8 +70,7 @@ def plan_for_the_first_time(stack: Stack, api: Api, user_id: str) -> None:
 def count(stack: Stack, api: Api, user_id: str) -> None:
     """Count a day that has a new, late event: every summary, total and mark is touched."""
     assert api.post(an_event(user_id, days_ago=3)).status == 201
-    for shard in (0, 1):
-        stack.invoke("RollupWorkerFunction", {"day": DAY, "shard": shard})
+    count_day(stack, DAY)
 
 
 def ingest_in_euros(stack: Stack, api: Api, user_id: str) -> None:
