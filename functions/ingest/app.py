@@ -1,10 +1,8 @@
 """POST /api/request-event: validate events and put each into the ledger, exactly once."""
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
 from time import monotonic
 from typing import Any
 
@@ -15,15 +13,14 @@ from impact import config
 from impact.dynamodb import Store, connect
 from impact.exchange import RatesInMemory, in_euros
 from impact.footprint import Footprints
-from impact.http import Event, HttpError, Response, body_bytes, header, not_json, respond
+from impact.http import Event, HttpError, Response, respond
 from impact.intake import Fate, Intake, Taken
 from impact.ledger import Entry, Ledger, Refused
 from impact.observability import logger, metrics
 from impact.rates import REACH, Rates
 from impact.types import FieldErrors, Item
+from ingest.body import read_body
 
-BODY_BYTES_MAX = 1024 * 1024
-EVENTS_MAX = 500
 WRITERS = 32
 ANSWER_SECONDS = 3.0
 """What is kept of the function's time limit to answer in; more than one attempt of a put takes."""
@@ -71,47 +68,12 @@ def handler(event: Event, context: LambdaContext) -> Response:
     now = datetime.now(UTC)
     deadline = monotonic() + context.get_remaining_time_in_millis() / 1000 - ANSWER_SECONDS
     try:
-        body = _read(event)
+        body = read_body(event)
         return _take_array(body, now, deadline) if isinstance(body, list) else _take_one(body, now, deadline)
     except HttpError as error:
         metrics.add_metric("RequestsRefused", MetricUnit.Count, 1)
         logger.warning("request refused", status=error.status, code=error.body["error"]["code"])
         return error.response()
-
-
-def _read(event: Event) -> Any:
-    """Read the body's JSON, its numbers as written. Raises HttpError."""
-    if header(event, "content-encoding").strip().lower() not in ("", "identity"):
-        message = "Send plain JSON, without a Content-Encoding."
-        raise HttpError(415, "content_encoding", message, [_reason("Content-Encoding", "is not supported")])
-    raw = body_bytes(event)
-    if len(raw) > BODY_BYTES_MAX:
-        message = f"A body holds at most {BODY_BYTES_MAX} bytes."
-        raise HttpError(413, "too_large", message, [_reason("body", f"has {len(raw)} bytes")])
-    try:
-        body = json.loads(raw, parse_float=_decimal, parse_int=_integer, parse_constant=Decimal)
-    except (ValueError, RecursionError):
-        raise not_json() from None
-    if isinstance(body, list) and not body:
-        raise HttpError(422, "invalid", "The array holds no event.", [_reason("events", "must not be empty")])
-    if isinstance(body, list) and len(body) > EVENTS_MAX:
-        message = f"An array holds at most {EVENTS_MAX} events."
-        raise HttpError(413, "too_many", message, [_reason("events", f"has {len(body)} elements")])
-    return body
-
-
-def _decimal(text: str) -> Decimal:
-    try:
-        return Decimal(text)
-    except InvalidOperation:  # an exponent beyond what decimal can hold
-        return Decimal("Infinity")
-
-
-def _integer(text: str) -> int | Decimal:
-    try:
-        return int(text)
-    except ValueError:  # more digits than Python reads
-        return Decimal("Infinity")
 
 
 def _entry(raw: Any, now: datetime) -> Entry:
@@ -172,10 +134,6 @@ def _take_array(raws: list[Any], now: datetime, deadline: float) -> Response:
 def _event_id(raw: Any) -> str | None:
     event_id = raw.get("eventId") if isinstance(raw, dict) else None
     return event_id if isinstance(event_id, str) else None
-
-
-def _reason(field: str, message: str) -> dict[str, str]:
-    return {"field": field, "message": message}
 
 
 def _unavailable() -> dict[str, Any]:

@@ -1,0 +1,102 @@
+"""What can be asked: each route's query parameters, how they are read, and the ranges that they give."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from impact.http import HttpError
+from impact.keys import SORT_KEY_BYTES, has_room
+from request_events.rules import USER_ID_MAX
+
+DEFAULT_DAYS = 30
+DAYS_MAX = 366
+DATE = "2[0-9]{3}-[0-9]{2}-[0-9]{2}"
+
+
+def _user_id(text: str) -> str:
+    if not 1 <= len(text) <= USER_ID_MAX or not has_room(text):
+        raise ValueError
+    return text
+
+
+def _date(text: str) -> date:
+    if not re.fullmatch(DATE, text):  # fromisoformat takes other formats too
+        raise ValueError
+    return date.fromisoformat(text)
+
+
+def _flag(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError
+    return text == "true"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A query parameter."""
+
+    meaning: str
+    schema: Mapping[str, Any]
+    rule: str = ""
+    """What a text breaks that `read` raises ValueError for."""
+    read: Callable[[str], Any] = str
+
+
+_A_DATE = {"type": "string", "format": "date", "pattern": f"^{DATE}$"}
+_A_USER = {"type": "string", "minLength": 1, "maxLength": USER_ID_MAX}
+_DATE_RULE = "must be a date, YYYY-MM-DD"
+_USER_RULE = f"must have 1 to {USER_ID_MAX} characters, and fit {SORT_KEY_BYTES} bytes"
+
+FROM = Parameter(f"First day; without it {DEFAULT_DAYS} days to `to`.", _A_DATE, _DATE_RULE, _date)
+TO = Parameter("Last day, included; without it today.", _A_DATE, _DATE_RULE, _date)
+PARAMETERS = {
+    "GET /api/summaries": {
+        "userId": Parameter("Whose days; this or `day`, not both.", _A_USER, _USER_RULE, _user_id),
+        "from": FROM,
+        "to": TO,
+        "fresh": Parameter(
+            "With `userId`: count days that are not final from the ledger, now.",
+            {"type": "boolean", "default": False},
+            "must be true or false",
+            _flag,
+        ),
+        "day": Parameter("Every user of this day.", _A_DATE, _DATE_RULE, _date),
+        "cursor": Parameter("With `day`: `next` of the page before.", {"type": "string"}),
+    },
+    "GET /api/totals": {"from": FROM, "to": TO},
+}
+"""By route. A parameter that is not named here is ignored."""
+
+
+def read_query(route: str, query: Mapping[str, str]) -> dict[str, Any]:
+    """Read what a route knows of a query. Raises HttpError, with every parameter that is wrong."""
+    values, wrong = {}, []
+    for name, parameter in PARAMETERS[route].items():
+        if name in query:
+            try:
+                values[name] = parameter.read(query[name])
+            except ValueError:
+                wrong.append({"field": name, "message": parameter.rule})
+    if wrong:
+        raise HttpError(422, "invalid", f"{wrong[0]['field']} {wrong[0]['message']}.", wrong)
+    if "userId" in PARAMETERS[route] and ("userId" in values) == ("day" in values):
+        raise invalid("userId", "or day must be given, and not both")
+    return values
+
+
+def days_asked(values: Mapping[str, Any], today: date) -> tuple[str, str]:
+    """The first and the last day that are asked for, both included. Raises HttpError."""
+    last = values.get("to", today)
+    first = values.get("from", last - timedelta(days=DEFAULT_DAYS - 1))
+    days = (last - first).days + 1
+    if days < 1:
+        raise invalid("from", "must not be after to")
+    if days > DAYS_MAX:
+        raise invalid("from", f"must give at most {DAYS_MAX} days, to included")
+    return first.isoformat(), last.isoformat()
+
+
+def invalid(field: str, message: str) -> HttpError:
+    return HttpError(422, "invalid", f"{field} {message}.", [{"field": field, "message": message}])
