@@ -57,6 +57,11 @@ proxy-env: .venv-proxy/.installed ## The real LiteLLM proxy, in an environment o
 	UV_PROJECT_ENVIRONMENT=.venv-proxy $(UV) sync --quiet --frozen --only-group proxy --python .venv/bin/python
 	@touch $@
 
+.PHONY: openapi
+
+openapi: .venv/.installed ## docs/openapi.json, the description of the HTTP API, from the code
+	@PYTHONPATH=functions:layers/callback:. .venv/bin/python -m local.openapi
+
 .PHONY: bench
 
 bench: .venv/.installed .venv-proxy/.installed ## What the callback, ingest, the rollup and the imports cost, as ratios (minutes)

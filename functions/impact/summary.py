@@ -32,8 +32,11 @@ class Figures:
     """What a model did, and what all of them did together."""
 
     requests: int = 0
+    """Failures included."""
     tokens_in: int = 0
+    """Prompt tokens, cached ones included."""
     tokens_out: int = 0
+    """Completion tokens."""
     costEUR: Decimal = ZERO
     """What came in euros."""
     costUSD: Decimal = ZERO
@@ -50,6 +53,7 @@ class Figures:
     waterLow: Decimal = ZERO
     waterHigh: Decimal = ZERO
     restoredM2: Decimal | None = None
+    """Square metres of ecosystem that the midpoint of the CO2e stands for, if the operator says what does."""
 
 
 @dataclass(slots=True)
@@ -95,13 +99,21 @@ class Tally(Figures):
     tokens_cached: int = 0
     tokens_reasoning: int = 0
     unpriced: int = 0
+    """Requests that came without any cost."""
     latencyTotal: Decimal = ZERO
+    """Seconds."""
     latencyMax: Decimal = ZERO
+    """Seconds."""
     firstTs: str | None = None
+    """Start of the first request."""
     lastTs: str | None = None
+    """Start of the last request."""
     markupEUR: Decimal | None = None
+    """What the operator adds to the cost."""
     restorationFeeEUR: Decimal | None = None
+    """What the operator adds for the restoration of ecosystems."""
     billedEUR: Decimal | None = None
+    """The cost with both."""
     models: dict[str, ModelTally] = field(default_factory=dict)
 
     def add(self, event: WireItem) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Context, Decimal, Inexact
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from request_events.rules import (
     COST_MAX,
@@ -18,6 +18,7 @@ from request_events.rules import (
     SECONDS_MAX,
     TAGS_MAX,
     TOKENS_MAX,
+    UNFILLED,
     USER_ID_MAX,
     is_unfilled,
 )
@@ -79,12 +80,29 @@ def _storable(number: Decimal) -> Decimal:
 
 
 _Identifier = AfterValidator(_identifier)
+_says_something: Any = {"pattern": r"\S", "not": {"pattern": UNFILLED}}
 
-UserId = Annotated[str, Field(min_length=1, max_length=USER_ID_MAX), _Identifier]
-EventId = Annotated[str, Field(min_length=1, max_length=EVENT_ID_MAX), _Identifier]
+
+def _number(limit: int) -> WithJsonSchema:
+    return WithJsonSchema({"type": "number", "minimum": 0, "maximum": limit})
+
+
+UserId = Annotated[
+    str, Field(min_length=1, max_length=USER_ID_MAX, json_schema_extra=_says_something), _Identifier
+]
+EventId = Annotated[
+    str, Field(min_length=1, max_length=EVENT_ID_MAX, json_schema_extra=_says_something), _Identifier
+]
+Instant = Annotated[
+    datetime,
+    BeforeValidator(_instant),
+    WithJsonSchema({"type": "string", "pattern": f"^{_RFC_3339.pattern}$"}),
+]
 Tokens = Annotated[int, Field(ge=0, le=TOKENS_MAX)]
-Money = Annotated[Decimal, BeforeValidator(_decimal), AfterValidator(_bounded(COST_MAX))]
-Seconds = Annotated[Decimal, BeforeValidator(_decimal), AfterValidator(_bounded(SECONDS_MAX))]
+Money = Annotated[Decimal, BeforeValidator(_decimal), AfterValidator(_bounded(COST_MAX)), _number(COST_MAX)]
+Seconds = Annotated[
+    Decimal, BeforeValidator(_decimal), AfterValidator(_bounded(SECONDS_MAX)), _number(SECONDS_MAX)
+]
 Label = Annotated[str, Field(max_length=LABEL_MAX)]
 Tag = Annotated[str, Field(min_length=1, max_length=LABEL_MAX)]
 
@@ -99,22 +117,30 @@ class RequestEvent(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
     userId: UserId
-    ts: Annotated[datetime, BeforeValidator(_instant)]
-    """Start of the try that is reported, in UTC."""
+    """Who asked; `unknown` where nobody could be told."""
+    ts: Instant
+    """Start of the try that is reported (RFC 3339); without an offset it is UTC."""
     model: Annotated[str, Field(min_length=1, max_length=MODEL_MAX)]
+    """The provider's name of the model, without a prefix."""
     provider: Annotated[str, Field(min_length=1, max_length=PROVIDER_MAX)]
+    """`openai`, `anthropic`, `groq`, `ollama` ...; `unknown` where it could not be told."""
     tokens_in: Tokens
     """Prompt tokens, cached ones included."""
     tokens_out: Tokens
+    """Completion tokens."""
     latency: Seconds
     """Seconds from the start of the try to its end."""
 
     costEUR: Money | None = None
+    """Cost in euros, by a sender that knows it."""
     costUSD: Money | None = None
+    """Cost in US dollars. Without any cost the event counts as unpriced, which is not the same as free."""
     eventId: EventId | None = None
     """Idempotency key. Without one the service takes a digest of the event's content."""
     status: Annotated[
-        Literal["success", "failure"], BeforeValidator(lambda v: "success" if v is None else v)
+        Literal["success", "failure"],
+        BeforeValidator(lambda v: "success" if v is None else v),
+        WithJsonSchema({"enum": ["success", "failure", None]}),
     ] = "success"
     callType: Label | None = None
     modelGroup: Label | None = None
@@ -122,12 +148,18 @@ class RequestEvent(BaseModel):
     keyAlias: Label | None = None
     conversationId: Label | None = None
     errorCode: Label | None = None
+    """Also of a success: that of a client which hung up."""
     tokens_cached: Tokens | None = None
+    """Those of tokens_in that were read from a cache."""
     tokens_cache_write: Tokens | None = None
+    """Those of tokens_in that were written to a cache."""
     tokens_reasoning: Tokens | None = None
+    """Those of tokens_out that were spent on reasoning."""
     timeToFirstToken: Seconds | None = None
+    """Seconds; of streams."""
     stream: bool | None = None
     cacheHit: bool | None = None
+    """Whether the answer came from a cache of the proxy, and no provider was asked."""
     tags: Annotated[list[Tag], Field(max_length=TAGS_MAX)] | None = None
 
     def fields(self) -> dict[str, Any]:

@@ -18,7 +18,9 @@ COST_MAX = 10**9
 DIGITS_MAX = 38
 """Significant digits that a DynamoDB number holds, and the decimal places that we take."""
 
-_PLACEHOLDER = re.compile(r"\{\{[^{}]*\}\}")
+UNFILLED = r"\{\{[^{}]*\}\}"
+"""A regular expression: what in an id says that nobody filled in its template."""
+_PLACEHOLDER = re.compile(UNFILLED)
 
 
 def is_unfilled(text: str) -> bool:

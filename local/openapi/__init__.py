@@ -1,0 +1,1 @@
+"""docs/openapi.json: the HTTP API's description, made from the code that answers."""

@@ -1,0 +1,320 @@
+"""The description itself: OpenAPI 3.1, from the functions' own fields, limits and parameters."""
+
+import ast
+import inspect
+import tomllib
+from dataclasses import fields
+from decimal import Decimal
+from pathlib import Path
+from textwrap import dedent
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from impact.billing import Terms
+from impact.calendar import AHEAD, RETENTION_RESERVE
+from impact.ledger import ITEM_BYTES
+from impact.reading import PAGE_USERS
+from impact.summary import MODELS_MAX, RANGES, Figures, ModelTally, Tally
+from ingest.body import BODY_BYTES_MAX, EVENTS_MAX
+from local.openapi.examples import EVENT, MINIMAL, answers
+from request_events.event import RequestEvent
+from request_events.rules import DIGITS_MAX
+from summaries.parameters import DAYS_MAX, PARAMETERS
+
+Schema = dict[str, Any]
+
+PROJECT = Path(__file__).resolve().parents[2]
+POST = "POST /api/request-event"
+SUMMARIES = "GET /api/summaries"
+TOTALS = "GET /api/totals"
+
+ABOUT = f"""\
+What AI chat costs, per user and day, in money and in nature: a ledger of requests, and exact daily summaries.
+
+- Numbers are JSON numbers, exact and never rounded, of at most {DIGITS_MAX} digits: read them as decimals.
+- Days begin in the reporting time zone of the stack, UTC unless it says otherwise.
+- Errors of the service have the shape `Error`; those of API Gateway before it have the shape `Message`.
+- A route or a method that is not described here is a 404.
+"""
+SENDING = f"""\
+One event, or an array of up to {EVENTS_MAX}; up to {BODY_BYTES_MAX} bytes of JSON, without a
+Content-Encoding. In an array each event is taken or rejected by itself: one that is not valid never costs
+another one.
+
+The same event sent again is a duplicate, told by its `eventId`: the first one stays. A 2xx means that every
+event that it does not name as rejected is stored. After a 429, a 5xx or no answer, send the same again.
+
+Beside what the schema says: `ts` may be {AHEAD.seconds // 60} minutes ahead of the service's clock, and as
+old as the stack keeps events (`RetentionDays`), less {RETENTION_RESERVE.days} days; a text holds no lone
+surrogates; an event takes at most {ITEM_BYTES} bytes in the ledger. Fields that the schema does not name are
+dropped and never stored.
+"""
+READING = f"""\
+With `userId`: that user's days with use, in order, and their sum. With `day`: every user of that day,
+{PAGE_USERS} a page; `next` is the `cursor` of the next page, `null` on the last one. A user or a day without
+use is an empty list and zeros.
+
+`from` and `to` are included, at most {DAYS_MAX} days.
+"""
+WHEN = {
+    201: "The event is stored.",
+    400: "The body is not JSON.",
+    401: "No token.",
+    403: "A token that is not valid for this route.",
+    413: f"Over {BODY_BYTES_MAX} bytes, or over {EVENTS_MAX} events.",
+    415: "A Content-Encoding.",
+    422: "Not valid: `details` names each field, or parameter.",
+    429: "Too many requests at once: wait and send it again.",
+    503: "Storage did not take everything: send it again after `Retry-After` seconds. For an array, `retry` "
+    "names those to send again, beside `created`, `duplicates` and `rejected`.",
+}
+WHEN_200 = {
+    POST: "One event: it was there already. An array: what became of it.",
+    SUMMARIES: "The user's days, or the day's users.",
+    TOTALS: "The platform's days with use, and their sum.",
+}
+
+
+def document() -> Schema:
+    """Describe every route."""
+    given = answers()
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Impact Service", "version": project["version"], "description": ABOUT},
+        "servers": [
+            {"url": "http://localhost:3090", "description": "make local"},
+            {
+                "url": "https://{api}.execute-api.{region}.amazonaws.com",
+                "description": "ApiUrl, in the outputs of the stack",
+                "variables": {"api": {"default": "abcdefghij"}, "region": {"default": "eu-central-1"}},
+            },
+        ],
+        "paths": {
+            "/api/request-event": {"post": _post(given[POST])},
+            "/api/summaries": {"get": _get(SUMMARIES, "readSummaries", READING, given[SUMMARIES])},
+            "/api/totals": {
+                "get": _get(TOTALS, "readTotals", "The platform, a row for each day with use.", given[TOTALS])
+            },
+        },
+        "components": {
+            "securitySchemes": {
+                "ingest": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An ingest token of the stack.",
+                },
+                "read": {"type": "http", "scheme": "bearer", "description": "A read token of the stack."},
+            },
+            "schemas": _schemas(),
+        },
+    }
+
+
+def _post(given: dict[int, Any]) -> Schema:
+    an_event = _ref("RequestEvent")
+    body = {"oneOf": [an_event, {"type": "array", "items": an_event, "minItems": 1, "maxItems": EVENTS_MAX}]}
+    examples = {"event": EVENT, "leastEvent": MINIMAL, "array": [EVENT, MINIMAL]}
+    return {
+        "operationId": "postEvents",
+        "summary": "Send events",
+        "description": SENDING,
+        "security": [{"ingest": []}],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": body, "examples": _values(examples)}},
+        },
+        "responses": _responses(POST, given),
+    }
+
+
+def _get(route: str, operation_id: str, about: str, given: dict[int, Any]) -> Schema:
+    parameters = [
+        {"name": name, "in": "query", "description": parameter.meaning, "schema": dict(parameter.schema)}
+        for name, parameter in PARAMETERS[route].items()
+    ]
+    return {
+        "operationId": operation_id,
+        "summary": WHEN_200[route],
+        "description": about,
+        "security": [{"read": []}],
+        "parameters": parameters,
+        "responses": _responses(route, given),
+    }
+
+
+def _responses(route: str, given: dict[int, Any]) -> Schema:
+    """Each status that the route was seen to answer, and those of API Gateway before it."""
+    schemas = {
+        (POST, 200): {"oneOf": [_ref("Stored"), _ref("Taken")]},
+        (POST, 201): _ref("Stored"),
+        (POST, 413): {"oneOf": [_ref("Error"), _ref("Message")]},
+        (POST, 503): {"oneOf": [_ref("Unavailable"), _ref("Message")]},
+        (SUMMARIES, 200): {"oneOf": [_ref("UserDays"), _ref("DayPage")]},
+        (TOTALS, 200): _ref("PlatformDays"),
+    }
+    gateway = {401: "Unauthorized", 403: "Forbidden", 429: "Too Many Requests"}
+    responses: Schema = {}
+    for status in sorted({*given, *gateway}):
+        examples = {name: answer["body"] for name, answer in given.get(status, {}).items()}
+        if status in gateway:
+            examples = {"gateway": {"message": gateway[status]}}
+        schema = schemas.get((route, status), _ref("Message" if status in gateway else "Error"))
+        responses[str(status)] = {
+            "description": WHEN_200[route] if status == 200 else WHEN[status],
+            **_headers(given.get(status, {})),
+            "content": {"application/json": {"schema": schema, "examples": _values(examples)}},
+        }
+    return responses
+
+
+def _headers(given: dict[str, Any]) -> Schema:
+    names = sorted({name for answer in given.values() for name in answer["headers"]})
+    described = {
+        "retry-after": {"description": "Seconds.", "schema": {"type": "string", "pattern": "^[0-9]+$"}}
+    }
+    return {"headers": {name.title(): described[name] for name in names}} if names else {}
+
+
+def _schemas() -> Schema:
+    sums, model = _properties(Tally), _properties(ModelTally)
+    least = set(Tally(requests=1, unrated=1).as_fields()) - {"models"}
+    models = {
+        "description": f"By `provider/model`, {MODELS_MAX} at most; the rest is under `other/other`.",
+        "additionalProperties": _object(model, least & model.keys()),
+    }
+    exchange = {
+        "fxRate": {
+            "type": "number",
+            "description": "US dollars for one euro; absent where nothing was converted.",
+        },
+        "fxDate": {"type": "string", "format": "date", "description": "The ECB's date of that rate."},
+    }
+    stamp = {
+        "asOf": {"type": "string", "format": "date-time", "description": "When it was computed."},
+        "final": {"type": "boolean", "description": "Whether only a late event can change it."},
+    }
+    day, count = {"type": "string", "format": "date"}, {"type": "integer", "minimum": 0}
+    of_user = {"models": {"type": "object", **models}}
+    summary = {
+        "userId": {"type": "string"},
+        "day": day,
+        **sums,
+        **of_user,
+        **exchange,
+        "terms": _ref("Terms"),
+        **stamp,
+    }
+    platform_day = {"day": day, "users": count, **sums, **exchange, **stamp}
+    a_range = {"from": day, "to": day}
+    created = {"created": count, "duplicates": count, "rejected": _list(_ref("Rejected"))}
+    error = {
+        "code": {"type": "string", "description": "For programs."},
+        "message": {"type": "string"},
+        "details": _list(_ref("FieldError")),
+    }
+    failed = {"error": _object(error)}
+    which = {"index": count, "eventId": {"type": "string"}}
+    return {
+        "RequestEvent": _event(),
+        "Stored": _object({"eventId": {"type": "string"}, "status": {"enum": ["created", "duplicate"]}}),
+        "Taken": _object(created),
+        "Rejected": _object(
+            {"index": count, "eventId": {"type": ["string", "null"]}, "errors": _list(_ref("FieldError"))}
+        ),
+        "Unavailable": _object(failed | created | {"retry": _list(_object(which))}, {"error"}),
+        "Error": _object(failed),
+        "FieldError": _object({"field": {"type": "string"}, "message": {"type": "string"}}),
+        "Message": _object({"message": {"type": "string"}}) | {"description": "As API Gateway words it."},
+        "UserDays": _object(
+            {
+                "userId": {"type": "string"},
+                **a_range,
+                "days": _list(_ref("DailySummary")),
+                "total": _object(sums | of_user, least | {"models"}),
+            }
+        ),
+        "DayPage": _object(
+            {"day": day, "items": _list(_ref("DailySummary")), "next": {"type": ["string", "null"]}}
+        ),
+        "DailySummary": _object(summary, {"userId", "day", "requests", *stamp}),
+        "PlatformDays": _object(
+            a_range | {"days": _list(_ref("PlatformDay")), "total": _object(sums, least)}
+        ),
+        "PlatformDay": _object(platform_day, {"day", "users", *least, *stamp}),
+        "Range": _object({"low": {"type": "number", "minimum": 0}, "high": {"type": "number", "minimum": 0}}),
+        "Terms": _terms(),
+    }
+
+
+def _event() -> Schema:
+    schema: Schema = RequestEvent.model_json_schema()
+    about = _docstrings(RequestEvent)
+    for name, field in schema["properties"].items():
+        field.pop("title")
+        if name in about:
+            field["description"] = about[name]
+        if field.get("default", "") is None:
+            del field["default"]
+    return schema | {
+        "description": "One AI request. `null` in an optional field is the same as leaving it out."
+    }
+
+
+def _properties(of: type[Figures]) -> Schema:
+    """What sums show: a footprint's low and high as a Range, everything else by its type."""
+    hints = get_type_hints(of)
+    about = _docstrings(Figures) | _docstrings(of)
+    hidden = {"models", *(bound for bounds in RANGES.values() for bound in bounds)}
+    shown = {f.name: _schema_of(hints[f.name]) for f in fields(of) if f.name not in hidden}
+    for name in shown.keys() & about.keys():
+        shown[name]["description"] = about[name]
+    footprint = "What is known of it; absent where nothing could be rated."
+    return shown | {name: _ref("Range") | {"description": footprint} for name in RANGES}
+
+
+def _terms() -> Schema:
+    every = Terms(Decimal(1), Decimal(1), Decimal(1), "source").as_fields()
+    properties = {
+        name: {"type": "string" if isinstance(value, str) else "number"} for name, value in every.items()
+    }
+    return _object(properties, Terms().as_fields()) | {
+        "description": "What euros and square metres came from."
+    }
+
+
+def _schema_of(hint: Any) -> Schema:
+    if get_origin(hint) is UnionType:
+        [hint] = [member for member in get_args(hint) if member is not NoneType]
+    if hint is str:  # all texts of sums are instants
+        return {"type": "string", "format": "date-time"}
+    return {"type": "integer" if hint is int else "number", "minimum": 0}
+
+
+def _docstrings(cls: type) -> dict[str, str]:
+    """The texts under the fields of a class."""
+    [definition] = ast.parse(dedent(inspect.getsource(cls))).body
+    assert isinstance(definition, ast.ClassDef)
+    found = {}
+    for field, text in zip(definition.body, definition.body[1:], strict=False):
+        match field, text:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str() as words)):
+                found[name] = inspect.cleandoc(words)
+    return found
+
+
+def _object(properties: Schema, required: Any = None) -> Schema:
+    named = properties if required is None else [name for name in properties if name in required]
+    return {"type": "object", "properties": properties, "required": list(named)}
+
+
+def _list(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _values(examples: dict[str, Any]) -> Schema:
+    return {name: {"value": value} for name, value in examples.items()}
