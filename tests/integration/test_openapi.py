@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
+from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 from samtranslator.yaml_helper import yaml_parse
 
@@ -54,4 +54,4 @@ def test_every_example_is_of_its_schema(route: str, operation: dict[str, Any]) -
         schema = content["schema"] | {"components": DOCUMENT["components"]}
         assert content["examples"]
         for example in content["examples"].values():
-            Draft202012Validator(schema).validate(example["value"])
+            OAS31Validator(schema).validate(example["value"])
