@@ -15,13 +15,13 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 """When the tests take place, but for those of a whole function."""
 
 
-def freeze(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> None:
-    """Let a module's clock stand at NOON: no test depends on when it runs."""
+def freeze(monkeypatch: pytest.MonkeyPatch, module: ModuleType, now: datetime = NOON) -> None:
+    """Let a module's clock stand still: no test depends on when it runs."""
 
     class Clock(datetime):
         @classmethod
         def now(cls, tz: tzinfo | None = None) -> "Clock":
-            return cls.fromtimestamp(NOON.timestamp(), tz)
+            return cls.fromtimestamp(now.timestamp(), tz)
 
     monkeypatch.setattr(module, "datetime", Clock)
 

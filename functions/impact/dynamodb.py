@@ -237,6 +237,11 @@ class Store:
         """List the marked (day, shard)s of the days from first to last."""
         return {parse_day_shard(item["key"]) for item in self._state_between(LATE, first, last)}
 
+    def marked_since(self) -> dict[tuple[str, int], datetime]:
+        """Tell of each marked (day, shard) when an event last marked it."""
+        marks = self._state_between(LATE, "0", "9999-12-31")
+        return {parse_day_shard(item["key"]): datetime.fromisoformat(item["markedAt"]) for item in marks}
+
     def clear_mark(self, mark: Mark) -> bool:
         """Delete a mark unless it was left anew since it was read. Return whether it is gone."""
         try:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 
 from impact.billing import Terms, statement, terms_of
@@ -36,6 +36,14 @@ class Plan:
     progress: Progress
     expired_marks: list[DayShard]
     """Marked, but their events may have expired since: somebody has to look."""
+    lag: timedelta
+    """How long ago the oldest day that is not final has closed; zero if none has."""
+    marks: int
+    """Late marks that stand, those that expired aside."""
+    oldest_mark: timedelta
+    """How long the oldest of them has stood; zero without any."""
+    unconverted_days: int
+    """Days that have closed and are counted, but in dollars that wait for their rate."""
 
 
 def plan(store: Store, calendar: Calendar, shard_count: int, now: datetime) -> Plan:
@@ -60,12 +68,17 @@ def plan(store: Store, calendar: Calendar, shard_count: int, now: datetime) -> P
     days = days_between(first, today)
     unfinished = {(day, shard) for day in days for shard in shards} - settled
     unfinished -= {(day, shard) for day, shard in waiting if rates.of(day) is None}
-    marks = store.late_marks()
+    marks = store.marked_since()
     expired = {mark for mark in marks if calendar.may_have_expired(mark[0], now)}
+    standing = {mark: now - since for mark, since in marks.items() if mark not in expired}
     return Plan(
-        targets=sorted(unfinished | marks - expired),
+        targets=sorted(unfinished | standing.keys()),
         progress=Progress(final_through=day_before(first), shard_count=shard_count),
         expired_marks=sorted(expired),
+        lag=max(now - calendar.closes_at(first), timedelta()),
+        marks=len(standing),
+        oldest_mark=max(standing.values(), default=timedelta()),
+        unconverted_days=len({day for day, _ in waiting}),
     )
 
 

@@ -1,5 +1,6 @@
 """POST /api/request-event: validate events and put each into the ledger, exactly once."""
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,10 +17,11 @@ from impact.footprint import Footprints
 from impact.http import Event, HttpError, Response, respond
 from impact.intake import Fate, Intake, Taken
 from impact.ledger import Entry, Ledger, Refused
-from impact.observability import logger, metrics
+from impact.observability import count_by, logger, metrics
 from impact.rates import REACH, Rates
 from impact.types import FieldErrors, Item
 from ingest.body import read_body
+from request_events.event import FIELDS
 
 WRITERS = 32
 ANSWER_SECONDS = 3.0
@@ -153,7 +155,14 @@ def _count(entries: list[Entry], taken: Taken | None, refusals: list[FieldErrors
     }
     for name, value in counts.items():
         metrics.add_metric(name, MetricUnit.Count, value)
+    count_by("Rejected", "field", Counter(_wrong_field(errors) for errors in refusals))
     if refusals:
         logger.warning("events rejected", fields=sorted({e["field"] for errors in refusals for e in errors}))
     if taken and taken.failures:
         logger.error("storage failed", causes=dict(taken.failures))
+
+
+def _wrong_field(errors: FieldErrors) -> str:
+    """Name the first field that was wrong, by a name of the contract: a sender must not make up metrics."""
+    name = errors[0]["field"].partition(".")[0]
+    return name if name in FIELDS else "event"

@@ -46,7 +46,11 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 def _due(now: datetime) -> list[DayShard]:
     due = plan(store, calendar, shard_count, now)
     store.put_progress(due.progress)
+    metrics.add_metric("RollupLag", MetricUnit.Seconds, due.lag.total_seconds())
+    metrics.add_metric("LateMarks", MetricUnit.Count, due.marks)
+    metrics.add_metric("OldestLateMark", MetricUnit.Seconds, due.oldest_mark.total_seconds())
     metrics.add_metric("ExpiredMarks", MetricUnit.Count, len(due.expired_marks))
+    metrics.add_metric("UnconvertedDays", MetricUnit.Count, due.unconverted_days)
     if due.expired_marks:
         logger.error("late events came too long ago to be counted", marks=due.expired_marks)
     return due.targets

@@ -28,7 +28,5 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     counted = count(store, calendar, terms, day, shard, as_of=datetime.now(UTC))
     metrics.add_metric("EventsCounted", MetricUnit.Count, counted.events)
     metrics.add_metric("SummariesWritten", MetricUnit.Count, counted.summaries_written)
-    metrics.add_metric("LateMarks", MetricUnit.Count, int(counted.late))
-    metrics.add_metric("Unconverted", MetricUnit.Count, int(not counted.converted))
     logger.info("counted", day=day, shard=shard, **asdict(counted))
     return {"day": day, "shard": shard} | asdict(counted)

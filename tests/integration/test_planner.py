@@ -73,6 +73,7 @@ def test_a_worker_that_cannot_be_called_fails_the_run(
     def throttled(**_: Any) -> None:
         raise ClientError({"Error": {"Code": "TooManyRequestsException", "Message": ""}}, "Invoke")
 
+    monkeypatch.setattr(Store, "events_since", lambda self: NOW)
     monkeypatch.setattr(planner, "lambda_", SimpleNamespace(invoke=throttled))
     with pytest.raises(ClientError):
         planner.handler({}, CONTEXT)

@@ -1,0 +1,41 @@
+"""What a function's output tells CloudWatch: metrics in its embedded metric format (EMF)."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric as CloudWatch knows it."""
+
+    namespace: str
+    name: str
+    dimensions: frozenset[tuple[str, str]]
+
+
+def emitted(output: str) -> Iterator[tuple[Metric, str, float]]:
+    """Yield each metric that lines of a log carry, with its unit and value."""
+    for line in output.splitlines():
+        blob = json.loads(line) if line.startswith('{"_aws"') else {}
+        for directive in blob.get("_aws", {}).get("CloudWatchMetrics", []):
+            yield from _of(blob, directive)
+
+
+def _of(blob: dict[str, Any], directive: dict[str, Any]) -> Iterator[tuple[Metric, str, float]]:
+    for names in directive["Dimensions"]:
+        dimensions = frozenset((name, blob[name]) for name in names)
+        for metric in directive["Metrics"]:
+            known = Metric(directive["Namespace"], metric["Name"], dimensions)
+            yield from ((known, metric["Unit"], value) for value in blob[metric["Name"]])
+
+
+def values(output: str, **dimensions: str) -> dict[str, float]:
+    """Add up what lines of a log carry of the metrics with just these dimensions, beside the stack's name."""
+    wanted = frozenset(({"service": "impact"} | dimensions).items())
+    sums: dict[str, float] = {}
+    for metric, _, value in emitted(output):
+        if metric.dimensions == wanted:
+            sums[metric.name] = sums.get(metric.name, 0) + value
+    return sums
