@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from request_events.notices import warn
 from request_events.outbox import SEGMENT_BYTES, Outbox
+from request_events.status import Status
 
 BATCH_EVENTS_MAX = 500
 """The service takes no more at once."""
@@ -25,6 +26,8 @@ BACKOFF_SECONDS_MAX = 60.0
 RETRY_AFTER_SECONDS_MAX = 3600.0
 LOOK_SECONDS = 1.0
 """How often the size of a segment is looked at while nothing can be delivered."""
+REPORT_SECONDS = 10.0
+"""How often it is looked at how much waits in the outbox."""
 HURRY_SECONDS = 0.05
 """How soon an event is sent once the process is about to end."""
 
@@ -75,6 +78,7 @@ class Courier:
         self._timeout = timeout
         self._batch_size = min(batch_size, BATCH_EVENTS_MAX)
         self._flush_seconds = flush_seconds
+        self._status = Status(outbox, flush_seconds)
         self._connection: http.client.HTTPConnection | None = None
         self._thread: threading.Thread | None = None
         self._reset()
@@ -113,12 +117,14 @@ class Courier:
         if self._thread is not None:
             self._thread.join(seconds)
             if not self._thread.is_alive():
+                self._report()
                 self._outbox.close()
 
     def _reset(self) -> None:
         self._wake = threading.Event()
         self._delivering = threading.Lock()
         self._idle = self._closing = self._hurried = self._forked = False
+        self._report_at = -REPORT_SECONDS
 
     def _after_fork(self) -> None:
         """A fork takes no threads along, and its parent's connection is not its own."""
@@ -129,16 +135,19 @@ class Courier:
         self._forked = in_background
 
     def _run(self) -> None:
+        failures = 0
         while True:
             closing = self._closing  # read first: what is appended before it is set is still delivered
             try:
                 with self._delivering:
                     self._deliver_all(patient=True)
+                failures = 0
             except Exception as error:  # whatever it is, it must not end the deliveries
                 name = type(error).__name__  # and no more of it: its text can hold the token
                 warn(name, "delivery failed (%s) and is tried again", name)
                 if not self._closing:
-                    time.sleep(BACKOFF_SECONDS)
+                    self._wake.wait(_backoff(failures, BACKOFF_SECONDS))
+                failures += 1
             if closing:
                 return
             self._rest()
@@ -155,12 +164,14 @@ class Courier:
         self._outbox.release()
         while (segment := self._outbox.take()) is not None:
             try:
+                self._look()
                 for batch in segment.batches(self._batch_size, BODY_BYTES_MAX):
                     if not self._deliver(batch, patient):
                         return False
                 segment.delete()
             finally:
                 segment.close()
+        self._look()
         return True
 
     def _deliver(self, batch: Lines, patient: bool) -> bool:
@@ -168,10 +179,12 @@ class Courier:
         parts = [batch]
         attempt = 0
         while parts:
-            answer = self._send(parts.pop())
+            part = parts.pop()
+            answer = self._send(part)
             for line, reason in answer.rejected:
                 self._outbox.put_aside(line, reason)
                 _report(line, reason)
+            self._status.delivered(len(part) - len(answer.rejected) - sum(map(len, answer.again)))
             parts += answer.again
             if answer.problem:
                 warn(answer.problem, "%s; no event is lost, delivery is tried again", answer.problem)
@@ -190,9 +203,23 @@ class Courier:
                 return True
             self._wake.wait(min(remaining, LOOK_SECONDS))
             self._wake.clear()
-            if self._outbox.size >= SEGMENT_BYTES or self._outbox.waits_in_memory:
-                self._outbox.release()
+            self._look()
         return False
+
+    def _look(self) -> None:
+        """See after the outbox while deliveries go on, or fail: segments stay small, and people are told."""
+        if self._outbox.size >= SEGMENT_BYTES or self._outbox.waits_in_memory:
+            self._outbox.release()
+        if time.monotonic() >= self._report_at:
+            self._report()
+
+    def _report(self) -> None:
+        self._report_at = time.monotonic() + REPORT_SECONDS
+        try:
+            self._status.report(time.time())
+        except Exception as error:  # what nobody can be told is no reason not to deliver
+            name = type(error).__name__
+            warn(f"report {name}", "cannot tell how much waits in the outbox (%s)", name)
 
     def _send(self, lines: Lines) -> Answer:
         try:

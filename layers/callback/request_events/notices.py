@@ -1,17 +1,29 @@
 """Log lines for people: one a minute for one cause, however often it happens."""
 
+import contextlib
 import logging
 import time
 
 SECONDS = 60.0
+CAUSES_MAX = 100
+"""Causes that are told apart; all later ones are one."""
 
 _logger = logging.getLogger("request_events")
 _last: dict[str, float] = {}
 
 
-def warn(cause: str, message: str, *args: object) -> None:
-    """Log a warning, unless the same cause was logged within the last minute."""
+def warn(
+    cause: str, message: str, *args: object, every: float = SECONDS, level: int = logging.WARNING
+) -> None:
+    """Log a warning, unless the same cause was logged within the last minute (or `every` seconds).
+
+    It never raises: no handler of the process that we are in may end a delivery, or fail a request.
+    """
     now = time.monotonic()
-    if now - _last.get(cause, -SECONDS) >= SECONDS:
+    if cause not in _last and len(_last) >= CAUSES_MAX:
+        cause = "others"
+    last = _last.get(cause)
+    if last is None or now - last >= every:
         _last[cause] = now
-        _logger.warning("impact service: " + message, *args)
+        with contextlib.suppress(Exception):
+            _logger.log(level, "impact service: " + message, *args)

@@ -7,9 +7,9 @@ no difference whether a process has let go of a segment, or was killed; and proc
 """
 
 import contextlib
+import errno
 import json
 import os
-import re
 import secrets
 import threading
 import time
@@ -20,6 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from request_events.depth import REJECTED, SEGMENT, Depth, Survey
 from request_events.notices import warn
 
 try:
@@ -31,10 +32,13 @@ SEGMENT_BYTES = 1_000_000
 """At this size a segment is let go of, also while nothing can be delivered."""
 MEMORY_EVENTS = 20_000
 """How many events wait in memory while the disk takes none."""
-REJECTED = "rejected"
-"""The folder, within the outbox, of what the service refused for good."""
-
-_SEGMENT = re.compile(r"\d{20}-\d+-[0-9a-f]{8}\.jsonl")
+FOLDER_BYTES = 4_000_000_000
+"""How much may wait in the folder, over all processes: ten million events, eleven days at ten a second. Far
+more than any outage that nobody looks after, and still no danger to the disk, which others need as well."""
+REJECTED_BYTES = 1_000_000_000
+"""How much is kept of what can never be delivered."""
+LINE_BYTES = 65_536
+"""No event is as long by far: the most that is read at once of a file that holds something else."""
 
 
 class Segment:
@@ -72,6 +76,12 @@ class Outbox:
         self._path = folder
         self._size = 0
         self._count = 0
+        self._due: deque[str] = deque()  # what is left of the last look into the folder
+        self._survey = Survey(folder)
+        self._room = FOLDER_BYTES
+        self._room_rejected = REJECTED_BYTES
+        self.dropped = self.rejected = self.rejected_dropped = 0
+        """Events that had no room; that were put aside; that had no room to be put aside."""
         if fcntl is None:
             warn("flock", "this system has no file locks: undelivered events are kept in memory only")
 
@@ -94,6 +104,11 @@ class Outbox:
         return bool(self._memory) and fcntl is not None
 
     @property
+    def in_memory(self) -> int:
+        """How many events wait in memory."""
+        return len(self._memory)
+
+    @property
     def size(self) -> int:
         """Bytes in the segment that this process appends to."""
         return self._size
@@ -109,14 +124,27 @@ class Outbox:
         with contextlib.suppress(OSError):  # the next append tries again, and tells
             path, fresh = self._create()
         with self._lock:
-            full = self._fd
+            full, size = self._fd, self._size
             self._path, self._fd, self._size = path, fresh, 0
         if full is not None:
+            self._rescue(full, size)
             os.close(full)
 
+    def _rescue(self, fd: int, size: int) -> None:
+        """Keep the events of a segment that somebody has deleted while we appended to it."""
+        if os.fstat(fd).st_nlink:
+            return
+        warn("deleted", "a file of the outbox was deleted while in use; its events are kept")
+        with self._lock:
+            for line in os.pread(fd, size, 0).splitlines(keepends=True):
+                self._in_memory(line)
+
     def take(self) -> Segment | None:
-        """The oldest segment that nobody holds, or None where nothing is due."""
-        for name in self._names():
+        """The oldest segment that nobody holds, or None where nothing is due.
+
+        One that was not deleted is due again once the others had their turn: it holds up none of them.
+        """
+        for name in self._turns():
             try:
                 if (segment := self._hold(self._folder / name)) is not None:
                     return segment
@@ -126,9 +154,25 @@ class Outbox:
                 self._warn(problem)
         return self._from_memory()
 
+    def measure(self) -> Depth:
+        """See how much waits, and so how much more may come. Not for the event loop: it reads files."""
+        depth = self._survey.look()
+        with self._lock:
+            self._room = FOLDER_BYTES - depth.bytes
+        self._room_rejected = REJECTED_BYTES - depth.rejected_bytes
+        return depth
+
+    def _turns(self) -> Iterator[str]:
+        """What is left of the last look into the folder, then what a new one finds."""
+        while self._due:
+            yield self._due.popleft()
+        self._due.extend(self._names())
+        while self._due:
+            yield self._due.popleft()
+
     def _names(self) -> list[str]:
         try:
-            return sorted(filter(_SEGMENT.fullmatch, os.listdir(self._folder))) if fcntl else []
+            return sorted(filter(SEGMENT.fullmatch, os.listdir(self._folder))) if fcntl else []
         except FileNotFoundError:  # not made yet
             return []
         except OSError as problem:
@@ -143,11 +187,19 @@ class Outbox:
             event = line.decode("utf-8", "replace")
         now = datetime.now(UTC)
         record = {"time": now.isoformat(timespec="seconds"), "reason": reason, "event": event}
+        data = json.dumps(record).encode() + b"\n"
+        if len(data) > self._room_rejected:
+            self.rejected_dropped += 1
+            return
         folder = self._folder / REJECTED
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = os.open(folder / f"{now:%Y-%m-%d}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(json.dumps(record).encode() + b"\n")
+        try:
+            _append(fd, data)
+        finally:
+            os.close(fd)
+        self._room_rejected -= len(data)
+        self.rejected += 1
 
     def close(self) -> None:
         """Let go of everything, and leave no empty file."""
@@ -168,7 +220,7 @@ class Outbox:
         self._size = self._count = 0
 
     def _on_disk(self, line: bytes) -> bool:
-        if not fcntl:
+        if not fcntl or len(line) > self._room:
             return False
         try:
             self._write(line)
@@ -180,8 +232,8 @@ class Outbox:
     def _in_memory(self, line: bytes) -> None:
         if len(self._memory) < MEMORY_EVENTS:
             self._memory.append(line)
-        else:
-            warn("lost", "an event is lost: %s wait in memory already", MEMORY_EVENTS)
+        else:  # the newest: all that came before are safe, and may be on their way already
+            self.dropped += 1
 
     def _write(self, data: bytes) -> None:
         if self._fd is None:
@@ -189,9 +241,20 @@ class Outbox:
             self._size = 0
         written = os.write(self._fd, data)
         if written < len(data):  # the disk is full
-            os.ftruncate(self._fd, self._size)
-            raise OSError("no space left on the device")
+            self._cut()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._size += written
+        self._room -= written
+
+    def _cut(self) -> None:
+        """Take back what was written in part; where that fails too, let go of the segment, torn as it is."""
+        assert self._fd is not None
+        try:
+            os.ftruncate(self._fd, self._size)
+        except OSError:
+            os.close(self._fd)
+            self._fd, self._size = None, 0
+            raise
 
     def _create(self) -> tuple[Path, int]:
         """Make a new segment, with our lock on it."""
@@ -206,25 +269,27 @@ class Outbox:
         fd = _open_locked(path)
         if fd is None:
             return None
+        if not os.fstat(fd).st_size:
+            _forget(path, fd)
+            os.close(fd)
+            return None
         self._held.add(fd)
-        lines = self._whole(os.fdopen(fd, "rb", closefd=False))
-        return Segment(lines, lambda: path.unlink(missing_ok=True), lambda: self._let_go(fd))
+        return Segment(self._whole(fd), lambda: _forget(path, fd), lambda: self._let_go(fd))
 
     def _let_go(self, fd: int) -> None:
         self._held.discard(fd)
         os.close(fd)
 
-    def _whole(self, lines: Iterator[bytes]) -> Iterator[bytes]:
-        for line in lines:
-            if line.endswith(b"\n"):
-                yield line[:-1]
-            else:  # a write that never ended
-                warn(
-                    "torn",
-                    "an event was written in part only; it is kept in the outbox's folder %s/",
-                    REJECTED,
-                )
-                self.put_aside(line, "incomplete")
+    def _whole(self, fd: int) -> Iterator[bytes]:
+        """The events of a segment. What is none goes aside: it would hold up the rest."""
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            while line := file.readline(LINE_BYTES):
+                if line.endswith(b"\n") and _is_json(line):
+                    yield line[:-1]
+                    continue
+                warn("torn", "what was written in part only is kept in the outbox's folder %s/", REJECTED)
+                if rest := line.strip(b"\0\n"):  # zeros stand where the disk never got what was to be there
+                    self.put_aside(rest, "incomplete")
 
     def _from_memory(self) -> Segment | None:
         with self._lock:
@@ -241,7 +306,7 @@ class Outbox:
     def _spill(self) -> None:
         """Bring to disk what had to wait in memory, a little at a time."""
         try:
-            while self._memory and fcntl:
+            while self._memory and fcntl and self._room > 0:
                 with self._lock:
                     some = list(islice(self._memory, 100))
                     self._write(b"".join(some))
@@ -257,6 +322,32 @@ class Outbox:
             self._folder,
             problem.strerror or problem,
         )
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line.decode())
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _forget(path: Path, fd: int) -> None:
+    """Delete a segment that we hold; where its folder does not allow that, empty it."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        os.ftruncate(fd, 0)
+
+
+def _append(fd: int, data: bytes) -> None:
+    """Append all of it or nothing, where others append too."""
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(fd, fcntl.LOCK_EX)
+    size = os.fstat(fd).st_size
+    if os.write(fd, data) < len(data):  # the disk is full
+        os.ftruncate(fd, size)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _open_locked(path: Path, flags: int = 0) -> int | None:

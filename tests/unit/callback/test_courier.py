@@ -252,12 +252,16 @@ def test_a_line_that_is_no_json_does_not_hold_up_others(
     courier: Courier, service: Service, tmp_path: Path
 ) -> None:
     send(courier, "a")
-    courier.send(b"\0\0\n")
+    for junk in (b"\0\0\n", b"\n", b" \n", b"1,2\n", b"\xff\n", b"[" * 10_000 + b"\n"):
+        courier.send(junk)
     send(courier, "b")
     courier.start()
     service.wait_for(lambda s: len(s.taken) == 2)
     wait_until_empty(tmp_path)
-    assert "\\u0000" in "".join(path.read_text() for path in tmp_path.glob("outbox/rejected/*"))
+    assert [ids(request) for request in service.requests] == [["a", "b"]]
+    [kept] = tmp_path.glob("outbox/rejected/*")
+    events = [json.loads(record)["event"] for record in kept.read_text().splitlines()]
+    assert events == [" ", "1,2", "\ufffd", "[" * 10_000]
 
 
 def test_a_disk_that_cannot_keep_a_rejected_event_delays_it(

@@ -1,0 +1,53 @@
+"""The outbox in Prometheus, where the process has it: LiteLLM shows it at /metrics then.
+
+Only what is imported already is used: without prometheus_client nothing happens. The folder's gauges say the
+same in each worker, so of several the most recent one counts; what a worker has of its own is added up.
+"""
+
+import sys
+from typing import Any
+
+from request_events.notices import warn
+
+FOLDER, OWN = "livemostrecent", "livesum"
+GAUGES = {
+    "impact_outbox_events": ("Events on disk that are not delivered yet", FOLDER),
+    "impact_outbox_bytes": ("Bytes of the events on disk that are not delivered yet", FOLDER),
+    "impact_outbox_limit_bytes": ("Bytes of undelivered events that the outbox takes at most", FOLDER),
+    "impact_outbox_oldest_age_seconds": ("How long the oldest undelivered event has been waiting", FOLDER),
+    "impact_outbox_rejected_bytes": ("Bytes in the outbox's folder rejected/", FOLDER),
+    "impact_outbox_memory_events": ("Events that wait in memory, because the disk takes none", OWN),
+}
+COUNTERS = {
+    "impact_events_delivered_total": "Events that the service has taken",
+    "impact_events_rejected_total": "Events that the service refused for good, or that were not whole",
+    "impact_events_dropped_total": "Events that are lost, because disk and memory were full",
+}
+
+_registered: dict[str, Any] = {}
+
+
+def publish(gauges: dict[str, float], increases: dict[str, int]) -> bool:
+    """Set gauges and raise counters; tell whether that could be done."""
+    client = sys.modules.get("prometheus_client")
+    if client is None:
+        return False
+    try:
+        _register(client)
+        for name, value in gauges.items():
+            _registered[name].set(value)
+        for name, increase in increases.items():
+            _registered[name].inc(increase)
+    except Exception as error:  # another version of it, another copy of us, a full disk: no reason to fail
+        warn("metrics", "no metrics in Prometheus (%s)", type(error).__name__, every=float("inf"))
+        return False
+    return True
+
+
+def _register(client: Any) -> None:
+    for name, (text, mode) in GAUGES.items():
+        if name not in _registered:
+            _registered[name] = client.Gauge(name, text, multiprocess_mode=mode)
+    for name, text in COUNTERS.items():
+        if name not in _registered:
+            _registered[name] = client.Counter(name, text)

@@ -1,0 +1,381 @@
+"""The outbox on disks that are full, read-only or torn, with more events than there is room for."""
+
+import errno
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from request_events import courier as courier_module
+from request_events import outbox as module
+from request_events import status as status_module
+from request_events.courier import Courier
+from request_events.outbox import Outbox
+from tests.unit.callback.conftest import CourierMaker
+from tests.unit.callback.service import Answer, Service, error, ok
+from tests.unit.callback.test_outbox import files, lines, rejected, take_all
+
+SEGMENT = "00001795418608164711-1-00000000.jsonl"
+
+
+def event(number: int) -> bytes:
+    """A line as long as a usual event, and each as long as another."""
+    text = {"eventId": f"e-{number}", "userId": "alice", "ts": "2026-11-24T12:00:00Z"}
+    return json.dumps(text | {"padding": "x" * (320 - len(str(number)))}).encode() + b"\n"
+
+
+def fill(outbox: Outbox | Courier, numbers: range) -> None:
+    for number in numbers:
+        outbox.append(event(number)) if isinstance(outbox, Outbox) else outbox.send(event(number))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "outbox"
+
+
+@pytest.fixture
+def outbox(folder: Path) -> Iterator[Outbox]:
+    made = Outbox(folder)
+    yield made
+    made.close()
+
+
+# Torn: what is whole is delivered, what is not is put aside, and nothing holds up the rest.
+
+WHOLE = [event(number) for number in range(60)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    start=st.integers(0, sum(map(len, WHOLE))),
+    length=st.integers(1, 6000),
+    damage=st.sampled_from(["cut off", "zeros", "garbage", "newlines"]),
+    seed=st.binary(min_size=16, max_size=16),
+)
+def test_damage_costs_only_the_events_that_it_touches(
+    start: int, length: int, damage: str, seed: bytes
+) -> None:
+    """A kill cuts a segment off; a loss of power leaves zeros, or old data, anywhere in it."""
+    data = b"".join(WHOLE)
+    end = min(start + length, len(data))
+    filler = {"cut off": b"", "zeros": b"\0", "newlines": b"\n", "garbage": seed}[damage]
+    inside = (filler * (end - start))[: end - start]
+    with tempfile.TemporaryDirectory() as name:
+        (Path(name) / SEGMENT).write_bytes(data[:start] + inside + (data[end:] if inside else b""))
+        taken = take_all(Outbox(Path(name)))
+        assert not (Path(name) / SEGMENT).exists()
+    offset = 0
+    for whole in WHOLE:
+        is_before, is_after = offset + len(whole) <= start, offset > end  # with the line break before it
+        if is_before or (is_after and damage != "cut off"):
+            assert whole[:-1] in taken
+        offset += len(whole)
+
+
+def test_a_long_hole_of_zeros_is_nothing_to_keep(outbox: Outbox, folder: Path) -> None:
+    folder.mkdir()
+    (folder / SEGMENT).write_bytes(event(1) + b"\0" * 1_000_000)
+    assert take_all(outbox) == [event(1)[:-1]]
+    assert rejected(folder) == []
+    assert files(folder) == []
+
+
+def test_a_file_of_garbage_is_read_in_small_parts(outbox: Outbox, folder: Path) -> None:
+    folder.mkdir()
+    (folder / SEGMENT).write_bytes(b"x" * 1_000_000 + b"\n" + event(1))
+    assert take_all(outbox) == [event(1)[:-1]]
+    assert max(len(record["event"]) for record in rejected(folder)) <= module.LINE_BYTES
+
+
+def test_a_segment_that_is_deleted_while_in_use_loses_nothing(outbox: Outbox, folder: Path) -> None:
+    fill(outbox, range(3))
+    [path] = files(folder)
+    path.unlink()
+    fill(outbox, range(3, 5))
+    outbox.release()
+    outbox.release()
+    assert take_all(outbox) == [event(number)[:-1] for number in range(5)]
+
+
+# Full, for real: a file system of a few pages, and a limit that the kernel cuts writes off at.
+
+
+@contextmanager
+def mounted(folder: Path, options: str) -> Iterator[None]:
+    folder.mkdir(exist_ok=True)
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "impact-test", str(folder)], capture_output=True, check=False
+    )
+    if mount.returncode:
+        pytest.skip("this user cannot mount a file system")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(courier_module, "SEGMENT_BYTES", 50_000)
+    monkeypatch.setattr(courier_module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(courier_module, "REPORT_SECONDS", 0.02)
+
+
+@pytest.mark.usefixtures("quick_looks")
+def test_a_disk_that_is_really_full_loses_nothing_and_recovers(
+    make_courier: CourierMaker, service: Service, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its first event is refused for good, so that room is wanted for it where there is none."""
+
+    def refuse_the_first(events: list[Any]) -> Answer:
+        refused = [index for index, each in enumerate(events) if each["eventId"] == "e-0"]
+        service.take([each for each in events if each["eventId"] != "e-0"])
+        named = tuple({"index": index, "eventId": "e-0", "errors": []} for index in refused)
+        return ok(created=len(events) - len(refused), rejected=named)
+
+    with mounted(folder, "size=512k"):
+        service.always = lambda _: error(503)
+        courier = make_courier(flush_seconds=0.01)
+        courier.start()
+        for number in range(30):  # in time for the courier to begin a new segment now and then
+            fill(courier, range(100 * number, 100 * number + 100))
+            time.sleep(0.01)
+        assert courier._outbox.in_memory > 1000
+        assert os.statvfs(folder).f_bavail < 4
+        service.always = refuse_the_first
+        service.wait_for(lambda s: len(s.taken) == 2999, 60)
+        wait_for(lambda: not courier._outbox.in_memory and [*rejected(folder)] != [])
+        courier.close(10)
+        assert [record["event"]["eventId"] for record in rejected(folder)] == ["e-0"]
+        assert files(folder) == []
+    assert "No space left on device" in caplog.text
+    assert courier._outbox.dropped == 0
+
+
+def test_a_write_that_the_kernel_cuts_off_is_whole_later(outbox: Outbox, folder: Path) -> None:
+    fill(outbox, range(3))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (outbox.size + 100, hard))
+    try:
+        fill(outbox, range(3, 6))  # the first of them fits in part
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert outbox.in_memory == 3
+    outbox.release()
+    assert take_all(outbox) == [event(number)[:-1] for number in range(6)]
+    assert rejected(folder) == []
+
+
+def test_a_torn_write_that_cannot_be_taken_back_spoils_no_other(
+    outbox: Outbox, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(outbox, range(1))
+    write = os.write
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "write", lambda fd, data: write(fd, data[:20]))
+        broken.setattr(os, "ftruncate", fails)
+        fill(outbox, range(1, 2))
+    fill(outbox, range(2, 4))
+    outbox.release()
+    assert sorted(take_all(outbox)) == sorted(event(number)[:-1] for number in range(4))
+
+
+def fails(fd: int, size: int) -> None:
+    raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_read_only_disk_is_told_of_and_loses_nothing(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with mounted(folder, "size=1m"):
+        former = Outbox(folder)
+        fill(former, range(3))
+        former.close()
+        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+        outbox = Outbox(folder)
+        fill(outbox, range(3, 6))
+        outbox.release()
+        assert take_all(outbox) == [event(number)[:-1] for number in range(3, 6)]  # from memory
+        fill(outbox, range(6, 8))
+        assert caplog.text.count("Read-only file system") == 1
+        subprocess.run(["mount", "-o", "remount,rw", str(folder)], check=True)
+        outbox.release()
+        assert take_all(outbox) == [event(number)[:-1] for number in (0, 1, 2, 6, 7)]
+        outbox.close()
+
+
+def test_what_cannot_be_deleted_is_not_delivered_again() -> None:
+    """Its folder belongs to somebody else: this user may write the file, but not remove it."""
+    if os.geteuid():
+        pytest.skip("only root can become somebody else")
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / SEGMENT
+        path.write_bytes(event(1))
+        os.chmod(name, 0o755)
+        os.chmod(path, 0o666)
+
+        def child() -> None:
+            os.setresuid(65534, 65534, 65534)
+            outbox = Outbox(Path(name))
+            assert take_all(outbox) == [event(1)[:-1]]
+            assert outbox.take() is None
+            os._exit(7)
+
+        process = get_context("fork").Process(target=child)
+        process.start()
+        process.join()
+        assert process.exitcode == 7
+        assert path.stat().st_size == 0
+        assert take_all(Outbox(Path(name))) == []
+        assert not path.exists()
+
+
+def test_a_segment_that_fails_holds_up_no_other(outbox: Outbox) -> None:
+    for number in range(3):
+        fill(outbox, range(number, number + 1))
+        outbox.release()
+    first = outbox.take()
+    assert first
+    first.close()  # it was not delivered
+    assert [lines(outbox.take()) for _ in range(2)] == [[event(1)[:-1]], [event(2)[:-1]]]
+    assert lines(outbox.take()) == [event(0)[:-1]]
+
+
+# More than there is room for.
+
+SIZE = len(event(100))
+ROOM, MEMORY = 100, 20
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An outbox with room for a hundred events, and for twenty more in memory."""
+    for each in (module, status_module):
+        monkeypatch.setattr(each, "FOLDER_BYTES", ROOM * SIZE)
+        monkeypatch.setattr(each, "MEMORY_EVENTS", MEMORY)
+
+
+@pytest.mark.usefixtures("small")
+def test_several_processes_share_one_bound(folder: Path) -> None:
+    pair = [Outbox(folder), Outbox(folder)]
+    for number in range(2 * ROOM + MEMORY):
+        fill(pair[number % 2], range(number, number + 1))
+        if number % 10 == 0:
+            for each in pair:
+                each.measure()
+    on_disk = sum(path.stat().st_size for path in files(folder))
+    assert ROOM * SIZE * 0.9 < on_disk < ROOM * SIZE * 1.1  # what the other took since the last look
+    assert [each.in_memory for each in pair] == [MEMORY, MEMORY]
+    assert sum(each.dropped for each in pair) == 2 * ROOM + MEMORY - 2 * MEMORY - on_disk // SIZE
+    for each in pair:
+        each.close()
+
+
+@pytest.mark.usefixtures("small", "quick_looks")
+def test_people_are_warned_long_before_an_event_is_dropped_and_told_how_many_were(
+    make_courier: CourierMaker, service: Service, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    service.always = lambda _: error(503)
+    courier = make_courier()
+    courier.start()
+    fill(courier, range(ROOM // 2 - 5))
+    service.wait_for(lambda s: len(s.requests) > 3)
+    assert "% full" not in caplog.text
+    fill(courier, range(ROOM // 2 - 5, ROOM // 2 + 5))
+    wait_for(lambda: "55% full: 55 events wait (0 MB), room for about 45 more" in caplog.text)
+    assert "dropped since" not in caplog.text
+    fill(courier, range(ROOM // 2 + 5, ROOM + 6))
+    wait_for(lambda: f"events wait in memory, room for {MEMORY - 6} more" in caplog.text)
+    assert "dropped since" not in caplog.text
+    fill(courier, range(ROOM + 6, ROOM + MEMORY + 9))
+    dropped = "9 events were dropped since the start of this process, the newest ones: the outbox is full"
+    wait_for(lambda: dropped in caplog.text)
+    [record] = [each for each in caplog.records if "dropped since" in each.message]
+    assert record.levelname == "ERROR"
+
+    service.always = None  # there is room again: also what waits in memory is delivered
+    courier.hurry()
+    service.wait_for(lambda s: len(s.taken) == ROOM + MEMORY)
+    wait_for(lambda: courier._outbox._room > 50 * SIZE)
+    fill(courier, range(1000, 1050))
+    service.wait_for(lambda s: len(s.taken) == ROOM + MEMORY + 50)
+    assert set(service.taken) == {f"e-{number}" for number in [*range(ROOM + MEMORY), *range(1000, 1050)]}
+    assert caplog.text.count("dropped since") == 1
+
+
+def test_what_is_refused_for_good_is_bounded_as_well(
+    outbox: Outbox, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each in (module, status_module):
+        monkeypatch.setattr(each, "REJECTED_BYTES", 10_000)
+    outbox.measure()
+    for number in range(100):
+        outbox.put_aside(event(number)[:-1], "HTTP 422")
+    kept = rejected(folder)
+    assert 10 < len(kept) < 30
+    assert kept[0]["event"]["eventId"] == "e-0"  # the first ones: they show the cause
+    assert (outbox.rejected, outbox.rejected_dropped) == (len(kept), 100 - len(kept))
+    assert outbox.measure().rejected_bytes <= 10_000
+    for path in (folder / "rejected").iterdir():
+        path.unlink()
+    outbox.measure()
+    outbox.put_aside(event(0)[:-1], "HTTP 422")
+    assert len(rejected(folder)) == 1
+
+
+MANY = 50_000
+"""The whole million: `python -m benchmarks.outbox`."""
+RESUME = """
+import resource, sys, time
+from pathlib import Path
+from request_events.courier import Courier
+from request_events.outbox import Outbox
+courier = Courier(Outbox(Path(sys.argv[1])), sys.argv[2], "t0ken", batch_size=500)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+assert courier.flush()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_many_events_resume_at_once_in_little_memory(outbox: Outbox, folder: Path, service: Service) -> None:
+    for number in range(MANY):
+        outbox.append(event(number))
+        if outbox.size >= module.SEGMENT_BYTES:
+            outbox.release()
+    outbox.close()
+    assert len(files(folder)) < MANY * SIZE / module.SEGMENT_BYTES + 2
+    first: list[float] = []
+
+    def take(events: list[Any]) -> Answer:
+        first.append(time.monotonic())
+        return service.take(events)
+
+    service.always = take
+    command = [sys.executable, "-c", RESUME, str(folder), service.url]
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    began = time.monotonic()
+    grown = int(subprocess.check_output(command, env=environ))
+    assert first[0] - began < 5  # with the start of Python
+    assert grown < 10_000  # KB
+    assert len(service.taken) == MANY
+    assert set(service.taken.values()) == {1}
