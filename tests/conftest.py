@@ -49,9 +49,8 @@ class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]
     """Tests that share something dear (a deployed stack, warm containers) run in one process."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return next(
-            (shared for shared in ("tests/e2e/", "tests/samlocal/") if nodeid.startswith(shared)), nodeid
-        )
+        shared = ("tests/e2e/", "tests/samlocal/", "tests/faults/")
+        return next((folder for folder in shared if nodeid.startswith(folder)), nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:

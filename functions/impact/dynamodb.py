@@ -2,6 +2,8 @@
 
 import json
 import os
+import random
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +14,7 @@ import boto3
 import botocore.session
 from boto3.dynamodb.types import TypeSerializer
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError
 from botocore.parsers import JSONParser, ResponseParserFactory
 
 from impact.calendar import day_before, timestamp
@@ -25,8 +28,24 @@ if TYPE_CHECKING:
 
 BATCH_GET_MAX = 100
 """Most keys that BatchGetItem takes."""
+UNPROCESSED_MAX = 8
+"""So often in a row may BatchGetItem leave out some keys: it does while a partition is short of capacity."""
+PAUSE_SECONDS = 0.05
+"""Before the first of these tries at most; twice as long before each further one, 12 s together."""
 
 _serialize = TypeSerializer().serialize
+
+
+class UnreadableAnswer(BotoCoreError):
+    """An answer that is not JSON, damaged on its way. Whether the call was carried out is not known."""
+
+    fmt = "The answer is not JSON"
+
+
+class TooBusy(BotoCoreError):
+    """Some items could not be read, again and again: their partition is short of capacity."""
+
+    fmt = "{missing} items were left out {tries} times in a row"
 
 
 class _WireParser(JSONParser):
@@ -36,7 +55,10 @@ class _WireParser(JSONParser):
     """
 
     def _handle_json_body(self, raw_body: bytes, shape: object) -> Any:
-        return json.loads(raw_body) if raw_body else {}
+        try:
+            return json.loads(raw_body) if raw_body else {}
+        except ValueError:
+            raise UnreadableAnswer from None
 
 
 class _WireParserFactory(ResponseParserFactory):
@@ -84,12 +106,18 @@ def item_from_wire(item: dict[str, Any]) -> Item:
     return {name: from_wire(value) for name, value in item.items()}
 
 
+def _mark(item: Item) -> "Mark":
+    # One that an earlier version left has no renewals.
+    return Mark(item["key"], item["token"], item.get("renewals", 0))
+
+
 @dataclass(frozen=True)
 class Mark:
-    """A late mark as it was read. `token` changes with each event that leaves it anew."""
+    """A late mark as it was read. `token` and `renewals` change each time that it is left anew."""
 
     key: str
     token: str
+    renewals: int
 
 
 @dataclass(frozen=True)
@@ -129,7 +157,10 @@ class Store:
     # The ledger
 
     def append(self, item: Item) -> bool:
-        """Put an event down unless it is there already. Return whether it is new."""
+        """Put an event down unless it is there already. Return whether it is new.
+
+        Where an answer was lost and the SDK tried again, the event reads as not new: it is stored once.
+        """
         return self._put_if("attribute_not_exists(userEvent)", self.events, item)
 
     def event_pages(
@@ -158,15 +189,11 @@ class Store:
     # Summaries
 
     def summaries_of(self, keys: Sequence[tuple[str, str]], *, consistent: bool = False) -> list[Item]:
-        """Read the summaries of (user, day) pairs, as many as there are, in no order."""
-        found = []
+        """Read the summaries of (user, day) pairs, as many as there are, in no order. Raises TooBusy."""
+        found: list[Item] = []
         for start in range(0, len(keys), BATCH_GET_MAX):
             wanted = [{"userId": {"S": u}, "day": {"S": d}} for u, d in keys[start : start + BATCH_GET_MAX]]
-            pending: Any = {self.summaries: {"Keys": wanted, "ConsistentRead": consistent}}
-            while pending:
-                answer = self.client.batch_get_item(RequestItems=pending)
-                found += [item_from_wire(item) for item in answer["Responses"].get(self.summaries, [])]
-                pending = answer.get("UnprocessedKeys")
+            found += self._batch({"Keys": wanted, "ConsistentRead": consistent})
         return found
 
     def put_summary(self, summary: Item) -> bool:
@@ -219,19 +246,31 @@ class Store:
             "source": source,
             "recordedAt": timestamp(now),
         }
-        return self._put_if("attribute_not_exists(usd)", self.state, item)
+        return self._put_if(
+            "attribute_not_exists(usd)", self.state, item, ReturnValuesOnConditionCheckFailure="ALL_OLD"
+        )
 
     # State: late marks, totals of (day, shard)s, progress
 
     def mark_late(self, day_shard: str, token: str, now: datetime) -> Mark:
-        """Say that a closed day has to be counted again. Each call needs a token of its own."""
-        mark = {"kind": LATE, "key": day_shard, "token": token, "markedAt": timestamp(now)}
-        self.client.put_item(TableName=self.state, Item=to_wire(mark))
-        return Mark(day_shard, token)
+        """Say that a closed day has to be counted again. Each call needs a token of its own.
+
+        A try that the SDK gave up may still be carried out, after marks of other events. It would bring back
+        an earlier token, but not an earlier number of renewals: no event's mark ever looks like one before.
+        """
+        answer = self.client.update_item(
+            TableName=self.state,
+            Key=to_wire({"kind": LATE, "key": day_shard}),
+            UpdateExpression="SET #token = :token, markedAt = :now ADD renewals :one",
+            ExpressionAttributeNames={"#token": "token"},
+            ExpressionAttributeValues=to_wire({":token": token, ":now": timestamp(now), ":one": 1}),
+            ReturnValues="ALL_NEW",
+        )
+        return _mark(item_from_wire(answer["Attributes"]))
 
     def late_mark(self, day_shard: str) -> Mark | None:
         item = self._state(LATE, day_shard)
-        return Mark(day_shard, item["token"]) if item else None
+        return _mark(item) if item else None
 
     def late_marks(self, first: str = "0", last: str = "9999-12-31") -> set[tuple[str, int]]:
         """List the marked (day, shard)s of the days from first to last."""
@@ -248,9 +287,10 @@ class Store:
             self.client.delete_item(
                 TableName=self.state,
                 Key=to_wire({"kind": LATE, "key": mark.key}),
-                ConditionExpression="attribute_not_exists(#token) OR #token = :token",
+                ConditionExpression="attribute_not_exists(#token) OR"
+                " (#token = :token AND NOT renewals > :renewals)",
                 ExpressionAttributeNames={"#token": "token"},
-                ExpressionAttributeValues={":token": {"S": mark.token}},
+                ExpressionAttributeValues=to_wire({":token": mark.token, ":renewals": mark.renewals}),
             )
         except self.client.exceptions.ConditionalCheckFailedException:
             return False
@@ -284,6 +324,18 @@ class Store:
 
     # What these have in common
 
+    def _batch(self, request: Any) -> Iterator[Item]:
+        """Read summaries, until DynamoDB has left out none. Raises TooBusy."""
+        pending = {self.summaries: request}
+        for tries in range(UNPROCESSED_MAX):
+            answer = self.client.batch_get_item(RequestItems=pending)
+            yield from map(item_from_wire, answer["Responses"].get(self.summaries, []))
+            pending = answer.get("UnprocessedKeys")
+            if not pending:
+                return
+            time.sleep(random.uniform(0, PAUSE_SECONDS * 2**tries))  # noqa: S311  # no secret
+        raise TooBusy(missing=len(pending[self.summaries]["Keys"]), tries=UNPROCESSED_MAX)
+
     def _pages(self, **query: Any) -> Iterator[list[Any]]:
         start: dict[str, Any] = {}
         while True:
@@ -294,17 +346,26 @@ class Store:
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
     def _put_if_younger(self, table: str, item: Item) -> bool:
-        condition, values = "attribute_not_exists(asOf) OR asOf < :asOf", {":asOf": {"S": item["asOf"]}}
-        return self._put_if(condition, table, item, ExpressionAttributeValues=values)
+        return self._put_if(
+            "attribute_not_exists(asOf) OR asOf < :asOf",
+            table,
+            item,
+            ExpressionAttributeValues={":asOf": {"S": item["asOf"]}},
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        )
 
-    def _put_if(self, condition: str, table: str, item: Item, **expressions: Any) -> bool:
-        """Put an item where the condition holds. Return whether it did."""
+    def _put_if(self, condition: str, table: str, item: Item, **options: Any) -> bool:
+        """Put an item where the condition holds. Return whether it did.
+
+        Asked for what is there instead, it knows its own item: an answer was lost, and the SDK tried again.
+        """
         try:
             self.client.put_item(
-                TableName=table, Item=to_wire(item), ConditionExpression=condition, **expressions
+                TableName=table, Item=to_wire(item), ConditionExpression=condition, **options
             )
-        except self.client.exceptions.ConditionalCheckFailedException:
-            return False
+        except self.client.exceptions.ConditionalCheckFailedException as refused:
+            there: Any = refused.response.get("Item", {})
+            return item_from_wire(there) == item
         return True
 
     def _state(self, kind: str, key: str) -> Item | None:

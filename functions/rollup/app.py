@@ -38,7 +38,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     day = event.get("day")
     targets = _due(now) if day is None else plan_day(calendar, shard_count, _a_day(day), now)
     with ThreadPoolExecutor(CALLERS) as callers:
-        list(callers.map(_call_worker, targets))
+        calls = [callers.submit(_call_worker, target) for target in targets]
+    for call in calls:  # all are made: one that fails costs no other
+        call.result()
     metrics.add_metric("Planned", MetricUnit.Count, len(targets))
     return {"planned": len(targets), "days": sorted({day for day, _ in targets})}
 

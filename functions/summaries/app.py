@@ -13,7 +13,7 @@ from impact.reading import BadCursor, Reader
 from summaries.parameters import days_asked, invalid, read_query
 
 reader = Reader(
-    Store.from_environment(connect(read_timeout=5, attempts=4)),
+    Store.from_environment(connect(read_timeout=5, attempts=3)),
     config.calendar(),
     config.shard_count(),
     config.terms(),

@@ -45,7 +45,7 @@ def ingest_today(stack: Stack, api: Api, user_id: str) -> None:
 
 
 def ingest_late(stack: Stack, api: Api, user_id: str) -> None:
-    assert api.post(an_event(user_id, days_ago=3)).status != 503, "PutItem is not allowed"
+    assert api.post(an_event(user_id, days_ago=3)).status != 503, "UpdateItem is not allowed"
 
 
 def read(path: str, **query: str) -> Callable[[Stack, Api, str], None]:
@@ -126,7 +126,7 @@ FRESH = read("summaries", userId="{user_id}", fresh="true")
 
 PROBES = {
     Grant("IngestFunction", "AppendEvents", "dynamodb:PutItem"): ingest_today,
-    Grant("IngestFunction", "MarkLateDays", "dynamodb:PutItem"): ingest_late,
+    Grant("IngestFunction", "MarkLateDays", "dynamodb:UpdateItem"): ingest_late,
     Grant("IngestFunction", "ReadRates", "dynamodb:Query"): ingest_in_euros,
     Grant("SummariesFunction", "ReadSummaries", "dynamodb:Query"): read("summaries", userId="{user_id}"),
     Grant("SummariesFunction", "ReadSummaries", "dynamodb:BatchGetItem"): read("summaries", day=DAY),

@@ -79,6 +79,23 @@ def test_a_worker_that_cannot_be_called_fails_the_run(
         planner.handler({}, CONTEXT)
 
 
+def test_a_worker_that_cannot_be_called_costs_no_other(
+    store: Store, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carry_out = planner.lambda_.invoke
+
+    def first_one_throttled(**call: Any) -> None:
+        if json.loads(call["Payload"])["shard"] == 0:
+            raise ClientError({"Error": {"Code": "TooManyRequestsException", "Message": ""}}, "Invoke")
+        carry_out(**call)
+
+    monkeypatch.setattr(planner, "CALLERS", 1)
+    monkeypatch.setattr(planner, "lambda_", SimpleNamespace(invoke=first_one_throttled))
+    with pytest.raises(ClientError):
+        planner.handler({"day": TODAY}, CONTEXT)
+    assert sorted(call["shard"] for call in calls) == list(range(1, 16))
+
+
 @pytest.mark.parametrize("shard", [-1, 16, "7", None])
 def test_a_shard_that_is_none_is_an_error(calls: list[dict[str, Any]], shard: object) -> None:
     with pytest.raises(ValueError, match="shard"):

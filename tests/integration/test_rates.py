@@ -372,9 +372,10 @@ def test_a_rate_entered_by_hand(store: Store, handler: Handler) -> None:
         Decimal("1.1172"),
         "operator",
     )
-    for again in (by_hand, by_hand | {"usd": "1.2"}):
-        with pytest.raises(RateKnown, match=r"2026-11-20 has a rate already, 1\.1172: it stays"):
-            handler(again)
+    # The same entry of the same moment is the one that is there: an answer was lost, and the SDK tried again.
+    assert handler(by_hand)["stored"] == 1
+    with pytest.raises(RateKnown, match=r"2026-11-20 has a rate already, 1\.1172: it stays"):
+        handler(by_hand | {"usd": "1.2"})
     assert rates(store) == {"2026-11-20": Decimal("1.1172")}
 
 

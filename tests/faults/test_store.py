@@ -1,0 +1,129 @@
+"""What the store makes of calls that are carried out unheard, or later than anybody waits for them."""
+
+import time
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from impact.calendar import timestamp
+from impact.dynamodb import UNPROCESSED_MAX, Progress, Store, TooBusy, UnreadableAnswer, connect
+from impact.keys import day_shard
+from impact.rates import Rate
+from impact.rates_update import enter
+from tests.events import NOON, event, ledger
+from tests.faults.proxy import CUT_OFF, Proxy, slow
+
+KEY = day_shard("2026-11-20", 1)
+TOTAL = {"asOf": timestamp(NOON), "day": "2026-11-20", "shard": 1, "costEUR": Decimal("0.50")}
+SUMMARY = {"userId": "alice", "dayShard": KEY} | TOTAL
+RATE = Rate("2026-11-20", Decimal("1.10"))
+ITEM = ledger().entry(event(), NOON).item
+
+
+@pytest.fixture
+def store(proxy: Proxy, tables: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """The tables as they are seen through the proxy, by a client that waits for a second."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", proxy.url)
+    return replace(tables, client=connect(read_timeout=1, attempts=3))
+
+
+def test_a_write_whose_answer_was_lost_knows_its_own(store: Store, proxy: Proxy) -> None:
+    proxy.inject(CUT_OFF, "PutItem", sequence={"fail": 1, "pass": 1})
+    assert store.put_summary(SUMMARY)
+    assert store.put_total(KEY, TOTAL)
+    assert store.put_rate(RATE, source="test", now=NOON)
+    store.put_progress(Progress("2026-11-20", 4))
+    assert proxy.heal() == 4
+    assert store.progress() == Progress("2026-11-20", 4)
+    assert not store.put_rate(RATE, source="test", now=NOON + timedelta(hours=1))
+    assert not store.put_total(KEY, TOTAL | {"costEUR": 1})
+
+
+def test_a_write_whose_answer_was_lost_and_that_was_overtaken_since_is_overtaken(
+    store: Store, tables: Store, proxy: Proxy
+) -> None:
+    younger = SUMMARY | {"asOf": timestamp(NOON + timedelta(seconds=1))}
+    assert tables.put_summary(younger)
+    proxy.inject(CUT_OFF, "PutItem", times=1)
+    assert not store.put_summary(SUMMARY)
+    assert tables.user_summaries("alice", "2026-11-20", "2026-11-20") == [younger]
+
+
+def test_an_operators_rate_whose_answer_was_lost_is_no_conflict(store: Store, proxy: Proxy) -> None:
+    proxy.inject(CUT_OFF, "PutItem", times=1)
+    assert enter(store, RATE.date, "1.10", NOON).stored == [RATE.date]
+
+
+def test_an_event_whose_answer_was_lost_is_there_once(store: Store, proxy: Proxy) -> None:
+    proxy.inject(CUT_OFF, "PutItem", times=1)
+    assert not store.append(ITEM)  # it reads as a duplicate, and is marked and answered as one
+    assert len(store.client.scan(TableName=store.events)["Items"]) == 1
+
+
+def test_a_mark_is_left_and_cleared_though_answers_are_lost(store: Store, proxy: Proxy) -> None:
+    proxy.inject(CUT_OFF, "UpdateItem", times=1)
+    proxy.inject(CUT_OFF, "DeleteItem", times=1)
+    assert store.clear_mark(store.mark_late(KEY, "a", NOON))
+    assert (store.late_mark(KEY), proxy.fired()) == (None, 2)
+
+
+def test_a_mark_carried_out_late_does_not_hide_one_of_another_event(store: Store, proxy: Proxy) -> None:
+    """Its SDK had long tried again; a rollup has read it, and has not seen the event that came since."""
+    proxy.inject(slow(3), "UpdateItem", times=1)
+    store.mark_late(KEY, "a", NOON)
+    read = store.late_mark(KEY)
+    assert read
+    store.mark_late(KEY, "b", NOON)
+
+    def carried_out() -> bool:
+        item: Any = store.client.get_item(
+            TableName=store.state, Key={"kind": {"S": "late"}, "key": {"S": KEY}}, ConsistentRead=True
+        )["Item"]
+        return bool(item["token"]["S"] == "a")
+
+    deadline = time.monotonic() + 10
+    while not carried_out() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert carried_out()
+    assert not store.clear_mark(read)
+    assert store.late_mark(KEY)
+
+
+def test_a_mark_of_an_earlier_version_is_read_renewed_and_cleared(tables: Store) -> None:
+    old: Any = {"kind": {"S": "late"}, "key": {"S": KEY}, "token": {"S": "old"}, "markedAt": {"S": "x"}}
+    tables.client.put_item(TableName=tables.state, Item=old)
+    read = tables.late_mark(KEY)
+    assert read
+    renewed = tables.mark_late(KEY, "new", NOON)
+    assert not tables.clear_mark(read)
+    assert tables.clear_mark(renewed)
+    tables.client.put_item(TableName=tables.state, Item=old)
+    assert tables.clear_mark(read)
+
+
+def test_items_left_out_are_asked_for_again_and_not_for_ever(store: Store, proxy: Proxy) -> None:
+    assert store.put_summary(SUMMARY)
+    wanted = {"Keys": [{"userId": {"S": "alice"}, "day": {"S": "2026-11-20"}}]}
+    left_out = {"Responses": {}, "UnprocessedKeys": {store.summaries: wanted}}
+    fault = {"error": {"code": "Unprocessed", "status": 200, "fields": left_out}}
+    proxy.inject(fault, "BatchGetItem", times=3)
+    assert store.summaries_of([("alice", "2026-11-20")]) == [SUMMARY]
+    assert proxy.heal() == 3
+    proxy.inject(fault, "BatchGetItem")
+    with pytest.raises(TooBusy, match="1 items were left out"):
+        store.summaries_of([("alice", "2026-11-20")])
+    assert proxy.fired() == UNPROCESSED_MAX
+
+
+@pytest.mark.parametrize("damage", [{"truncate_frac": 0.5}, {"corrupt_bytes": 1}], ids=["short", "garbled"])
+def test_an_answer_that_is_damaged_is_a_fault_like_others(
+    store: Store, proxy: Proxy, damage: dict[str, Any]
+) -> None:
+    # Not tried again by the SDK: that would take a checksum, which only AWS sends.
+    proxy.inject({"response": damage}, "PutItem", times=1)
+    with pytest.raises(UnreadableAnswer):
+        store.append(ITEM)
+    assert len(store.client.scan(TableName=store.events)["Items"]) == 1
