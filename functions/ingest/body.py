@@ -20,7 +20,8 @@ def read_body(event: Event) -> Any:
         message = f"A body holds at most {BODY_BYTES_MAX} bytes."
         raise HttpError(413, "too_large", message, [_reason("body", f"has {len(raw)} bytes")])
     try:
-        body = json.loads(raw, parse_float=_decimal, parse_int=_integer, parse_constant=Decimal)
+        text = raw.decode("utf-8-sig")
+        body = json.loads(text, parse_float=_decimal, parse_int=_integer, parse_constant=Decimal)
     except (ValueError, RecursionError):
         raise not_json() from None
     if isinstance(body, list) and not body:

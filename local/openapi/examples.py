@@ -3,10 +3,11 @@
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from io import StringIO
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -53,7 +54,7 @@ Answers = dict[str, dict[int, dict[str, Any]]]
 
 def answers() -> Answers:
     """Ask every route for every status that it has, on tables in memory."""
-    with _tables() as (ingest, summaries, store):
+    with redirect_stdout(StringIO()), _tables() as (ingest, summaries, store):
         given: Answers = {"POST /api/request-event": {}, "GET /api/summaries": {}, "GET /api/totals": {}}
 
         def keep(route: str, name: str, response: dict[str, Any]) -> None:
@@ -104,7 +105,7 @@ def _tables() -> Iterator[tuple[Any, Any, Any]]:
         "AWS_SECRET_ACCESS_KEY": "x",
         "AWS_DEFAULT_REGION": "eu-central-1",
     }
-    quiet = {"POWERTOOLS_LOG_LEVEL": "CRITICAL", "POWERTOOLS_METRICS_DISABLED": "true"}
+    quiet = {"POWERTOOLS_LOG_LEVEL": "CRITICAL", "POWERTOOLS_METRICS_NAMESPACE": "none"}
     with mock_aws(), patch.dict(os.environ, environment | credentials | quiet):
         from impact.billing import Terms
         from impact.dynamodb import Store, connect

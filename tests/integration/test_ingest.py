@@ -210,7 +210,10 @@ def test_a_number_out_of_range_is_named(post: Post, store: Store, field: str, nu
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"not json", b'{"userId": ', b"\xff\xfe", b"[" * 100_000, b'{"a": 1} x'], ids=range(6)
+    "body",
+    [b"", b"not json", b'{"userId": ', b"\xff\xfe", b"[" * 100_000, b'{"a": 1} x', b'{"a": "\xed\xa0\x80"}']
+    + ["{}".encode(encoding) for encoding in ("utf-16", "utf-32-le")],
+    ids=range(9),
 )
 def test_what_is_not_json_is_a_400(post: Post, store: Store, body: bytes) -> None:
     answer = post(body)

@@ -50,6 +50,12 @@ def test_a_time_without_an_offset_is_utc_and_one_with_it_is_converted() -> None:
     assert item(ts="2026-11-23t11:00:00.5+02:00")["ts"] == "2026-11-23T09:00:00.500000Z"
 
 
+@pytest.mark.parametrize("ts", ["2026-11-23T11:00:00+10:75", "2026-11-23T24:00:00Z", "2026-11-23T11:00:60Z"])
+def test_a_time_that_no_clock_shows_is_refused(ts: str) -> None:
+    with pytest.raises(Refused, match="ts"):
+        item(ts=ts)
+
+
 def test_the_largest_ids_fit() -> None:
     largest = item(
         userId="#" * 256, eventId="e" * 128, model="m" * 256, provider="p" * 64, tokens_in=10**12, costEUR=1

@@ -24,8 +24,9 @@ from request_events.rules import (
 )
 
 _EXACT = Context(prec=DIGITS_MAX, traps=[Inexact])
+_CLOCK = r"([01]\d|2[0-3]):[0-5]\d"
 _RFC_3339 = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,12})?([Zz]|[+-]\d\d:\d\d)?", flags=re.ASCII
+    rf"\d{{4}}-\d\d-\d\d[Tt ]{_CLOCK}:[0-5]\d(\.\d{{1,12}})?([Zz]|[+-]{_CLOCK})?", flags=re.ASCII
 )
 
 

@@ -1,0 +1,208 @@
+"""Bad events at scale: the ingest function as API Gateway calls it, on DynamoDB, judged by an oracle."""
+
+import base64
+import json
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from random import Random
+from typing import Any
+
+import pytest
+from moto import mock_aws
+
+from impact.dynamodb import Store, item_from_wire
+from impact.rates import Rates
+from tests.events import NOON, freeze
+from tests.fuzz.conftest import ROUNDS
+from tests.fuzz.mutate import KNOWN, Members, damaged, identified, mutated, real_events
+from tests.fuzz.oracle import NotJson, Verdict, judge, read
+from tests.integration.test_ingest import CONTEXT
+from tests.rates import BEFORE_NOON
+
+with mock_aws():  # it reads the exchange rates when it starts
+    from ingest import app
+
+ARRAYS = 37
+EVENTS = 500
+BODIES = 1500
+
+EVENT_LIMITS = {200, 201, 422}
+OF_THE_SERVICE = {"day", "dayShard", "userEvent", "receivedAt", "expiresAt"}
+EXCHANGE = {"fxRate", "fxDate", "costEUR"}
+
+
+@dataclass
+class Expected:
+    """What has to be in the ledger: by key, the events of which one is to be stored."""
+
+    by_key: dict[tuple[str, str, str], list[dict[str, Any]]] = field(default_factory=dict)
+    unnamed: list[dict[str, Any]] = field(default_factory=list)
+    near_the_limit: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, verdict: Verdict) -> None:
+        assert not verdict.bad
+        fields = verdict.fields
+        if verdict.near_the_limit:
+            self.near_the_limit.append(fields)
+        elif "eventId" in fields:
+            key = (fields["ts"].date().isoformat(), fields["userId"], fields["eventId"])
+            self.by_key.setdefault(key, []).append(fields)
+        elif fields not in self.unnamed:
+            self.unnamed.append(fields)
+
+    def check(self, items: list[dict[str, Any]]) -> None:
+        """Compare with all that the ledger holds."""
+        stored: Counter[tuple[str, str, str]] = Counter()
+        unnamed = list(self.unnamed)
+        for item in items:
+            fields = _as_sent(item)
+            key = (item["day"], item["userId"], item["eventId"])
+            stored[key] += 1
+            if fields in self.by_key.get(key, []):
+                continue
+            nameless = {name: value for name, value in fields.items() if name != "eventId"}
+            if nameless in unnamed:
+                unnamed.remove(nameless)
+            else:
+                assert fields in self.near_the_limit or nameless in self.near_the_limit
+        assert not unnamed
+        assert self.by_key.keys() <= stored.keys()
+        assert set(stored.values()) <= {1}
+
+
+def _as_sent(item: dict[str, Any]) -> dict[str, Any]:
+    """An item without what the service adds, its time and numbers as the oracle has them."""
+    assert item["dayShard"].startswith(item["day"])
+    hidden = OF_THE_SERVICE | (EXCHANGE if "fxRate" in item else set())
+    sent = {name: value for name, value in item.items() if name not in hidden}
+    at = datetime.fromisoformat(sent["ts"])
+    return {name: Decimal(v) if type(v) is int else v for name, v in sent.items()} | {"ts": at}
+
+
+@dataclass
+class Ingest:
+    """Calls the function, checks each answer by itself, and keeps count."""
+
+    store: Store
+    seen: Counter[str]
+    expected: Expected = field(default_factory=Expected)
+
+    def send(self, body: bytes, **request: Any) -> tuple[int, Any]:
+        """Post a body, as text where that is possible, as base64 else."""
+        event = {"headers": {"content-type": "application/json"}, **_encoded(body), **request}
+        response = app.handler(event, CONTEXT)
+        status, answer = response["statusCode"], json.loads(response["body"])
+        assert status < 500, (body, answer)
+        if status >= 400:
+            details = answer["error"]["details"]
+            assert details, (body, answer)
+            assert all(detail["field"] and detail["message"] for detail in details), (body, answer)
+        self.seen[str(status)] += 1
+        return status, answer
+
+    def send_array(self, texts: list[str]) -> None:
+        """Post an array, and see that exactly the bad events are rejected, by field."""
+        body = f"[{','.join(texts)}]".encode()
+        status, answer = self.send(body)
+        assert status == 200
+        rejected = {rejection["index"]: rejection for rejection in answer["rejected"]}
+        assert answer["created"] + answer["duplicates"] + len(rejected) == len(texts)
+        for index, event in enumerate(read(body)):
+            verdict = judge(event, NOON)
+            errors = rejected[index]["errors"] if index in rejected else []
+            self._check(texts[index], verdict, errors, is_taken=index not in rejected)
+
+    def send_one(self, body: bytes, **request: Any) -> int:
+        """Post anything, and see that it is read and judged as the oracle does."""
+        status, answer = self.send(body, **request)
+        try:
+            event = read(body)
+        except NotJson:
+            assert status == 400, body
+            return status
+        if isinstance(event, list):
+            assert status == (200 if 0 < len(event) <= EVENTS else 413 if event else 422), body
+            for index, element in enumerate(event if status == 200 else []):
+                errors = [e for r in answer["rejected"] if r["index"] == index for e in r["errors"]]
+                self._check(repr(element), judge(element, NOON), errors, is_taken=not errors)
+            return status
+        errors = answer["error"]["details"] if status == 422 else []
+        assert status in EVENT_LIMITS, body
+        self._check(repr(body), judge(event, NOON), errors, is_taken=status < 300)
+        return status
+
+    def _check(self, text: str, verdict: Verdict, errors: list[Any], *, is_taken: bool) -> None:
+        named = {error["field"].partition(".")[0] for error in errors}
+        self.seen.update(named or {"taken"})
+        if is_taken:
+            assert not verdict.bad, (text, verdict.bad)
+            self.expected.add(verdict)
+        elif not verdict.near_the_limit:
+            assert verdict.bad, (text, errors)
+            # Of an event that is too large, the largest field is named; of any other, each that is wrong.
+            too_large = any("makes the event larger" in error["message"] for error in errors)
+            assert named <= verdict.bad if too_large else named == verdict.bad, (text, named, verdict.bad)
+
+
+def _encoded(body: bytes) -> dict[str, Any]:
+    try:
+        return {"body": body.decode(), "isBase64Encoded": False}
+    except UnicodeDecodeError:
+        return {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
+
+
+def items(store: Store) -> list[dict[str, Any]]:
+    """All that the ledger holds, without footprints: moto takes long to write those down."""
+    names = {f"#{i}": name for i, name in enumerate([*KNOWN, *OF_THE_SERVICE, "fxRate", "fxDate"])}
+    pages = store.client.get_paginator("scan").paginate(
+        TableName=store.events, ProjectionExpression=", ".join(names), ExpressionAttributeNames=names
+    )
+    return [item_from_wire(item) for page in pages for item in page["Items"]]
+
+
+@pytest.fixture
+def ingest(store: Store, monkeypatch: pytest.MonkeyPatch, counted: Counter[str]) -> Ingest:
+    """The function on an empty ledger."""
+    freeze(monkeypatch, app)
+    monkeypatch.setattr(app, "intake", replace(app.intake, store=store))
+    monkeypatch.setattr(app, "rates", lambda: Rates({BEFORE_NOON.date: BEFORE_NOON.usd}))
+    return Ingest(store, counted)
+
+
+@pytest.mark.parametrize("seed", range(ROUNDS))
+def test_of_an_array_exactly_the_good_events_are_stored(
+    ingest: Ingest, counted: Counter[str], seed: int
+) -> None:
+    random, real = Random(seed), real_events()
+    for array in range(ARRAYS):
+        events = (identified(random.choice(real), f"{array}-{index}") for index in range(EVENTS))
+        ingest.send_array([mutated(random, event) for event in events])
+        counted["events in arrays"] += EVENTS
+    ingest.expected.check(items(ingest.store))
+    assert counted["events in arrays"] >= 18_500
+    assert counted["taken"] < counted["events in arrays"] / 2
+    assert counted.keys() >= {*KNOWN, "event"}
+
+
+@pytest.mark.parametrize("seed", range(ROUNDS))
+def test_a_body_is_read_or_refused(ingest: Ingest, counted: Counter[str], seed: int) -> None:
+    random, real = Random(seed), real_events()
+    for number in range(BODIES):
+        ingest.send_one(_body(random, real, number))
+        counted["bodies"] += 1
+    ingest.expected.check(items(ingest.store))
+    assert counted["bodies"] >= 1_500
+    assert counted.keys() >= {"200", "201", "400", "413", "422"}
+
+
+def _body(random: Random, real: list[Members], number: int) -> bytes:
+    if number % 500 == 7:
+        return b"[" + b",".join([b"{}"] * random.choice((501, 5000))) + b"]"
+    events = [
+        mutated(random, identified(random.choice(real), f"{number}-{n}"))
+        for n in range(random.choice((1, 1, 1, 3)))
+    ]
+    text = events[0] if len(events) == 1 else f"[{','.join(events)}]"
+    return text.encode() if random.random() < 0.3 else damaged(random, text.encode())
