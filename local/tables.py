@@ -18,10 +18,15 @@ DYNAMODB_LOCAL = "http://localhost:8000"
 _SCHEMA = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
 
 
+def resources(kind: str) -> dict[str, dict[str, Any]]:
+    """Properties of the template's resources of a kind, by logical id."""
+    found: dict[str, Any] = yaml_parse(TEMPLATE.read_text())["Resources"]
+    return {name: resource["Properties"] for name, resource in found.items() if resource["Type"] == kind}
+
+
 def schemas() -> dict[str, dict[str, Any]]:
     """What CreateTable needs to make each of the template's tables, by logical id."""
-    resources: dict[str, Any] = yaml_parse(TEMPLATE.read_text())["Resources"]
-    tables = {n: r["Properties"] for n, r in resources.items() if r["Type"] == "AWS::DynamoDB::Table"}
+    tables = resources("AWS::DynamoDB::Table")
     return {n: {key: table[key] for key in _SCHEMA if key in table} for n, table in tables.items()}
 
 

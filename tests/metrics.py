@@ -39,3 +39,30 @@ def values(output: str, **dimensions: str) -> dict[str, float]:
         if metric.dimensions == wanted:
             sums[metric.name] = sums.get(metric.name, 0) + value
     return sums
+
+
+_FUNCTION: list[tuple[str, ...]] = [("FunctionName",)]
+_TABLE: list[tuple[str, ...]] = [("TableName",)]
+AWS_METRICS: dict[str, dict[str, list[tuple[str, ...]]]] = {
+    # docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
+    "AWS/Lambda": {
+        "Invocations": _FUNCTION,
+        "Errors": _FUNCTION,
+        "Throttles": _FUNCTION,
+        "Duration": _FUNCTION,
+        "AsyncEventAge": _FUNCTION,
+        "ConcurrentExecutions": [*_FUNCTION, ()],
+    },
+    # docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html
+    "AWS/ApiGateway": {name: [("ApiId",)] for name in ("4xx", "5xx", "Count", "Latency")},
+    # docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html
+    "AWS/DynamoDB": {
+        "ReadThrottleEvents": _TABLE,
+        "WriteThrottleEvents": _TABLE,
+        "ConsumedReadCapacityUnits": _TABLE,
+        "ConsumedWriteCapacityUnits": _TABLE,
+    },
+    # docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+    "AWS/SQS": {"ApproximateNumberOfMessagesVisible": [("QueueName",)]},
+}
+"""By namespace and name, the dimensions under which AWS documents those of its metrics that are used here."""

@@ -251,6 +251,9 @@ def test_make_deploy_shows_tokens_once_and_keeps_their_hashes(stack: Stack) -> N
     ]
     hashes = [parameters()["IngestTokenHashes"], parameters()["ReadTokenHashes"]]
     assert [sha256(token) for token in shown] == hashes
-    assert "token " not in deploy("RetentionDays=500")
+    topic = "arn:aws:sns:us-east-1:000000000000:alarms"
+    assert "token " not in deploy("RetentionDays=500", f"AlarmTopic={topic}")
     assert [parameters()["IngestTokenHashes"], parameters()["ReadTokenHashes"]] == hashes
     assert parameters()["RetentionDays"] == "500"
+    alarms = stack.client("cloudwatch").describe_alarms(AlarmNamePrefix="second-")["MetricAlarms"]
+    assert {tuple(alarm[on]) for alarm in alarms for on in ("AlarmActions", "OKActions")} == {(topic,)}

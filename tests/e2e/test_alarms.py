@@ -1,0 +1,293 @@
+"""Each alarm of the template goes off when its cause is there, and back when it is gone.
+
+MiniStack 1.5 publishes AWS/Lambda by itself, from the real calls. What the functions log as embedded
+metrics is put into CloudWatch here, as CloudWatch itself would do it. What only AWS publishes is put as AWS
+documents it. MiniStack's evaluation is simpler than AWS's: when a metric is put, over one window of all
+periods, whatever its dimensions; and a state lasts where there is no figure. So the windows are cut to a
+second, figures are read back by the alarm's own dimensions, and what concerns several periods, or silence,
+is compared with what the template is meant to say.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from impact.dynamodb import Store
+from local.stack import Stack
+from local.stack.stack import SCHEDULED, FunctionFailed, wait_until
+from local.tables import resources
+from tests.e2e.api import Api, a_user, an_event, day
+from tests.e2e.test_permissions import OLD_DATES, Grant, enter_rate, without
+from tests.metrics import AWS_METRICS, Metric, emitted
+
+Act = Callable[[Stack, Api], None]
+TICK = {"Namespace": "Tests", "MetricData": [{"MetricName": "Tick", "Value": 1}]}
+"""Makes MiniStack evaluate alarms: it does when it is given a metric."""
+
+
+class Case(NamedTuple):
+    """How the cause of an alarm comes about, and how it goes. Both can be done again."""
+
+    cause: Act
+    end: Act
+
+
+# What Lambda publishes
+
+RAISES: dict[str, object] = {
+    "Authorizer": [],
+    "Ingest": [],
+    "Summaries": [],
+    "Rollup": {"day": "no day"},
+    "RollupWorker": [],
+    "Rates": {"date": "no date"},
+}
+ANSWERS: dict[str, object] = {
+    "Authorizer": {"routeKey": "GET /"},
+    "Ingest": {"headers": {}, "body": "{"},
+    "Summaries": {"routeKey": "GET /api/totals"},
+    "Rollup": SCHEDULED,
+    "RollupWorker": {"day": day(), "shard": 0},
+}
+
+
+def errors(function: str) -> Case:
+    def raise_(stack: Stack, api: Api) -> None:
+        with pytest.raises(FunctionFailed):
+            stack.invoke(f"{function}Function", RAISES[function])
+
+    return Case(raise_, call(function))
+
+
+def throttles(function: str) -> Case:
+    def throttle(stack: Stack, api: Api) -> None:
+        lambda_: Any = stack.session.client("lambda", config=Config(retries={"total_max_attempts": 1}))
+        name = stack.physical_id(f"{function}Function")
+        lambda_.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+        try:
+            with pytest.raises(ClientError, match="TooManyRequests"):
+                lambda_.invoke(FunctionName=name)
+        finally:
+            lambda_.delete_function_concurrency(FunctionName=name)
+
+    return Case(throttle, call(function))
+
+
+def call(function: str) -> Act:
+    def call_(stack: Stack, api: Api) -> None:
+        if function == "Rates":  # a rate of the past: the newest ones are out in the internet
+            enter_rate(stack, next(OLD_DATES))
+        else:
+            stack.invoke(f"{function}Function", ANSWERS[function])
+
+    return call_
+
+
+# What the functions log
+
+
+def logged(function: str, act: Act) -> Act:
+    """Do something, and put the metrics into CloudWatch that the function logged meanwhile."""
+
+    def act_(stack: Stack, api: Api) -> None:
+        since = int(time.time() * 1000)
+        act(stack, api)
+        found: list[tuple[Metric, str, float]] = []
+
+        def arrived() -> bool:
+            group = stack.physical_id(f"{function}Logs")
+            events = stack.client("logs").filter_log_events(logGroupName=group, startTime=since)["events"]
+            found.extend(emitted("\n".join(event["message"] for event in events)))
+            return bool(found)
+
+        wait_until(arrived, 20, f"metrics in the log of {function}")
+        for metric, unit, value in found:
+            dimensions = [{"Name": name, "Value": value} for name, value in sorted(metric.dimensions)]
+            datum = {"MetricName": metric.name, "Dimensions": dimensions, "Unit": unit, "Value": value}
+            stack.client("cloudwatch").put_metric_data(Namespace=metric.namespace, MetricData=[datum])
+
+    return act_
+
+
+def post_good(stack: Stack, api: Api) -> None:
+    assert api.post(an_event(a_user())).status == 201
+
+
+def post_bad(stack: Stack, api: Api) -> None:
+    assert api.post(an_event(a_user(), tokens_in=-1)).status == 422
+
+
+def post_while_storage_fails(stack: Stack, api: Api) -> None:
+    with without(stack, Grant("IngestFunction", "AppendEvents", "dynamodb:PutItem")):
+        assert api.post(an_event(a_user())).status == 503
+
+
+def plan(stack: Stack, api: Api) -> None:
+    stack.rollup()
+
+
+def plan_after_days_of_silence(stack: Stack, api: Api) -> None:
+    """As if nobody had counted the last days."""
+    state: Any = stack.session.resource("dynamodb").Table(stack.state_table)
+    for item in state.scan(ConsistentRead=True)["Items"]:
+        if item["kind"] == "total" and item["key"] > day(3):
+            state.delete_item(Key={"kind": item["kind"], "key": item["key"]})
+    state.update_item(
+        Key={"kind": "rollup", "key": "progress"},
+        UpdateExpression="SET finalThrough = :day",
+        ExpressionAttributeValues={":day": day(3)},
+    )
+    plan(stack, api)
+
+
+def marks(stack: Stack) -> Store:
+    tables = (stack.request_events_table, stack.daily_summaries_table, stack.state_table)
+    return Store(stack.client("dynamodb"), *tables)
+
+
+def plan_with_a_mark_of(days_ago: int) -> Act:
+    def plan_(stack: Stack, api: Api) -> None:
+        marks(stack).mark_late(f"{day(days_ago)}#00", "left", datetime.now(UTC) - timedelta(hours=4))
+        plan(stack, api)
+
+    return plan_
+
+
+def delete_the_mark_and_plan(stack: Stack, api: Api) -> None:
+    state = stack.session.resource("dynamodb").Table(stack.state_table)
+    state.delete_item(Key={"kind": "late", "key": f"{day(900)}#00"})
+    plan(stack, api)
+
+
+# What else AWS publishes
+
+
+def told(stack: Stack, namespace: str, name: str, value: float, **dimensions: str) -> None:
+    """Put a metric as AWS documents it."""
+    assert tuple(dimensions) in AWS_METRICS[namespace][name]
+    named = [{"Name": name, "Value": value} for name, value in dimensions.items()]
+    datum = {"MetricName": name, "Dimensions": named, "Value": value}
+    stack.client("cloudwatch").put_metric_data(Namespace=namespace, MetricData=[datum])
+
+
+def documented(namespace: str, name: str, dimension: str, resource: str, bad: float, good: float) -> Case:
+    def tell(value: float) -> Act:
+        def tell_(stack: Stack, api: Api) -> None:
+            names = {dimension: stack.physical_id(resource).rsplit("/", 1)[-1]}
+            told(stack, namespace, name, value, **names)
+
+        return tell_
+
+    return Case(tell(bad), tell(good))
+
+
+def missing(function: str) -> Case:
+    """AWS publishes no figure for no call, which MiniStack lets pass: so, here, a zero."""
+    silence = documented("AWS/Lambda", "Invocations", "FunctionName", f"{function}Function", 0, 1)
+    return Case(silence.cause, call(function))
+
+
+def waiting(queue: str) -> Case:
+    return documented("AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", queue, 1, 0)
+
+
+CASES = {
+    **{f"{function}Errors": errors(function) for function in RAISES},
+    **{f"{function}Throttles": throttles(function) for function in RAISES},
+    "RollupMissing": missing("Rollup"),
+    "RatesMissing": missing("Rates"),
+    "FailedRollupsWaiting": waiting("FailedRollups"),
+    "FailedSchedulesWaiting": waiting("FailedSchedules"),
+    "EventsRejected": Case(logged("Ingest", post_bad), logged("Ingest", post_good)),
+    "StorageFailing": Case(logged("Ingest", post_while_storage_fails), logged("Ingest", post_good)),
+    "ApiFailing": documented("AWS/ApiGateway", "5xx", "ApiId", "Api", 1, 0),
+    "LedgerThrottled": documented("AWS/DynamoDB", "WriteThrottleEvents", "TableName", "RequestEvents", 1, 0),
+    "RollupLagging": Case(logged("Rollup", plan_after_days_of_silence), logged("Rollup", plan)),
+    "LateMarksStanding": Case(logged("Rollup", plan_with_a_mark_of(6)), logged("Rollup", plan)),
+    "LateMarksExpired": Case(
+        logged("Rollup", plan_with_a_mark_of(900)), logged("Rollup", delete_the_mark_and_plan)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_alarm_goes_off_and_back(stack: Stack, api: Api, name: str) -> None:
+    case = CASES[name]
+    with quick(stack, name) as alarm:
+        since = datetime.now(UTC) - timedelta(seconds=1)
+        await_state(stack, api, alarm, "ALARM", case.cause)
+        assert any(is_breached(alarm, figure) for figure in figures(stack, alarm, since))
+        await_state(stack, api, alarm, "OK", case.end)
+
+
+def test_no_alarm_is_without_its_case() -> None:
+    assert set(CASES) == set(ALARMS)
+
+
+def test_what_ministack_does_not_evaluate_is_in_the_template() -> None:
+    """How AWS treats periods without a figure, and how many periods it takes."""
+    silent = {name for name, alarm in ALARMS.items() if alarm["TreatMissingData"] == "breaching"}
+    kept = {name for name, alarm in ALARMS.items() if alarm["TreatMissingData"] == "ignore"}
+    lasting = {name: a["EvaluationPeriods"] for name, a in ALARMS.items() if a["EvaluationPeriods"] > 1}
+    assert silent == {"RollupMissing", "RatesMissing"}
+    assert kept == {"RollupLagging", "LateMarksStanding", "LateMarksExpired"}
+    assert lasting == dict.fromkeys(
+        ("RollupMissing", "RatesMissing", "StorageFailing", "ApiFailing", "LedgerThrottled"), 3
+    )
+    assert not [name for name, alarm in ALARMS.items() if "DatapointsToAlarm" in alarm]
+
+
+ALARMS = resources("AWS::CloudWatch::Alarm")
+
+
+@contextmanager
+def quick(stack: Stack, name: str) -> Iterator[dict[str, Any]]:
+    """The alarm as it is deployed, its periods cut to one second, its state OK. It is put back at the end."""
+    cloudwatch = stack.client("cloudwatch")
+    [alarm] = cloudwatch.describe_alarms(AlarmNames=[stack.physical_id(name)])["MetricAlarms"]
+    computed = ("AlarmArn", "State", "AlarmConfiguration")
+    deployed = {key: value for key, value in alarm.items() if not key.startswith(computed)}
+    cloudwatch.put_metric_alarm(**deployed | {"Period": 1, "EvaluationPeriods": 1})
+    cloudwatch.set_alarm_state(AlarmName=alarm["AlarmName"], StateValue="OK", StateReason="a test begins")
+    try:
+        yield deployed
+    finally:
+        cloudwatch.put_metric_alarm(**deployed)
+
+
+def await_state(stack: Stack, api: Api, alarm: dict[str, Any], wanted: str, act: Act) -> None:
+    """Act, and let the alarm be evaluated, until it is in the wanted state."""
+    cloudwatch = stack.client("cloudwatch")
+
+    def reached() -> bool:
+        act(stack, api)
+        cloudwatch.put_metric_data(**TICK)
+        [now] = cloudwatch.describe_alarms(AlarmNames=[alarm["AlarmName"]])["MetricAlarms"]
+        return bool(now["StateValue"] == wanted)
+
+    wait_until(reached, 60, f"{alarm['AlarmName']} in {wanted}")
+
+
+def figures(stack: Stack, alarm: dict[str, Any], since: datetime) -> list[float]:
+    """What CloudWatch has for the alarm's own metric, dimensions and statistic since then."""
+    statistics = stack.client("cloudwatch").get_metric_statistics(
+        **{name: alarm[name] for name in ("Namespace", "MetricName", "Dimensions")},
+        Statistics=[alarm["Statistic"]],
+        Period=1,
+        StartTime=since,
+        EndTime=datetime.now(UTC) + timedelta(seconds=1),
+    )
+    return [point[alarm["Statistic"]] for point in statistics["Datapoints"]]
+
+
+def is_breached(alarm: dict[str, Any], figure: float) -> bool:
+    if alarm["ComparisonOperator"] == "LessThanThreshold":
+        return bool(figure < alarm["Threshold"])
+    assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
+    return bool(figure > alarm["Threshold"])
