@@ -28,7 +28,7 @@ test: .venv/.installed .venv-proxy/.installed ## Every test that needs no Docker
 
 SAM := PATH="$(CURDIR)/.venv/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv/bin/sam
 
-.PHONY: local build validate deploy rollup
+.PHONY: local build validate deploy rollup replay
 
 local: .venv/.installed ## The stack on this machine, its API on http://localhost:3090, until Ctrl-C (PORT=, MINISTACK_PORT=, PARAMETERS="Name=value")
 	@.venv/bin/python -m local.stack $(if $(PORT),--port $(PORT)) $(if $(MINISTACK_PORT),--ministack-port $(MINISTACK_PORT)) $(PARAMETERS)
@@ -45,6 +45,9 @@ deploy: build ## To AWS; asks the first time (STACK=impact, PARAMETERS="Name=val
 
 rollup: .venv/.installed ## Count a day of a deployed stack again (day=YYYY-MM-DD, STACK=impact)
 	@.venv/bin/python -m local.rollup $(if $(STACK),--stack $(STACK)) $(day)
+
+replay: .venv/.installed ## Do again what failed for good and waits in the dead-letter queues (STACK=impact)
+	@.venv/bin/python -m local.replay $(if $(STACK),--stack $(STACK))
 
 .PHONY: demo proxy-env
 

@@ -1,0 +1,126 @@
+"""A call that fails for good waits where it is seen; `make replay` makes the day right, and nothing twice."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from local.stack import Stack
+from local.stack.stack import PROJECT, SCHEDULED, wait_until
+from tests.e2e.api import Api, a_user, an_event, day
+from tests.e2e.test_permissions import Grant, without
+from tests.e2e.test_stack import drained
+
+DAYS_AGO = 21
+BROKEN = Grant("RollupWorkerFunction", "ReadTheLedger", "dynamodb:Query")
+
+
+def replay(stack: Stack) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "local.replay"]
+    return subprocess.run(
+        command, cwd=PROJECT, env=stack.environment, capture_output=True, text=True, check=False
+    )
+
+
+def visible(stack: Stack, queue: str) -> int:
+    url, name = stack.physical_id(queue), "ApproximateNumberOfMessages"
+    attributes = stack.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"]
+    return int(attributes[name])
+
+
+@pytest.fixture(autouse=True)
+def empty_queues(stack: Stack) -> None:
+    for queue in ("FailedRollups", "FailedSchedules"):
+        list(drained(stack, queue))
+
+
+def test_a_worker_that_failed_for_good_is_done_again(stack: Stack, api: Api) -> None:
+    user_id = a_user()
+    with without(stack, BROKEN):
+        assert api.post(an_event(user_id, days_ago=DAYS_AGO)).status == 201
+        stack.invoke("RollupFunction", {"day": day(DAYS_AGO)})
+        wait_until(lambda: visible(stack, "FailedRollups") >= 2, 60, "both shards in the dead-letter queue")
+        assert_alarm(stack, "FailedRollupsWaiting", "FailedRollups")
+        assert api.get("/api/summaries", userId=user_id).body["days"] == []
+        broken = replay(stack)
+        assert broken.returncode == 1
+        assert "AccessDenied" in broken.stdout
+        assert "0 of 2 failed calls are done." in broken.stdout
+        assert visible(stack, "FailedRollups") == 2
+    mended = replay(stack)
+    assert (mended.returncode, mended.stderr) == (0, "")
+    assert "2 of 2 failed calls are done." in mended.stdout
+    [summary] = api.get("/api/summaries", userId=user_id).body["days"]
+    assert (summary["requests"], summary["final"]) == (1, True)
+    again = replay(stack)
+    assert (again.returncode, again.stdout) == (0, "Nothing waits in FailedRollups or FailedSchedules.\n")
+
+
+def test_a_schedule_that_could_not_be_handed_over_is_made_up_for(stack: Stack, api: Api) -> None:
+    user_id = a_user()
+    api.post(an_event(user_id, days_ago=DAYS_AGO))
+    schedule = stack.client("scheduler").get_schedule(Name=f"{stack.name}-Rollup")
+    attributes = {
+        "SCHEDULE_ARN": schedule["Arn"],
+        "TARGET_ARN": schedule["Target"]["Arn"],
+        "ERROR_CODE": "TooManyRequestsException",
+        "RETRY_ATTEMPTS": "5",
+    }
+    send(stack, "FailedSchedules", SCHEDULED, attributes)
+    send(stack, "FailedSchedules", SCHEDULED, attributes)
+    since = int(datetime.now(UTC).timestamp() * 1000)
+    done = replay(stack)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count(": done") == 1  # the same call twice is made once
+    wait_until(lambda: stack.counted(since) >= 2, 60, "the workers that it called")
+    wait_until(lambda: bool(api.get("/api/summaries", userId=user_id).body["days"]), 60, "the summary")
+
+
+def test_what_is_no_record_of_a_call_stays_and_is_told(stack: Stack) -> None:
+    send(stack, "FailedRollups", "what is this?", {})
+    told = replay(stack)
+    assert told.returncode == 1
+    assert "it is not a record of a call that failed" in told.stdout
+    assert visible(stack, "FailedRollups") == 1
+
+
+def test_a_stack_that_is_not_there_is_told() -> None:
+    command = [sys.executable, "-m", "local.replay", "--help"]
+    helped = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert "make replay" in helped.stdout
+
+
+def send(stack: Stack, queue: str, body: Any, attributes: dict[str, str]) -> None:
+    stack.client("sqs").send_message(
+        QueueUrl=stack.physical_id(queue),
+        MessageBody=json.dumps(body),
+        MessageAttributes={
+            name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+        },
+    )
+
+
+def assert_alarm(stack: Stack, alarm: str, queue: str) -> None:
+    """The alarm watches the queue: it goes off at the metric that SQS publishes, which MiniStack does not."""
+    cloudwatch, name = stack.client("cloudwatch"), stack.physical_id(alarm)
+    queue_name = stack.physical_id(queue).rsplit("/", 1)[-1]
+    cloudwatch.put_metric_data(
+        Namespace="AWS/SQS",
+        MetricData=[
+            {
+                "MetricName": "ApproximateNumberOfMessagesVisible",
+                "Dimensions": [{"Name": "QueueName", "Value": queue_name}],
+                "Value": visible(stack, queue),
+                "Unit": "Count",
+            }
+        ],
+    )
+
+    def goes_off() -> bool:
+        [described] = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]
+        return bool(described["StateValue"] == "ALARM")
+
+    wait_until(goes_off, 60, f"{alarm} goes off")
