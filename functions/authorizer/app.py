@@ -29,10 +29,11 @@ def handler(event: dict[str, Any], context: object) -> dict[str, bool]:
 
 
 def _token(event: dict[str, Any]) -> str:
-    for name, value in (event.get("headers") or {}).items():
-        if name.lower() == "authorization" and (bearer := _BEARER.fullmatch(str(value).strip(" \t"))):
-            return bearer[1]
-    return ""
+    """Take the token of the one Authorization header. Of several, which API Gateway joins by commas, none."""
+    headers = (event.get("headers") or {}).items()
+    sent = [str(value) for name, value in headers if name.lower() == "authorization"]
+    bearer = _BEARER.fullmatch(sent[0].strip(" \t")) if len(sent) == 1 else None
+    return bearer[1] if bearer else ""
 
 
 def _is_allowed(token: str, digests: list[bytes]) -> bool:
