@@ -26,6 +26,13 @@ lint: .venv/.installed ## ruff and mypy
 test: .venv/.installed .venv-proxy/.installed ## Every test that needs no Docker, no Java and no AWS account
 	.venv/bin/pytest -n 2
 
+.PHONY: audit
+
+audit: .venv/.installed ## Unsafe code, secrets in the repository, known vulnerabilities of what is installed
+	.venv/bin/bandit --quiet --configfile pyproject.toml --recursive functions layers deploy local
+	git ls-files -z | xargs -0 .venv/bin/detect-secrets-hook --baseline .secrets.baseline
+	@.venv/bin/python -m local.audit
+
 SAM := PATH="$(CURDIR)/.venv/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv/bin/sam
 
 .PHONY: local build validate deploy rollup replay

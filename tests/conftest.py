@@ -32,6 +32,8 @@ from xdist.scheduler import LoadScopeScheduling  # noqa: E402
 from impact.dynamodb import Store, connect  # noqa: E402
 from tests.tables import drop_tables, make_tables  # noqa: E402
 
+pytest_plugins = ["tests.leaks"]
+
 
 @pytest.fixture
 def store() -> Iterator[Store]:

@@ -122,6 +122,10 @@ class Proxy:
 
 
 def request(user: str = "alice") -> tuple[bytes, dict[str, str]]:
-    body = {"model": "gpt-4o", "user": user, "messages": [{"role": "user", "content": "hi"}]}
+    body = {
+        "model": "gpt-4o",
+        "user": user,
+        "messages": [{"role": "user", "content": "What does a forest cost?"}],
+    }
     headers = {"Authorization": f"Bearer {MASTER_KEY}", "Content-Type": "application/json"}
     return json.dumps(body).encode(), headers

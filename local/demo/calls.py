@@ -25,6 +25,9 @@ METADATA = "metadata.user_id"
 UNFILLED = "a header that nobody filled in"
 
 
+QUESTION = "What does a forest cost?"
+
+
 @dataclass(frozen=True)
 class Call:
     """One request to the proxy.
@@ -47,7 +50,7 @@ class Call:
     """What the caller would have LiteLLM call the request."""
 
     def body(self) -> dict[str, Any]:
-        prompt = f"What does a forest cost? #call={self.again or self.id} {self.directions}"
+        prompt = f"{QUESTION} #call={self.again or self.id} {self.directions}"
         body: dict[str, Any] = {"model": self.model}
         if self.path in (CHAT, MESSAGES):
             body["messages"] = [{"role": "user", "content": prompt}]

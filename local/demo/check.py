@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,3 +51,9 @@ def check_reading(name: str, read: Items, stored: Items) -> list[str]:
         return [f"{name}: has the days {sorted(days)}, expected {[row['day'] for row in stored]}"]
     shown = [{key: value for key, value in row.items() if key not in UNSEEN} for row in stored]
     return [problem for row in shown for problem in unequal(name, days[row["day"]], row)]
+
+
+def check_logs(logged: Iterable[str], secrets: Iterable[str]) -> list[str]:
+    """Look for users, tokens and prompts in what was logged: no line may hold one."""
+    secrets = tuple(secrets)
+    return [f"logged: {line}" for line in logged if any(secret in line for secret in secrets)]

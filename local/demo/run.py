@@ -15,8 +15,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from local.demo.calls import CALLS, make
-from local.demo.check import Found, check, check_reading
+from local.demo.calls import CALLS, QUESTION, make
+from local.demo.check import Found, check, check_logs, check_reading
 from local.demo.euros import PARAMETERS
 from local.demo.figures import Items, expected
 from local.demo.footprints import OPERATOR_COUNTRY
@@ -66,6 +66,8 @@ def run(say: Say) -> list[str]:
             say("Waiting for the proxy")
             proxy.wait_until_ready()
             problems = _chat_and_check(say, rates, provider_url, proxy, stack)
+            secrets_sent = {QUESTION, token, stack.read_token, proxy.key} | {call.user for call in CALLS}
+            problems += check_logs([*stack.log_lines(), *_said(log)], secrets_sent)
         except Exception:
             _show_log(log)
             raise
@@ -147,14 +149,20 @@ def _scan(stack: Stack, name: str) -> Items:
     return [item for page in pages for item in page["Items"]]
 
 
-def _get(url: str, token: str = "") -> Any:
+def _get(url: str, token: str = "") -> Any:  # nosec B107  # none
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
-    with urllib.request.urlopen(request, timeout=30) as response:
+    with urllib.request.urlopen(request, timeout=30) as response:  # nosec B310  # of loopback
         return json.load(response, parse_float=Decimal)
 
 
 def _show_log(log: Path) -> None:
     """The end of it, and what the callback said before: a scripted failure fills many lines."""
     lines = log.read_text(errors="replace").splitlines()
-    said = [line for line in lines[:-LOG_LINES] if line.startswith("impact service:")]
+    said = [line for line in _said(log) if line not in lines[-LOG_LINES:]]
     print("The proxy's log:", *said, "...", *lines[-LOG_LINES:], sep="\n  ", file=sys.stderr)
+
+
+def _said(log: Path) -> list[str]:
+    """What the callback wrote into the proxy's log."""
+    lines = log.read_text(errors="replace").splitlines()
+    return [line for line in lines if line.startswith("impact service:")]

@@ -174,6 +174,14 @@ class Stack:
         # Looked for here, because MiniStack's filter patterns find more than they should.
         return sum('"message":"counted"' in event["message"] for page in pages for event in page["events"])
 
+    def log_lines(self) -> Iterator[str]:
+        """Yield every line that the stack's functions have logged."""
+        logs = self.client("logs")
+        for groups in logs.get_paginator("describe_log_groups").paginate():
+            for group in groups["logGroups"]:
+                pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"])
+                yield from (event["message"] for page in pages for event in page["events"])
+
 
 class FunctionFailed(Exception):
     """A function raised; `reason` is what."""

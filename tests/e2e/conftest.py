@@ -6,13 +6,17 @@ import pytest
 
 from local.stack import Stack, running_stack
 from tests.e2e.api import Api
+from tests.leaks import PLANTED, leaks
 
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """template.yaml on MiniStack, with IAM enforced."""
+    """template.yaml on MiniStack, with IAM enforced. At the end no log may name a user or a token."""
     with running_stack() as running:
         yield running
+        logged = list(running.log_lines())
+        assert any('"_aws"' in line for line in logged)
+        assert leaks(logged, [*PLANTED, running.ingest_token, running.read_token]) == []
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.callback.proxy import LITELLM, Proxy, received, server
+from tests.leaks import PLANTED, leaks
 from tests.unit.callback.service import Service, unused_port
 
 HOST = '''
@@ -185,6 +186,8 @@ def proxy(folder: Path, provider: int, ingest: int) -> Iterator[Proxy]:
     finally:
         running.process.kill()
         running.process.wait()
+    said = [line for line in running.log.read_text().splitlines() if "impact service:" in line]
+    assert not leaks(said, [*PLANTED, "benchmark"])
 
 
 def chat(running: Proxy, requests: int) -> None:

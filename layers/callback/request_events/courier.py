@@ -342,7 +342,8 @@ def _report(line: bytes, reason: Any) -> None:
 
 
 def _backoff(attempt: int, retry_after: float) -> float:
-    jitter = random.uniform(0, min(BACKOFF_SECONDS_MAX, BACKOFF_SECONDS * 2 ** min(attempt, 10)))  # noqa: S311
+    longest = min(BACKOFF_SECONDS_MAX, BACKOFF_SECONDS * 2 ** min(attempt, 10))
+    jitter = random.uniform(0, longest)  # noqa: S311  # nosec B311  # nothing secret
     return max(jitter, retry_after)
 
 
