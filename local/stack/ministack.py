@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+_PROJECT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0
 STOP_SECONDS = 2.0
 
@@ -31,7 +32,8 @@ def running_ministack(port: int, log: Path) -> Iterator[str]:
     endpoint_url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory(prefix="ministack-") as scratch, log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "ministack"],
+            [sys.executable, "-m", "local.emulator"],
+            cwd=_PROJECT,
             env=_environment(port, scratch),
             stdin=subprocess.DEVNULL,
             stdout=output,
