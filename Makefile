@@ -35,7 +35,7 @@ audit: .venv/.installed ## Unsafe code, secrets in the repository, known vulnera
 
 SAM := PATH="$(CURDIR)/.venv/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv/bin/sam
 
-.PHONY: local build validate deploy rollup replay
+.PHONY: local build validate deploy rollup replay erase
 
 local: .venv/.installed ## The stack on this machine, its API on http://localhost:3090, until Ctrl-C (PORT=, MINISTACK_PORT=, PARAMETERS="Name=value")
 	@.venv/bin/python -m local.stack $(if $(PORT),--port $(PORT)) $(if $(MINISTACK_PORT),--ministack-port $(MINISTACK_PORT)) $(PARAMETERS)
@@ -55,6 +55,9 @@ rollup: .venv/.installed ## Count a day of a deployed stack again (day=YYYY-MM-D
 
 replay: .venv/.installed ## Do again what failed for good and waits in the dead-letter queues (STACK=impact)
 	@.venv/bin/python -m local.replay $(if $(STACK),--stack $(STACK))
+
+erase: .venv/.installed ## Delete all that a deployed stack holds of one user (user=ID, STACK=impact)
+	@.venv/bin/python -m local.erase $(if $(STACK),--stack $(STACK)) "$(user)"
 
 .PHONY: demo proxy-env
 

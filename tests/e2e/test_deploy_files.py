@@ -1,8 +1,12 @@
 """The files in `deploy/`: what is easily got wrong in them, and the check of the keys, on a real proxy."""
 
+import json
 import re
 import subprocess
 import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +14,9 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from local.provider import environment, running_provider
-from local.proxy import CALLBACK, CONFIG, ENVIRONMENT, running_proxy
+from local.proxy import CALLBACK, CONFIG, ENVIRONMENT, Proxy, running_proxy
 from local.stack import Stack, free_port
-from local.stack.stack import PROJECT
+from local.stack.stack import PROJECT, wait_until
 from request_events.capture import CONVERSATION_HEADER
 
 DEPLOY = PROJECT / "deploy"
@@ -152,32 +156,107 @@ def check(**environ: str) -> tuple[int, str]:
     return ran.returncode, ran.stdout
 
 
-@pytest.mark.skipif(
+needs_litellm = pytest.mark.skipif(
     not (ENVIRONMENT / "bin" / "litellm").exists(), reason="LiteLLM is not installed (make proxy-env)"
 )
-def test_check_tells_which_key_works(stack: Stack, tmp_path: Path) -> None:
-    service = {"IMPACT_SERVICE_URL": f"{stack.api_url}/api/request-event"}
-    with running_provider(free_port(), tmp_path / "provider.log") as provider_url:
+
+
+@pytest.fixture(scope="module")
+def outbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the proxy's events stay: it has no service that takes them."""
+    return tmp_path_factory.mktemp("proxy") / "outbox"
+
+
+@pytest.fixture(scope="module")
+def proxy(outbox: Path) -> Iterator[Proxy]:
+    """LiteLLM with our configuration, before four providers: one works, two refuse the key, one is down."""
+    folder = outbox.parent
+    with running_provider(free_port(), folder / "provider.log") as provider_url:
         keys = environment(provider_url) | {
             "ANTHROPIC_API_KEY": "wrong",
             "GROQ_API_KEY": "",
             "OLLAMA_API_BASE": f"http://127.0.0.1:{free_port()}",
-            "IMPACT_OUTBOX": str(tmp_path / "outbox"),
+            "IMPACT_SERVICE_URL": f"http://127.0.0.1:{free_port()}",
+            "IMPACT_OUTBOX": str(outbox),
         }
-        with running_proxy(keys, tmp_path / "proxy.log", CONFIG) as proxy:
+        with running_proxy(keys, folder / "proxy.log", CONFIG) as proxy:
             proxy.wait_until_ready()
-            asked = {"LITELLM_URL": proxy.url, "LITELLM_MASTER_KEY": proxy.key, **service}
-            code, output = check(**asked, IMPACT_SERVICE_TOKEN="nobody's")
-            openai, anthropic, groq, ollama, token = output.splitlines()
-            assert code == 1
-            assert openai == "ok  openai: works with gpt-4o-mini"
-            assert anthropic.startswith("NO  anthropic: refuses the key")
-            assert groq.startswith("NO  groq: refuses the key")
-            assert ollama.startswith("NO  ollama: does not answer at its address")
-            assert token.startswith("NO  Impact Service: refuses IMPACT_SERVICE_TOKEN")
-            _, output = check(**asked, IMPACT_SERVICE_TOKEN=stack.ingest_token)
-            assert output.splitlines()[-1] == "ok  Impact Service: works with its token"
-            code, output = check(**asked | {"LITELLM_MASTER_KEY": "sk-nobody"})
-            assert (code, output.count("\n")) == (1, 1)
-            assert output.startswith("NO  LiteLLM: refuses LITELLM_MASTER_KEY")
-    assert check(**asked)[1].startswith("NO  LiteLLM: does not answer at")
+            yield proxy
+
+
+@needs_litellm
+def test_check_tells_which_key_works(stack: Stack, proxy: Proxy) -> None:
+    service = {"IMPACT_SERVICE_URL": f"{stack.api_url}/api/request-event"}
+    asked = {"LITELLM_URL": proxy.url, "LITELLM_MASTER_KEY": proxy.key, **service}
+    code, output = check(**asked, IMPACT_SERVICE_TOKEN="nobody's")
+    openai, anthropic, groq, ollama, token = output.splitlines()
+    assert code == 1
+    assert openai == "ok  openai: works with gpt-4o-mini"
+    assert anthropic.startswith("NO  anthropic: refuses the key")
+    assert groq.startswith("NO  groq: refuses the key")
+    assert ollama.startswith("NO  ollama: does not answer at its address")
+    assert token.startswith("NO  Impact Service: refuses IMPACT_SERVICE_TOKEN")
+    _, output = check(**asked, IMPACT_SERVICE_TOKEN=stack.ingest_token)
+    assert output.splitlines()[-1] == "ok  Impact Service: works with its token"
+    code, output = check(**asked | {"LITELLM_MASTER_KEY": "sk-nobody"})
+    assert (code, output.count("\n")) == (1, 1)
+    assert output.startswith("NO  LiteLLM: refuses LITELLM_MASTER_KEY")
+    nowhere = asked | {"LITELLM_URL": f"http://127.0.0.1:{free_port()}"}
+    assert check(**nowhere)[1].startswith("NO  LiteLLM: does not answer at")
+
+
+FREE = {"input_cost_per_token": 0, "output_cost_per_token": 0}
+ATTEMPTS: list[dict[str, Any]] = [
+    {},
+    {"no-log": True},
+    FREE,
+    {"model_info": FREE, "metadata": {"model_info": FREE}, "litellm_metadata": {"model_info": FREE}},
+    {"mock_response": "free", "base_model": "gpt-3.5-turbo", "response_cost": 0, "cache_hit": True},
+    {"standard_logging_object": {"response_cost": 0, "end_user": "bob"}, "litellm_call_id": "mine"},
+    {"callbacks": [], "success_callback": [], "litellm_disabled_callbacks": ["litellm_callbacks"]},
+    {
+        "metadata": {
+            "user_api_key_alias": "boss",
+            "user_api_key_team_id": "other",
+            "user_api_key_user_id": "bob",
+        }
+    },
+]
+"""To have a request cost nothing, not be reported, or be reported as of another key."""
+
+
+@needs_litellm
+def test_a_caller_cannot_hide_what_a_request_cost(proxy: Proxy, outbox: Path) -> None:
+    answers = [chat(proxy, attempt) for attempt in ATTEMPTS]
+    assert answers.count(200) >= len(ATTEMPTS) - 1  # LiteLLM fails where prices are given
+    wait_until(lambda: len(reported(outbox)) >= answers.count(200), 30, "the events")
+    events = reported(outbox)
+    assert len(events) == answers.count(200)
+    [(user, cost, key, team)] = {
+        (event["userId"], event["costUSD"], event.get("keyAlias"), event.get("teamId")) for event in events
+    }
+    assert (user, key, team) == ("alice", None, None)
+    assert cost > 0
+
+
+def chat(proxy: Proxy, attempt: dict[str, Any]) -> int:
+    messages = [{"role": "user", "content": "What does a forest cost?"}]
+    body = {"model": "gpt-4o", "user": "alice", "messages": messages} | attempt
+    headers = {
+        "Authorization": f"Bearer {proxy.key}",
+        "Content-Type": "application/json",
+        "x-litellm-disable-callbacks": "litellm_callbacks.proxy_handler_instance,Aim2BalanceCallbackHandler",
+    }
+    url = f"{proxy.url}/v1/chat/completions"
+    try:
+        request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def reported(outbox: Path) -> list[dict[str, Any]]:
+    """Alice's requests, as the callback would report them."""
+    lines = [line for path in outbox.glob("*.jsonl") for line in path.read_text().splitlines()]
+    return [event for event in map(json.loads, lines) if event["userId"] == "alice"]

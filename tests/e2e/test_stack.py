@@ -12,7 +12,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 from local.stack import Stack
 from local.stack.stack import PROJECT, SCHEDULED, sha256, wait_until
-from tests.e2e.api import Api, a_user, an_event, day
+from tests.e2e.api import Api, a_user, an_event, count, day
 from tests.leaks import leaks
 
 
@@ -137,6 +137,28 @@ def test_a_day_can_be_counted_again_by_hand(stack: Stack, api: Api) -> None:
         [*command[:-1], "2001-01-01"], cwd=PROJECT, env=stack.environment, stderr=subprocess.PIPE, check=False
     )
     assert (expired.returncode, b"retention" in expired.stderr) == (1, True)
+
+
+def test_a_user_can_be_erased(stack: Stack, api: Api) -> None:
+    user_id, other = a_user(), a_user()
+    api.post([an_event(user, days_ago=ago) for user in (user_id, other) for ago in (6, 0)])
+    for ago in (6, 0):
+        count(stack, day(ago))
+    command = [sys.executable, "-m", "local.erase", user_id]
+
+    def erase(*options: str) -> str:
+        return subprocess.run(
+            [*command, *options], cwd=PROJECT, env=stack.environment, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, check=False,
+        ).stdout  # fmt: skip
+
+    assert erase() == "2 events and 2 daily summaries.\nNothing was deleted.\n"
+    assert erase("--yes") == "2 events and 2 daily summaries.\nDeleted.\n"
+    for ago in (6, 0):
+        count(stack, day(ago))
+    assert api.get("/api/summaries", userId=user_id, fresh="true").body["days"] == []
+    assert items_of(stack, stack.request_events_table, user_id) == []
+    assert [row["requests"] for row in api.get("/api/summaries", userId=other).body["days"]] == [1, 1]
 
 
 def test_what_a_worker_fails_at_ends_in_the_dead_letter_queue(stack: Stack) -> None:
