@@ -1,7 +1,8 @@
 """From what LiteLLM hands its callbacks to one RequestEvent, as JSON.
 
 Only named fields of LiteLLM's payload are read: the rest of it holds prompts, answers and keys. Parts of
-it come from the caller, so nothing about it is taken for granted: what is not of its right type is not known.
+it come from the caller, so nothing about it is taken for granted: what is not of its right type is not known,
+and of what is large no more is read than an event can hold.
 """
 
 import json
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from hashlib import blake2b
+from itertools import islice
 from typing import Any
 
 from request_events.rules import (
@@ -42,15 +44,18 @@ CONVERSATION_HEADER = "x-librechat-conversation-id"
 CALL_ID_HEADER = "x-litellm-call-id"
 HEADERS = {CONVERSATION_HEADER, CALL_ID_HEADER}
 _HEADER_LENGTHS = {len(name) for name in HEADERS}
+HEADERS_MAX = 1000
+RATES_MAX = 1000
+"""How many headers of a request, and how many prices of a model, are looked at."""
+CALL_ID_READ = 10_000
 LITELLM_TAG = "User-Agent:"
 MASTER_KEY_USER = "default_user_id"
 
 COST_MIN = 1e-21
 """A smaller float than this can have more decimal places than an event may, and is no price."""
-TS_MAX = 253402300799.0
-"""The last second of the year 9999."""
+TS_MIN, TS_MAX = 1577836800.0, 253402300799.0
+"""From 2020 to the last second of the year 9999. What is not within is a counter, or in milliseconds."""
 
-_NUMBERS = (int, float)
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 
@@ -58,7 +63,7 @@ def capture(kwargs: dict[str, Any]) -> dict[str, Any] | None:
     """Read the event of one call, or None where no provider was asked for anything."""
     payload = _dict(_dict(kwargs).get("standard_logging_object"))
     error = _dict(payload.get("error_information"))
-    failed = payload.get("status") == "failure"
+    failed = _string(payload.get("status")) == "failure"
     if not payload or (failed and not _label(error.get("llm_provider"))):
         return None
     status = "failure" if failed else "success"
@@ -124,8 +129,8 @@ def _event_id(
     A caller may choose the call id, by a header. So that nobody hides a request behind the id of an
     earlier one, such an id counts together with the time of the try.
     """
-    call_id = kwargs.get("litellm_call_id") or payload.get("litellm_call_id")
-    if not isinstance(call_id, str) or not call_id.strip():
+    call_id = _text_only(kwargs.get("litellm_call_id")) or _text_only(payload.get("litellm_call_id"))
+    if not call_id or not (call_id := call_id[:CALL_ID_READ]).strip():
         return None
     is_usable = len(call_id) <= CALL_ID_MAX and call_id.isascii() and not is_unfilled(call_id)
     if is_usable and CALL_ID_HEADER not in headers:
@@ -135,13 +140,13 @@ def _event_id(
 
 
 def _user(kwargs: dict[str, Any], payload: dict[str, Any], metadata: dict[str, Any]) -> str:
-    key_user = metadata.get("user_api_key_user_id")
+    key_user = _user_id(metadata.get("user_api_key_user_id"))
     return (
         _user_id(payload.get("end_user"))
         or _user_id(kwargs.get("user"))
         or _user_id(_dict(_dict(kwargs.get("litellm_params")).get("metadata")).get("user_id"))
         or _user_id(_dict(metadata.get("requester_metadata")).get("user_id"))
-        or (_user_id(key_user) if key_user != MASTER_KEY_USER else None)
+        or (key_user if key_user != MASTER_KEY_USER else None)
         or UNKNOWN
     )
 
@@ -154,9 +159,9 @@ def _user_id(value: object) -> str | None:
 
 
 def _model(value: object, provider: str | None) -> str | None:
-    model = _string(value) or ""
-    model = _text(model.removeprefix(f"{provider}/") if provider else model)
-    return model[:MODEL_MAX] if model.strip() else None
+    model = (_string(value) or "")[: LABEL_MAX + MODEL_MAX + 1]
+    model = _text(model.removeprefix(f"{provider}/") if provider else model)[:MODEL_MAX]
+    return model if model.strip() else None
 
 
 def _times(payload: dict[str, Any], failed: bool) -> dict[str, Any]:
@@ -196,10 +201,11 @@ def _cost(payload: dict[str, Any], has_tokens: bool) -> float | None:
     """The dollars that LiteLLM knows, as its float: JSON then holds `repr` of it, which is exact. Or None."""
     if payload.get("cache_hit") is True:
         return 0
-    cost = payload.get("response_cost")
-    if cost is None or (_is_number(cost) and cost == 0):
+    known = payload.get("response_cost")
+    cost = _number(known)
+    if known is None or cost == 0:
         return 0 if not has_tokens or _is_free(payload) else None
-    return cost if _is_number(cost) and COST_MIN <= cost <= COST_MAX else None
+    return cost if cost is not None and COST_MIN <= cost <= COST_MAX else None
 
 
 def _is_free(payload: dict[str, Any]) -> bool:
@@ -207,15 +213,15 @@ def _is_free(payload: dict[str, Any]) -> bool:
     model = _dict(_dict(payload.get("model_map_information")).get("model_map_value"))
     if not _label(model.get("mode")):
         return False
-    rates = list(_rates(model))
-    return bool(rates) and not any(rates)
+    looked_at = list(islice(_rates(model), RATES_MAX))
+    rates = [rate for rate in looked_at if rate is not None]
+    return bool(rates) and len(looked_at) < RATES_MAX and not any(rates)
 
 
-def _rates(value: Any, is_rate: bool = False, depth: int = 5) -> Iterator[float]:
-    """Every number under a name with `cost` in it, also within lists of tiers."""
-    if _is_number(value) and is_rate:
-        yield value
-    elif isinstance(value, dict) and depth:
+def _rates(value: Any, is_rate: bool = False, depth: int = 5) -> Iterator[float | None]:
+    """Every number under a name with `cost` in it, also within lists of tiers; None for all else."""
+    yield _number(value) if is_rate else None
+    if isinstance(value, dict) and depth:
         for name, inner in value.items():
             yield from _rates(inner, is_rate or (isinstance(name, str) and "cost" in name), depth - 1)
     elif isinstance(value, list) and depth:
@@ -240,8 +246,13 @@ def _headers(kwargs: dict[str, Any], metadata: dict[str, Any]) -> dict[str, obje
         metadata.get("requester_custom_headers"),
         _dict(metadata.get("requester_metadata")).get("headers"),
     ):
-        for name, value in _dict(headers).items():
-            if isinstance(name, str) and len(name) in _HEADER_LENGTHS and name.lower() in HEADERS and value:
+        named = _dict(headers)
+        if len(named) > HEADERS_MAX:  # no client sends as many: the call id may be hidden among them
+            found[CALL_ID_HEADER] = True
+            continue
+        for name, value in named.items():
+            matters = isinstance(name, str) and len(name) in _HEADER_LENGTHS and name.lower() in HEADERS
+            if matters and value is not None and _string(value) != "":
                 found[name.lower()] = value
     return found
 
@@ -259,35 +270,47 @@ def _bool(value: object) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, _NUMBERS) and not isinstance(value, bool)
+def _number(value: Any) -> int | float | None:
+    """A number as JSON has it, whatever kind of one it is."""
+    if isinstance(value, float):
+        return float.__float__(value)
+    return int.__int__(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _instant(value: Any) -> float | None:
-    return float(value) if _is_number(value) and 0 <= value <= TS_MAX else None
+    number = _number(value)
+    return float(number) if number is not None and TS_MIN <= number <= TS_MAX else None
 
 
 def _tokens(value: object) -> int | None:
     if value is None:
         return None
-    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
-        value = int(value)
-    return value if isinstance(value, int) and _is_number(value) and 0 <= value <= TOKENS_MAX else None
+    number = _number(value)
+    if isinstance(number, float):
+        number = int(number) if math.isfinite(number) and number.is_integer() else None
+    return number if number is not None and 0 <= number <= TOKENS_MAX else None
+
+
+def _text_only(value: object) -> str | None:
+    """Text without what a class of its own makes of it."""
+    return str.__str__(value) if isinstance(value, str) else None
 
 
 def _string(value: object) -> str | None:
     """Text as it is, and whole numbers as text: an id is often one."""
-    if isinstance(value, str):
+    if type(value) is str:
         return value
-    is_number = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**USER_ID_MAX
-    return str(value) if is_number else None
+    if isinstance(value, str):
+        return str.__str__(value)
+    number = _number(value)
+    return str(number) if isinstance(number, int) and abs(number) < 10**USER_ID_MAX else None
 
 
 def _label(value: object) -> str | None:
-    if not value:  # most of them
+    if value is None:  # most of them
         return None
-    text = _string(value)
-    return _text(text[:LABEL_MAX]) if text and not text.isspace() else None
+    text = (_string(value) or "")[:LABEL_MAX]
+    return _text(text) if text and not text.isspace() else None
 
 
 def _text(text: str) -> str:

@@ -272,6 +272,9 @@ def judge(lines: Lines, status: int, headers: http.client.HTTPMessage, body: byt
         if answer is not None:
             answer.retry_after = _retry_after(headers)
             return answer
+    if status in (200, *_BAD_INPUT) and (broken := [line for line in lines if not _is_json(line)]):
+        whole = [line for line in lines if line not in broken]
+        return Answer([whole] if whole else [], [(line, "incomplete") for line in broken])
     # Others answer 400 and 422 as well: only the service's own words are a refusal for good.
     if status == _TOO_LARGE or (status in _BAD_INPUT and _is_ours(content)):
         return _halves(lines, status, content)
@@ -305,6 +308,15 @@ def _named(lines: Lines, entries: object) -> list[tuple[bytes, Any]] | None:
     if not all(type(index) is int and 0 <= index < len(lines) for index in indexes):
         return None
     return [(lines[entry["index"]], entry.get("errors")) for entry in entries]
+
+
+def _is_json(line: bytes) -> bool:
+    """Tell an event from garbage, of which a batch holds none, or several, or is no JSON at all."""
+    try:
+        json.loads(line.decode())
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _halves(lines: Lines, status: int, content: object) -> Answer:

@@ -1,5 +1,11 @@
+import atexit
+import importlib.util
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -10,6 +16,8 @@ from request_events.outbox import Outbox
 from tests.unit.callback.service import Service
 
 CourierMaker = Callable[..., Courier]
+SOURCE = Path(__file__).parents[3] / "layers/callback/litellm_callbacks.py"
+Load = Callable[..., Any]
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +55,37 @@ def make_courier(tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPat
 def courier(make_courier: CourierMaker) -> Courier:
     """A courier that is still to be started."""
     return make_courier()
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, service: Service) -> Iterator[Load]:
+    """Loads the handler as LiteLLM does: from a file, outside `sys.modules`. LiteLLM is a stand-in."""
+    for name in ("litellm", "litellm.integrations", "litellm.integrations.custom_logger"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    sys.modules["litellm.integrations.custom_logger"].CustomLogger = object  # type: ignore[attr-defined]
+    former = signal.getsignal(signal.SIGTERM)
+    modules: list[Any] = []
+
+    def load(**environment: str) -> Any:
+        defaults = {
+            "IMPACT_SERVICE_URL": service.url,
+            "IMPACT_SERVICE_TOKEN": "t0ken",
+            "IMPACT_OUTBOX": str(tmp_path / "outbox"),
+        }
+        for name, value in (defaults | environment).items():
+            monkeypatch.setenv(name, value)
+        spec = importlib.util.spec_from_file_location("litellm_callbacks", SOURCE)
+        assert spec
+        assert spec.loader
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        modules.append(module)
+        return module.proxy_handler_instance
+
+    yield load
+    for module in modules:
+        handler = module.proxy_handler_instance
+        handler._courier.close(5)
+        if not handler._on_lambda:
+            atexit.unregister(handler._shutdown.close)
+    signal.signal(signal.SIGTERM, former)

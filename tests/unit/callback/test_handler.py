@@ -1,56 +1,15 @@
 """The handler, loaded the way LiteLLM loads it: from a file, outside `sys.modules`. LiteLLM is a stand-in."""
 
 import asyncio
-import atexit
-import importlib.util
 import inspect
-import signal
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
+from tests.unit.callback.conftest import Load
 from tests.unit.callback.service import Service, error
 from tests.unit.callback.test_capture import PAYLOADS
-
-SOURCE = Path(__file__).parents[3] / "layers/callback/litellm_callbacks.py"
-Load = Callable[..., Any]
-
-
-@pytest.fixture
-def load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, service: Service) -> Iterator[Load]:
-    for name in ("litellm", "litellm.integrations", "litellm.integrations.custom_logger"):
-        monkeypatch.setitem(sys.modules, name, ModuleType(name))
-    sys.modules["litellm.integrations.custom_logger"].CustomLogger = object  # type: ignore[attr-defined]
-    former = signal.getsignal(signal.SIGTERM)
-    modules: list[Any] = []
-
-    def load(**environment: str) -> Any:
-        defaults = {
-            "IMPACT_SERVICE_URL": service.url,
-            "IMPACT_SERVICE_TOKEN": "t0ken",
-            "IMPACT_OUTBOX": str(tmp_path / "outbox"),
-        }
-        for name, value in (defaults | environment).items():
-            monkeypatch.setenv(name, value)
-        spec = importlib.util.spec_from_file_location("litellm_callbacks", SOURCE)
-        assert spec
-        assert spec.loader
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        modules.append(module)
-        return module.proxy_handler_instance
-
-    yield load
-    for module in modules:
-        handler = module.proxy_handler_instance
-        handler._courier.close(5)
-        if not handler._on_lambda:
-            atexit.unregister(handler._shutdown.close)
-    signal.signal(signal.SIGTERM, former)
 
 
 def succeed(handler: Any, kwargs: Any) -> None:
