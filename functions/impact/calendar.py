@@ -1,5 +1,6 @@
 """Days: which one an event belongs to, when a day is over, and until when it may be counted anew."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -14,10 +15,20 @@ AHEAD = timedelta(minutes=5)
 RETENTION_RESERVE = timedelta(days=2)
 """An event is refused so long before its day begins to expire: time to count it before TTL deletes."""
 
+DAY = "2[0-9]{3}-[0-9]{2}-[0-9]{2}"
+"""How a day is written, as a regular expression."""
+
 
 def timestamp(instant: datetime) -> str:
     """Write an instant in UTC with microseconds, so that the order of texts is that of times."""
     return instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def parse_day(value: object) -> str:
+    """Check a day that somebody wrote, `YYYY-MM-DD`, of the years 2000 to 2999. Raises ValueError."""
+    if isinstance(value, str) and re.fullmatch(DAY, value):
+        return date.fromisoformat(value).isoformat()
+    raise ValueError("day must be a date, YYYY-MM-DD")
 
 
 def day_after(day: str) -> str:

@@ -3,7 +3,7 @@
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -12,6 +12,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
 from impact import config
+from impact.calendar import parse_day
 from impact.dynamodb import Store, connect
 from impact.observability import logger, metrics
 from impact.rollup import DayShard, plan, plan_day
@@ -36,7 +37,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Plan what is due; with `{"day": "YYYY-MM-DD"}`, that whole day. Raises what goes wrong."""
     now = datetime.now(UTC)
     day = event.get("day")
-    targets = _due(now) if day is None else plan_day(calendar, shard_count, _a_day(day), now)
+    targets = _due(now) if day is None else plan_day(calendar, shard_count, parse_day(day), now)
     with ThreadPoolExecutor(CALLERS) as callers:
         calls = [callers.submit(_call_worker, target) for target in targets]
     for call in calls:  # all are made: one that fails costs no other
@@ -56,12 +57,6 @@ def _due(now: datetime) -> list[DayShard]:
     if due.expired_marks:
         logger.error("late events came too long ago to be counted", marks=due.expired_marks)
     return due.targets
-
-
-def _a_day(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("day must be a date, YYYY-MM-DD")
-    return date.fromisoformat(value).isoformat()
 
 
 def _call_worker(target: DayShard) -> None:

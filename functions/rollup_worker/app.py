@@ -1,13 +1,14 @@
 """Count one (day, shard): `{"day": "2026-11-23", "shard": 7}`."""
 
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from impact import config
+from impact.calendar import parse_day
 from impact.dynamodb import Store, connect
 from impact.observability import logger, metrics
 from impact.rollup import count
@@ -22,8 +23,8 @@ store = Store.from_environment(connect(read_timeout=20, attempts=8))
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Count, and say what was found. Raises what goes wrong, so that Lambda tries again."""
-    day, shard = date.fromisoformat(event["day"]).isoformat(), event["shard"]
-    if not isinstance(shard, int) or not 0 <= shard < shard_count:
+    day, shard = parse_day(event.get("day")), event.get("shard")
+    if type(shard) is not int or not 0 <= shard < shard_count:
         raise ValueError(f"shard must be 0 to {shard_count - 1}")
     counted = count(store, calendar, terms, day, shard, as_of=datetime.now(UTC))
     metrics.add_metric("EventsCounted", MetricUnit.Count, counted.events)

@@ -1,18 +1,17 @@
 """What can be asked: each route's query parameters, how they are read, and the ranges that they give."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+from impact.calendar import DAY, parse_day
 from impact.http import HttpError
 from impact.keys import SORT_KEY_BYTES, has_room
 from request_events.rules import USER_ID_MAX
 
 DEFAULT_DAYS = 30
 DAYS_MAX = 366
-DATE = "2[0-9]{3}-[0-9]{2}-[0-9]{2}"
 
 
 def _user_id(text: str) -> str:
@@ -22,9 +21,7 @@ def _user_id(text: str) -> str:
 
 
 def _date(text: str) -> date:
-    if not re.fullmatch(DATE, text):  # fromisoformat takes other formats too
-        raise ValueError
-    return date.fromisoformat(text)
+    return date.fromisoformat(parse_day(text))
 
 
 def _flag(text: str) -> bool:
@@ -44,7 +41,7 @@ class Parameter:
     read: Callable[[str], Any] = str
 
 
-_A_DATE = {"type": "string", "format": "date", "pattern": f"^{DATE}$"}
+_A_DATE = {"type": "string", "format": "date", "pattern": f"^{DAY}$"}
 _A_USER = {"type": "string", "minLength": 1, "maxLength": USER_ID_MAX}
 _DATE_RULE = "must be a date, YYYY-MM-DD"
 _USER_RULE = f"must have 1 to {USER_ID_MAX} characters, and fit {SORT_KEY_BYTES} bytes"

@@ -72,7 +72,7 @@ EXPECTED: dict[str, Any] = {
     "rollup-worker-no-such-shard": Raises("ValueError"),
     "rollup-worker-bad-day": Raises("ValueError"),
     "rollup-worker-expired-day": Raises("DayExpired"),
-    "rollup-worker-no-shard": Raises("KeyError"),
+    "rollup-worker-no-shard": Raises("ValueError"),
     "rollup-one-day": {"planned": 16, "days": ["2026-11-20"]},
     "rollup-scheduled": {},
     "rollup-bad-day": Raises("ValueError"),

@@ -1,0 +1,203 @@
+"""What worker, planner and the rates' function are given by hand: a mistake is told, and changes nothing."""
+
+import re
+from collections import Counter
+from datetime import date, timedelta
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from impact.dynamodb import Store
+from impact.ecb import BadRates
+from impact.rates_update import NotATargetDay, RateKnown
+from impact.rollup import DayExpired
+from rates import app as rates
+from rollup import app as planner
+from rollup_worker import app as worker
+from tests.events import NOON, freeze
+from tests.fuzz.conftest import ROUNDS
+from tests.integration.test_ingest import CONTEXT
+
+PAYLOADS = 300
+"""Of each function."""
+DAYS = [
+    *(
+        "2026-11-23",
+        "2026-11-01",
+        "2026-02-29",
+        "2026-11-31",
+        "20261123",
+        "2026-W48-1",
+        "2026-11-23\n",
+        "",
+        "now",
+    ),
+    *(
+        "0001-01-01",
+        "1999-12-31",
+        "2001-01-01",
+        "2999-12-31",
+        "9999-12-31",
+        "２０２６-11-23",
+        "\ud800",
+        "2" * 9999,
+    ),
+    *("2026-11-23T00:00:00Z", "2026-11-20", "2026-11-21", "2026-11-24", " 2026-11-20"),
+]
+SCALARS: list[Any] = [
+    *(
+        None,
+        True,
+        False,
+        0,
+        1,
+        15,
+        16,
+        -1,
+        10**30,
+        0.0,
+        1.5,
+        float("nan"),
+        float("inf"),
+        "0",
+        "7",
+        [],
+        {},
+        [7],
+        {"a": 7},
+    ),
+    *DAYS,
+]
+DOLLARS: list[Any] = [
+    *(
+        "1.1172",
+        "1",
+        "0",
+        "0.0",
+        "-1",
+        "1e3",
+        "NaN",
+        "Infinity",
+        "1,1172",
+        " 1",
+        "1.",
+        ".5",
+        "",
+        "９",
+        "9" * 5000,
+    ),
+    *("1.1234567891", "0.000000001", 1.1172, 1, None, True, [], {}),
+]
+DAY = re.compile("2[0-9]{3}-[0-9]{2}-[0-9]{2}")
+WITH_RATES = {"1999-12-31", "2026-11-20", "2026-11-23"}
+"""Those of the days on which the ECB published rates."""
+FIRST_KEPT = (NOON - timedelta(days=400)).date()
+
+
+@pytest.fixture
+def written(store: Store, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """The three functions on tables of a test; what they ask of DynamoDB, beside reads, is counted."""
+    asked: Counter[str] = Counter()
+
+    def note(model: Any, **_: Any) -> None:
+        if model.name in ("PutItem", "DeleteItem"):
+            asked[model.name] += 1
+
+    store.client.meta.events.register("before-call.dynamodb", note)
+    for app in (worker, planner, rates):
+        freeze(monkeypatch, app)
+        monkeypatch.setattr(app, "store", store)
+    monkeypatch.setattr(Store, "events_since", lambda self: NOON)
+    return asked
+
+
+def _date(value: object) -> date | None:
+    """The day, if it is written as one."""
+    try:
+        return date.fromisoformat(value) if isinstance(value, str) and DAY.fullmatch(value) else None
+    except ValueError:
+        return None
+
+
+def _payload(random: Random, pools: dict[str, list[Any]]) -> dict[str, Any]:
+    payload = {name: random.choice(random.choice((pool, pool[:1], SCALARS))) for name, pool in pools.items()}
+    for name in [*pools, "__proto__"]:
+        chance = random.random()
+        if chance < 0.05:
+            payload.pop(name, None)
+        elif chance < 0.1:
+            payload[f"{name} "] = random.choice(SCALARS)
+    return payload
+
+
+def test_a_worker_counts_a_day_and_shard_and_nothing_else(
+    written: Counter[str], counted: Counter[str]
+) -> None:
+    random = Random(0)
+    for _ in range(PAYLOADS * ROUNDS):
+        payload = _payload(random, {"day": DAYS, "shard": [7, 0, 15, 16, -1]})
+        day, shard = _date(payload.get("day")), payload.get("shard")
+        is_shard = type(shard) is int and 0 <= shard < 16
+        written.clear()
+        if day and day > FIRST_KEPT and is_shard:
+            assert worker.handler(payload, CONTEXT)["day"] == payload["day"]
+            counted["counted"] += 1
+        else:
+            with pytest.raises((ValueError, DayExpired)) as told:
+                worker.handler(payload, CONTEXT)
+            assert str(told.value)
+            assert not written
+        counted["payloads"] += 1
+    assert counted["payloads"] >= 300
+    assert 0 < counted["counted"] < counted["payloads"] / 2
+
+
+def test_a_planner_plans_a_day_or_what_is_due(
+    written: Counter[str], counted: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Any] = []
+    monkeypatch.setattr(planner, "lambda_", SimpleNamespace(invoke=lambda **call: calls.append(call)))
+    random = Random(0)
+    for _ in range(PAYLOADS * ROUNDS):
+        payload = _payload(random, {"day": DAYS})
+        day = _date(payload.get("day"))
+        written.clear()
+        calls.clear()
+        if payload.get("day") is None or (day and day > FIRST_KEPT):
+            assert planner.handler(payload, CONTEXT)["planned"] == len(calls) > 0
+            counted["planned"] += 1
+        else:
+            with pytest.raises((ValueError, DayExpired)) as told:
+                planner.handler(payload, CONTEXT)
+            assert str(told.value)
+            assert not written
+            assert not calls
+        counted["payloads"] += 1
+    assert counted["payloads"] >= 300
+    assert 0 < counted["planned"] < counted["payloads"]
+
+
+def test_only_a_rate_is_entered(written: Counter[str], counted: Counter[str], store: Store) -> None:
+    random = Random(0)
+    entered: dict[str, str] = {}
+    for _ in range(PAYLOADS * ROUNDS):
+        payload = {"usd": None} | _payload(random, {"date": DAYS[::-1], "usd": DOLLARS})
+        day, usd = payload.get("date"), payload["usd"]
+        # The same once more at the same instant, as the clock stands still here, is the same write.
+        is_due = isinstance(day, str) and day in WITH_RATES and entered.get(day, usd) == usd
+        is_rate = isinstance(usd, str) and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", usd) and float(usd)
+        written.clear()
+        if is_due and is_rate:
+            assert rates.handler(payload, CONTEXT)["stored"] == 1
+            entered[str(day)] = str(usd)
+        else:
+            with pytest.raises((BadRates, NotATargetDay, RateKnown)) as told:
+                rates.handler(payload, CONTEXT)
+            assert str(told.value)
+            assert not written or told.type is RateKnown
+        counted["payloads"] += 1
+    assert {day: str(usd) for day, usd in store.rates("1", "3").usd.items()} == entered
+    assert counted["payloads"] >= 300
+    assert len(entered) > 1

@@ -1,0 +1,189 @@
+"""Bad questions at scale: the reading function as API Gateway calls it, judged by an oracle of its own."""
+
+import base64
+import binascii
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+from datetime import date, timedelta
+from random import Random
+from typing import Any
+
+import pytest
+
+from impact.calendar import timestamp
+from impact.dynamodb import Store
+from summaries import app
+from tests.events import NOON, event, freeze, ledger
+from tests.fuzz.conftest import ROUNDS
+from tests.integration.test_ingest import CONTEXT
+from tests.integration.test_rollup import put, roll_up
+
+QUERIES = 2_000
+TODAY = NOON.date()
+ROUTES = {
+    "GET /api/summaries": ("userId", "from", "to", "fresh", "day", "cursor"),
+    "GET /api/totals": ("from", "to"),
+}
+
+
+def _cursor(content: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(content).encode()).decode()
+
+
+USERS = [
+    *("alice", "alice", "nobody", "", " ", "a,b", "x" * 256, "x" * 257, "x" * 100_000, "😀" * 256, "#" * 256),
+    *(
+        "#" * 342,
+        "\0",
+        "\ud800",
+        "{{LIBRECHAT_USER_ID}}",
+        "%00",
+        "' OR '1'='1",
+        "alice&userId=bob",
+        "__proto__",
+    ),
+]
+DATES = [
+    *("2026-11-23", "2026-11-22", "2026-11-24", "2026-11-01", "2025-11-23", "2025-11-22", "2026-02-28"),
+    *(
+        "2026-02-29",
+        "2026-13-01",
+        "2026-11-31",
+        "2026-00-10",
+        "20261123",
+        "2026-W48-1",
+        "2026-11-23T00:00:00Z",
+    ),
+    *(
+        "0001-01-01",
+        "1999-12-31",
+        "2000-01-01",
+        "2999-12-31",
+        "3000-01-01",
+        "9999-12-31",
+        "10000-01-01",
+        "-1",
+    ),
+    *(
+        "",
+        " 2026-11-23",
+        "2026-11-23\n",
+        "２０２６-11-23",
+        "yesterday",
+        "2026-11-23,2026-11-24",
+        "\ud800",
+        "2" * 9999,
+    ),
+]
+FLAGS = ["false", "true", "True", "1", "yes", "", "true,true", "null", "\0"]
+CURSORS = [
+    *("", "x", "e30=", "WzEsIDJd", "ÿ", "\ud800", "=", "====", "W10=", "/+/+", "-_-_", "A" * 100_000),
+    *map(_cursor, ([0, None], [0, "alice"], [15, "alice"], [16, None], [10**30, None], [-1, None], [0, ""])),
+    *map(_cursor, ([True, None], [0.0, None], [0, 1], [0], [0, None, 1], {"0": 1, "1": 2}, "ab", None, 7)),
+    *map(
+        _cursor, ([0, "x" * 1023], [0, "x" * 1024], [0, "\ud800"], [0, "#" * 341], [0, "#" * 342], [0, "\0"])
+    ),
+    base64.urlsafe_b64encode(b"[" * 100_000).decode(),
+    base64.urlsafe_b64encode(b'[0,"' + b"\xff" + b'"]').decode(),
+    base64.urlsafe_b64encode(b"[" + b"9" * 5000 + b",null]").decode(),
+    _cursor([0, "alice"])[:-2],
+    _cursor([0, "alice"]) + "\n",
+]
+POOLS = {"userId": USERS, "from": DATES, "to": DATES, "day": DATES, "fresh": FLAGS, "cursor": CURSORS}
+OTHER = ["userid", "USERID", "limit", "__proto__", "", "next", "x" * 1000]
+
+
+def test_a_question_is_answered_or_what_is_wrong_is_named(
+    store: Store, monkeypatch: pytest.MonkeyPatch, counted: Counter[str]
+) -> None:
+    freeze(monkeypatch, app)
+    monkeypatch.setattr(Store, "events_since", lambda self: NOON - timedelta(days=3))
+    laid = ledger(shard_count=1)
+    monkeypatch.setattr(app, "reader", replace(app.reader, store=store, shard_count=1))
+    for number in range(4):
+        put(store, event(eventId=str(number), ts=timestamp(NOON - timedelta(days=number))), laid=laid)
+    roll_up(store, NOON, laid)
+    random = Random(0)
+    for _ in range(QUERIES * ROUNDS):
+        route, query = _question(random)
+        request: dict[str, Any] = {"routeKey": route, "queryStringParameters": query}
+        if not query and random.random() < 0.5:
+            request.pop("queryStringParameters")
+        response = app.handler(request, CONTEXT)
+        answer = json.loads(response["body"], parse_constant=pytest.fail)
+        named = [detail["field"] for detail in answer["error"]["details"]] if "error" in answer else []
+        bad = _bad(route, query)
+        assert (response["statusCode"], set(named)) == ((422, bad) if bad else (200, set())), (route, query)
+        if not bad:
+            assert ("items" in answer) == ("day" in query and route == "GET /api/summaries")
+        counted.update([str(response["statusCode"]), *named])
+        counted["questions"] += 1
+    assert counted["questions"] >= 2_000
+    assert counted.keys() >= {"200", "422", *POOLS}
+
+
+def _question(random: Random) -> tuple[str, dict[str, str]]:
+    [route] = random.choices(list(ROUTES), (6, 1))
+    names = list(random.choice((("userId",), ("day",), ("day", "cursor"), ("from", "to"), ())))
+    names += random.sample([*POOLS, *POOLS, *OTHER], random.choice((0, 1, 2, 4)))
+    # Many of the values are good ones: else next to nothing would be answered.
+    return route, {
+        name: POOLS[name][0]
+        if name in POOLS and random.random() < 0.4
+        else random.choice(POOLS.get(name, USERS))
+        for name in names
+    }
+
+
+def _bad(route: str, query: dict[str, str]) -> set[str]:
+    """The parameters that are wrong, by docs/api.md."""
+    given = {name: text for name, text in query.items() if name in ROUTES[route]}
+    checks = {"userId": _is_user, "from": _is_date, "to": _is_date, "day": _is_date, "fresh": _is_flag}
+    if bad := {name for name, check in checks.items() if name in given and not check(given[name])}:
+        return bad
+    if route == "GET /api/summaries" and ("userId" in given) == ("day" in given):
+        return {"userId"}
+    if "day" in given:
+        return set() if _is_cursor(given.get("cursor", "")) else {"cursor"}
+    last = date.fromisoformat(given["to"]) if "to" in given else TODAY
+    first = date.fromisoformat(given["from"]) if "from" in given else last - timedelta(days=29)
+    return set() if first <= last <= first + timedelta(days=365) else {"from"}
+
+
+def _is_user(text: str) -> bool:
+    return 1 <= len(text) <= 256 and _fits(text)
+
+
+def _fits(text: str) -> bool:
+    is_text = not any("\ud800" <= character <= "\udfff" for character in text)
+    return is_text and len(text.encode()) + 2 * (text.count("#") + text.count("%")) < 1024
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return bool(re.fullmatch(r"2[0-9]{3}-[0-9]{2}-[0-9]{2}", text)) and bool(
+            date(*map(int, text.split("-")))
+        )
+    except ValueError:
+        return False
+
+
+def _is_flag(text: str) -> bool:
+    return text in ("true", "false")
+
+
+def _is_cursor(text: str) -> bool:
+    """Tell what could have been handed out: `[shard, user or null]`, in base64 for URLs."""
+    if not re.fullmatch("[A-Za-z0-9_-]*={0,2}", text) or "\n" in text:
+        return False
+    try:
+        content = json.loads(base64.urlsafe_b64decode(text)) if text else [0, None]
+    except (ValueError, binascii.Error, RecursionError):
+        return False
+    if not isinstance(content, list) or len(content) != 2:
+        return False
+    shard, user_id = content
+    is_user = user_id is None or (isinstance(user_id, str) and user_id != "" and _fits(user_id))
+    return isinstance(shard, int) and not isinstance(shard, bool) and shard >= 0 and is_user
