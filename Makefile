@@ -75,6 +75,11 @@ proxy-env: .venv-proxy/.installed ## The real LiteLLM proxy, in an environment o
 openapi: .venv/.installed ## docs/openapi.json, the description of the HTTP API, from the code
 	@PYTHONPATH=functions:layers/callback:. .venv/bin/python -m local.openapi
 
+.PHONY: crashes
+
+crashes: .venv/.installed .venv-proxy/.installed ## Kill a real proxy under load, again and again, and look for what is missing (rounds=20, seed=)
+	@.venv/bin/python -m tests.crashes $(if $(rounds),--rounds $(rounds)) $(if $(seed),--seed $(seed))
+
 .PHONY: bench
 
 bench: .venv/.installed .venv-proxy/.installed ## What the callback, ingest, the rollup and the imports cost, as ratios (minutes)

@@ -7,7 +7,7 @@ import secrets
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,9 +51,12 @@ class Proxy:
 
 
 @contextmanager
-def running_proxy(environment: Mapping[str, str], log: Path, config: Path = CONFIG) -> Iterator[Proxy]:
+def running_proxy(
+    environment: Mapping[str, str], log: Path, config: Path = CONFIG, *, arguments: Sequence[str] = ()
+) -> Iterator[Proxy]:
     """Start the proxy on a free port; at the end stop it with SIGTERM, so that it delivers what it has.
 
+    `arguments` are LiteLLM's own, as in `litellm --num_workers 4`.
     It sees the given environment alone, never this shell's: no real key can get into it by accident.
     Raises ProxyError.
     """
@@ -69,6 +72,6 @@ def running_proxy(environment: Mapping[str, str], log: Path, config: Path = CONF
         # Otherwise LiteLLM asks the internet for prices at each start.
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     }
-    command = [str(program), "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
+    command = [str(program), "--config", str(config), "--host", "127.0.0.1", "--port", str(port), *arguments]
     with running_process(command, own | dict(environment), log) as process:
         yield Proxy(f"http://127.0.0.1:{port}", key, process)

@@ -1,0 +1,100 @@
+"""What must be in the ledger after crashes, and what may be: decided request by request.
+
+A request is known by its user, whom no other request has; an event by its user and its status.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.crashes.load import FAILURE, SUCCESS, Answered
+
+Event = tuple[str, str]
+"""User and status."""
+
+QUEUE_SECONDS = 5.0
+"""What a kill takes from LiteLLM's queue was answered just before. (On a machine with far more to do than it
+can, the first request of a new worker was seen there for 2.5 s.)"""
+
+
+@dataclass
+class Hooks:
+    """LiteLLM's calls of the callback, each with when it was about to begin and when it had returned."""
+
+    called: dict[Event, float] = field(default_factory=dict)
+    kept: dict[Event, float] = field(default_factory=dict)
+    cut: set[Event] = field(default_factory=set)
+    """The last call of a process, where the kill came within these microseconds."""
+    problems: list[str] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, folder: Path) -> Hooks:
+        hooks = cls()
+        for path in sorted(folder.glob("*.jsonl")):
+            hooks._read(path)
+        return hooks
+
+    def _read(self, path: Path) -> None:
+        last = None
+        for line in path.read_text().splitlines():
+            step = json.loads(line)
+            last = (step["user"], step["status"])
+            into = self.called if step["step"] == "called" else self.kept
+            if last in into:
+                self.problems.append(f"{last}: LiteLLM has called for it twice")
+            into[last] = step["at"]
+        if last is not None and last not in self.kept:
+            self.cut.add(last)
+
+
+@dataclass
+class Verdict:
+    """What became of the requests."""
+
+    problems: list[str] = field(default_factory=list)
+    lost: set[Event] = field(default_factory=set)
+    """Answered, and LiteLLM was killed before the callback had the event: the one window there is."""
+
+
+def judge(
+    answered: Iterable[Answered],
+    kills: Sequence[float],
+    hooks: Hooks,
+    served: Iterable[Mapping[str, Any]],
+    ledger: Iterable[Mapping[str, Any]],
+) -> Verdict:
+    """Compare the ledger with what clients, the callback's probe and the providers have seen.
+
+    `kills` are times, as those of the requests: seconds since 1970.
+    """
+    items = Counter((item["userId"], item["status"]) for item in ledger)
+    called = set(hooks.called) - hooks.cut
+    verdict = Verdict(list(hooks.problems))
+    say = verdict.problems.append
+    for event, times in items.items():
+        if times > 1:
+            say(f"{event}: {times} times in the ledger")
+    for event in called - set(items):
+        say(f"{event}: the callback was called, and it is not in the ledger")
+    for request in answered:
+        for event in ((request.user, status) for status in request.events):
+            if event in items or event in called:
+                continue
+            if event[1] != SUCCESS:
+                say(f"{event}: LiteLLM calls for a failure before it answers, and it is not in the ledger")
+            elif not any(0 <= kill - request.at <= QUEUE_SECONDS for kill in kills):
+                say(f"{event}: answered long before any kill, and LiteLLM has never called the callback")
+            else:
+                verdict.lost.add(event)
+    for event in set(items) - {(entry["call"], _status(entry)) for entry in served}:
+        say(f"{event}: in the ledger, and no provider has served it")
+    return verdict
+
+
+def _status(entry: Mapping[str, Any]) -> str:
+    return SUCCESS if entry["status"] == 200 else FAILURE
