@@ -80,7 +80,10 @@ openapi: .venv/.installed ## docs/openapi.json, the description of the HTTP API,
 crashes: .venv/.installed .venv-proxy/.installed ## Kill a real proxy under load, again and again, and look for what is missing (rounds=20, seed=)
 	@.venv/bin/python -m tests.crashes $(if $(rounds),--rounds $(rounds)) $(if $(seed),--seed $(seed))
 
-.PHONY: bench
+.PHONY: bench load
+
+load: .venv/.installed ## A load with bursts on the stack on this machine, for five minutes (seconds=300, rate=20)
+	@.venv/bin/python -m benchmarks.load $(if $(seconds),--seconds $(seconds)) $(if $(rate),--rate $(rate))
 
 bench: .venv/.installed .venv-proxy/.installed ## What the callback, ingest, the rollup and the imports cost, as ratios (minutes)
 	.venv/bin/python -m benchmarks.imports

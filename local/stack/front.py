@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,6 +77,13 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing: the functions log."""
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hung up before its answer is none of our faults."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
 def _end_to_end(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(name, value) for name, value in headers if name.lower() not in _HOP_BY_HOP | _SET_HERE]
 
@@ -84,7 +92,7 @@ def _end_to_end(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
 def api_front(port: int, endpoint_url: str, api_id: str) -> Iterator[str]:
     """Serve an HTTP API's default stage on a port of the loopback interface; yields its URL."""
     target = {"upstream": urlsplit(endpoint_url).netloc, "prefix": f"/_aws/execute-api/{api_id}/$default"}
-    server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), target))
+    server = _Server(("127.0.0.1", port), type("Handler", (_Handler,), target))
     thread = threading.Thread(target=server.serve_forever, name="api-front", kwargs={"poll_interval": 0.05})
     thread.start()
     try:

@@ -1,0 +1,114 @@
+"""One sender: the callback's outbox and courier in a process of their own, and a clock on each POST."""
+
+import http.client
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from request_events.courier import Courier
+from request_events.outbox import Outbox
+
+BURST_SECONDS = 2.0
+BURST_EVERY_SECONDS = 60.0
+BURST_AT_SECONDS = 5.0
+BURST_FACTOR = 10
+STEP_SECONDS = 0.01
+
+MODELS = (("openai", "gpt-4o"), ("openai", "gpt-4o-mini"), ("anthropic", "claude-sonnet-4-5-20250929"))
+
+
+@dataclass(frozen=True)
+class Load:
+    """Events a second, for so many seconds, and ten times as many for a moment of each minute."""
+
+    rate: float
+    seconds: float
+
+    def due(self, elapsed: float) -> int:
+        """How many events are to be sent by then."""
+        elapsed = min(elapsed, self.seconds)
+        minutes, rest = divmod(elapsed, BURST_EVERY_SECONDS)
+        in_bursts = minutes * BURST_SECONDS + min(max(rest - BURST_AT_SECONDS, 0), BURST_SECONDS)
+        return int(self.rate * (elapsed + (BURST_FACTOR - 1) * in_bursts))
+
+
+@dataclass
+class Sent:
+    """What a sender has seen: every POST's seconds, each answer's status, and what should not have been."""
+
+    events: int = 0
+    seconds: list[float] = field(default_factory=list)
+    statuses: dict[int, int] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+    """Answers that were neither 200 nor 503 with Retry-After."""
+    unanswered: list[str] = field(default_factory=list)
+    rejected: int = 0
+    left: int = 0
+    """Events that were not delivered in the time given."""
+
+
+class _Timed(Courier):
+    """The courier as it is, with a look at each exchange."""
+
+    sent: Sent
+
+    def _post(self, body: bytes) -> tuple[int, http.client.HTTPMessage, bytes]:
+        began = time.monotonic()
+        try:
+            status, headers, content = super()._post(body)
+        except Exception as error:
+            self.sent.unanswered.append(f"{type(error).__name__} after {time.monotonic() - began:.1f} s")
+            raise
+        self.sent.seconds.append(time.monotonic() - began)
+        self.sent.statuses[status] = self.sent.statuses.get(status, 0) + 1
+        if status != 200 and not (status == 503 and headers.get("Retry-After")):
+            self.sent.wrong.append(f"{status}: {content[:200]!r}")
+        return status, headers, content
+
+
+def send(name: str, folder: Path, url: str, token: str, load: Load, drain: float, result: Connection) -> None:
+    """Send a load, wait until the outbox is empty (so many seconds at most), and hand over what was seen."""
+    outbox = Outbox(folder)
+    courier = _Timed(outbox, url, token)
+    courier.sent = sent = Sent()
+    courier.start()
+    began = time.monotonic()
+    for line in _lines(name, load, began):
+        courier.send(line)
+        sent.events += 1
+    until = time.monotonic() + drain
+    while outbox.measure().events and time.monotonic() < until:
+        time.sleep(0.1)
+    courier.close(seconds=15)
+    sent.left, sent.rejected = outbox.measure().events, outbox.rejected
+    result.send(sent)
+
+
+def _lines(name: str, load: Load, began: float) -> Iterator[bytes]:
+    """Yield each event when it is due."""
+    sent = 0
+    while sent < load.due(load.seconds):
+        due = load.due(time.monotonic() - began)
+        yield from (_line(name, number) for number in range(sent, due))
+        sent = due
+        time.sleep(STEP_SECONDS)
+
+
+def _line(name: str, number: int) -> bytes:
+    provider, model = MODELS[number % len(MODELS)]
+    event = {
+        "userId": f"user-{number % 97}",
+        "ts": datetime.now(UTC).isoformat(),
+        "provider": provider,
+        "model": model,
+        "tokens_in": 1000 + number % 1000,
+        "tokens_out": 100 + number % 300,
+        "latency": 1.5,
+        "costUSD": 0.00475,
+        "eventId": f"{name}-{number}:success",
+    }
+    return json.dumps(event).encode() + b"\n"
