@@ -35,7 +35,7 @@ audit: .venv/.installed ## Unsafe code, secrets in the repository, known vulnera
 
 SAM := PATH="$(CURDIR)/.venv/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv/bin/sam
 
-.PHONY: local build validate deploy rollup replay erase
+.PHONY: local build validate deploy rollup replay erase put-back
 
 local: .venv/.installed ## The stack on this machine, its API on http://localhost:3090, until Ctrl-C (PORT=, MINISTACK_PORT=, PARAMETERS="Name=value")
 	@.venv/bin/python -m local.stack $(if $(PORT),--port $(PORT)) $(if $(MINISTACK_PORT),--ministack-port $(MINISTACK_PORT)) $(PARAMETERS)
@@ -58,6 +58,9 @@ replay: .venv/.installed ## Do again what failed for good and waits in the dead-
 
 erase: .venv/.installed ## Delete all that a deployed stack holds of one user (user=ID, STACK=impact)
 	@.venv/bin/python -m local.erase $(if $(STACK),--stack $(STACK)) "$(user)"
+
+put-back: .venv/.installed ## Put into a table what it lacks of a restored one (from=TABLE, to=TABLE; docs/runbook.md)
+	@.venv/bin/python -m local.put_back $(from) $(to)
 
 .PHONY: demo proxy-env
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from moto import mock_aws
+from samtranslator.yaml_helper import yaml_parse
 
 from impact.calendar import timestamp
 from impact.dynamodb import Store
-from local.tables import resources
+from local.tables import TEMPLATE, resources
 from rates import app as rates
 from request_events.event import FIELDS
 from rollup import app as planner
@@ -27,6 +28,19 @@ with mock_aws():  # it reads the exchange rates when it starts
     from ingest import app as ingest
 
 __all__ = ["post"]
+
+DOCS = TEMPLATE.parent / "docs"
+AWS_WORDS = {
+    "AccessDenied",
+    "AccessDeniedException",
+    "InternalServerError",
+    "MemorySize",
+    "ProvisionedThroughputExceededException",
+    "ResourceNotFound",
+    "ResourceNotFoundException",
+    "ThrottlingException",
+}
+"""Errors of DynamoDB, and a setting of functions."""
 
 Run = Callable[[datetime], dict[str, float]]
 HOUR = timedelta(hours=1)
@@ -239,3 +253,21 @@ def test_the_dashboard_is_laid_out_as_cloudwatch_wants_it(widgets: list[dict[str
             assert widget["properties"]["region"] == "<AWS::Region>"
     assert len(taken) == 24 * (1 + max(y for _, y in taken)), "a gap"
     assert len(list(rows(widgets))) <= 50, "more is not free"
+
+
+def test_the_runbook_tells_of_every_metric_and_of_no_other(known: Known) -> None:
+    listed = re.findall(r"(?m)^\| `(\w+)` \| [^|]+ \| [^|]+ \| [^|]+ \|$", (DOCS / "runbook.md").read_text())
+    assert sorted(listed) == sorted({name for namespace, name, _ in known if namespace == "ImpactService"})
+
+
+@pytest.mark.parametrize("page", ["runbook.md", "operating.md"])
+def test_the_docs_name_only_what_exists(page: str, known: Known) -> None:
+    """Every `CamelCase` word: a metric, a resource or parameter of the template, or a cause of an error."""
+    template = yaml_parse(TEMPLATE.read_text())
+    source = "".join(path.read_text() for path in (TEMPLATE.parent / "functions").rglob("*.py"))
+    names = {name for _, name, _ in known} | set(template["Resources"]) | set(template["Parameters"])
+    names |= set(re.findall(r"(?m)^class (\w+)\(\w*(?:Exception|Error)\)", source))
+    names |= set(re.findall(r'failures\["(\w+)"\]', source)) | {"ImpactService"} | AWS_WORDS
+    text = (DOCS / page).read_text()
+    assert set(re.findall(r"`([A-Z][a-z]+[A-Z]\w+)`", text)) <= names
+    assert set(re.findall(r"\(named (\w+)\)", text)) <= names

@@ -1,0 +1,157 @@
+"""docs/runbook.md: its commands run, and what it says of alarms, names and restores is so."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.stack import Stack
+from local.stack.stack import PROJECT, wait_until
+from local.tables import resources
+from tests.e2e.api import Api, a_user, an_event, count, day
+
+TEXT = (PROJECT / "docs" / "runbook.md").read_text()
+PREAMBLE, *BLOCKS = re.findall(r"(?m)(?:^    .*\n|^\n(?=    ))+", TEXT)
+DAY = day(2)
+COSTS = [Decimal("0.00425"), Decimal("1e-7"), Decimal("12.5")]
+
+ELSEWHERE = (
+    "make deploy",
+    "make replay",
+    "for n in",
+    "restore-table-to-point-in-time",
+    "update-time-to-live",
+)
+"""In blocks of which there are other tests: of deployments, of dead letters, and the last ones here."""
+ONLY_AWS = ("request-service-quota-increase", "--backup-type SYSTEM")
+"""Not in MiniStack: of these only the options are checked."""
+
+Shell = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def user_id(stack: Stack, api: Api) -> str:
+    """A user with three requests on a closed day, counted."""
+    user_id = a_user()
+    events = [an_event(user_id, days_ago=2, costUSD=float(cost)) for cost in COSTS]
+    for event in events:
+        del event["costEUR"]
+    assert api.post(events).body["created"] == len(COSTS)
+    count(stack, DAY)
+    return user_id
+
+
+@pytest.fixture(scope="module")
+def shell(stack: Stack, user_id: str, tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """Run commands as the runbook gives them, of this user and this day, and return what they print."""
+    folder = tmp_path_factory.mktemp("bin")
+    (folder / "aws").write_text(
+        f'#!/bin/sh\nexec {sys.executable} {Path(__file__).with_name("aws_cli.py")} "$@"\n'
+    )
+    (folder / "aws").chmod(0o755)
+    environment = os.environ | stack.environment | {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+    def run(commands: str, **more: str) -> str:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        script = PREAMBLE + commands.replace("2026-11-23T09:00:00Z", now)
+        script = script.replace("2026-11-23", DAY).replace("user=alice", f"user={user_id}")
+        ran = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=PROJECT,
+            env=environment | more,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == 0, f"{script}\n{ran.stdout}\n{ran.stderr}"
+        return ran.stdout
+
+    return run
+
+
+def blocks(*words: str) -> list[str]:
+    return [block for block in BLOCKS if any(word in block for word in words)]
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b not in blocks(*ELSEWHERE)])
+def test_each_command_runs(shell: Shell, block: str) -> None:
+    if "$shard" in block and "shard=" not in block:  # it goes on where the one before it ends
+        block = BLOCKS[BLOCKS.index(block) - 1] + block
+    dry = {"DRY_RUN": "1"} if any(word in block for word in ONLY_AWS) else {}
+    shell(block, **dry)
+
+
+def test_a_look_into_the_log_finds_what_it_is_for(shell: Shell, api: Api) -> None:
+    api.post(an_event(a_user(), tokens_in=-1))
+    [rejected] = blocks("events rejected")
+    wait_until(lambda: '"fields":["tokens_in"]' in shell(rejected), 30, "the line in the log")
+
+
+def test_a_cent_can_be_explained(shell: Shell, user_id: str, api: Api) -> None:
+    listing, adding = blocks("begins_with")
+    listed, total = shell(listing + adding).rstrip("\n").rsplit("\n", 1)
+    assert sorted(Decimal(line.split("\t")[5]) for line in listed.splitlines()) == sorted(COSTS)
+    [summary] = api.get("/api/summaries", userId=user_id).exact["days"]
+    assert Decimal(total) == summary["costUSD"] == sum(COSTS)
+
+
+def test_what_a_restore_brings_back_is_counted_again(
+    shell: Shell, stack: Stack, user_id: str, api: Api
+) -> None:
+    """MiniStack restores what is there now, whatever time is asked for: so, before the damage."""
+    [block] = blocks("restore-table-to-point-in-time")
+    restore, rest = block.split("    make put-back", 1)
+    shell(restore)
+    ledger: Any = stack.session.resource("dynamodb").Table(stack.request_events_table)
+    lost, *_ = [item for item in ledger.scan()["Items"] if item["userId"] == user_id]
+    ledger.delete_item(Key={"dayShard": lost["dayShard"], "userEvent": lost["userEvent"]})
+    api.post(later := an_event(user_id, days_ago=2, costEUR=1))
+    count(stack, DAY)
+    assert summed(api, user_id) == sum(COSTS) - lost["costUSD"]
+    told = shell("    table=$STACK-RequestEvents\n    make put-back" + rest)
+    assert "1 were missing" in told
+    assert summed(api, user_id) == sum(COSTS)
+    assert later["eventId"] in {item["eventId"] for item in ledger.scan()["Items"]}
+
+
+def summed(api: Api, user_id: str) -> Any:
+    [summary] = api.get("/api/summaries", userId=user_id).exact["days"]
+    return summary["costUSD"]
+
+
+def test_a_restored_table_gets_the_settings_that_it_lacks(shell: Shell, stack: Stack) -> None:
+    dynamodb, name = stack.client("dynamodb"), f"{stack.request_events_table}-again"
+    dynamodb.restore_table_to_point_in_time(
+        SourceTableName=stack.request_events_table, TargetTableName=name, UseLatestRestorableTime=True
+    )
+    assert settings_of(dynamodb, name) == ("DISABLED", "DISABLED", False)
+    [block] = blocks("update-time-to-live")
+    shell(block.replace("table=$STACK-RequestEvents", f"table={name}"))
+    assert settings_of(dynamodb, name) == ("ENABLED", "ENABLED", True)
+
+
+def settings_of(dynamodb: Any, table: str) -> tuple[str, str, bool]:
+    ttl = dynamodb.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
+    backups = dynamodb.describe_continuous_backups(TableName=table)["ContinuousBackupsDescription"]
+    recovery = backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"]
+    described = dynamodb.describe_table(TableName=table)["Table"]
+    return ttl["TimeToLiveStatus"], recovery, described["DeletionProtectionEnabled"]
+
+
+def test_each_alarm_has_its_section() -> None:
+    headings = re.findall(r"(?m)^### (.+)$", TEXT)
+    named = [name for heading in headings for name in heading.split(", ")]
+    assert sorted(named) == sorted(resources("AWS::CloudWatch::Alarm"))
+
+
+def test_links_within_the_page_lead_somewhere() -> None:
+    headings = re.findall(r"(?m)^##+ (.+)$", TEXT)
+    anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    assert set(re.findall(r"\]\(#([^)]+)\)", TEXT)) <= anchors
