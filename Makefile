@@ -33,6 +33,11 @@ audit: .venv/.installed ## Unsafe code, secrets in the repository, known vulnera
 	git ls-files -z | xargs -0 .venv/bin/detect-secrets-hook --baseline .secrets.baseline
 	@.venv/bin/python -m local.audit
 
+.PHONY: faults
+
+faults: .venv/.installed ## Each function with DynamoDB and Lambda failing in every way (two minutes)
+	.venv/bin/pytest tests/faults -m "long or not long"
+
 SAM := PATH="$(CURDIR)/.venv/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv/bin/sam
 
 .PHONY: local build validate deploy rollup replay erase put-back

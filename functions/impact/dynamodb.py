@@ -333,7 +333,7 @@ class Store:
             pending = answer.get("UnprocessedKeys")
             if not pending:
                 return
-            time.sleep(random.uniform(0, PAUSE_SECONDS * 2**tries))  # noqa: S311  # no secret
+            time.sleep(random.uniform(0, PAUSE_SECONDS * 2**tries))  # noqa: S311  # nosec B311  # nothing secret
         raise TooBusy(missing=len(pending[self.summaries]["Keys"]), tries=UNPROCESSED_MAX)
 
     def _pages(self, **query: Any) -> Iterator[list[Any]]:

@@ -1,0 +1,168 @@
+"""The functions as on Lambda, each with its own clients, and DynamoDB and Lambda behind faulty proxies."""
+
+import importlib.util
+import json
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+from impact.dynamodb import Store
+
+FUNCTIONS = Path(__file__).parents[2] / "functions"
+SHARDS = 2
+LAMBDA_TRIES = 3
+"""So often Lambda makes an asynchronous call that fails."""
+
+Sums = dict[tuple[str, str], tuple[int, Decimal]]
+
+
+def cold_start(name: str) -> ModuleType:
+    """Load a function as a new Lambda process does: it connects to what its environment says now."""
+    spec = importlib.util.spec_from_file_location(f"cold_{name}_{uuid4().hex}", FUNCTIONS / name / "app.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def context(seconds: float = 20) -> Any:
+    return SimpleNamespace(
+        function_name="test",
+        memory_limit_in_mb=1024,
+        invoked_function_arn="arn:aws:lambda:eu-central-1:0:function:test",
+        aws_request_id="r-1",
+        get_remaining_time_in_millis=lambda: int(seconds * 1000),
+    )
+
+
+class Deployed:
+    """The functions, and what was sent to them."""
+
+    def __init__(self, tables: Store, calls: list[dict[str, Any]]) -> None:
+        self.tables = tables
+        self.calls = calls
+        self.ingest = cold_start("ingest")
+        self.planner = cold_start("rollup")
+        self.worker = cold_start("rollup_worker")
+        self.summaries = cold_start("summaries")
+        self.rates = cold_start("rates")
+        self.today = datetime.now(UTC)
+        self.sent: Sums = defaultdict(lambda: (0, Decimal(0)))
+
+    def events(self, count: int, days_ago: int = 0) -> list[dict[str, Any]]:
+        """New events of some users."""
+        ts = (self.today - timedelta(days=days_ago)).isoformat()
+        made: list[dict[str, Any]] = []
+        for number in range(count):
+            event = {
+                "eventId": uuid4().hex,
+                "userId": f"user-{number % 5}",
+                "ts": ts,
+                "model": "gpt-4o",
+                "provider": "openai",
+                "tokens_in": 1200,
+                "tokens_out": 300,
+                "latency": 1.5,
+                "costEUR": number / 1000,
+            }
+            key = event["userId"], ts[:10]
+            requests, cost = self.sent[str(key[0]), key[1]]
+            self.sent[str(key[0]), key[1]] = requests + 1, cost + Decimal(repr(event["costEUR"]))
+            made.append(event)
+        return made
+
+    def post(self, events: list[dict[str, Any]], seconds: float = 20) -> Any:
+        """Post once: status, headers and body of the answer."""
+        request = {"headers": {"content-type": "application/json"}, "body": json.dumps(events)}
+        answer = self.ingest.handler(request, context(seconds))
+        return SimpleNamespace(
+            status=answer["statusCode"], headers=answer["headers"], json=json.loads(answer["body"])
+        )
+
+    def deliver(self, events: list[dict[str, Any]]) -> int:
+        """Post as the courier does, until every event is taken. Return how many posts it took."""
+        for posts in range(1, 50):
+            answer = self.post(events)
+            if answer.status == 200:
+                assert answer.json["created"] + answer.json["duplicates"] == len(events)
+                return posts
+            assert (answer.status, answer.headers["retry-after"]) == (503, "2")
+            taken = answer.json["created"] + answer.json["duplicates"]
+            assert taken + len(answer.json["retry"]) == len(events)
+            events = [events[entry["index"]] for entry in answer.json["retry"]]
+        raise AssertionError("never taken")
+
+    def roll_up(self) -> None:
+        """Plan, and carry out every call of a worker, each as often as Lambda does."""
+        _as_lambda_does(self.planner, {})
+        while self.calls:
+            _as_lambda_does(self.worker, self.calls.pop())
+
+    def summed_up(self) -> Sums:
+        """What the API says of all days, read without any fault."""
+        users = {user_id for user_id, _ in self.sent}
+        rows = [row for user_id in users for row in self.tables.user_summaries(user_id, "0", "9")]
+        return {(row["userId"], row["day"]): (row["requests"], row["costEUR"]) for row in rows}
+
+
+def _as_lambda_does(function: ModuleType, payload: dict[str, Any]) -> None:
+    for tries in range(1, LAMBDA_TRIES + 1):
+        try:
+            function.handler(payload, context(900))
+        except Exception:
+            if tries == LAMBDA_TRIES:
+                raise
+        else:
+            return
+
+
+class _Lambda(BaseHTTPRequestHandler):
+    """Takes asynchronous calls, as Lambda's API does, and keeps them for the test to carry out."""
+
+    protocol_version = "HTTP/1.1"
+    calls: list[dict[str, Any]]
+
+    def do_POST(self) -> None:
+        body = self._chunks() if "transfer-encoding" in self.headers else self._whole()
+        self.calls.append(json.loads(body))
+        self.send_response(202)
+        self.send_header("content-length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def _whole(self) -> bytes:
+        return self.rfile.read(int(self.headers["content-length"]))
+
+    def _chunks(self) -> bytes:
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def lambda_api() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Serve it; yields its address, and the calls that wait to be carried out."""
+    calls: list[dict[str, Any]] = []
+    handler = type("Handler", (_Lambda,), {"calls": calls})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", calls
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,223 @@
+"""Every function while AWS fails: what heals is survived, what stays is seen and made up for."""
+
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+from samtranslator.yaml_helper import yaml_parse
+
+from impact.dynamodb import Store
+from impact.keys import day_shard
+from local.tables import TEMPLATE
+from tests.faults.deployed import SHARDS, Deployed, context, lambda_api
+from tests.faults.proxy import BROKEN, CUT_OFF, FAULTS, THROTTLED, Proxy, Rule, faulty, slow
+
+OPERATIONS = ("PutItem", "UpdateItem", "DeleteItem", "GetItem", "BatchGetItem", "Query", "DescribeTable")
+CLOSED = 9
+"""A closed day, so many days ago: its events leave marks."""
+
+
+@pytest.fixture(scope="session")
+def lambda_and_calls(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Proxy, list[dict[str, Any]]]]:
+    with lambda_api() as (url, calls), faulty(url, tmp_path_factory.mktemp("microburst") / "log") as proxy:
+        yield proxy, calls
+
+
+@pytest.fixture
+def lambda_(lambda_and_calls: tuple[Proxy, list[dict[str, Any]]]) -> Iterator[Proxy]:
+    yield lambda_and_calls[0]
+    lambda_and_calls[0].heal()
+
+
+@pytest.fixture
+def deployed(
+    proxy: Proxy,
+    lambda_: Proxy,
+    tables: Store,
+    lambda_and_calls: tuple[Proxy, list[dict[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Deployed:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", proxy.url)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", lambda_.url)
+    monkeypatch.setenv("REQUEST_EVENTS_TABLE", tables.events)
+    monkeypatch.setenv("DAILY_SUMMARIES_TABLE", tables.summaries)
+    monkeypatch.setenv("STATE_TABLE", tables.state)
+    monkeypatch.setenv("SHARD_COUNT", str(SHARDS))
+    # The SDK waits between its tries, up to 20 s: not here.
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda seconds: None))
+    lambda_and_calls[1].clear()
+    return Deployed(tables, lambda_and_calls[1])
+
+
+def everywhere(proxy: Proxy, fault: Rule, **rule: Any) -> None:
+    for operation in OPERATIONS:
+        proxy.inject(fault, operation, **rule)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_that_heal_lose_and_double_nothing(
+    deployed: Deployed, proxy: Proxy, lambda_: Proxy, fault: str
+) -> None:
+    everywhere(proxy, FAULTS[fault], sequence={"fail": 1, "pass": 1})
+    lambda_.inject(FAULTS[fault], "Invoke", sequence={"fail": 1, "pass": 1})
+    deployed.deliver(deployed.events(40) + deployed.events(10, CLOSED))
+    deployed.roll_up()
+    deployed.deliver(deployed.events(10, CLOSED))
+    deployed.roll_up()
+    assert proxy.heal() > 50
+    assert lambda_.heal() >= SHARDS
+    assert deployed.summed_up() == deployed.sent
+    assert deployed.tables.late_marks() == set()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("operation", ["PutItem", "UpdateItem"])
+def test_ingest_answers_503_and_names_what_to_send_again(
+    deployed: Deployed, proxy: Proxy, operation: str, fault: str
+) -> None:
+    events = deployed.events(6) + deployed.events(4, CLOSED)
+    proxy.inject(FAULTS[fault], operation)
+    answer = deployed.post(events)
+    assert (answer.status, answer.headers["retry-after"]) == (503, "2")
+    unmarked = list(range(10)) if operation == "PutItem" else list(range(6, 10))
+    assert [entry["index"] for entry in answer.json["retry"]] == unmarked
+    assert deployed.post(events[-1:]).status == 503
+    proxy.heal()
+    deployed.deliver(events)
+    deployed.roll_up()
+    assert deployed.summed_up() == deployed.sent
+
+
+def test_ingest_answers_in_time_where_storage_is_slow(deployed: Deployed, proxy: Proxy) -> None:
+    events = deployed.events(100)
+    proxy.inject(slow(6), "PutItem")
+    began = time.monotonic()
+    answer = deployed.post(events, seconds=5)
+    took = time.monotonic() - began
+    assert (answer.status, len(answer.json["retry"])) == (503, 100)
+    assert took < 4.5
+    proxy.heal()
+    deployed.deliver(events)
+    deployed.roll_up()
+    assert deployed.summed_up() == deployed.sent
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fault", [BROKEN, CUT_OFF], ids=["broken", "cut off"])
+@pytest.mark.parametrize("operation", ["GetItem", "Query", "BatchGetItem", "PutItem", "DeleteItem"])
+def test_a_worker_that_cannot_go_on_fails_and_the_next_one_makes_up_for_it(
+    deployed: Deployed, proxy: Proxy, operation: str, fault: Rule
+) -> None:
+    deployed.deliver(deployed.events(10, CLOSED))
+    marked = deployed.tables.late_marks()
+    proxy.inject(fault, operation)
+    for day, shard in marked:
+        with pytest.raises((ClientError, BotoCoreError)):
+            deployed.worker.handler({"day": day, "shard": shard}, context(900))
+    assert deployed.tables.late_marks() == (
+        set() if (operation, fault) == ("DeleteItem", CUT_OFF) else marked
+    )
+    proxy.heal()
+    deployed.roll_up()
+    assert deployed.summed_up() == deployed.sent
+    assert deployed.tables.late_marks() == set()
+
+
+def test_a_day_counted_by_half_does_not_read_as_final(deployed: Deployed, proxy: Proxy) -> None:
+    deployed.deliver(deployed.events(10, CLOSED))
+    [(day, shard), *_] = sorted(deployed.tables.late_marks())
+    proxy.inject(
+        BROKEN, "PutItem", resource=deployed.tables.state
+    )  # the summaries are written, the total is not
+    with pytest.raises(ClientError):
+        deployed.worker.handler({"day": day, "shard": shard}, context(900))
+    assert deployed.tables.total(day_shard(day, shard)) is None
+    query = {"routeKey": "GET /api/summaries", "queryStringParameters": {"day": day}}
+    assert '"final":true' not in deployed.summaries.handler(query, context(25))["body"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("operation", ["GetItem", "Query", "PutItem"])
+def test_a_planner_that_cannot_plan_fails(deployed: Deployed, proxy: Proxy, operation: str) -> None:
+    deployed.deliver(deployed.events(5))
+    proxy.inject(BROKEN, operation)
+    with pytest.raises(ClientError):
+        deployed.planner.handler({}, context(60))
+    proxy.heal()
+    deployed.roll_up()
+    assert deployed.summed_up() == deployed.sent
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "fault", [BROKEN, CUT_OFF, {"error": {"code": "TooManyRequestsException", "status": 429}}]
+)
+def test_a_planner_that_cannot_call_workers_fails(deployed: Deployed, lambda_: Proxy, fault: Rule) -> None:
+    deployed.deliver(deployed.events(5))
+    lambda_.inject(fault, "Invoke")
+    with pytest.raises((ClientError, BotoCoreError)):
+        deployed.planner.handler({}, context(60))
+    lambda_.heal()
+    deployed.roll_up()
+    assert deployed.summed_up() == deployed.sent
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fault", [THROTTLED, BROKEN], ids=["throttled", "broken"])
+def test_reading_survives_what_heals_and_fails_on_what_stays(
+    deployed: Deployed, proxy: Proxy, fault: Rule
+) -> None:
+    deployed.deliver(deployed.events(10))
+    deployed.roll_up()
+    query = {
+        "routeKey": "GET /api/summaries",
+        "queryStringParameters": {"userId": "user-1", "fresh": "true"},
+    }
+    whole = deployed.summaries.handler(query, context(25))
+    everywhere(proxy, fault, sequence={"fail": 1, "pass": 1})
+    assert (
+        deployed.summaries.handler(query, context(25))["body"].partition("asOf")[0]
+        == whole["body"].partition("asOf")[0]
+    )
+    assert proxy.heal() >= 3
+    everywhere(proxy, fault)
+    with pytest.raises(ClientError):
+        deployed.summaries.handler(query, context(25))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_rate_is_entered_once_whatever_happens_on_the_way(
+    deployed: Deployed, proxy: Proxy, fault: str
+) -> None:
+    entered = {"date": "2026-10-30", "usd": "1.1172"}
+    everywhere(proxy, FAULTS[fault], sequence={"fail": 1, "pass": 1})
+    assert deployed.rates.handler(entered, context(60))["stored"] == 1
+    proxy.heal()
+    everywhere(proxy, FAULTS[fault])
+    with pytest.raises((ClientError, BotoCoreError)):
+        deployed.rates.handler(entered | {"date": "2026-10-29"}, context(60))
+
+
+def test_a_call_that_hangs_for_good_ends_before_lambda_ends_the_function(deployed: Deployed) -> None:
+    """So that the function's own error is in its log, not just that its time was over."""
+    resources = yaml_parse(TEMPLATE.read_text())["Resources"]
+    clients = {
+        "IngestFunction": [deployed.ingest.store.client],
+        "RollupFunction": [deployed.planner.store.client, deployed.planner.lambda_],
+        "RollupWorkerFunction": [deployed.worker.store.client],
+        "SummariesFunction": [deployed.summaries.reader.store.client],
+        "RatesFunction": [deployed.rates.store.client],
+    }
+    for function, of_it in clients.items():
+        for client in of_it:
+            tries = client.meta.config.retries["total_max_attempts"]
+            pauses = sum(min(2**n, 20) for n in range(tries - 1))
+            longest = tries * client.meta.config.read_timeout + pauses
+            assert longest < resources[function]["Properties"]["Timeout"], function
