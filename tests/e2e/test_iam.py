@@ -28,7 +28,7 @@ NEVER = {"ConditionExpression": "attribute_exists(nothing_has_this)"}
 
 ALLOWED: dict[str, set[Request]] = {
     "Authorizer": set(),
-    "Ingest": {("put_item", "events"), ("put_item", "state late"), ("query", "state rate")},
+    "Ingest": {("put_item", "events"), ("update_item", "state late"), ("query", "state rate")},
     "Summaries": {
         *(("query", "events"), ("query", "summaries"), ("query", "summaries byDay")),
         ("batch_get_item", "summaries"),
