@@ -80,7 +80,8 @@ def main() -> None:
         def variant(name: str, callback: str | None, ingest: int | None) -> Variant:
             url = f"http://127.0.0.1:{ingest or free_port()}/api/request-event"
             settings = {"IMPACT_SERVICE_URL": url, "GENERIC_LOGGER_ENDPOINT": url}
-            proxy = Proxy(folder / name.replace(" ", "-"), provider, callback, **settings)
+            callbacks = [callback] if callback else []
+            proxy = Proxy(folder / name.replace(" ", "-"), provider, *callbacks, **settings)
             stack.callback(proxy.process.kill)
             return Variant(name, proxy, ingest)
 

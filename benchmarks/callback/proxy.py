@@ -53,12 +53,12 @@ def received(port: int) -> dict[str, int]:
 
 
 class Proxy:
-    """A running proxy. `callback` is what its config names; the environment goes to its callback."""
+    """A running proxy. `callbacks` are what its config names; the environment goes to them."""
 
-    def __init__(self, folder: Path, provider: int, callback: str | None, **environment: str) -> None:
+    def __init__(self, folder: Path, provider: int, *callbacks: str, **environment: str) -> None:
         self.port = free_port()
         config = dict(CONFIG)
-        settings: dict[str, object] = {"num_retries": 0, "callbacks": [callback] if callback else []}
+        settings: dict[str, object] = {"num_retries": 0, "callbacks": list(callbacks)}
         config["litellm_settings"] = settings
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "config.yaml"
@@ -99,6 +99,15 @@ class Proxy:
         status = connection.getresponse().status
         connection.close()
         return status
+
+    def metrics(self) -> dict[str, float]:
+        """What Prometheus would read of ours, where LiteLLM's own callback `prometheus` is on."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection.request("GET", "/metrics/", headers={"Authorization": f"Bearer {MASTER_KEY}"})
+        lines = connection.getresponse().read().decode().splitlines()
+        connection.close()
+        samples = (line.split(" ") for line in lines if line.startswith("impact_"))
+        return {name: float(value) for name, value in samples}
 
     def cpu_seconds(self) -> float:
         """Processor time that it has used."""

@@ -179,7 +179,8 @@ needs_litellm = pytest.mark.skipif(not LITELLM.exists(), reason="LiteLLM is not 
 @contextmanager
 def proxy(folder: Path, provider: int, ingest: int) -> Iterator[Proxy]:
     url = f"http://127.0.0.1:{ingest}/api/request-event"
-    running = Proxy(folder, provider, "litellm_callbacks.proxy_handler_instance", IMPACT_SERVICE_URL=url)
+    callbacks = ("prometheus", "litellm_callbacks.proxy_handler_instance")
+    running = Proxy(folder, provider, *callbacks, IMPACT_SERVICE_URL=url)
     try:
         running.wait_until_ready()
         yield running
@@ -210,9 +211,11 @@ def test_the_real_proxy_loses_nothing_to_sigterm_to_a_hung_ingest_or_to_kill_9(t
         with proxy(tmp_path, provider, unused_port()) as running:
             chat(running, 20)
             wait_for(lambda: events_in(tmp_path / "outbox") == 40)
+            wait_for(lambda: running.metrics().get("impact_outbox_events") == 40)
             running.stop(signal.SIGKILL)
         with proxy(tmp_path, provider, ingest) as running:
             wait_for(lambda: len(received(ingest)) == 90)
+            wait_for(lambda: running.metrics().get("impact_events_delivered_total") == 40)
             running.stop()
         assert set(received(ingest).values()) == {1}
 

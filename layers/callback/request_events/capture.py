@@ -140,15 +140,19 @@ def _event_id(
 
 
 def _user(kwargs: dict[str, Any], payload: dict[str, Any], metadata: dict[str, Any]) -> str:
-    key_user = _user_id(metadata.get("user_api_key_user_id"))
     return (
         _user_id(payload.get("end_user"))
         or _user_id(kwargs.get("user"))
         or _user_id(_dict(_dict(kwargs.get("litellm_params")).get("metadata")).get("user_id"))
         or _user_id(_dict(metadata.get("requester_metadata")).get("user_id"))
-        or (key_user if key_user != MASTER_KEY_USER else None)
+        or _key_user(metadata)
         or UNKNOWN
     )
+
+
+def _key_user(metadata: dict[str, Any]) -> str | None:
+    user_id = _user_id(metadata.get("user_api_key_user_id"))
+    return user_id if user_id != MASTER_KEY_USER else None
 
 
 def _user_id(value: object) -> str | None:
