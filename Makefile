@@ -93,8 +93,9 @@ crashes: .venv/.installed .venv-proxy/.installed ## Kill a real proxy under load
 load: .venv/.installed ## A load with bursts on the stack on this machine, for five minutes (seconds=300, rate=20)
 	@.venv/bin/python -m benchmarks.load $(if $(seconds),--seconds $(seconds)) $(if $(rate),--rate $(rate))
 
-bench: .venv/.installed .venv-proxy/.installed ## What the callback, ingest, the rollup and the imports cost, as ratios (minutes)
+bench: .venv/.installed .venv-proxy/.installed ## What the callback, its outbox, ingest, the rollup and the imports cost, as ratios (minutes)
 	.venv/bin/python -m benchmarks.imports
 	.venv/bin/python -m benchmarks.ingest
 	.venv/bin/python -m benchmarks.rollup
 	.venv/bin/python -m benchmarks.callback
+	.venv/bin/python -m benchmarks.outbox

@@ -1,8 +1,10 @@
 """How much waits in an outbox's folder, whoever appended it."""
 
 import json
+import math
 import os
 import re
+import shutil
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +31,8 @@ class Depth:
     oldest: float | None = None
     """Since when the oldest event waits, in seconds since 1970; None where none waits."""
     rejected_bytes: int = 0
+    free: float = math.inf
+    """Bytes that the disk still has."""
     stranger: str | None = None
     """The name of a file that is none of ours, or a newer version's."""
 
@@ -77,6 +81,7 @@ class Survey:
             bytes=size,
             oldest=min(waiting, default=None),
             rejected_bytes=sum(entry.stat().st_size for _, entry in _entries(self._folder / REJECTED)),
+            free=shutil.disk_usage(self._folder).free if self._folder.exists() else math.inf,
             stranger=stranger,
         )
 

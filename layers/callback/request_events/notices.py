@@ -14,16 +14,18 @@ _last: dict[str, float] = {}
 
 def warn(
     cause: str, message: str, *args: object, every: float = SECONDS, level: int = logging.WARNING
-) -> None:
+) -> bool:
     """Log a warning, unless the same cause was logged within the last minute (or `every` seconds).
 
-    It never raises: no handler of the process that we are in may end a delivery, or fail a request.
+    Tells whether it did. It never raises: no handler of logs may end a delivery, or fail a request.
     """
     now = time.monotonic()
     if cause not in _last and len(_last) >= CAUSES_MAX:
         cause = "others"
     last = _last.get(cause)
-    if last is None or now - last >= every:
-        _last[cause] = now
-        with contextlib.suppress(Exception):
-            _logger.log(level, "impact service: " + message, *args)
+    if last is not None and now - last < every:
+        return False
+    _last[cause] = now
+    with contextlib.suppress(Exception):
+        _logger.log(level, "impact service: " + message, *args)
+    return True

@@ -33,8 +33,8 @@ SEGMENT_BYTES = 1_000_000
 MEMORY_EVENTS = 20_000
 """How many events wait in memory while the disk takes none."""
 FOLDER_BYTES = 4_000_000_000
-"""How much may wait in the folder, over all processes: ten million events, eleven days at ten a second. Far
-more than any outage that nobody looks after, and still no danger to the disk, which others need as well."""
+"""How much may wait in the folder, of all processes: ten million events, which is eleven days of ten requests
+a second. Time enough to mend anything; and the disk, which others need as well, does not fill without end."""
 REJECTED_BYTES = 1_000_000_000
 """How much is kept of what can never be delivered."""
 LINE_BYTES = 65_536

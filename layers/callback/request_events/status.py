@@ -15,6 +15,8 @@ RECOVERED_SECONDS = 60.0
 REPEAT_SECONDS = 600.0
 """How often a delay is told of while it lasts."""
 MB = 1_000_000
+EVENT_BYTES_MAX = 4096
+"""No event is larger: with less room than this, the outbox is full."""
 
 
 class Status:
@@ -36,8 +38,10 @@ class Status:
         """Log what there is to say and set the metrics; `now` in seconds since 1970. Raises OSError."""
         depth = self._outbox.measure()
         age = max(0.0, now - depth.oldest) if depth.oldest is not None else 0.0
-        self._tell_of_delay(depth, age)
-        self._tell_of_room(depth)
+        room = int(max(0, min(FOLDER_BYTES - depth.bytes, depth.free)))
+        self._tell_of_delay(depth, age, room)
+        self._tell_of_room(depth, room)
+        self._tell_of_losses(depth)
         self._tell_of_rejected(depth)
         if depth.stranger is not None:
             warn(
@@ -46,33 +50,29 @@ class Status:
                 depth.stranger,
                 every=math.inf,
             )
-        self._publish(depth, age)
+        self._publish(depth, age, room)
 
-    def _tell_of_delay(self, depth: Depth, age: float) -> None:
+    def _tell_of_delay(self, depth: Depth, age: float, room: int) -> None:
         beyond = age - self._flush_seconds
         if beyond > LATE_SECONDS:
             self._late = True
-            warn(
-                "late",
-                "%d events (%.1f MB) wait in the outbox, the oldest for %d minutes; room for %d MB more",
-                *(depth.events, depth.bytes / MB, age // 60, max(0, FOLDER_BYTES - depth.bytes) // MB),
-                every=REPEAT_SECONDS,
-            )
+            text = "%d events (%.1f MB) wait in the outbox, the oldest for %d minutes; room for %d MB more"
+            numbers = (depth.events, depth.bytes / MB, age // 60, room // MB)
+            warn("late", text, *numbers, every=REPEAT_SECONDS)
         elif self._late and beyond < RECOVERED_SECONDS:
             self._late = False
             warn(
-                "recovered", "deliveries have caught up: %d events wait in the outbox", depth.events, every=0
+                "caught up", "deliveries have caught up: %d events wait in the outbox", depth.events, every=0
             )
 
-    def _tell_of_room(self, depth: Depth) -> None:
-        room = FOLDER_BYTES - depth.bytes
-        if depth.bytes > FOLDER_BYTES // 2:
+    def _tell_of_room(self, depth: Depth, room: int) -> None:
+        if depth.bytes > room:
             warn(
                 "room",
                 "the outbox is %d%% full: %d events wait (%d MB), room for about %d more; "
                 "once it is full, new events are dropped",
-                *(100 * depth.bytes // FOLDER_BYTES, depth.events, depth.bytes // MB),
-                max(0, room) * depth.events // depth.bytes,
+                *(100 * depth.bytes // (depth.bytes + room), depth.events, depth.bytes // MB),
+                room * depth.events // depth.bytes,
             )
         waiting = self._outbox.in_memory
         if waiting > MEMORY_EVENTS // 10:
@@ -81,38 +81,39 @@ class Status:
                 "%d events wait in memory, room for %d more; they are lost if the process is killed",
                 *(waiting, MEMORY_EVENTS - waiting),
             )
-        if self._outbox.dropped > self._told_dropped:
-            self._told_dropped = self._outbox.dropped
-            warn(
-                "dropped",
-                "%d events were dropped since the start of this process, the newest ones: %s, "
-                "and %d wait in memory",
-                *(
-                    self._outbox.dropped,
-                    "the outbox is full" if room <= 0 else "the disk takes none",
-                    waiting,
-                ),
-                level=logging.ERROR,
-            )
+
+    def _tell_of_losses(self, depth: Depth) -> None:
+        dropped = self._outbox.dropped
+        if dropped > self._told_dropped and warn(
+            "dropped",
+            "%d events were dropped since the start of this process, the newest ones: %s, "
+            "and %d wait in memory",
+            *(
+                dropped,
+                "the outbox is full"
+                if depth.bytes >= FOLDER_BYTES - EVENT_BYTES_MAX
+                else "the disk takes none",
+            ),
+            self._outbox.in_memory,
+            level=logging.ERROR,
+        ):
+            self._told_dropped = dropped
 
     def _tell_of_rejected(self, depth: Depth) -> None:
         if depth.rejected_bytes > REJECTED_BYTES // 2:
-            warn(
-                "rejected/",
-                "the outbox's folder %s/ holds %d MB, %d at most: see why, then delete its files",
-                *(REJECTED, depth.rejected_bytes // MB, REJECTED_BYTES // MB),
-                every=REPEAT_SECONDS,
-            )
-        if self._outbox.rejected_dropped > self._told_rejected_dropped:
-            self._told_rejected_dropped = self._outbox.rejected_dropped
-            warn(
-                "rejected dropped",
-                "%d refused events were dropped since the start of this process: the folder %s/ is full",
-                *(self._outbox.rejected_dropped, REJECTED),
-                level=logging.ERROR,
-            )
+            text = "the outbox's folder %s/ holds %d MB, %d at most: see why, then delete its files"
+            numbers = (depth.rejected_bytes // MB, REJECTED_BYTES // MB)
+            warn("rejected/", text, REJECTED, *numbers, every=REPEAT_SECONDS)
+        dropped = self._outbox.rejected_dropped
+        if dropped > self._told_rejected_dropped and warn(
+            "rejected dropped",
+            "%d refused events were dropped since the start of this process: the folder %s/ is full",
+            *(dropped, REJECTED),
+            level=logging.ERROR,
+        ):
+            self._told_rejected_dropped = dropped
 
-    def _publish(self, depth: Depth, age: float) -> None:
+    def _publish(self, depth: Depth, age: float, room: int) -> None:
         counts = {
             "impact_events_delivered_total": self._delivered,
             "impact_events_rejected_total": self._outbox.rejected,
@@ -121,7 +122,7 @@ class Status:
         gauges: dict[str, float] = {
             "impact_outbox_events": depth.events,
             "impact_outbox_bytes": depth.bytes,
-            "impact_outbox_limit_bytes": FOLDER_BYTES,
+            "impact_outbox_limit_bytes": depth.bytes + room,
             "impact_outbox_oldest_age_seconds": age,
             "impact_outbox_rejected_bytes": depth.rejected_bytes,
             "impact_outbox_memory_events": self._outbox.in_memory,

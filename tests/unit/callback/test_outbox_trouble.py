@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -19,10 +20,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from request_events import courier as courier_module
+from request_events import notices
 from request_events import outbox as module
 from request_events import status as status_module
 from request_events.courier import Courier
 from request_events.outbox import Outbox
+from request_events.status import Status
 from tests.unit.callback.conftest import CourierMaker
 from tests.unit.callback.service import Answer, Service, error, ok
 from tests.unit.callback.test_outbox import files, lines, rejected, take_all
@@ -322,6 +325,42 @@ def test_people_are_warned_long_before_an_event_is_dropped_and_told_how_many_wer
     service.wait_for(lambda s: len(s.taken) == ROOM + MEMORY + 50)
     assert set(service.taken) == {f"e-{number}" for number in [*range(ROOM + MEMORY), *range(1000, 1050)]}
     assert caplog.text.count("dropped since") == 1
+
+
+def test_a_small_disk_is_what_bounds_the_outbox_and_people_are_warned_all_the_same(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with mounted(folder, "size=1m"):
+        outbox = Outbox(folder)
+        status = Status(outbox, flush_seconds=1)
+        fill(outbox, range(1200))
+        status.report(time.time())
+        assert "% full" not in caplog.text
+        fill(outbox, range(1200, 1500))
+        status.report(time.time())
+        assert re.search(r"5\d% full: 1500 events wait \(0 MB\), room for about 1\d\d\d more", caplog.text)
+        fill(outbox, range(1500, 3000))
+        assert outbox.in_memory > 0
+        assert outbox.dropped == 0
+        outbox.close()
+
+
+def test_the_last_number_of_dropped_events_is_told(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also if the dropping ends within the minute in which nothing more is said of it."""
+    monkeypatch.setattr(module, "FOLDER_BYTES", 0)
+    monkeypatch.setattr(module, "MEMORY_EVENTS", 0)
+    outbox.measure()
+    status = Status(outbox, flush_seconds=1)
+    for _ in range(2):
+        fill(outbox, range(10))
+        status.report(time.time())
+    notices._last.clear()
+    for _ in range(2):
+        status.report(time.time())
+    told = [record.getMessage().split()[2] for record in caplog.records if "dropped" in record.getMessage()]
+    assert told == ["10", "20"]
 
 
 def test_what_is_refused_for_good_is_bounded_as_well(
