@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import math
 import os
 import random
 import ssl
@@ -20,7 +21,8 @@ from request_events.status import Status
 BATCH_EVENTS_MAX = 500
 """The service takes no more at once."""
 BODY_BYTES_MAX = 900_000
-ANSWER_BYTES_MAX = 1_000_000
+ANSWER_BYTES_MAX = 6_000_000
+"""No Lambda answers more."""
 BACKOFF_SECONDS = 0.5
 BACKOFF_SECONDS_MAX = 60.0
 RETRY_AFTER_SECONDS_MAX = 3600.0
@@ -286,18 +288,22 @@ def judge(lines: Lines, status: int, headers: http.client.HTTPMessage, body: byt
 
 def _taken(lines: Lines, content: dict[str, Any]) -> Answer | None:
     rejected = _named(lines, content.get("rejected"))
-    counts = (content.get("created"), content.get("duplicates"))
-    if rejected is None or not all(type(count) is int for count in counts):
+    if rejected is None or _stored(content) + len(rejected) != len(lines):
         return None
-    return Answer(rejected=rejected) if sum(counts) + len(rejected) == len(lines) else None  # type: ignore[arg-type]
+    return Answer(rejected=rejected)
 
 
 def _partly_taken(lines: Lines, content: dict[str, Any]) -> Answer | None:
     again = _named(lines, content.get("retry"))
-    rejected = _named(lines, content.get("rejected", []))
-    if not again or rejected is None:
+    rejected = _named(lines, content.get("rejected"))
+    if not again or rejected is None or _stored(content) + len(rejected) + len(again) != len(lines):
         return None
     return Answer([[line for line, _ in again]], rejected, problem="the service is short of storage (503)")
+
+
+def _stored(content: dict[str, Any]) -> float:
+    counts = [content.get("created"), content.get("duplicates")]
+    return sum(counts) if all(type(count) is int for count in counts) else math.nan  # type: ignore[arg-type]
 
 
 def _named(lines: Lines, entries: object) -> list[tuple[bytes, Any]] | None:
@@ -306,6 +312,8 @@ def _named(lines: Lines, entries: object) -> list[tuple[bytes, Any]] | None:
         return None
     indexes = [entry.get("index") for entry in entries]
     if not all(type(index) is int and 0 <= index < len(lines) for index in indexes):
+        return None
+    if len(set(indexes)) < len(indexes):
         return None
     return [(lines[entry["index"]], entry.get("errors")) for entry in entries]
 

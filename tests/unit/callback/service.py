@@ -30,10 +30,13 @@ class Service(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
     def take(self, events: list[Any]) -> Answer:
-        """What the service does with good events."""
-        new = [event["eventId"] for event in events if event["eventId"] not in self.taken]
-        self.taken.update(event["eventId"] for event in events)
-        return ok(created=len(new), duplicates=len(events) - len(new))
+        """What the service does with events, and with what is none."""
+        errors = [{"field": "event", "message": "must be a JSON object"}]
+        ids = [event["eventId"] for event in events if isinstance(event, dict)]
+        rejected = [index for index, event in enumerate(events) if not isinstance(event, dict)]
+        new = [each for each in ids if each not in self.taken]
+        self.taken.update(ids)
+        return ok(len(new), len(ids) - len(new), tuple({"index": i, "errors": errors} for i in rejected))
 
     def wait_for(self, what: Callable[["Service"], bool], seconds: float = 20) -> None:
         with self.changed:
@@ -52,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         try:
             self.respond(self.behave(json.loads(body)))
-        except ValueError:
+        except (ValueError, RecursionError):
             self.respond(error(400))
 
     def behave(self, events: list[Any]) -> Answer | None:
