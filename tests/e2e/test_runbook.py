@@ -1,7 +1,9 @@
 """docs/runbook.md: its commands run, and what it says of alarms, names and restores is so."""
 
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +17,7 @@ import pytest
 from local.stack import Stack
 from local.stack.stack import PROJECT, wait_until
 from local.tables import resources
+from request_events.outbox import Outbox
 from tests.e2e.api import Api, a_user, an_event, count, day
 
 TEXT = (PROJECT / "docs" / "runbook.md").read_text()
@@ -92,6 +95,20 @@ def test_a_look_into_the_log_finds_what_it_is_for(shell: Shell, api: Api) -> Non
     api.post(an_event(a_user(), tokens_in=-1))
     [rejected] = blocks("events rejected")
     wait_until(lambda: '"fields":["tokens_in"]' in shell(rejected), 30, "the line in the log")
+
+
+def test_what_lies_in_an_outbox_is_counted_and_sent_again(shell: Shell, tmp_path: Path) -> None:
+    lines = [json.dumps(an_event(a_user())).encode() + b"\n" for _ in range(2)]
+    outbox = Outbox(tmp_path)
+    for line in lines:
+        outbox.append(line)
+        outbox.put_aside(line, "its clock was wrong")
+    resending, counting = blocks("OUTBOX")
+    assert shell(counting, IMPACT_OUTBOX=str(tmp_path)).strip() == "2"
+    if shutil.which("curl") is None:
+        pytest.skip("no curl here")
+    answer = json.loads(shell(f"    cd {tmp_path}\n{resending}", IMPACT_OUTBOX=str(tmp_path)))
+    assert (answer["created"], answer["rejected"]) == (2, [])
 
 
 def test_a_cent_can_be_explained(shell: Shell, user_id: str, api: Api) -> None:

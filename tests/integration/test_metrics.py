@@ -271,3 +271,16 @@ def test_the_docs_name_only_what_exists(page: str, known: Known) -> None:
     text = (DOCS / page).read_text()
     assert set(re.findall(r"`([A-Z][a-z]+[A-Z]\w+)`", text)) <= names
     assert set(re.findall(r"\(named (\w+)\)", text)) <= names
+
+
+def test_the_lines_of_the_proxys_log_in_the_runbook_are_those_that_it_logs() -> None:
+    section = (
+        (DOCS / "runbook.md").read_text().partition("## The proxy's outbox grows")[2].partition("\n## ")[0]
+    )
+    quoted = re.findall(r"`([^`]+)`", "".join(re.findall(r"(?m)^\| (`.*?) \|", section)))
+    sources = (TEMPLATE.parent / "layers" / "callback" / "request_events").glob("*.py")
+    logged = re.sub(r"%d|%s|\{[^}]+\}", "...", "".join(path.read_text() for path in sources))
+    logged = re.sub(r'"\s+f?"', "", logged).replace("%%", "%").replace(".../", "rejected/")
+    lines = [re.sub(r" \d+$", "", line) for line in quoted if not line.isdigit()]
+    assert len(lines) > 8
+    assert [line for line in lines if line not in logged] == []
