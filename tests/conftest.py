@@ -1,6 +1,7 @@
 """DynamoDB for the tests: moto in this process, or AWS's own engine where DYNAMODB_LOCAL_URL names one."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,6 +31,7 @@ from moto import mock_aws  # noqa: E402
 from xdist.scheduler import LoadScopeScheduling  # noqa: E402
 
 from impact.dynamodb import Store, connect  # noqa: E402
+from tests.fuzz import ROUNDS  # noqa: E402
 from tests.tables import drop_tables, make_tables  # noqa: E402
 
 pytest_plugins = ["tests.leaks"]
@@ -45,6 +47,23 @@ def store() -> Iterator[Store]:
     else:
         with mock_aws():
             yield make_tables(connect(read_timeout=10, attempts=3, connections=40))
+
+
+_counts = pytest.StashKey[dict[str, Counter[str]]]()
+
+
+@pytest.fixture
+def counted(request: pytest.FixtureRequest) -> Counter[str]:
+    """Where a test counts what it sent and saw, over all its parameters: told in the end of `make fuzz`."""
+    counts = request.config.stash.setdefault(_counts, {})
+    return counts.setdefault(request.node.originalname, Counter())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for name, counts in config.stash.get(_counts, {}).items():
+        if ROUNDS > 1:
+            figures = ", ".join(f"{count:,} {what}" for what, count in counts.most_common())
+            terminalreporter.write_line(f"{name}: {figures}")
 
 
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]

@@ -58,7 +58,7 @@ use is an empty list and zeros.
 """
 WHEN = {
     201: "The event is stored.",
-    400: "The body is not JSON.",
+    400: "The body is not JSON, or not UTF-8.",
     401: "No token.",
     403: "A token that is not valid for this route.",
     413: f"Over {BODY_BYTES_MAX} bytes, or over {EVENTS_MAX} events.",
@@ -72,6 +72,12 @@ WHEN_200 = {
     POST: "One event: it was there already. An array: what became of it.",
     SUMMARIES: "The user's days, or the day's users.",
     TOTALS: "The platform's days with use, and their sum.",
+}
+
+TO_THE_SUMMARY = {
+    "operationId": "readSummaries",
+    "description": "The days of the user of the event; with `fresh` the event is counted already.",
+    "parameters": {"userId": "$request.body#/userId", "fresh": "true"},
 }
 
 
@@ -115,6 +121,7 @@ def _post(given: dict[int, Any]) -> Schema:
     an_event = _ref("RequestEvent")
     body = {"oneOf": [an_event, {"type": "array", "items": an_event, "minItems": 1, "maxItems": EVENTS_MAX}]}
     examples = {"event": EVENT, "leastEvent": MINIMAL, "array": [EVENT, MINIMAL]}
+    responses = _responses(POST, given)
     return {
         "operationId": "postEvents",
         "summary": "Send events",
@@ -124,7 +131,7 @@ def _post(given: dict[int, Any]) -> Schema:
             "required": True,
             "content": {"application/json": {"schema": body, "examples": _values(examples)}},
         },
-        "responses": _responses(POST, given),
+        "responses": responses | {"201": responses["201"] | {"links": {"summary": TO_THE_SUMMARY}}},
     }
 
 

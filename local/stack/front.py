@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 TIMEOUT_SECONDS = 35.0
@@ -51,7 +51,10 @@ class _Handler(BaseHTTPRequestHandler):
             connection.close()
         self._answer(response.status, _end_to_end(response.getheaders()), content)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _forward
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("do_"):  # whatever the method
+            return self._forward
+        raise AttributeError(name)
 
     def _body(self) -> bytes:
         if "transfer-encoding" not in self.headers:

@@ -29,6 +29,8 @@ class Echo(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
+    do_PURGE = do_POST
+
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
 
@@ -67,6 +69,11 @@ def test_a_body_in_chunks_goes_on_as_one(connection: http.client.HTTPConnection)
         seen = json.loads(connection.getresponse().read())
         assert bytes.fromhex(seen["body"]) == b"a" + b"b" * 100
         assert ["Content-Length", "101"] in seen["headers"]
+
+
+def test_any_method_goes_through(connection: http.client.HTTPConnection) -> None:
+    connection.request("PURGE", "/", b"")
+    assert connection.getresponse().status == 418
 
 
 def test_no_answer_from_behind_is_a_bad_gateway() -> None:

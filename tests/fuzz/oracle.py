@@ -102,8 +102,8 @@ def _read_field(name: str, value: Any) -> Any:
     if name in LABELS:
         return _text(value, 0, 256)
     if name in TOKENS:
-        is_whole = isinstance(value, Number) and re.fullmatch(r"-?\d+", value)
-        return _number(value, 12) if is_whole else None
+        number = _number(value, 12) if isinstance(value, Number) else None
+        return number if number is not None and number % 1 == 0 else None
     if name in NUMBERS:
         return _number(value, NUMBERS[name]) if isinstance(value, Number) else None
     if name == "status":

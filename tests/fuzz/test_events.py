@@ -15,7 +15,7 @@ from moto import mock_aws
 from impact.dynamodb import Store, item_from_wire
 from impact.rates import Rates
 from tests.events import NOON, freeze
-from tests.fuzz.conftest import ROUNDS
+from tests.fuzz import ROUNDS
 from tests.fuzz.mutate import KNOWN, Members, damaged, identified, mutated, real_events
 from tests.fuzz.oracle import NotJson, Verdict, judge, read
 from tests.integration.test_ingest import CONTEXT

@@ -17,7 +17,7 @@ from rates import app as rates
 from rollup import app as planner
 from rollup_worker import app as worker
 from tests.events import NOON, freeze
-from tests.fuzz.conftest import ROUNDS
+from tests.fuzz import ROUNDS
 from tests.integration.test_ingest import CONTEXT
 
 PAYLOADS = 300

@@ -16,7 +16,7 @@ from impact.calendar import timestamp
 from impact.dynamodb import Store
 from summaries import app
 from tests.events import NOON, event, freeze, ledger
-from tests.fuzz.conftest import ROUNDS
+from tests.fuzz import ROUNDS
 from tests.integration.test_ingest import CONTEXT
 from tests.integration.test_rollup import put, roll_up
 

@@ -50,6 +50,11 @@ def test_a_time_without_an_offset_is_utc_and_one_with_it_is_converted() -> None:
     assert item(ts="2026-11-23t11:00:00.5+02:00")["ts"] == "2026-11-23T09:00:00.500000Z"
 
 
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    assert item(eventId=None, tokens_in=Decimal("1200.0")) == item(eventId=None, tokens_in=1200)
+    assert item(tokens_in=Decimal("-0.0"))["tokens_in"] == item(tokens_in=Decimal("0e400"))["tokens_in"] == 0
+
+
 @pytest.mark.parametrize("ts", ["2026-11-23T11:00:00+10:75", "2026-11-23T24:00:00Z", "2026-11-23T11:00:60Z"])
 def test_a_time_that_no_clock_shows_is_refused(ts: str) -> None:
     with pytest.raises(Refused, match="ts"):

@@ -24,10 +24,9 @@ from request_events.rules import (
 )
 
 _EXACT = Context(prec=DIGITS_MAX, traps=[Inexact])
+_DATE = r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
 _CLOCK = r"([01]\d|2[0-3]):[0-5]\d"
-_RFC_3339 = re.compile(
-    rf"\d{{4}}-\d\d-\d\d[Tt ]{_CLOCK}:[0-5]\d(\.\d{{1,12}})?([Zz]|[+-]{_CLOCK})?", flags=re.ASCII
-)
+_RFC_3339 = re.compile(rf"{_DATE}[Tt ]{_CLOCK}:[0-5]\d(\.\d{{1,12}})?([Zz]|[+-]{_CLOCK})?", flags=re.ASCII)
 
 
 def _identifier(text: str) -> str:
@@ -56,6 +55,13 @@ def _decimal(value: object) -> Decimal:
     if not number.is_finite():
         raise ValueError("must be a finite number")
     return number
+
+
+def _whole(value: object) -> object:
+    """Take 12.0 for 12: it is an integer too, as JSON Schema has it."""
+    if isinstance(value, Decimal) and value.is_finite() and abs(value) <= TOKENS_MAX and not value % 1:
+        return int(value) if value else 0
+    return value
 
 
 def _bounded(limit: int) -> Callable[[Decimal], Decimal]:
@@ -99,7 +105,7 @@ Instant = Annotated[
     BeforeValidator(_instant),
     WithJsonSchema({"type": "string", "pattern": f"^{_RFC_3339.pattern}$"}),
 ]
-Tokens = Annotated[int, Field(ge=0, le=TOKENS_MAX)]
+Tokens = Annotated[int, Field(ge=0, le=TOKENS_MAX), BeforeValidator(_whole)]
 Money = Annotated[Decimal, BeforeValidator(_decimal), AfterValidator(_bounded(COST_MAX)), _number(COST_MAX)]
 Seconds = Annotated[
     Decimal, BeforeValidator(_decimal), AfterValidator(_bounded(SECONDS_MAX)), _number(SECONDS_MAX)

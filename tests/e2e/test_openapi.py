@@ -1,0 +1,48 @@
+"""schemathesis: the deployed stack answers as docs/openapi.json says, to good requests and to bad ones."""
+
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+
+from local.stack import Stack
+from local.stack.stack import PROJECT
+from tests.e2e.api import Api, an_event, count, day
+from tests.fuzz import ROUNDS
+
+EXAMPLES = 15
+"""Of each operation and kind, beside those that the schema itself calls for (some 600)."""
+
+
+def test_it_answers_as_described(stack: Stack, api: Api, counted: Counter[str]) -> None:
+    api.post([an_event("alice", eventId="described", costUSD=0.5), an_event("bob", costEUR=None)])
+    count(stack, day())
+    command = [
+        sys.executable,
+        "-m",
+        "schemathesis.cli",
+        "--config-file",
+        "tests/fuzz/schemathesis.toml",
+        "run",
+    ]
+    # Not stateful: there is one link to follow, and test_stack.py goes that way.
+    command += [
+        "docs/openapi.json",
+        "--phases=examples,coverage,fuzzing",
+        f"--max-examples={EXAMPLES * ROUNDS}",
+    ]
+    ran = subprocess.run(
+        [*command, f"--seed={ROUNDS}"],
+        cwd=PROJECT,
+        env=os.environ | stack.environment | {"IMPACT_API": stack.api_url, "NO_COLOR": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout
+    generated = re.search(r"(\d+) generated, \d+ passed", ran.stdout)
+    assert generated, ran.stdout
+    counted["requests of schemathesis"] += int(generated[1])
+    assert counted["requests of schemathesis"] > 500
