@@ -69,7 +69,13 @@ def _limit(outcome: Outcome) -> None:
         print(f"{kind:>30}{1000 * seconds / outcome.events:12.2f}{seconds / total:8.0%}")
     alone = ingest()["with"]
     print(f"{'Ingest, storage taking no time':>30}{alone:12.2f}", end="")
-    print(f"        so {1000 / alone:.0f} events a second and processor")
+    print(f"\n\nMiniStack is one process, so the limit here: {_most(outcome, EMULATOR)} events a second.")
+    print(f"A process of ingest takes {_most(outcome, 'Ingest')}; Lambda runs as many as are needed.")
+
+
+def _most(outcome: Outcome, kind: str) -> str:
+    """Events a second that a kind of process has processor time for, if it has one processor for itself."""
+    return f"{outcome.events / outcome.spent.get(kind, 0):.0f}" if outcome.spent.get(kind) else "unknown"
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from typing import Any
 from benchmarks.load.sender import Load, Sent, send
 from benchmarks.load.usage import Usage
 from local.stack import Stack
+from local.stack.stack import wait_until
 
 SENDERS = 4
+START_SECONDS = 120.0
 DRAIN_SECONDS = 120.0
 LOOK_SECONDS = 1.0
 
@@ -101,16 +104,21 @@ def run(stack: Stack, load: Load, say: Say = lambda _: None) -> Outcome:
 
 
 def _warm(stack: Stack) -> None:
-    """Have a process of the function for each sender: what starts of them cost is not what a load shows."""
+    """Have a process of the function for each sender: what starting them takes is no part of the load."""
+    headers = {"Authorization": f"Bearer {stack.ingest_token}"}
+    request = urllib.request.Request(f"{stack.api_url}/api/request-event", b"[{}]", headers)
 
-    def start(_: int) -> None:
-        headers = {"Authorization": f"Bearer {stack.ingest_token}"}
-        request = urllib.request.Request(f"{stack.api_url}/api/request-event", b"[{}]", headers)
-        with urllib.request.urlopen(request, timeout=60):
-            pass
+    def answers() -> bool:
+        with suppress(OSError), urllib.request.urlopen(request, timeout=60):
+            return True
+        return False
 
     with ThreadPoolExecutor(SENDERS) as callers:
-        list(callers.map(start, range(SENDERS)))
+        starting = [
+            callers.submit(wait_until, answers, START_SECONDS, "ingest to start") for _ in range(SENDERS)
+        ]
+    for start in starting:
+        start.result()
 
 
 def _count(stack: Stack) -> int:
