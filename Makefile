@@ -29,7 +29,7 @@ test: .venv/.installed .venv-proxy/.installed ## Every test that needs no Docker
 .PHONY: audit
 
 audit: .venv/.installed ## Unsafe code, secrets in the repository, known vulnerabilities of what is installed
-	.venv/bin/bandit --quiet --configfile pyproject.toml --recursive functions layers deploy local
+	.venv/bin/bandit --quiet --configfile pyproject.toml --recursive functions layers deploy
 	git ls-files -z | xargs -0 .venv/bin/detect-secrets-hook --baseline .secrets.baseline
 	@.venv/bin/python -m local.audit
 

@@ -45,7 +45,7 @@ class Proxy:
             time.sleep(0.1)
 
     def _is_ready(self) -> bool:
-        with suppress(OSError), urllib.request.urlopen(f"{self.url}/health/readiness", timeout=2):  # nosec B310
+        with suppress(OSError), urllib.request.urlopen(f"{self.url}/health/readiness", timeout=2):
             return True
         return False
 

@@ -16,7 +16,7 @@ START_SECONDS = 30.0
 STOP_SECONDS = 2.0
 
 REGION = "us-east-1"
-ROOT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": REGION}  # nosec B105
+ROOT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": REGION}
 """Credentials that MiniStack takes for the account's root. Everybody else needs a policy."""
 
 
@@ -68,7 +68,7 @@ def _await_health(process: subprocess.Popen[bytes], endpoint_url: str, log: Path
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
-        with suppress(OSError), urllib.request.urlopen(f"{endpoint_url}/_ministack/health", timeout=1):  # nosec B310
+        with suppress(OSError), urllib.request.urlopen(f"{endpoint_url}/_ministack/health", timeout=1):
             return
         time.sleep(0.05)
     raise RuntimeError(f"MiniStack did not start; see {log}")
