@@ -21,6 +21,15 @@ CONFIG = {
         {"model_name": "gpt-4o", "litellm_params": {"model": "openai/gpt-4o", "api_key": "provider-key"}}
     ],
     "general_settings": {"master_key": MASTER_KEY},
+    "callback_settings": {
+        "retrying": {  # LiteLLM's generic_api, where it is told to try again
+            "callback_type": "generic_api",
+            "endpoint": "os.environ/RETRYING_LOGGER_ENDPOINT",
+            "headers": {"Authorization": "Bearer benchmark"},
+            "max_retries": 3,
+            "retry_delay": 1,
+        }
+    },
 }
 
 

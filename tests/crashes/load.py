@@ -7,7 +7,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -66,12 +66,13 @@ class Answered:
 class Load:
     """What the clients of a round have seen so far."""
 
-    def __init__(self, name: str, proxy: Proxy, seed: int) -> None:
+    def __init__(self, name: str, proxy: Proxy, seed: int, kinds: Sequence[Kind] = KINDS) -> None:
         self.answered: list[Answered] = []
         self.unexpected: list[str] = []
         self.ended = threading.Event()
         self._name = name
         self._proxy = proxy
+        self._kinds = kinds
         self._random = random.Random(seed)
         self._numbers = count()
         self._lock = threading.Lock()
@@ -87,7 +88,7 @@ class Load:
     def client(self) -> None:
         while not self.ended.is_set():
             with self._lock:
-                kind, number = self._random.choice(KINDS), next(self._numbers)
+                kind, number = self._random.choice(self._kinds), next(self._numbers)
             self._ask(kind, kind.call(f"{self._name}-{number:04}"))
 
     def _ask(self, kind: Kind, call: Call) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from local.provider import running_provider
 from local.stack import free_port
-from tests.crashes.load import Load, clients
+from tests.crashes.load import PLAIN, STREAM, Load, clients
 from tests.crashes.oracle import Hooks
 from tests.crashes.probed import probed_proxy, window
 
@@ -27,7 +27,7 @@ def main() -> None:
             probed_proxy(folder, provider, f"http://127.0.0.1:{free_port()}", "token") as proxy,
         ):
             proxy.wait_until_ready()
-            loads = {number: Load(f"clients-{number}", proxy, seed=number) for number in CLIENTS}
+            loads = {number: Load(f"clients-{number}", proxy, number, (PLAIN, STREAM)) for number in CLIENTS}
             for number, load in loads.items():
                 with clients(load, number):
                     load.wait_for(ANSWERS, SECONDS)

@@ -1,0 +1,177 @@
+"""What is delivered when things go wrong: by the callback, and by LiteLLM's own sender, `generic_api`.
+
+`python -m benchmarks.senders` (some four minutes). One real proxy has all senders at once, so all of them see
+the same requests and the same end; each has a service of its own, and all services are in the same trouble.
+`generic_api` is there as it is by default, and with three retries. After each scenario the proxy is started
+again.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.callback.proxy import Proxy, request, server
+from local.trouble import DEAF, DOWN, HALF_503, UP, Answer, Front, front_of
+
+CLIENTS = 8
+SECONDS = 12.0
+"""Of load: `generic_api` sends every five."""
+PAUSE_SECONDS = 0.1
+"""Of a client between its requests, so that the machine is not the limit."""
+RECOVERY_SECONDS = 15.0
+"""From the end of the load, with the service up again, to SIGTERM."""
+OURS, GENERIC, RETRYING = "the callback", "generic_api", "generic_api, 3 retries"
+SENDERS = (OURS, GENERIC, RETRYING)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """How the service is while requests are made, and how the proxy ends."""
+
+    name: str
+    service: str
+    end: signal.Signals = signal.SIGTERM
+    under_load: bool = False
+
+
+SCENARIOS = (
+    Scenario("service well, then SIGTERM", UP),
+    Scenario("service well, kill -9 under load", UP, signal.SIGKILL, under_load=True),
+    Scenario("service down, then back", DOWN),
+    Scenario("service hangs, then back", DEAF),
+    Scenario("every other answer a 503", HALF_503),
+)
+
+
+@dataclass
+class Service:
+    """Takes events as the real one does, and counts how often each came, by its user."""
+
+    times: Counter[str] = field(default_factory=Counter)
+
+    def __call__(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        events: list[dict[str, Any]] = json.loads(body)
+        new = sum(_user(event) not in self.times for event in events)
+        self.times.update(map(_user, events))
+        answer = {"created": new, "duplicates": len(events) - new, "rejected": []}
+        return 200, {"Content-Type": "application/json"}, json.dumps(answer).encode()
+
+
+def _user(event: Mapping[str, Any]) -> str:
+    return str(event.get("userId") or event.get("end_user"))
+
+
+class Load:
+    """Clients that ask until they are told to end; each request has a user of its own."""
+
+    def __init__(self, proxy: Proxy, name: str) -> None:
+        self.answered: list[str] = []
+        self._proxy, self._name = proxy, name
+        self._ended = threading.Event()
+        self._threads = [threading.Thread(target=self._client, args=(number,)) for number in range(CLIENTS)]
+        for thread in self._threads:
+            thread.start()
+
+    def end(self) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _client(self, client: int) -> None:
+        number = 0
+        while not self._ended.wait(PAUSE_SECONDS):
+            number += 1
+            user = f"{self._name} {client}-{number}"
+            connection = http.client.HTTPConnection("127.0.0.1", self._proxy.port, timeout=60)
+            try:
+                connection.request("POST", "/v1/chat/completions", *request(user))
+                response = connection.getresponse()
+                response.read()
+                assert response.status == 200
+                self.answered.append(user)
+            except (OSError, http.client.HTTPException):  # killed
+                continue
+            finally:
+                connection.close()
+
+
+def main() -> None:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        provider = stack.enter_context(server("provider"))
+        services = {sender: Service() for sender in SENDERS}
+        fronts = {sender: stack.enter_context(front_of(service)) for sender, service in services.items()}
+
+        def boot() -> Proxy:
+            proxy = _boot(folder, provider, fronts)
+            stack.callback(proxy.process.kill)
+            proxy.wait_until_ready()
+            return proxy
+
+        answered: dict[str, list[str]] = {}
+        for scenario in SCENARIOS:
+            print(f"{scenario.name} ...", flush=True)
+            answered[scenario.name] = play(scenario, boot(), fronts)
+        last = boot()  # it delivers what it finds
+        time.sleep(RECOVERY_SECONDS)
+        last.stop()
+        report(answered, services)
+
+
+def _boot(folder: Path, provider: int, fronts: Mapping[str, Front]) -> Proxy:
+    return Proxy(
+        folder,
+        provider,
+        "litellm_callbacks.proxy_handler_instance",
+        "generic_api",
+        "retrying",
+        IMPACT_SERVICE_URL=fronts[OURS].url,
+        GENERIC_LOGGER_ENDPOINT=fronts[GENERIC].url,
+        RETRYING_LOGGER_ENDPOINT=fronts[RETRYING].url,
+    )
+
+
+def play(scenario: Scenario, proxy: Proxy, fronts: Mapping[str, Front]) -> list[str]:
+    """Go through one scenario; the users whose requests were answered."""
+    for front in fronts.values():
+        front.mode = scenario.service
+    load = Load(proxy, scenario.name)
+    time.sleep(SECONDS)
+    if scenario.under_load:
+        proxy.process.send_signal(scenario.end)
+        load.end()
+        proxy.process.wait()
+    else:
+        load.end()
+        for front in fronts.values():
+            front.mode = UP
+        if scenario.service != UP:
+            time.sleep(RECOVERY_SECONDS)
+        proxy.stop(scenario.end)
+    return load.answered
+
+
+def report(answered: Mapping[str, list[str]], services: Mapping[str, Service]) -> None:
+    print(f"\n{'':34}{'sender':24}{'answered':>9}{'delivered':>10}{'lost':>6}{'again':>8}")
+    for scenario, users in answered.items():
+        for sender, service in services.items():
+            times = [service.times[user] for user in users]
+            name = scenario if sender == OURS else ""
+            arrived = sum(map(bool, times))
+            again = sum(times) - arrived  # deliveries of what was there already
+            print(f"{name:34}{sender:24}{len(users):>9}{arrived:>10}{len(users) - arrived:>6}{again:>8}")
+
+
+if __name__ == "__main__":
+    main()
