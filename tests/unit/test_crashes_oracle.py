@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.crashes.load import BOTH, FAILURE, SUCCESS, Answered
-from tests.crashes.oracle import QUEUE_SECONDS, Hooks, Verdict, judge
+from tests.crashes.oracle import QUEUE_SECONDS, READ_SECONDS, Hooks, Verdict, judge
 
 KILL = 1000.0
 STEPS = ("called", "kept")
@@ -42,8 +42,11 @@ def test_all_is_well(tmp_path: Path) -> None:
     assert judged(tmp_path, steps(*events), ledger, *answered) == Verdict()
 
 
-def test_a_request_that_was_answered_and_never_called_is_lost_with_the_queue(tmp_path: Path) -> None:
-    verdict = judged(tmp_path, [], [], Answered("a", (SUCCESS,), KILL - 0.1))
+@pytest.mark.parametrize("at", [KILL - 0.1, KILL + 0.1], ids=["read before it", "read after it"])
+def test_a_request_that_was_answered_and_never_called_is_lost_with_the_queue(
+    tmp_path: Path, at: float
+) -> None:
+    verdict = judged(tmp_path, [], [], Answered("a", (SUCCESS,), at))
     assert verdict == Verdict([], {("a", SUCCESS)})
 
 
@@ -56,8 +59,8 @@ def test_so_is_one_that_the_kill_cut_within_the_call(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("journal", "ledger", "answered", "problem"),
     [
-        ([], [], [Answered("a", (SUCCESS,), KILL - QUEUE_SECONDS - 1)], "long before any kill"),
-        ([], [], [Answered("a", (SUCCESS,), KILL + 1)], "long before any kill"),
+        ([], [], [Answered("a", (SUCCESS,), KILL - QUEUE_SECONDS - 1)], "just before a kill"),
+        ([], [], [Answered("a", (SUCCESS,), KILL + READ_SECONDS + 1)], "just before a kill"),
         ([], [], [Answered("a", (FAILURE,), KILL - 0.1)], "before it answers"),
         ([], [item("a")], [Answered("a", BOTH, KILL - 0.1)], "before it answers"),
         (steps(("a", SUCCESS)), [], [], "the callback was called"),
