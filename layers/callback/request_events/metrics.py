@@ -33,7 +33,7 @@ _registered: dict[str, Any] = {}
 def publish(gauges: dict[str, float], increases: dict[str, int]) -> bool:
     """Set gauges and raise counters; tell whether that could be done."""
     client = sys.modules.get("prometheus_client")
-    if client is None:
+    if not hasattr(client, "Gauge") or not hasattr(client, "Counter"):  # not there, or about to be imported
         return False
     try:
         _register(client)

@@ -10,13 +10,13 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from request_events import courier as courier_module
 from request_events import depth as depth_module
-from request_events import notices
+from request_events import metrics, notices
 from request_events.depth import Depth, Survey
 from request_events.outbox import Outbox
 from request_events.status import LATE_SECONDS, Status
@@ -261,6 +261,15 @@ def test_where_prometheus_is_not_in_use_nothing_is_shown(folder: Path, service: 
     process = worker(folder, service.url, "10")
     service.wait_for(lambda s: len(s.taken) == 10)
     assert process.communicate("\n", timeout=20)[0] == ""
+
+
+def test_a_client_that_is_still_being_imported_is_not_in_use_yet(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """LiteLLM does that in the main thread, while we deliver already."""
+    monkeypatch.setitem(sys.modules, "prometheus_client", ModuleType("prometheus_client"))
+    assert metrics.publish({"impact_outbox_events": 1}, {}) is False
+    assert not caplog.records
 
 
 def test_workers_are_added_up_but_the_folder_is_counted_once(
