@@ -25,14 +25,8 @@ PREAMBLE, *BLOCKS = re.findall(r"(?m)(?:^    .*\n|^\n(?=    ))+", TEXT)
 DAY = day(2)
 COSTS = [Decimal("0.00425"), Decimal("1e-7"), Decimal("12.5")]
 
-ELSEWHERE = (
-    "make deploy",
-    "make replay",
-    "for n in",
-    "restore-table-to-point-in-time",
-    "update-time-to-live",
-)
-"""In blocks of which there are other tests: of deployments, of dead letters, and the last ones here."""
+ELSEWHERE = ('    logs "', "make deploy", "make replay", "for n in", "-to-point-in-time", "to-live", "OUTBOX")
+"""In blocks of which there are other tests: of deployments, of dead letters, and here."""
 ONLY_AWS = ("request-service-quota-increase", "--backup-type SYSTEM")
 """Not in MiniStack: of these only the options are checked."""
 
@@ -83,7 +77,9 @@ def blocks(*words: str) -> list[str]:
     return [block for block in BLOCKS if any(word in block for word in words)]
 
 
-@pytest.mark.parametrize("block", [b for b in BLOCKS if b not in blocks(*ELSEWHERE)])
+@pytest.mark.parametrize(
+    "block", [b for b in BLOCKS if b not in blocks(*ELSEWHERE)], ids=lambda block: " ".join(block.split()[:3])
+)
 def test_each_command_runs(shell: Shell, block: str) -> None:
     if "$shard" in block and "shard=" not in block:  # it goes on where the one before it ends
         block = BLOCKS[BLOCKS.index(block) - 1] + block
@@ -95,6 +91,18 @@ def test_a_look_into_the_log_finds_what_it_is_for(shell: Shell, api: Api) -> Non
     api.post(an_event(a_user(), tokens_in=-1))
     [rejected] = blocks("events rejected")
     wait_until(lambda: '"fields":["tokens_in"]' in shell(rejected), 30, "the line in the log")
+    everywhere, *_ = blocks('    logs "')
+    shell(everywhere)
+
+
+def test_logs_that_are_looked_into_exist() -> None:
+    groups = {
+        group["LogGroupName"]["Fn::Sub"].rsplit("/", 1)[-1]
+        for group in resources("AWS::Logs::LogGroup").values()
+    }
+    named = [name for names in re.findall(r'(?m)^    logs "(.*?)"', TEXT) for name in names.split()]
+    assert set(named) == groups - {"api"}
+    assert "vendedlogs/$STACK/api" in TEXT
 
 
 def test_what_lies_in_an_outbox_is_counted_and_sent_again(shell: Shell, tmp_path: Path) -> None:
