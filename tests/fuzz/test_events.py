@@ -27,6 +27,7 @@ with mock_aws():  # it reads the exchange rates when it starts
 ARRAYS = 36
 EVENTS = 500
 BODIES = 1500
+ODD_REQUESTS = 500
 
 EVENT_LIMITS = {200, 201, 422}
 OF_THE_SERVICE = {"day", "dayShard", "userEvent", "receivedAt", "expiresAt"}
@@ -206,3 +207,80 @@ def _body(random: Random, real: list[Members], number: int) -> bytes:
     ]
     text = events[0] if len(events) == 1 else f"[{','.join(events)}]"
     return text.encode() if random.random() < 0.3 else damaged(random, text.encode())
+
+
+HEADER_NAMES = [
+    "content-encoding",
+    "Content-Encoding",
+    "CONTENT-ENCODING",
+    "content-type",
+    "x-amz-meta",
+    "",
+    "expect",
+]
+HEADER_VALUES = [
+    "",
+    "identity",
+    " IDENTITY ",
+    "gzip",
+    "GZIP",
+    "identity, gzip",
+    "br",
+    "\0",
+    "application/json",
+    "x" * 9999,
+]
+
+
+@pytest.mark.parametrize("seed", range(ROUNDS))
+def test_a_request_of_any_shape_is_answered(ingest: Ingest, counted: Counter[str], seed: int) -> None:
+    random, real = Random(seed), real_events()
+    for number in range(ODD_REQUESTS):
+        text = mutated(random, identified(random.choice(real), str(number)))
+        encoded = base64.b64encode(text.encode()).decode()
+        request: dict[str, Any] = {
+            "headers": {name: random.choice(HEADER_VALUES) for name in _headers(random)},
+            "body": random.choice(
+                (text, text, encoded, encoded[:-1], "=" + encoded, "\ud800" + text, "", None)
+            ),
+            "isBase64Encoded": random.choice((True, False, None)),
+        }
+        for name in list(request):
+            if random.random() < 0.1:
+                request[name] = None
+            elif random.random() < 0.1:
+                del request[name]
+        status = app.handler(request, CONTEXT)["statusCode"]
+        counted.update({str(status): 1, "requests": 1})
+        expected, verdict = _expected(request)
+        assert status in expected, (request, status)
+        if status < 300 and verdict:
+            ingest.expected.add(verdict)
+    ingest.expected.check(items(ingest.store))
+    assert counted["requests"] >= 500
+    assert counted.keys() >= {"201", "400", "415", "422"}
+
+
+def _headers(random: Random) -> list[str]:
+    """Two names; never two spellings of one, which API Gateway would make one."""
+    names = random.sample(HEADER_NAMES, 2)
+    return names if len({name.lower() for name in names}) == 2 else names[:1]
+
+
+def _expected(request: dict[str, Any]) -> tuple[set[int], Verdict | None]:
+    """What a request has to be answered with, and what of it is to be stored."""
+    headers = {name.lower(): value for name, value in (request.get("headers") or {}).items()}
+    if headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
+        return {415}, None
+    body = request.get("body") or ""
+    try:
+        raw = base64.b64decode(body, validate=True) if request.get("isBase64Encoded") else body.encode()
+        event = read(raw)
+    except (ValueError, NotJson):
+        return {400}, None
+    if isinstance(event, list):
+        return {200, 422}, None
+    verdict = judge(event, NOON)
+    if verdict.near_the_limit:
+        return {200, 201, 422}, verdict
+    return ({422} if verdict.bad else {200, 201}), verdict
