@@ -35,8 +35,8 @@ audit: .venv/.installed ## Unsafe code, secrets in the repository, known vulnera
 
 .PHONY: faults
 
-faults: .venv/.installed ## Each function with DynamoDB and Lambda failing in every way (two minutes)
-	.venv/bin/pytest tests/faults -m "long or not long"
+faults: .venv/.installed ## Each function while DynamoDB and Lambda fail in every way (some minutes)
+	.venv/bin/pytest tests/faults tests/e2e/test_faults.py -m "long or not long"
 
 SAM := PATH="$(CURDIR)/.venv/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv/bin/sam
 

@@ -203,11 +203,18 @@ class _Session(boto3.Session):
         return super().resource(*arguments, **{"endpoint_url": self.endpoint_url} | options)
 
 
-def sam(*arguments: str, environment: Mapping[str, str] | None = None) -> None:
-    """Run SAM CLI in the project's folder. Raises RuntimeError with its output."""
+def build(folder: Path, project: Path = PROJECT) -> Path:
+    """Build a project's functions and layer for this machine's Python. Raises RuntimeError."""
+    # MiniStack runs functions in its own interpreter, whatever their Runtime says.
+    sam("build", f"--build-dir={folder}", environment=os.environ | {"PLATFORMS": ""}, project=project)
+    return folder
+
+
+def sam(*arguments: str, environment: Mapping[str, str] | None = None, project: Path = PROJECT) -> None:
+    """Run SAM CLI in a project's folder. Raises RuntimeError with its output."""
     ran = subprocess.run(
         [sys.executable, "-m", "samcli", *arguments],
-        cwd=PROJECT,
+        cwd=project,
         env={**(os.environ if environment is None else environment), "SAM_CLI_TELEMETRY": "0"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -231,11 +238,10 @@ def running_stack(
     with tempfile.TemporaryDirectory(prefix="stack-", dir=SCRATCH) as scratch:
         folder = Path(scratch)
         progress("Building the functions for this machine's Python")
-        # MiniStack runs functions in its own interpreter, whatever their Runtime says.
-        sam("build", f"--build-dir={folder / 'build'}", environment=os.environ | {"PLATFORMS": ""})
+        built = build(folder / "build")
         progress("Starting MiniStack, an AWS on this machine")
         with running_ministack(ministack_port or free_port(), folder / "ministack.log") as endpoint_url:
-            stack = Stack(endpoint_url, build=folder / "build")
+            stack = Stack(endpoint_url, build=built)
             progress("Deploying template.yaml to it with sam deploy")
             stack.deploy(**{"ShardCount": LOCAL_SHARDS} | parameters)
             with api_front(port, endpoint_url, stack.api_id) as stack.api_url:

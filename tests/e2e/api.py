@@ -67,6 +67,14 @@ def count(stack: Stack, of: str) -> None:
         stack.invoke("RollupWorkerFunction", {"day": of, "shard": shard})
 
 
+def late_marks(stack: Stack, of: str = "") -> list[str]:
+    """The (day, shard)s that wait to be counted again: all, or those of a day."""
+    items: Any = (
+        stack.session.resource("dynamodb").Table(stack.state_table).scan(ConsistentRead=True)["Items"]
+    )
+    return [item["key"] for item in items if item["kind"] == "late" and item["key"].startswith(of)]
+
+
 def a_user() -> str:
     """A user whom no other test knows, and no log."""
     return f"alice-{uuid4().hex[:12]}"

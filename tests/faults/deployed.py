@@ -135,9 +135,8 @@ class _Lambda(BaseHTTPRequestHandler):
         body = self._chunks() if "transfer-encoding" in self.headers else self._whole()
         self.calls.append(json.loads(body))
         self.send_response(202)
-        self.send_header("content-length", "2")
+        self.send_header("content-length", "0")
         self.end_headers()
-        self.wfile.write(b"{}")
 
     def _whole(self) -> bytes:
         return self.rfile.read(int(self.headers["content-length"]))

@@ -15,6 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from local.process import running_process
+from local.stack.ministack import ROOT
 from local.stack.stack import free_port, wait_until
 
 Rule = dict[str, Any]
@@ -66,21 +67,26 @@ class Proxy:
 
 
 @contextmanager
-def faulty(upstream: str, log: Path) -> Iterator[Proxy]:
-    """Run microburst before an AWS of this machine."""
+def faulty(upstream: str, log: Path, *options: str) -> Iterator[Proxy]:
+    """Run microburst before an AWS of this machine.
+
+    With `--resign` calls are made as the account's root: a signature holds for the address it was made for.
+    """
     port = free_port()
-    command = [sys.executable, "-m", "microburst", "--upstream", upstream, "--port", str(port)]
-    with running_process(command, os.environ, log):
+    command = [sys.executable, "-m", "microburst", "--upstream", upstream, "--port", str(port), *options]
+    with running_process(command, os.environ | ROOT, log) as process:
         proxy = Proxy(f"http://127.0.0.1:{port}")
         await_answer(f"{proxy.url}/_microburst/health")
         _warm_up(proxy)
         yield proxy
+        process.kill()  # asked to end, it would wait for its clients
 
 
 def _warm_up(proxy: Proxy) -> None:
     """Let it read botocore's models, which takes seconds, before somebody waits for its first error."""
     once = Config(retries={"total_max_attempts": 1})
-    options: Any = {"region_name": "us-east-1", "endpoint_url": proxy.url, "config": once}
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
+    options: Any = keys | {"endpoint_url": proxy.url, "config": once}
     proxy.inject(BROKEN, "ListTables")
     proxy.inject(BROKEN, "ListFunctions")
     with suppress(ClientError):

@@ -12,10 +12,13 @@ from samtranslator.yaml_helper import yaml_parse
 from impact.dynamodb import Store
 from impact.keys import day_shard
 from local.tables import TEMPLATE
+from request_events.courier import ANSWER_SECONDS
 from tests.faults.deployed import SHARDS, Deployed, context, lambda_api
-from tests.faults.proxy import BROKEN, CUT_OFF, FAULTS, THROTTLED, Proxy, Rule, faulty, slow
+from tests.faults.proxy import BROKEN, CUT_OFF, FAULTS, RESET, THROTTLED, Proxy, Rule, faulty, slow
 
 OPERATIONS = ("PutItem", "UpdateItem", "DeleteItem", "GetItem", "BatchGetItem", "Query", "DescribeTable")
+TOO_MANY: Rule = {"error": {"code": "TooManyRequestsException", "status": 429}}
+"""What Lambda says while the account's concurrency is used up."""
 CLOSED = 9
 """A closed day, so many days ago: its events leave marks."""
 
@@ -155,9 +158,7 @@ def test_a_planner_that_cannot_plan_fails(deployed: Deployed, proxy: Proxy, oper
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    "fault", [BROKEN, CUT_OFF, {"error": {"code": "TooManyRequestsException", "status": 429}}]
-)
+@pytest.mark.parametrize("fault", [BROKEN, RESET, TOO_MANY], ids=["broken", "reset", "too many"])
 def test_a_planner_that_cannot_call_workers_fails(deployed: Deployed, lambda_: Proxy, fault: Rule) -> None:
     deployed.deliver(deployed.events(5))
     lambda_.inject(fault, "Invoke")
@@ -221,3 +222,9 @@ def test_a_call_that_hangs_for_good_ends_before_lambda_ends_the_function(deploye
             pauses = sum(min(2**n, 20) for n in range(tries - 1))
             longest = tries * client.meta.config.read_timeout + pauses
             assert longest < resources[function]["Properties"]["Timeout"], function
+
+
+def test_a_courier_waits_for_longer_than_ingest_needs_to_name_what_it_did_not_store() -> None:
+    """Or it would send a large batch to slow storage whole, again and again, and never come to its end."""
+    ingest = yaml_parse(TEMPLATE.read_text())["Resources"]["IngestFunction"]["Properties"]
+    assert ingest["Timeout"] < ANSWER_SECONDS < 30  # API Gateway's own limit

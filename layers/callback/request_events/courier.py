@@ -21,6 +21,9 @@ from request_events.status import Status
 BATCH_EVENTS_MAX = 500
 """The service takes no more at once."""
 BODY_BYTES_MAX = 900_000
+ANSWER_SECONDS = 25.0
+"""So long an answer is waited for. The service needs up to 20 s to say which events it has stored: who does
+not wait for that sends all of them again, and again."""
 ANSWER_BYTES_MAX = 6_000_000
 """No Lambda answers more."""
 BACKOFF_SECONDS = 0.5
@@ -67,7 +70,7 @@ class Courier:
         *,
         batch_size: int = 100,
         flush_seconds: float = 1.0,
-        timeout: float = 10.0,
+        timeout: float = ANSWER_SECONDS,
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:

@@ -1,0 +1,134 @@
+"""The stack is updated, and rolled back, while a courier delivers: nothing is lost, nothing counted twice."""
+
+import json
+import shutil
+import subprocess
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from local.stack import Stack
+from local.stack.front import api_front
+from local.stack.stack import LOCAL_SHARDS, PROJECT, SCRATCH, build, wait_until
+from request_events.courier import Courier
+from request_events.outbox import Outbox
+from tests.e2e.api import Api, a_user, an_event, count, day, late_marks
+
+DEPLOYED = ("functions", "layers/callback", "template.yaml")
+DAYS_AGO = (0, 11, 12)
+"""Today, and closed days, whose events leave marks."""
+
+Sums = dict[tuple[str, str], tuple[int, Decimal]]
+
+
+def git(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(["git", *arguments], cwd=PROJECT, capture_output=True, check=False)
+
+
+def previous_commit() -> str | None:
+    """The last commit from which what is deployed now differs."""
+    for commit in git("rev-list", "--max-count=200", "HEAD").stdout.decode().split():
+        if git("diff", "--quiet", commit, "--", *DEPLOYED).returncode == 1:
+            return commit
+    return None
+
+
+@pytest.fixture(scope="module")
+def previous() -> Iterator[Path]:
+    """What was deployed before this version, built."""
+    commit = previous_commit() if shutil.which("git") else None
+    if commit is None:
+        pytest.skip("no earlier version to update from: this is not a git clone, or one without its history")
+    project = SCRATCH / f"previous-{commit[:12]}"
+    shutil.rmtree(project, ignore_errors=True)
+    project.mkdir(parents=True)
+    archive = git("archive", commit).stdout
+    subprocess.run(["tar", "-x"], cwd=project, input=archive, check=True)
+    (project / ".venv").symlink_to(PROJECT / ".venv")  # functions/Makefile takes uv and Python from there
+    try:
+        yield build(project / "build", project)
+    finally:
+        shutil.rmtree(project)
+
+
+class Traffic:
+    """Users who chat all the time; each request goes through an outbox and a courier, as in the proxy."""
+
+    def __init__(self, outbox: Path, api: Api) -> None:
+        self.user_id = a_user()
+        self.sums: Sums = defaultdict(lambda: (0, Decimal(0)))
+        self._outbox = outbox
+        self._stopped = threading.Event()
+        self._sender = threading.Thread(target=self._send)
+        url, token = f"{api.stack.api_url}/api/request-event", api.stack.ingest_token
+        self._courier = Courier(Outbox(outbox), url, token, batch_size=20, flush_seconds=0.1)
+        self._courier.start()
+        self._sender.start()
+
+    def goes_on(self, events: int) -> None:
+        """Wait until a new user has sent so many events."""
+        self.user_id = user_id = a_user()
+        wait_until(
+            lambda: sum(n for (user, _), (n, _) in list(self.sums.items()) if user == user_id) >= events,
+            60,
+            f"{events} events of one user",
+        )
+
+    def end(self) -> Sums:
+        """Stop sending, wait until the service has everything, and return what was sent."""
+        self._stopped.set()
+        self._sender.join()
+        wait_until(self._courier.flush, 60, "an empty outbox")
+        self._courier.close(10)
+        return dict(self.sums)
+
+    def _send(self) -> None:
+        sent = 0
+        while not self._stopped.wait(0.02):
+            user_id, days_ago = self.user_id, DAYS_AGO[sent % len(DAYS_AGO)]
+            event = an_event(user_id, days_ago, costEUR=0.0001 * (sent + 1))
+            self._courier.send(json.dumps(event).encode() + b"\n")
+            requests, cost = self.sums[user_id, day(days_ago)]
+            self.sums[user_id, day(days_ago)] = (requests + 1, cost + Decimal(repr(event["costEUR"])))
+            sent += 1
+
+
+def summed_up(api: Api, users: set[str]) -> Sums:
+    return {
+        (user_id, row["day"]): (row["requests"], Decimal(str(row["costEUR"])))
+        for user_id in users
+        for row in api.get("/api/summaries", userId=user_id).exact["days"]
+    }
+
+
+@pytest.mark.timeout(600)
+def test_an_update_and_its_roll_back_under_traffic(stack: Stack, previous: Path, tmp_path: Path) -> None:
+    old = Stack(stack.endpoint_url, previous, name="update", ingest_token=stack.ingest_token)
+    old.deploy(ShardCount=LOCAL_SHARDS)
+    with api_front(0, old.endpoint_url, old.api_id) as old.api_url:
+        api = Api(old)
+        traffic = Traffic(tmp_path / "outbox", api)
+        traffic.goes_on(30)
+        old.rollup()
+        traffic.goes_on(30)  # these leave marks of the old version's
+        old.build = stack.build
+        old.deploy()
+        traffic.goes_on(30)
+        old.rollup()
+        assert api.get("/api/summaries", userId=traffic.user_id).status == 200
+        traffic.goes_on(30)  # and these marks of the new one's
+        old.build = previous
+        old.deploy()
+        traffic.goes_on(30)
+        old.rollup()
+        sent = traffic.end()
+        assert late_marks(old)
+        users = {user_id for user_id, _ in sent}
+        for days_ago in DAYS_AGO:
+            count(old, day(days_ago))
+        assert summed_up(api, users) == sent
+        assert late_marks(old) == []
