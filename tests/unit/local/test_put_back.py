@@ -1,0 +1,72 @@
+"""`make put-back`: what a table lacks comes back from a restored one, what it has stays."""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from moto import mock_aws
+
+from impact.dynamodb import Store, connect
+from local import put_back
+from tests.tables import make_tables
+
+
+@pytest.fixture
+def stores() -> Iterator[tuple[Store, Store]]:
+    """The tables of a stack, and others."""
+    with mock_aws():
+        client = connect(read_timeout=10, attempts=1)
+        yield make_tables(client), make_tables(client)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *tables: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["put_back", *tables])
+    return put_back.main()
+
+
+def texts(store: Store, table: str, *key: str) -> dict[tuple[str, ...], Any]:
+    items = store.client.scan(TableName=table)["Items"]
+    return {tuple(item[name]["S"] for name in key): item["text"]["S"] for item in items}
+
+
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        ("events", ("dayShard", "userEvent")),
+        ("summaries", ("userId", "day")),
+        ("state", ("kind", "key")),
+    ],
+)
+def test_what_is_missing_is_put_back_and_the_rest_stays(
+    stores: tuple[Store, Store],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    table: str,
+    key: tuple[str, str],
+) -> None:
+    stack, restored = stores
+    source, target = getattr(restored, table), getattr(stack, table)
+    for text, name, numbers in (("old", source, range(1, 40)), ("now", target, (0, 7))):
+        for number in numbers:
+            item = {key[0]: {"S": "same"}, key[1]: {"S": str(number)}, "text": {"S": text}}
+            stack.client.put_item(TableName=name, Item=item)
+    assert run(monkeypatch, source, target) == 0
+    assert "39 items" in (told := capsys.readouterr().out)
+    assert "38 were missing" in told
+    expected = {("same", str(n)): "now" if n in (0, 7) else "old" for n in range(40)}
+    assert texts(stack, target, *key) == expected
+    assert run(monkeypatch, source, target) == 0
+    assert " 0 were missing" in capsys.readouterr().out
+    assert texts(stack, target, *key) == expected
+
+
+def test_a_table_that_is_not_there_is_told(
+    stores: tuple[Store, Store], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "restored-somewhere", stores[0].events) == 1
+    told = capsys.readouterr()
+    assert (told.out, "ResourceNotFoundException" in told.err) == ("", True)
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "same", "same")
+    assert "same table" in capsys.readouterr().err
