@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
@@ -156,9 +156,11 @@ class Outbox:
 
     def measure(self) -> Depth:
         """See how much waits, and so how much more may come. Not for the event loop: it reads files."""
+        before = self._room
         depth = self._survey.look()
         with self._lock:
-            self._room = FOLDER_BYTES - depth.bytes
+            appended = before - self._room  # since then; the look may have seen it or not
+            self._room = FOLDER_BYTES - depth.bytes - appended
         self._room_rejected = REJECTED_BYTES - depth.rejected_bytes
         return depth
 
@@ -306,9 +308,13 @@ class Outbox:
     def _spill(self) -> None:
         """Bring to disk what had to wait in memory, a little at a time."""
         try:
-            while self._memory and fcntl and self._room > 0:
+            while self._memory and fcntl:
                 with self._lock:
-                    some = list(islice(self._memory, 100))
+                    first = list(islice(self._memory, 100))
+                    ends = accumulate(map(len, first))
+                    some = [line for line, end in zip(first, ends, strict=True) if end <= self._room]
+                    if not some:
+                        return
                     self._write(b"".join(some))
                     for _ in some:
                         self._memory.popleft()

@@ -295,6 +295,30 @@ def test_several_processes_share_one_bound(folder: Path) -> None:
         each.close()
 
 
+@pytest.mark.usefixtures("small")
+def test_what_waits_in_memory_goes_to_disk_as_far_as_there_is_room(folder: Path) -> None:
+    outbox = Outbox(folder)
+    fill(outbox, range(ROOM + 5))
+    assert (outbox.size, outbox.in_memory) == (ROOM * SIZE, 5)
+    outbox.release()
+    assert outbox.in_memory == 5
+    segment = outbox.take()
+    assert len(lines(segment)) == ROOM
+    assert segment
+    other = Outbox(folder)  # takes more than the room that is left
+    fill(other, range(200, 203))
+    other.close()
+    outbox.measure()
+    outbox.release()
+    assert outbox.in_memory == 5
+    segment.delete()
+    segment.close()
+    outbox.measure()
+    outbox.release()
+    assert outbox.in_memory == 0
+    assert len(take_all(outbox)) == 8
+
+
 @pytest.mark.usefixtures("small", "quick_looks")
 def test_people_are_warned_long_before_an_event_is_dropped_and_told_how_many_were(
     make_courier: CourierMaker, service: Service, folder: Path, caplog: pytest.LogCaptureFixture
@@ -415,7 +439,7 @@ def test_many_events_resume_at_once_in_little_memory(outbox: Outbox, folder: Pat
     environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     began = time.monotonic()
     grown = int(subprocess.check_output(command, env=environ))
-    assert first[0] - began < 5  # with the start of Python
+    assert first[0] - began < 10  # seconds, with the start of Python
     assert grown < 10_000  # KB
     assert len(service.taken) == MANY
     assert set(service.taken.values()) == {1}
