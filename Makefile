@@ -38,6 +38,11 @@ audit: .venv/.installed ## Unsafe code, secrets in the repository, known vulnera
 faults: .venv/.installed ## Each function while DynamoDB and Lambda fail in every way (some minutes)
 	.venv/bin/pytest tests/faults tests/e2e/test_faults.py -m "long or not long"
 
+.PHONY: simulate
+
+simulate: .venv/.installed ## The simulation with many seeds, in all that can go wrong (seeds=100000 for the night, first=0)
+	@PYTHONPATH=functions:layers/callback:. .venv/bin/python -m tests.simulation --seeds $(or $(seeds),1000) --first $(or $(first),0)
+
 SAM := PATH="$(CURDIR)/.venv/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv/bin/sam
 
 .PHONY: local build validate deploy rollup replay erase put-back

@@ -1,0 +1,333 @@
+"""AWS Lambda and API Gateway: the functions run in containers that may die at any read or write."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from inspect import unwrap
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from impact import dynamodb, exchange, intake, rollup
+from impact.billing import Terms
+from impact.calendar import Calendar
+from impact.dynamodb import Store
+from impact.intake import Intake
+from impact.keys import shard_of
+from impact.ledger import Ledger
+from impact.rates import Rate
+from rollup import app as planner_app
+from rollup_worker import app as worker_app
+from tests.simulation.database import GOOD, Client, Database, Weather
+from tests.simulation.ingest import app as ingest_app
+from tests.simulation.world import Clock, Executor, Process, Signal, Time, World
+
+EVENTS, SUMMARIES, STATE = "RequestEvents", "DailySummaries", "State"
+TABLES = {
+    EVENTS: ("dayShard", "userEvent"),
+    SUMMARIES: ("userId", "day"),
+    STATE: ("kind", "key"),
+}
+INGEST_SECONDS, WORKER_SECONDS, PLANNER_SECONDS = 20.0, 900.0, 60.0
+RETRIES = 2
+"""How often Lambda tries an asynchronous call again."""
+
+
+@dataclass(frozen=True)
+class Sky:
+    """What goes wrong at a time, and how often, of a hundred."""
+
+    database: Weather = GOOD
+    network: float = 0.0
+    """Requests that get lost, are answered by somebody else, or whose answer does."""
+    deaths: float = 0.0
+    """Requests to DynamoDB at which a container dies, before or after."""
+
+
+CALM = Sky()
+
+
+class Container(Process):
+    """An execution environment of one function."""
+
+    rates: exchange.RatesInMemory
+
+
+class FunctionFailed(Exception):
+    """A function raised, died or ran out of time."""
+
+
+class _Quiet:
+    """Logs and metrics that nobody reads."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *arguments, **options: None
+
+
+@dataclass
+class Cloud:
+    """The stack."""
+
+    world: World
+    ledger: Ledger
+    sky: Callable[[], Sky]
+    planned: list[int] = field(default_factory=list)
+    """How much each run of the planner planned."""
+    failed: list[dict[str, Any]] = field(default_factory=list)
+    """The dead-letter queue."""
+    under_way: int = 0
+    """Asynchronous calls that are not done."""
+    is_down: bool = False
+    meddling: float = 0.0
+    """How likely somebody counts a day while events of it arrive."""
+
+    def __post_init__(self) -> None:
+        self.network = Process("network")
+        self.database = Database(self.world, TABLES)
+        self._idle: list[Container] = []
+        self._numbers = 0
+
+    @property
+    def calendar(self) -> Calendar:
+        return self.ledger.calendar
+
+    def store(self, attempts: int) -> Store:
+        client = _Client(self.database, lambda: self.sky().database, self.network, attempts, self)
+        return Store(client, EVENTS, SUMMARIES, STATE)  # type: ignore[arg-type]
+
+    def publish(self, rate: Rate) -> None:
+        """Let a rate be known."""
+        item = {"kind": {"S": "rate"}, "key": {"S": rate.date}, "usd": {"N": str(rate.usd)}}
+        self.database.put(STATE, item, "", {}, {})
+        self.world.note("rates", f"{rate.date} is published: {rate.usd}")
+
+    # The HTTP API
+
+    def post(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        """Answer a request as API Gateway does. Called by tasks of the network."""
+        if self.world.chance(self.sky().network / 300):
+            return 429, {}, b'{"message":"Too Many Requests"}'
+        self._count_meanwhile(body)
+        event = {"headers": {"content-type": "application/json"}, "body": body.decode()}
+        container = self._idle.pop() if self._idle and self.world.chance(0.7) else self._ingest_container()
+        try:
+            answer = self._run(container, lambda: _ingest(event, self._context()), INGEST_SECONDS)
+        except FunctionFailed:
+            return self.world.random.choice((500, 502, 503, 504)), {}, b'{"message":"Internal Server Error"}'
+        self._idle.append(container)
+        status = answer["statusCode"]
+        assert status in (200, 201, 503), answer
+        return status, answer["headers"], answer["body"].encode()
+
+    def _count_meanwhile(self, body: bytes) -> None:
+        """Let somebody count a day, or the scheduled run come, just while events of it arrive."""
+        if not self.world.chance(self.meddling):
+            return
+        event = self.world.random.choice(json.loads(body))
+        target = {
+            "day": self.calendar.day_of(datetime.fromisoformat(event["ts"])),
+            "shard": shard_of(event["userId"], self.ledger.shard_count),
+        }
+        for _ in range(self.world.random.randint(1, 3)):
+            delay = self.world.random.expovariate(3.0)
+            self.world.spawn(self.network, lambda: self.call_worker(target), delay)
+
+    def _ingest_container(self) -> Container:
+        container = self._container("ingest", skew=60)
+
+        def start() -> None:
+            container.rates = exchange.RatesInMemory(
+                ingest_app._load_rates,
+                Executor(self.world),  # type: ignore[arg-type]
+                lambda error: None,
+            )
+            container.rates.wait(1.0)
+
+        try:
+            self._run(container, start, INGEST_SECONDS)
+        except FunctionFailed:
+            return self._ingest_container()
+        return container
+
+    def _context(self) -> Any:
+        end = self.world.now + INGEST_SECONDS
+        return SimpleNamespace(get_remaining_time_in_millis=lambda: int((end - self.world.now) * 1000))
+
+    # Asynchronous calls
+
+    def roll_up(self) -> None:
+        """Call the planner, as Scheduler does."""
+        self._later(lambda: self.planned.append(_plan({}, None)["planned"]), "planner", PLANNER_SECONDS, {})
+
+    def call_worker(self, target: dict[str, Any]) -> None:
+        """Take an asynchronous call of the worker: it is made at least once."""
+        for _ in range(2 if self.world.chance(0.03) else 1):
+            delay = self.world.random.expovariate(1 / 600 if self.world.chance(0.05) else 10.0)
+            self._later(lambda: _count(target, None), "worker", WORKER_SECONDS, target, delay=delay)
+
+    def _later(
+        self,
+        work: Callable[[], Any],
+        name: str,
+        seconds: float,
+        payload: Any,
+        *,
+        delay: float = 0.0,
+        tries: int = 1,
+    ) -> None:
+        def call() -> None:
+            try:
+                self._run(self._container(name, skew=600), work, seconds)
+            except FunctionFailed as failure:
+                self.world.note(name, f"fails at {payload}: {failure}")
+                if tries <= RETRIES:
+                    wait = 60.0 * tries
+                    self._later(work, name, seconds, payload, delay=wait, tries=tries + 1)
+                else:
+                    self.failed.append(payload)
+            finally:
+                self.under_way -= 1
+
+        self.under_way += 1
+        self.world.spawn(self.network, call, delay)
+
+    # Containers
+
+    def _container(self, name: str, skew: float) -> Container:
+        self._numbers += 1
+        return Container(f"{name}-{self._numbers}", self.world.random.uniform(-skew, skew))
+
+    def _run(self, container: Container, work: Callable[[], Any], seconds: float) -> Any:
+        """Run a function to its end. Raises FunctionFailed."""
+        done, answers, failures = Signal(self.world), [], []
+
+        def run() -> None:
+            try:
+                answers.append(work())
+            except Exception as failure:
+                failures.append(failure)
+            finally:
+                done.set()
+
+        self.world.spawn(container, run)
+        if not done.wait(seconds):
+            self.world.kill(container)
+        if answers:
+            return answers[0]
+        if failures and container.name.startswith("ingest"):
+            raise AssertionError("ingest raised") from failures[0]
+        raise FunctionFailed(repr(failures[0]) if failures else "it died")
+
+
+class _Client(Client):
+    """A client in a container that may die at any request."""
+
+    def __init__(self, *arguments: Any) -> None:
+        *others, self._cloud = arguments
+        super().__init__(*others)
+
+    def _send(self, work: Callable[[], Any]) -> Any:
+        world = self._world
+        dice = world.random.uniform(0, 100)
+        deaths = self._cloud.sky().deaths
+        if dice < deaths / 2:
+            world.kill(world.process)
+        answer = super()._send(work)
+        if dice > 100 - deaths / 2:
+            world.kill(world.process)
+        return answer
+
+
+class _Lambda:
+    """boto3's Lambda client, as far as the planner uses it."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    def invoke(self, FunctionName: str, InvocationType: str, Payload: bytes) -> None:
+        world, weather = self._cloud.world, self._cloud.sky().database
+        for attempt in range(1, 6):
+            world.sleep(world.random.expovariate(100.0))
+            dice = world.random.uniform(0, 100)
+            if dice >= weather.refused:
+                self._cloud.call_worker(json.loads(Payload))
+                if dice <= 100 - weather.unanswered:
+                    return
+            world.sleep(world.random.uniform(0, 2**attempt))
+        raise ClientError({"Error": {"Code": "TooManyRequestsException"}}, "Invoke")
+
+
+_ingest, _plan, _count = (unwrap(app.handler) for app in (ingest_app, planner_app, worker_app))
+
+
+@contextmanager
+def replaced(*changes: tuple[Any, dict[str, Any]]) -> Iterator[None]:
+    """Give modules and classes other attributes for a while."""
+    former = [(where, {name: getattr(where, name) for name in named}) for where, named in changes]
+    _set(changes)
+    try:
+        yield
+    finally:
+        _set(former)
+
+
+def _set(changes: Any) -> None:
+    for where, named in changes:
+        for name, value in named.items():
+            setattr(where, name, value)
+
+
+def _container(world: World) -> Container:
+    assert isinstance(world.process, Container)
+    return world.process
+
+
+def deployed(cloud: Cloud) -> Any:
+    """Let the functions' modules live in a cloud."""
+    world = cloud.world
+    clock = type("Clock", (Clock,), {"world": world})
+    executor, time, quiet = Executor(world), Time(world), _Quiet()
+    common: dict[str, Any] = {"datetime": clock, "logger": quiet, "metrics": quiet}
+    changes: list[tuple[ModuleType, dict[str, Any]]] = [
+        (
+            ingest_app,
+            common
+            | {
+                "count_by": lambda *arguments: None,
+                "monotonic": time.monotonic,
+                "ledger": cloud.ledger,
+                "store": cloud.store(attempts=3),
+                "intake": Intake(cloud.store(attempts=3), cloud.calendar, writers=executor),  # type: ignore[arg-type]
+                "rates": lambda: _container(world).rates(),
+            },
+        ),
+        (dynamodb, {"time": time, "random": world.random}),
+        (intake, {"monotonic": time.monotonic, "wait": executor.wait}),
+        (exchange, {"monotonic": time.monotonic, "wait": executor.wait}),
+        (rollup, {"ThreadPoolExecutor": executor}),
+        (
+            planner_app,
+            common
+            | {
+                "ThreadPoolExecutor": executor,
+                "calendar": cloud.calendar,
+                "shard_count": cloud.ledger.shard_count,
+                "store": cloud.store(attempts=5),
+                "lambda_": _Lambda(cloud),
+            },
+        ),
+        (
+            worker_app,
+            common
+            | {
+                "calendar": cloud.calendar,
+                "shard_count": cloud.ledger.shard_count,
+                "terms": Terms(),
+                "store": cloud.store(attempts=8),
+            },
+        ),
+    ]
+    return replaced(*changes)

@@ -1,0 +1,233 @@
+"""Defects to put into the code, one at a time: a simulation that finds none of them would prove nothing."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from itertools import count
+from typing import Any
+from unittest.mock import patch
+
+from impact import dynamodb, ledger, rollup
+from impact.calendar import Calendar, day_before
+from impact.dynamodb import Store
+from impact.intake import Fate, Intake, Taken, _fate, _results
+from impact.keys import LATE
+from impact.ledger import Entry, Ledger
+from request_events import courier
+from request_events.courier import Answer, Courier
+from request_events.outbox import Outbox
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A defect: how to put it in for a while, and a seed that finds it."""
+
+    put_in: Callable[[], AbstractContextManager[Any]]
+    seed: int
+
+
+MUTANTS: dict[str, Mutant] = {}
+
+
+def mutant(seed: int) -> Callable[[Callable[[], AbstractContextManager[Any]]], None]:
+    def keep(put_in: Callable[[], AbstractContextManager[Any]]) -> None:
+        MUTANTS[put_in.__name__.replace("_", " ")] = Mutant(put_in, seed)
+
+    return keep
+
+
+@mutant(seed=120)
+def the_mark_is_written_before_the_event() -> AbstractContextManager[Any]:
+    def take(self: Intake, entries: list[Entry], now: Any, deadline: float) -> Taken:
+        from collections import Counter
+
+        failures: Counter[str] = Counter()
+        late = {entry.day_shard for entry in entries if self.calendar.needs_mark(entry.day, now)}
+        unmarked = late - self._mark(late, now, deadline, failures)
+        appending = [self.writers.submit(self.store.append, entry.item) for entry in entries]
+        fates = [_fate(is_new) for is_new in _results(appending, deadline, failures)]
+        return Taken(
+            [Fate.RETRY if e.day_shard in unmarked else fate for e, fate in zip(entries, fates, strict=True)],
+            failures,
+        )
+
+    return patch.object(Intake, "take", take)
+
+
+@mutant(seed=276)
+def a_mark_is_deleted_unconditionally() -> AbstractContextManager[Any]:
+    def clear_mark(self: Store, mark: Any) -> bool:
+        self.client.delete_item(TableName=self.state, Key=dynamodb.to_wire({"kind": LATE, "key": mark.key}))
+        return True
+
+    return patch.object(Store, "clear_mark", clear_mark)
+
+
+@mutant(seed=0)
+def as_of_is_ignored() -> AbstractContextManager[Any]:
+    def put(self: Store, table: str, item: dict[str, Any]) -> bool:
+        self.client.put_item(TableName=table, Item=dynamodb.to_wire(item))
+        return True
+
+    return patch.object(Store, "_put_if_younger", put)
+
+
+@mutant(seed=64)
+def an_outbox_entry_is_acknowledged_before_the_2xx() -> AbstractContextManager[Any]:
+    def deliver_all(self: Courier, patient: bool) -> bool:
+        self._outbox.release()
+        while (segment := self._outbox.take()) is not None:
+            try:
+                batches = list(segment.batches(self._batch_size, courier.BODY_BYTES_MAX))
+                segment.delete()
+                for batch in batches:
+                    if not self._deliver(batch, patient):
+                        return False
+            finally:
+                segment.close()
+        return True
+
+    return patch.object(Courier, "_deliver_all", deliver_all)
+
+
+@mutant(seed=19)
+def a_duplicate_leaves_no_mark() -> AbstractContextManager[Any]:
+    take = Intake.take
+
+    def only_new(self: Intake, entries: list[Entry], now: Any, deadline: float) -> Taken:
+        marked = self._mark
+        new: set[str] = set()
+        append = self.store.append
+
+        class Seen:
+            def __getattr__(_, name: str) -> Any:
+                return getattr(self.store, name)
+
+            def append(_, item: dict[str, Any]) -> bool:
+                if is_new := append(item):
+                    new.add(item["dayShard"])
+                return is_new
+
+        del marked
+        inner = replace(self, store=Seen())  # type: ignore[arg-type]
+
+        def mark(late: set[str], *rest: Any) -> set[str]:
+            Intake._mark(inner, late & new, *rest)
+            return late
+
+        object.__setattr__(inner, "_mark", mark)
+        return take(inner, entries, now, deadline)
+
+    return patch.object(Intake, "take", only_new)
+
+
+@mutant(seed=6)
+def events_are_marked_only_once_their_day_has_closed() -> AbstractContextManager[Any]:
+    return patch.object(Calendar, "needs_mark", lambda self, day, now: self.is_closed(day, now))
+
+
+@mutant(seed=13)
+def an_overtaken_rollup_clears_the_mark() -> AbstractContextManager[Any]:
+    put_summary, put_total = Store.put_summary, Store.put_total
+    return patch.multiple(
+        Store,
+        put_summary=lambda self, summary: put_summary(self, summary) or True,
+        put_total=lambda self, key, total: put_total(self, key, total) or True,
+    )
+
+
+@mutant(seed=0)
+def an_event_replaces_the_one_before_it() -> AbstractContextManager[Any]:
+    def append(self: Store, item: dict[str, Any]) -> bool:
+        self.client.put_item(TableName=self.events, Item=dynamodb.to_wire(item))
+        return True
+
+    return patch.object(Store, "append", append)
+
+
+@mutant(seed=6)
+def a_closed_day_is_read_with_eventual_consistency() -> AbstractContextManager[Any]:
+    event_pages = Store.event_pages
+
+    def pages(self: Store, day_shard: str, *, consistent: bool, **options: Any) -> Iterator[Any]:
+        return event_pages(self, day_shard, consistent=False, **options)
+
+    return patch.object(Store, "event_pages", pages)
+
+
+@mutant(seed=0)
+def the_day_of_an_event_is_the_one_on_which_it_arrives() -> AbstractContextManager[Any]:
+    entry = Ledger.entry
+
+    def arriving(self: Ledger, raw: object, now: Any) -> Entry:
+        class Today(Calendar):
+            def day_of(self, instant: Any) -> str:
+                return Calendar.day_of(self, now)
+
+        calendar = self.calendar
+        return entry(replace(self, calendar=Today(calendar.zone, calendar.retention)), raw, now)
+
+    return patch.object(ledger.Ledger, "entry", arriving)
+
+
+@mutant(seed=2)
+def a_503_counts_as_taken() -> AbstractContextManager[Any]:
+    return patch.object(courier, "_partly_taken", lambda lines, content: Answer())
+
+
+@mutant(seed=3)
+def a_5xx_counts_as_taken() -> AbstractContextManager[Any]:
+    judge = courier.judge
+
+    def lenient(lines: Any, status: int, headers: Any, body: bytes) -> Answer:
+        return Answer() if status in (502, 504) else judge(lines, status, headers, body)
+
+    return patch.object(courier, "judge", lenient)
+
+
+@mutant(seed=0)
+def each_delivery_gives_an_event_another_id() -> AbstractContextManager[Any]:
+    entry, numbers = Ledger.entry, count()
+
+    def renamed(self: Ledger, raw: Any, now: Any) -> Entry:
+        return entry(self, raw | {"eventId": f"{raw['eventId']}.{next(numbers)}"}, now)
+
+    return patch.object(Ledger, "entry", renamed)
+
+
+@mutant(seed=0)
+def days_that_wait_for_a_rate_are_left_behind() -> AbstractContextManager[Any]:
+    return patch.object(rollup, "is_unconverted", lambda total: False)
+
+
+@mutant(seed=0)
+def progress_passes_days_that_are_not_counted() -> AbstractContextManager[Any]:
+    plan = rollup.plan
+
+    def hasty(store: Store, calendar: Calendar, shard_count: int, now: Any) -> Any:
+        due = plan(store, calendar, shard_count, now)
+        through = day_before(calendar.day_of(now - timedelta(hours=4)))
+        return replace(
+            due, progress=replace(due.progress, final_through=max(due.progress.final_through, through))
+        )
+
+    from rollup import app
+
+    return patch.object(app, "plan", hasty)
+
+
+@mutant(seed=29)
+def a_torn_event_ends_the_segment() -> AbstractContextManager[Any]:
+    """Nothing that comes after it is delivered, nor is what comes before it in its batch."""
+
+    whole = Outbox._whole
+
+    def all_or_nothing(self: Outbox, fd: int) -> Iterator[bytes]:
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            is_torn = not file.read().endswith(b"\n")
+            file.seek(0)
+        return iter(()) if is_torn else whole(self, fd)
+
+    return patch.object(Outbox, "_whole", all_or_nothing)

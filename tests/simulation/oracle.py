@@ -1,0 +1,241 @@
+"""What must hold, told by somebody who has seen everything and trusts none of the code under test."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Context, Decimal
+from typing import TYPE_CHECKING, Any
+
+from impact.billing import Terms
+from impact.calendar import RETENTION_RESERVE
+from impact.dynamodb import item_from_wire
+from impact.rates import Rate
+from impact.reading import Reader
+from request_events.capture import capture, encode
+from tests.simulation.cloud import EVENTS, STATE, SUMMARIES, Cloud
+from tests.simulation.database import Wire
+from tests.simulation.world import Process, World
+
+if TYPE_CHECKING:
+    from tests.simulation.proxy import Machine, Worker
+
+Event = dict[str, Any]
+SUMS = ("requests", "failures", "tokens_in", "tokens_out", "costUSD", "unpriced", "latencyTotal")
+SENT = ("userId", "tokens_in", "tokens_out", "costUSD", "status", "model", "latency")
+_38_DIGITS = Context(prec=38)
+
+
+class Violation(BaseException):
+    """Something that must hold does not. No `except Exception` of the code under test may swallow it."""
+
+    def __init__(self, what: str, *about: object) -> None:
+        super().__init__(what)
+        self.about = tuple(str(each) for each in about)
+        """Words by which what led to it is found in the trace."""
+
+
+@dataclass
+class Oracle:
+    """Keeps the books beside the service."""
+
+    world: World
+    cloud: Cloud
+    reported: dict[str, Event] = field(default_factory=dict)
+    """By event id, what the callback has kept: it must be in the ledger."""
+    begun: dict[str, list[Event]] = field(default_factory=dict)
+    """What the callback was told of: one of each may be in the ledger."""
+    excused: set[str] = field(default_factory=set)
+    """Was in the memory of a process that died while its disk was full."""
+    stored: dict[str, Event] = field(default_factory=dict)
+    """By event id, what the ledger has ever held."""
+    stored_at: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.cloud.database.watch = self._watch
+
+    # What happened
+
+    def attempted(self, kwargs: Event) -> None:
+        event = capture(kwargs)
+        assert event is not None
+        told = json.loads(encode(event), parse_float=Decimal)
+        self.begun.setdefault(event["eventId"], []).append(told)
+
+    def captured(self, event: Event, *, in_memory: bool) -> None:
+        self.reported.setdefault(event["eventId"], event)
+
+    def lost_with(self, worker: "Worker") -> None:
+        for line in worker.in_memory:
+            self.excused.add(json.loads(line)["eventId"])
+
+    def is_published(self, rate: Rate) -> bool:
+        return self.cloud.database.tables[STATE].now(("rate", rate.date)) is not None
+
+    def expire(self, latest: float) -> None:
+        table = self.cloud.database.tables[EVENTS]
+        for key, version in list(table.versions.items()):
+            if version.item is not None and int(version.item["expiresAt"]["N"]) < latest:
+                version.item, version.since, version.before = None, self.world.now, None
+                self.world.note("TTL", f"deletes {key}")
+
+    def _watch(self, table: str, before: Wire | None, now: Wire | None) -> None:
+        if table == EVENTS:
+            self._event(before, now)
+        elif table == SUMMARIES:
+            self._summary(before, now)
+        elif now is not None and now["kind"]["S"] == "rollup":
+            self.world.note("progress", now["finalThrough"]["S"])
+        elif (now or before or {})["kind"]["S"] == "late":
+            self.world.note("mark", f"{(now or before or {})['key']['S']} {'left' if now else 'cleared'}")
+
+    def _event(self, before: Wire | None, now: Wire | None) -> None:
+        if before is not None or now is None:
+            raise Violation(
+                f"an event of the ledger was changed: {before} -> {now}", (before or {})["eventId"]["S"]
+            )
+        item = item_from_wire(now)
+        self.world.note("ledger", f"{item['userEvent']} of {item['day']}")
+        if item["eventId"] in self.stored:
+            raise Violation(f"stored twice: {item['eventId']}", item["eventId"])
+        self.stored[item["eventId"]] = item
+        self.stored_at[item["eventId"]] = self.world.now
+
+    def _summary(self, before: Wire | None, now: Wire | None) -> None:
+        if now is None:
+            raise Violation(f"a summary was deleted: {before}")
+        new = item_from_wire(now)
+        self.world.note(
+            "summary",
+            f"{new['userId']} {new['day']}: {new['requests']} requests, final {new['final']}, {new['asOf']}",
+        )
+        if before is None:
+            return
+        old = item_from_wire(before)
+        if old["asOf"] >= new["asOf"]:
+            raise Violation(f"an older computation replaced a younger one: {old} -> {new}", new["day"])
+        if not old["final"] or old | {"asOf": new["asOf"]} == new:
+            return
+        if not new["final"]:
+            raise Violation(f"what was final is not any more: {old} -> {new}", new["day"])
+        was_converted = not old["unconverted"]
+        since = datetime.fromisoformat(old["asOf"]).timestamp() - 1200  # clocks differ
+        late = any(
+            self.stored_at[event_id] >= since
+            for event_id, item in self.stored.items()
+            if (item["userId"], self.day_of(item)) == (new["userId"], new["day"])
+        )
+        if was_converted and not late:
+            raise Violation(f"a final day changed without a late event: {old} -> {new}", new["day"])
+
+    # What must hold in the end
+
+    def check(self, machines: Sequence["Machine"], rates: Sequence[Rate]) -> None:
+        """Raises Violation."""
+        self._check_ledger(self._put_aside(machines))
+        expected = self._days({rate.date: rate.usd for rate in rates})
+        self._check_summaries(expected)
+        self._check_state()
+        self._check_reading(expected)
+
+    def _check_ledger(self, refused: dict[str, Event]) -> None:
+        for event_id, event in self.reported.items():
+            if event_id in self.excused or event_id in refused:
+                continue
+            if event_id not in self.stored:
+                raise Violation(f"lost: {event}", event_id)
+        for event_id, item in self.stored.items():
+            told = [{name: event.get(name) for name in SENT} for event in self.begun.get(event_id, [])]
+            if {name: item.get(name) for name in SENT} not in told:
+                raise Violation(f"nobody has sent {item}; sent was {told}", event_id.partition(".")[0])
+
+    def _put_aside(self, machines: Sequence["Machine"]) -> dict[str, Event]:
+        """What the service has refused: only what is really too old may be among it."""
+        refused = {}
+        for machine in machines:
+            for path in machine.folder.glob("rejected/*.jsonl"):
+                for record in _records(path.read_text()):
+                    event = record["event"]
+                    if record["reason"] == "incomplete":
+                        continue
+                    oldest = (
+                        datetime.fromisoformat(record["time"])
+                        - self.cloud.calendar.retention
+                        + RETENTION_RESERVE
+                    )
+                    if datetime.fromisoformat(event["ts"]) > oldest + timedelta(minutes=10):
+                        raise Violation(f"refused without a reason: {record}", event["eventId"])
+                    refused[event["eventId"]] = event
+        return refused
+
+    def day_of(self, event: Event) -> str:
+        return str(datetime.fromisoformat(event["ts"]).astimezone(self.cloud.calendar.zone).date())
+
+    def _days(self, rates: dict[str, Decimal]) -> dict[tuple[str, str], Event]:
+        """The plain sum of the ledger, by user and day."""
+        days: dict[tuple[str, str], Event] = {}
+        for item in self.stored.values():
+            day = self.day_of(item)
+            sums = days.setdefault((item["userId"], day), dict.fromkeys(SUMS, Decimal(0)))
+            sums["requests"] += 1
+            sums["failures"] += item["status"] == "failure"
+            sums["unpriced"] += "costUSD" not in item
+            sums["latencyTotal"] += item["latency"]
+            for name in ("tokens_in", "tokens_out", "costUSD"):
+                sums[name] += item.get(name, 0)
+        for (_, day), sums in days.items():
+            usd = rates[max(published for published in rates if published < day)]
+            sums["costEUR"] = _38_DIGITS.divide(sums["costUSD"], usd)
+        return days
+
+    def _check_summaries(self, expected: dict[tuple[str, str], Event]) -> None:
+        table = self.cloud.database.tables[SUMMARIES]
+        found = {(item["userId"], item["day"]): item for item in map(item_from_wire, table.items())}
+        if found.keys() != expected.keys():
+            differing = sorted(found.keys() ^ expected.keys())
+            raise Violation(f"a summary without events, or events without one: {differing}", differing[0][1])
+        for key, sums in expected.items():
+            summary = found[key]
+            for name, value in sums.items():
+                if summary[name] != value:
+                    raise Violation(f"{name} of {key} is {summary[name]}, of the ledger {value}", key[1])
+            if not summary["final"]:
+                raise Violation(f"not final: {summary}", key[1])
+            if summary["unconverted"]:
+                raise Violation(f"unconverted though the rate is known: {summary}", key[1])
+
+    def _check_state(self) -> None:
+        marks = [
+            item["key"]["S"]
+            for item in self.cloud.database.tables[STATE].items()
+            if item["kind"]["S"] == "late"
+        ]
+        if marks:
+            raise Violation(f"marks are left: {marks}", *(mark[:10] for mark in marks))
+
+    def _check_reading(self, expected: dict[tuple[str, str], Event]) -> None:
+        """What the API says of the platform."""
+        if not expected:
+            return
+        days = sorted({day for _, day in expected})
+        reader = Reader(self.cloud.store(1), self.cloud.calendar, self.cloud.ledger.shard_count, Terms())
+        shown: list[Any] = []
+        process = Process("reader")
+        self.world.spawn(process, lambda: shown.append(reader.platform(days[0], days[-1])))
+        self.world.run(lambda: bool(shown))
+        for row in shown[0]["days"]:
+            for name in ("requests", "tokens_in", "costUSD"):
+                value = sum(sums[name] for (_, day), sums in expected.items() if day == row["day"])
+                if row[name] != value:
+                    what = f"{name} of the platform on {row['day']} is {row[name]}, of the ledger {value}"
+                    raise Violation(what, row["day"])
+        if missing := set(days) ^ {row["day"] for row in shown[0]["days"]}:
+            raise Violation(f"the platform and the ledger differ in their days: {missing}", *missing)
+
+
+def _records(text: str) -> Iterator[Event]:
+    """What was put aside; a record that a process died at ends where the next one begins."""
+    for part in text.split('{"time": ')[1:]:
+        with suppress(ValueError):
+            yield json.loads('{"time": ' + part)

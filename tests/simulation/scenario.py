@@ -1,0 +1,365 @@
+"""What a seed decides: who asks when, what breaks when, and how it all ends."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from impact.calendar import GRACE, MARK_MARGIN, RETENTION_RESERVE, Calendar, day_after
+from impact.ledger import Ledger
+from impact.rates import Rate, has_rate
+from tests.simulation.cloud import CALM, Cloud, Sky, deployed
+from tests.simulation.database import Weather
+from tests.simulation.oracle import Oracle, Violation
+from tests.simulation.proxy import Disk, Machine, Worker, installed
+from tests.simulation.world import Process, World
+
+HOUR, DAY = 3600.0, 86400.0
+ZONES = (
+    "UTC",
+    "Europe/Berlin",
+    "America/St_Johns",
+    "Pacific/Kiritimati",
+    "Asia/Kolkata",
+    "Pacific/Pago_Pago",
+)
+USERS = ("alice", "bob", "a#", "a", "zoë 😀")
+STARTS = (
+    *("2026-03-27", "2026-10-23", "2026-03-06", "2026-10-30"),  # clocks change in two of the zones
+    *("2026-04-01", "2026-12-24", "2026-07-15", "2026-01-30"),  # Easter, Christmas, a week, a month's end
+)
+DRAIN_SECONDS = 2 * DAY
+PUBLISHED_AT = 15 * HOUR
+"""When the European Central Bank publishes a rate, in seconds after midnight UTC."""
+
+STORM = Sky(Weather(refused=25, unanswered=8, late=8, slow=20), network=25, deaths=4)
+RAIN = Sky(Weather(refused=2, unanswered=2, late=2, slow=15), network=6, deaths=1)
+
+
+@dataclass(repr=False)
+class Simulation:
+    """One world, from its first request until all is counted."""
+
+    seed: int
+    folder: Path
+    random: Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.random = random = Random(self.seed)
+        zone = ZoneInfo(random.choice(ZONES))
+        self.start = datetime.combine(date.fromisoformat(random.choice(STARTS)), datetime.min.time(), zone)
+        self.days = random.randint(2, 3)
+        retention = timedelta(days=random.choice((3, 4, 6, 400)))
+        calendar = Calendar(zone, retention)
+        self.late_rates = (
+            random.choice((0.0, 12 * HOUR)) if retention.days < 5 else random.choice((0.0, 60 * HOUR))
+        )
+        self.batch_size = random.choice((1, 1, 5))
+        self.flush_seconds = random.choice((900.0, 3600.0))  # a courier looks into its outbox as often
+        self.skies = random.choice(((CALM,), (RAIN,), (RAIN, STORM), (CALM, STORM)))
+        self.is_over = False
+        self.world = World(random.getrandbits(64), self.start.astimezone(UTC))
+        self.cloud = Cloud(self.world, Ledger(calendar, random.randint(1, 3)), self.sky)
+        self.cloud.meddling = random.choice((0.0, 0.2, 0.6))
+        self.oracle = Oracle(self.world, self.cloud)
+        self.disk = Disk(self.world)
+        self.machines = [self._machine(number) for number in range(random.randint(1, 2))]
+        self.chaos = Process("chaos")
+        self.call_ids = 0
+
+    def __str__(self) -> str:
+        calendar, ledger = self.cloud.calendar, self.cloud.ledger
+        workers = sum(len(machine.workers) for machine in self.machines)
+        return (
+            f"{self.days} days from {self.start:%Y-%m-%d} in {calendar.zone}, retention"
+            f" {calendar.retention.days} days, {ledger.shard_count} shards, {workers} workers"
+        )
+
+    def sky(self) -> Sky:
+        """The weather changes every quarter of an hour."""
+        if self.is_over:
+            return CALM
+        return self.skies[hash(int(self.world.now // 900)) * 2654435761 % 97 % len(self.skies)]
+
+    def run(self) -> None:
+        """Raises Violation."""
+        with installed(self.cloud, self.disk), deployed(self.cloud):
+            try:
+                self._live()
+                self._drain()
+                self.oracle.check(self.machines, self._rates())
+            finally:
+                self.world.close()
+                for process in list(self.disk.open_files):
+                    self.disk.freed(process)
+
+    # What happens
+
+    def _live(self) -> None:
+        end = self.days * DAY
+        self._publish_rates(end)
+        for machine in self.machines:
+            for number in range(len(machine.workers)):
+                self._boot(machine, number)
+        for _ in range(self.random.randint(4, 16)):
+            self._at(self._a_moment(end), self._request)
+        for _ in range(self.random.randint(1, 4)):
+            moment, age = self._a_moment(end), self._age(late=0.7)
+            for _ in range(self.random.randint(2, 6)):  # some of one day, one soon after the other
+                moment += self.random.expovariate(self.random.choice((0.01, 1.0, 5.0)))
+                self._at(moment, lambda age=age: self._request(age))
+        for hours in self._times(end, 3 * HOUR, 14 * HOUR):
+            self._at(hours, self.cloud.roll_up)
+        for moment in self._closings(end):
+            self._at(moment, self.cloud.roll_up)
+        for moment in self._times(end, 6 * HOUR, 30 * HOUR):
+            self._at(moment, self.random.choice((self._kill, self._stop, self._outage, self._full_disk)))
+        for moment in self._times(end + 2 * DAY, 3 * HOUR, 12 * HOUR):
+            self._at(moment, self._expire)
+        self._wait(end)
+
+    def _drain(self) -> None:
+        """Let everything that still can happen happen, with nothing in its way."""
+        self.is_over = True
+        self.cloud.is_down = False
+        for machine in self.machines:
+            machine.disk_is_full = False
+            for number in range(len(machine.workers)):
+                self._boot(machine, number)
+        for rate in self._rates():
+            if not self.oracle.is_published(rate):
+                self.cloud.publish(rate)
+        self._until(lambda: not self._undelivered(), "the outboxes to empty")
+        self._count_all()
+        calendar = self.cloud.calendar
+        last = calendar.closes_at(calendar.day_of(self.world.clock))
+        self._wait(max(0.0, (last - self.world.clock).total_seconds()) + 900)
+        self._count_all()
+        self._count_all()
+
+    def _count_all(self) -> None:
+        self._until(lambda: not self.cloud.under_way, "calls to end")
+        self.cloud.roll_up()
+        self._until(lambda: not self.cloud.under_way, "a rollup to end")
+
+    def _undelivered(self) -> bool:
+        return any(
+            path.stat().st_size for machine in self.machines for path in machine.folder.glob("*.jsonl")
+        )
+
+    def _until(self, condition: Any, what: str) -> None:
+        end = self.world.now + DRAIN_SECONDS
+        while not condition():
+            if self.world.now > end:
+                raise Violation(f"waited in vain for {what}")
+            self._wait(30)
+
+    def _wait(self, seconds: float) -> None:
+        elapsed: list[bool] = []
+        self.world.spawn(self.chaos, lambda: elapsed.append(True), seconds)
+        self.world.run(lambda: bool(elapsed))
+
+    def _at(self, moment: float, what: Any) -> None:
+        """Let something happen so many seconds after the start."""
+        self.world.spawn(self.chaos, what, moment)
+
+    # Requests
+
+    def _request(self, age: float | None = None) -> None:
+        machine, number = self._somewhere()
+        worker = machine.workers[number]
+        if worker is None:
+            return
+        kwargs = self._kwargs(worker, age)
+        self.world.spawn(worker, lambda: self._report(machine, worker, kwargs), self.random.random())
+        if self.random.random() < 0.05:  # told twice, with other figures: the first one to arrive stays
+            self.call_ids -= 1
+            again = self._kwargs(worker)
+            for name in ("startTime", "endTime", "end_user", "status", "error_information"):
+                again["standard_logging_object"][name] = kwargs["standard_logging_object"][name]
+            self.world.spawn(worker, lambda: self._report(machine, worker, again), self.random.random() * 100)
+
+    def _report(self, machine: Machine, worker: Worker, kwargs: dict[str, Any]) -> None:
+        self.oracle.attempted(kwargs)
+        line = worker.report(kwargs)
+        self.oracle.captured(json.loads(line, parse_float=Decimal), in_memory=line in worker.in_memory)
+        self.world.note(worker.name, f"has captured {line[:200].decode()}")
+
+    def _kwargs(self, worker: Worker, age: float | None = None) -> dict[str, Any]:
+        random = self.random
+        self.call_ids += 1
+        start = self.world.now + worker.skew - (self._age() if age is None else age)
+        failed = random.random() < 0.15
+        tokens = 0 if failed else random.randint(1, 10**6)
+        return {
+            "litellm_call_id": f"call-{self.call_ids}",
+            "model": random.choice(("m1", "m2")),
+            "standard_logging_object": {
+                "status": "failure" if failed else "success",
+                "error_information": {"llm_provider": "sim"} if failed else {},
+                "end_user": random.choice(USERS),
+                "custom_llm_provider": "sim",
+                "startTime": start,
+                "endTime": start + random.random() * 30,
+                "prompt_tokens": tokens,
+                "completion_tokens": tokens // 7,
+                "response_cost": 0.0 if failed or random.random() < 0.1 else random.random() / 100,
+            },
+        }
+
+    def _age(self, late: float = 0.25) -> float:
+        """How long ago a request was, of which LiteLLM tells now: a moment, or days."""
+        if self.random.random() > late:
+            return self.random.random() * 30
+        oldest = min(self.cloud.calendar.retention - RETENTION_RESERVE, timedelta(days=8)).total_seconds()
+        ages = (self.random.uniform(0, oldest), oldest + self.random.uniform(-HOUR, HOUR), 3.2 * HOUR)
+        return self.random.choice(ages)
+
+    def _a_moment(self, end: float) -> float:
+        """A second of the days, more often one at which something changes."""
+        random = self.random
+        if random.random() < 0.3:
+            return random.uniform(0, end)
+        calendar = self.cloud.calendar
+        day = calendar.day_of(self.start + timedelta(seconds=random.uniform(0, end)))
+        edge = calendar.starts_at(day) + random.choice((timedelta(0), GRACE, GRACE - MARK_MARGIN))
+        moment = (edge - self.start).total_seconds() + random.gauss(0, random.choice((5, 300, 1500)))
+        return min(max(0.0, moment), end - 1)
+
+    # Trouble
+
+    def _kill(self) -> None:
+        machine, number = self._somewhere()
+        worker = machine.workers[number]
+        if worker is None:
+            return
+        if self.random.random() < 0.4:
+            worker.dies_writing = True
+            self._at_once(lambda: self._request_of(machine, worker), worker)
+            return
+        self._end(machine, number)
+
+    def _request_of(self, machine: Machine, worker: Worker) -> None:
+        try:
+            self._report(machine, worker, self._kwargs(worker))
+        finally:
+            number = machine.workers.index(worker) if worker in machine.workers else None
+            if number is not None:
+                self.world.spawn(self.chaos, lambda: self._end(machine, number))
+
+    def _at_once(self, work: Any, process: Process) -> None:
+        self.world.spawn(process, work)
+
+    def _end(self, machine: Machine, number: int) -> None:
+        """End a worker on the spot; it comes back later."""
+        worker = machine.workers[number]
+        if worker is None:
+            return
+        self.oracle.lost_with(worker)
+        if worker.alive:
+            self.world.kill(worker)
+        self.disk.freed(worker)
+        machine.workers[number] = None
+        pause = self.random.choice((5.0, HOUR, self.random.uniform(0, 20 * HOUR)))
+        self.world.spawn(self.chaos, lambda: self._boot(machine, number), pause)
+
+    def _stop(self) -> None:
+        """End a worker as SIGTERM does."""
+        machine, number = self._somewhere()
+        worker = machine.workers[number]
+        if worker is None:
+            return
+        self.world.spawn(worker, lambda: worker.courier.close(2.0))
+        self.world.spawn(self.chaos, lambda: self._end_of(machine, number, worker), 2.5)
+
+    def _end_of(self, machine: Machine, number: int, worker: Worker) -> None:
+        if machine.workers[number] is worker:
+            self._end(machine, number)
+
+    def _boot(self, machine: Machine, number: int) -> None:
+        if machine.workers[number] is not None:
+            return
+        name = f"proxy {self.machines.index(machine)}.{number}"
+        worker = machine.workers[number] = Worker(name, machine, self.batch_size, self.flush_seconds)
+        self.world.note(name, "starts")
+        self.world.spawn(worker, worker.courier.start)
+
+    def _outage(self) -> None:
+        self.cloud.is_down = True
+        self.world.note("service", "is down")
+        seconds = self.random.choice((60.0, HOUR, 15 * HOUR))
+        self.world.spawn(self.chaos, self._recover, seconds)
+        if self.random.random() < 0.5:
+            self.world.spawn(self.chaos, self._kill, self.random.uniform(0, seconds))
+
+    def _recover(self) -> None:
+        self.cloud.is_down = False
+        self.world.note("service", "is up")
+
+    def _full_disk(self) -> None:
+        machine, _ = self._somewhere()
+        machine.disk_is_full = True
+        self.world.note("disk", "is full")
+
+        def free() -> None:
+            machine.disk_is_full = False
+            self.world.note("disk", "has room")
+
+        self.world.spawn(self.chaos, free, self.random.choice((10.0, HOUR)))
+
+    def _expire(self) -> None:
+        """Delete what TTL may delete: some time within two days after it expired."""
+        latest = self.world.now - self.random.uniform(0, 2 * DAY)
+        self.oracle.expire(latest)
+
+    # What there is
+
+    def _machine(self, number: int) -> Machine:
+        folder = self.folder / f"outbox-{number}"
+        return Machine(folder, self.random.uniform(-120, 120), [None] * self.random.randint(1, 2))
+
+    def _somewhere(self) -> tuple[Machine, int]:
+        machine = self.random.choice(self.machines)
+        return machine, self.random.randrange(len(machine.workers))
+
+    def _times(self, end: float, shortest: float, longest: float) -> Iterator[float]:
+        moment = self.random.uniform(0, longest)
+        while moment < end:
+            yield moment
+            moment += self.random.uniform(shortest, longest)
+
+    def _closings(self, end: float) -> Iterator[float]:
+        """Moments soon after a day has closed."""
+        day = self.cloud.calendar.day_of(self.start - timedelta(days=1))
+        for _ in range(self.days):
+            moment = (self.cloud.calendar.closes_at(day) - self.start).total_seconds() + self.random.gauss(
+                0, 60
+            )
+            if 0 < moment < end:
+                yield moment
+            day = day_after(day)
+
+    def _rates(self) -> list[Rate]:
+        """The rates of all days of which there may be events."""
+        first = self.start.date() - timedelta(days=15)
+        days = (first + timedelta(days=number) for number in range(15 + self.days + 3))
+        return [
+            Rate(day.isoformat(), Decimal(10_000 + day.toordinal() * 37 % 2_500).scaleb(-4))
+            for day in days
+            if has_rate(day)
+        ]
+
+    def _publish_rates(self, end: float) -> None:
+        for rate in self._rates():
+            published = datetime.combine(date.fromisoformat(rate.date), datetime.min.time(), UTC)
+            moment = published.timestamp() + PUBLISHED_AT - self.world.now
+            moment += self.random.uniform(0, self.late_rates) if self.random.random() < 0.3 else 0.0
+            if moment <= 0:
+                self.cloud.publish(rate)
+            elif moment < end:
+                self._at(moment, lambda rate=rate: self.cloud.publish(rate))
