@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError
 from botocore.parsers import JSONParser, ResponseParserFactory
 
 from impact.calendar import day_before, timestamp
-from impact.keys import LATE, PROGRESS, RATE, TOTAL, parse_day_shard, user_prefix
+from impact.keys import COUNTING, LATE, PROGRESS, RATE, TOTAL, parse_day_shard, user_prefix
 from impact.rates import REACH, Rate, Rates
 from impact.summary import EVENT_FIELDS
 from impact.types import Item, WireItem
@@ -32,6 +32,10 @@ UNPROCESSED_MAX = 8
 """So often in a row may BatchGetItem leave out some keys: it does while a partition is short of capacity."""
 PAUSE_SECONDS = 0.05
 """Before the first of these tries at most; twice as long before each further one, 12 s together."""
+
+COUNT_LONGEST = timedelta(minutes=30)
+"""A count that began so long ago has ended, or Lambda has ended it, after 15 minutes. The rest is for what it
+had sent by then, and for clocks that differ."""
 
 _serialize = TypeSerializer().serialize
 
@@ -118,6 +122,18 @@ class Mark:
     key: str
     token: str
     renewals: int
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A count of a (day, shard) that is under way."""
+
+    key: str
+    token: str
+    number: int
+    """How many have begun, this one included, since last there was none."""
+    alone: bool
+    """Whether no other was under way when it began."""
 
 
 @dataclass(frozen=True)
@@ -283,18 +299,44 @@ class Store:
 
     def clear_mark(self, mark: Mark) -> bool:
         """Delete a mark unless it was left anew since it was read. Return whether it is gone."""
-        try:
-            self.client.delete_item(
-                TableName=self.state,
-                Key=to_wire({"kind": LATE, "key": mark.key}),
-                ConditionExpression="attribute_not_exists(#token) OR"
-                " (#token = :token AND NOT renewals > :renewals)",
-                ExpressionAttributeNames={"#token": "token"},
-                ExpressionAttributeValues=to_wire({":token": mark.token, ":renewals": mark.renewals}),
-            )
-        except self.client.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+        return self._delete_if(
+            "attribute_not_exists(#token) OR (#token = :token AND NOT renewals > :renewals)",
+            {"kind": LATE, "key": mark.key},
+            ExpressionAttributeNames={"#token": "token"},
+            ExpressionAttributeValues=to_wire({":token": mark.token, ":renewals": mark.renewals}),
+        )
+
+    def begin_count(self, day_shard: str, token: str, now: datetime) -> Turn:
+        """Say that a count begins, before it reads anything. Each needs a token of its own."""
+        token = f"{timestamp(now)} {token}"
+        answer = self.client.update_item(
+            TableName=self.state,
+            Key=to_wire({"kind": COUNTING, "key": day_shard}),
+            UpdateExpression="ADD underWay :me, begun :one",
+            ExpressionAttributeValues={":me": {"SS": [token]}, ":one": {"N": "1"}},
+            ReturnValues="ALL_NEW",
+        )
+        counting = item_from_wire(answer["Attributes"])
+        longest = timestamp(now - COUNT_LONGEST)
+        others = [other for other in counting["underWay"] if other != token and other > longest]
+        return Turn(day_shard, token, counting["begun"], alone=not others)
+
+    def end_count(self, turn: Turn) -> bool:
+        """Say that a count has ended. Return whether no other was under way at any time since it began."""
+        key, me = {"kind": COUNTING, "key": turn.key}, {":me": {"S": turn.token}}
+        if turn.alone and self._delete_if(
+            "attribute_not_exists(begun) OR (begun = :number AND contains(underWay, :me))",
+            key,
+            ExpressionAttributeValues=me | {":number": {"N": str(turn.number)}},
+        ):
+            return True
+        self.client.update_item(
+            TableName=self.state,
+            Key=to_wire(key),
+            UpdateExpression="DELETE underWay :me",
+            ExpressionAttributeValues={":me": {"SS": [turn.token]}},
+        )
+        return False
 
     def total(self, day_shard: str) -> Item | None:
         return self._state(TOTAL, day_shard)
@@ -366,6 +408,16 @@ class Store:
         except self.client.exceptions.ConditionalCheckFailedException as refused:
             there: Any = refused.response.get("Item", {})
             return item_from_wire(there) == item
+        return True
+
+    def _delete_if(self, condition: str, key: Item, **expressions: Any) -> bool:
+        """Delete an item of State where the condition holds. Return whether it did."""
+        try:
+            self.client.delete_item(
+                TableName=self.state, Key=to_wire(key), ConditionExpression=condition, **expressions
+            )
+        except self.client.exceptions.ConditionalCheckFailedException:
+            return False
         return True
 
     def _state(self, kind: str, key: str) -> Item | None:

@@ -65,7 +65,8 @@ class Intake:
 
     def _mark(self, late: set[str], now: datetime, deadline: float, failures: Counter[str]) -> set[str]:
         """Mark (day, shard)s, and return those that are marked now."""
-        marking = [self.writers.submit(self.store.mark_late, key, uuid.uuid4().hex, now) for key in sorted(late)]
+        keys = sorted(late)
+        marking = [self.writers.submit(self.store.mark_late, key, uuid.uuid4().hex, now) for key in keys]
         return {mark.key for mark in _results(marking, deadline, failures) if mark}
 
 

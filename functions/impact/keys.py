@@ -4,6 +4,8 @@ import hashlib
 
 LATE = "late"
 """State kind: a (day, shard) that an event reached after its day had closed."""
+COUNTING = "counting"
+"""State kind: the counts of a (day, shard) that are under way."""
 TOTAL = "total"
 """State kind: the sum of a (day, shard), over all its users."""
 PROGRESS = "rollup"

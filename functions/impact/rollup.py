@@ -1,5 +1,6 @@
 """The rollup: which (day, shard)s to count, and counting one. Summaries come from the ledger alone."""
 
+import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from itertools import islice
 
 from impact.billing import Terms, statement, terms_of
 from impact.calendar import GRACE, Calendar, day_after, day_before, days_between, timestamp
-from impact.dynamodb import BATCH_GET_MAX, Progress, Store
+from impact.dynamodb import BATCH_GET_MAX, Mark, Progress, Store
 from impact.keys import day_shard
 from impact.rates import REACH
 from impact.summary import Tally, tallies_by_user
@@ -124,6 +125,23 @@ def count(
     final keeps the terms that it was billed at. Raises DayExpired.
     """
     key = day_shard(day, shard)
+    turn = store.begin_count(key, uuid.uuid4().hex, as_of)
+    try:
+        counted, mark, is_settled = _count(store, calendar, terms, day, shard, as_of=as_of)
+    finally:
+        alone = store.end_count(turn)
+    # Another count that was under way may have read the ledger before the event that left the mark, and still
+    # write what it read: by its clock it is the younger one.
+    if mark and is_settled and alone:
+        store.clear_mark(mark)
+    return counted
+
+
+def _count(
+    store: Store, calendar: Calendar, terms: Terms, day: str, shard: int, *, as_of: datetime
+) -> tuple[Counted, Mark | None, bool]:
+    """Count; tell which mark there was, and whether nothing that it stands for is left to do."""
+    key = day_shard(day, shard)
     former = store.total(key)
     countable_until = _countable_until(calendar, day, former)
     if timestamp(as_of) >= countable_until:
@@ -154,13 +172,12 @@ def count(
     own |= {"terms": terms.as_fields()} | (rate.as_fields() if rate else {})
     own |= total.as_fields() | stamp
     overtaken |= not _write_total(store, key, former, own, changed=written > 0)
-    # If overtaken, a younger computation may lack the very event that left the mark. And a day that was final
-    # long ago is found again by its mark alone: it stays until the day is converted.
-    if mark and not overtaken and not is_unconverted(own):
-        store.clear_mark(mark)
-    return Counted(
+    counted = Counted(
         total.requests, users, written, late=mark is not None, final=final, converted=rate is not None
     )
+    # If overtaken, a younger computation may lack the very event that left the mark. And a day that was final
+    # long ago is found again by its mark alone: it stays until the day is converted.
+    return counted, mark, not overtaken and not is_unconverted(own)
 
 
 def _countable_until(calendar: Calendar, day: str, former: Item | None) -> str:

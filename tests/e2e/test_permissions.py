@@ -144,6 +144,8 @@ PROBES = {
     Grant("RollupWorkerFunction", "ReplaceSummaries", "dynamodb:PutItem"): count,
     Grant("RollupWorkerFunction", "KeepTotals", "dynamodb:GetItem"): count,
     Grant("RollupWorkerFunction", "KeepTotals", "dynamodb:PutItem"): count,
+    Grant("RollupWorkerFunction", "TellOfOtherCounts", "dynamodb:UpdateItem"): count,
+    Grant("RollupWorkerFunction", "TellOfOtherCounts", "dynamodb:DeleteItem"): count,
     Grant("RollupWorkerFunction", "ClearLateMarks", "dynamodb:GetItem"): count,
     Grant("RollupWorkerFunction", "ClearLateMarks", "dynamodb:DeleteItem"): count,
     Grant("RollupWorkerFunction", "ReadRates", "dynamodb:Query"): count,

@@ -16,7 +16,7 @@ from moto import mock_aws
 from impact.billing import Terms
 from impact.calendar import GRACE, timestamp
 from impact.dynamodb import Progress, Store, connect
-from impact.keys import day_shard, shard_of
+from impact.keys import COUNTING, day_shard, shard_of
 from impact.ledger import Ledger
 from impact.rates import Rate
 from impact.rollup import DayExpired, ShardCountChanged, count, plan, plan_day
@@ -230,6 +230,45 @@ def test_an_older_computation_leaves_the_mark_of_an_event_that_it_alone_saw(stor
     assert (summary(store)["requests"], store.late_marks()) == (1, {(TODAY, shard)})
     roll_up(store, later + timedelta(hours=1))
     assert (summary(store)["requests"], store.late_marks()) == (2, set())
+
+
+def test_a_count_that_was_not_alone_leaves_the_mark(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one has read the ledger before the late event, and is the younger one by its clock."""
+    publish(store)
+    later, shard = NOON + timedelta(days=3), shard_of("alice", 4)
+    put(store, event(eventId="1"), now=later)
+    read_pages = Store.event_pages
+
+    def overtaken(self: Store, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        pages = list(read_pages(self, *args, **kwargs))
+        monkeypatch.setattr(Store, "event_pages", read_pages)
+        put(store, event(eventId="2"), now=later)
+        count(store, LEDGER.calendar, Terms(), TODAY, shard, as_of=later)
+        assert summary(store)["requests"] == 2
+        yield from pages
+
+    monkeypatch.setattr(Store, "event_pages", overtaken)
+    count(store, LEDGER.calendar, Terms(), TODAY, shard, as_of=later + timedelta(minutes=5))
+    assert store.late_marks() == {(TODAY, shard)}
+    roll_up(store, later + timedelta(hours=1))
+    assert (summary(store)["requests"], store.late_marks()) == (2, set())
+
+
+def test_a_count_that_died_is_not_waited_for_for_ever(store: Store) -> None:
+    publish(store)
+    later, shard = NOON + timedelta(days=3), shard_of("alice", 4)
+    put(store, event(), now=later)
+    key = day_shard(TODAY, shard)
+    store.begin_count(key, "killed", later)
+    count(store, LEDGER.calendar, Terms(), TODAY, shard, as_of=later + timedelta(minutes=1))
+    assert (summary(store)["requests"], store.late_marks()) == (1, {(TODAY, shard)})
+    count(store, LEDGER.calendar, Terms(), TODAY, shard, as_of=later + timedelta(hours=1))
+    assert store.late_marks() == set()
+    assert not store.client.query(
+        TableName=store.state,
+        KeyConditionExpression="kind = :k",
+        ExpressionAttributeValues={":k": {"S": COUNTING}},
+    )["Items"]
 
 
 def test_a_longer_retention_does_not_open_days_that_expired_under_the_shorter(store: Store) -> None:

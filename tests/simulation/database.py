@@ -27,8 +27,10 @@ STALE_SECONDS = 2.0
 LATE_SECONDS = 60.0
 """So long after its client gave up may a request be carried out, at most."""
 
-_WORDS = re.compile(r"(attribute_not_exists)\((#?\w+)\)|(#?\w+) (=|<|>) (:\w+)|\(|\)|AND|OR|NOT")
-_UPDATE = re.compile(r"SET (?P<set>.+?) ADD (?P<add>.+)")
+_WORDS = re.compile(
+    r"(attribute_not_exists)\((#?\w+)\)|(#?\w+) (=|<|>) (:\w+)|(contains)\((#?\w+), (:\w+)\)|\(|\)|AND|OR|NOT"
+)
+_UPDATE = re.compile(r"(?:SET (?P<set>.+?))? ?(?:ADD (?P<add>.+))?(?:DELETE (?P<delete>.+))?")
 _KEYS = re.compile(
     r"(?P<partition>#?\w+) = (?P<value>:\w+)"
     r"(?: AND (?:begins_with\((?P<prefixed>#?\w+), (?P<prefix>:\w+)\)"
@@ -103,11 +105,13 @@ class Database:
         match = _UPDATE.fullmatch(expression)
         if not match:
             raise NotImplementedError(f"update: {expression}")
-        for attribute, value in (pair.split(" = ") for pair in match["set"].split(", ")):
+        for attribute, value in _pairs(match["set"], " = "):
             item[names.get(attribute, attribute)] = values[value]
-        for attribute, value in (pair.split(" ") for pair in match["add"].split(", ")):
-            before = item.get(names.get(attribute, attribute), {"N": "0"})["N"]
-            item[names.get(attribute, attribute)] = {"N": str(int(before) + int(values[value]["N"]))}
+        for attribute, value in _pairs(match["add"], " "):
+            item[attribute] = _added(item.get(attribute), values[value])
+        for attribute, value in _pairs(match["delete"], " "):
+            rest = [each for each in item.pop(attribute, {"SS": []})["SS"] if each not in values[value]["SS"]]
+            item |= {attribute: {"SS": rest}} if rest else {}  # there are no empty sets
         self._set(name, where, item)
         return item
 
@@ -139,6 +143,16 @@ class Database:
     def _check(self, item: Wire | None, condition: str, names: Wire, values: Wire) -> None:
         if condition and not _holds(_parsed(condition), item or {}, names, values):
             raise ConditionalCheckFailed(item)
+
+
+def _pairs(part: str | None, between: str) -> list[list[str]]:
+    return [pair.split(between) for pair in part.split(", ")] if part else []
+
+
+def _added(before: Wire | None, value: Wire) -> Wire:
+    if "N" in value:
+        return {"N": str(int((before or {"N": "0"})["N"]) + int(value["N"]))}
+    return {"SS": sorted({*(before or {"SS": []})["SS"], *value["SS"]})}
 
 
 Condition = tuple[Any, ...]
@@ -179,7 +193,9 @@ def _one(words: list[re.Match[str]]) -> Condition:
         condition = _either(words)
         words.pop()
         return condition
-    function, argument, name, operator, value = word.groups()
+    function, argument, name, operator, value, contains, whole, part = word.groups()
+    if contains:
+        return (contains, whole, part)
     return (function, argument) if function else (operator, name, value)
 
 
@@ -195,6 +211,8 @@ def _holds(condition: Condition, item: Wire, names: Wire, values: Wire) -> bool:
     if attribute is None:
         return False
     mine, given = _value(attribute), _value(values[operands[1]])
+    if operator == "contains":
+        return given in mine
     return bool({"=": mine == given, "<": mine < given, ">": mine > given}[operator])
 
 
@@ -257,13 +275,13 @@ class Client:
         TableName: str,
         Key: Wire,
         UpdateExpression: str,
-        ExpressionAttributeNames: Wire,
         ExpressionAttributeValues: Wire,
-        ReturnValues: str,
+        ExpressionAttributeNames: Wire | None = None,
+        ReturnValues: str = "NONE",
     ) -> Wire:
-        names, values = ExpressionAttributeNames, ExpressionAttributeValues
+        names, values = ExpressionAttributeNames or {}, ExpressionAttributeValues
         item = self._ask(lambda: self._database.update(TableName, Key, UpdateExpression, names, values))
-        return {"Attributes": item}
+        return {"Attributes": item} if ReturnValues == "ALL_NEW" else {}
 
     def delete_item(
         self,

@@ -231,3 +231,14 @@ def a_torn_event_ends_the_segment() -> AbstractContextManager[Any]:
         return iter(()) if is_torn else whole(self, fd)
 
     return patch.object(Outbox, "_whole", all_or_nothing)
+
+
+@mutant(seed=0)
+def a_count_does_not_mind_others() -> AbstractContextManager[Any]:
+    end_count = Store.end_count
+
+    def end(self: Store, turn: Any) -> bool:
+        end_count(self, turn)
+        return True
+
+    return patch.object(Store, "end_count", end)

@@ -87,6 +87,9 @@ class Oracle:
             self._summary(before, now)
         elif now is not None and now["kind"]["S"] == "rollup":
             self.world.note("progress", now["finalThrough"]["S"])
+        elif now is not None and now["kind"]["S"] == "total":
+            total = item_from_wire(now)
+            self.world.note("total", f"{total['key']}: {total['requests']} requests, {total['asOf']}")
         elif (now or before or {})["kind"]["S"] == "late":
             self.world.note("mark", f"{(now or before or {})['key']['S']} {'left' if now else 'cleared'}")
 

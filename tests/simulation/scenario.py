@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from impact.calendar import GRACE, MARK_MARGIN, RETENTION_RESERVE, Calendar, day_after
+from impact.dynamodb import COUNT_LONGEST
 from impact.ledger import Ledger
 from impact.rates import Rate, has_rate
 from tests.simulation.cloud import CALM, Cloud, Sky, deployed
@@ -138,7 +139,10 @@ class Simulation:
         self._count_all()
         calendar = self.cloud.calendar
         last = calendar.closes_at(calendar.day_of(self.world.clock))
-        self._wait(max(0.0, (last - self.world.clock).total_seconds()) + 900)
+        longest = (
+            COUNT_LONGEST.total_seconds() + HOUR
+        )  # until when one that died is taken for one that counts
+        self._wait(max(0.0, (last - self.world.clock).total_seconds()) + longest)
         self._count_all()
         self._count_all()
 

@@ -10,7 +10,7 @@ from moto import mock_aws
 
 from impact import dynamodb
 from impact.calendar import timestamp
-from impact.dynamodb import Mark, Progress, Store, connect
+from impact.dynamodb import Mark, Progress, Store, Turn, connect
 from impact.rates import Rate
 from tests.conftest import DYNAMODB_LOCAL_URL
 from tests.simulation.cloud import EVENTS, STATE, SUMMARIES, TABLES, replaced
@@ -44,6 +44,8 @@ CALLS = st.one_of(
     st.tuples(st.just("mark_late"), shards, names),
     st.tuples(st.just("clear_mark"), shards, names, st.integers(0, 2)),
     st.tuples(st.just("clear what is there"), shards),
+    st.tuples(st.just("begin_count"), shards, names, st.integers(0, 40)),
+    st.tuples(st.just("end_count"), shards, names, st.integers(0, 40), st.integers(1, 3), st.booleans()),
     st.tuples(st.just("put_progress"), days),
     st.tuples(st.just("put_rate"), days, st.integers(1, 2)),
     st.tuples(st.just("late_marks"), days, days),
@@ -74,6 +76,11 @@ def ask(store: Store, call: tuple[Any, ...]) -> Any:
         case "clear what is there":
             mark = store.late_mark(given[0])
             return mark and store.clear_mark(mark)
+        case "begin_count":
+            return store.begin_count(given[0], given[1], NOON + timedelta(minutes=given[2]))
+        case "end_count":
+            token = f"{timestamp(NOON + timedelta(minutes=given[2]))} {given[1]}"
+            return store.end_count(Turn(given[0], token, *given[3:]))
         case "put_progress":
             return store.put_progress(Progress(given[0], 2))
         case "put_rate":
