@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
+import pytest
+
 from local.stack import Stack
 from tests.e2e.api import Api, day
 from tests.fuzz import ROUNDS
@@ -66,6 +68,32 @@ def test_a_body_is_answered_as_if_it_came_straight_to_the_function(
     ids = [str(item["eventId"]) for item in ledger.scan(ConsistentRead=True)["Items"]]
     stored = {event_id for event_id in ids if event_id.startswith("http-")}
     assert must_be_there <= stored <= must_be_there | may_be_there
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("", 422),
+        ("userId", 422),
+        ("=&&=", 422),
+        ("userId=", 422),
+        ("userId=%FF%C0", 200),
+        ("userId=%00", 200),
+        ("userId=%ED%A0%80", 200),
+        ("userId=a%26day%3D2026-11-23", 200),
+        ("userId=" + "%F0%9F%98%80" * 256, 422),
+        ("userId=a&from=2026-11-01&from=2026-11-02", 422),
+        ("userId=a&day=2026-11-23", 422),
+        ("day=2026-11-23&cursor=%00%FF", 422),
+        ("day=2026-11-23%0A", 422),
+        ("userId=" + "x" * 6000, 422),
+    ],
+)
+def test_a_query_of_any_shape_is_answered(stack: Stack, api: Api, query: str, status: int) -> None:
+    token = {"Authorization": f"Bearer {stack.read_token}"}
+    answer = api.send("GET", f"/api/summaries?{query}", None, token)
+    assert answer.status == status
+    assert status == 200 or answer.body["error"]["details"][0]["field"]
 
 
 def _is_handed_over(body: bytes, content_type: str) -> bool:
