@@ -10,6 +10,8 @@ from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from moto import mock_aws
 
 from impact.dynamodb import Store, item_from_wire
@@ -17,7 +19,7 @@ from impact.rates import Rates
 from tests.events import NOON, freeze
 from tests.fuzz import ROUNDS
 from tests.fuzz.mutate import KNOWN, Members, damaged, identified, mutated, real_events
-from tests.fuzz.oracle import NotJson, Verdict, judge, read
+from tests.fuzz.oracle import REQUIRED, NotJson, Verdict, judge, read
 from tests.integration.test_ingest import CONTEXT
 from tests.rates import BEFORE_NOON
 
@@ -207,6 +209,42 @@ def _body(random: Random, real: list[Members], number: int) -> bytes:
     ]
     text = events[0] if len(events) == 1 else f"[{','.join(events)}]"
     return text.encode() if random.random() < 0.3 else damaged(random, text.encode())
+
+
+TEXTS = st.text(st.characters(exclude_categories=()), max_size=40)
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=8,
+)
+COUNTS = st.integers(0, 9999)
+LIKELY: dict[str, st.SearchStrategy[Any]] = {
+    **dict.fromkeys(("userId", "model", "provider", "eventId", "teamId"), st.sampled_from("abc") | TEXTS),
+    **dict.fromkeys(("tokens_in", "tokens_out", "tokens_cached"), COUNTS | COUNTS | st.floats()),
+    **dict.fromkeys(("latency", "costUSD", "costEUR"), COUNTS | st.floats(0, 9999) | st.floats()),
+    "ts": st.just(NOON.isoformat()) | st.datetimes(timezones=st.timezones()).map(lambda at: at.isoformat()),
+    "tags": st.lists(TEXTS, max_size=4),
+    "stream": st.booleans(),
+}
+OTHER = ("errorCode", "status", "messages", "timeToFirstToken")
+ANY_EVENT = st.fixed_dictionaries(
+    {name: LIKELY[name] for name in REQUIRED},
+    optional={name: values for name, values in LIKELY.items() if name not in REQUIRED}
+    | dict.fromkeys(OTHER, ANY_JSON),
+)
+
+
+def test_any_json_is_judged_as_the_contract_has_it(ingest: Ingest, counted: Counter[str]) -> None:
+    @settings(max_examples=500 * ROUNDS, derandomize=True, deadline=None, database=None)
+    @given(ANY_EVENT | ANY_EVENT | ANY_JSON)
+    def ask(value: Any) -> None:
+        ingest.send_one(json.dumps(value).encode())
+        counted["bodies"] += 1
+
+    ask()
+    ingest.expected.check(items(ingest.store))
+    assert counted["bodies"] >= 500
+    assert counted["taken"] > 10
 
 
 HEADER_NAMES = [
