@@ -293,32 +293,37 @@ def _taken(lines: Lines, content: dict[str, Any]) -> Answer | None:
     rejected = _named(lines, content.get("rejected"))
     if rejected is None or _stored(content) + len(rejected) != len(lines):
         return None
-    return Answer(rejected=rejected)
+    return Answer(rejected=[(lines[index], errors) for index, errors in rejected.items()])
 
 
 def _partly_taken(lines: Lines, content: dict[str, Any]) -> Answer | None:
     again = _named(lines, content.get("retry"))
     rejected = _named(lines, content.get("rejected"))
-    if not again or rejected is None or _stored(content) + len(rejected) + len(again) != len(lines):
+    if not again or rejected is None or _stored(content) + len(rejected | again) != len(lines):
         return None
-    return Answer([[line for line, _ in again]], rejected, problem="the service is short of storage (503)")
+    return Answer(
+        [[lines[index] for index in again]],
+        [(lines[index], errors) for index, errors in rejected.items() if index not in again],
+        problem="the service is short of storage (503)",
+    )
 
 
 def _stored(content: dict[str, Any]) -> float:
-    counts = [content.get("created"), content.get("duplicates")]
-    return sum(counts) if all(type(count) is int for count in counts) else math.nan  # type: ignore[arg-type]
+    """How many events an answer says are stored; no number that could be right where it does not."""
+    created, duplicates = content.get("created"), content.get("duplicates")
+    if type(created) is int and type(duplicates) is int and min(created, duplicates) >= 0:
+        return created + duplicates
+    return math.nan
 
 
-def _named(lines: Lines, entries: object) -> list[tuple[bytes, Any]] | None:
-    """The events that a part of an answer names by their index, each with its errors; None if it is none."""
+def _named(lines: Lines, entries: object) -> dict[int, Any] | None:
+    """The errors of the events that a part of an answer names by their index; None if it is no such part."""
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         return None
     indexes = [entry.get("index") for entry in entries]
     if not all(type(index) is int and 0 <= index < len(lines) for index in indexes):
         return None
-    if len(set(indexes)) < len(indexes):
-        return None
-    return [(lines[entry["index"]], entry.get("errors")) for entry in entries]
+    return {entry["index"]: entry.get("errors") for entry in entries}
 
 
 def _is_json(line: bytes) -> bool:

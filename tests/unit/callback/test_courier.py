@@ -9,13 +9,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from http.client import HTTPMessage
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from request_events import courier as courier_module
-from request_events.courier import Courier
+from request_events.courier import Courier, judge
 from request_events.outbox import Outbox
 from tests.unit.callback.conftest import CourierMaker
 from tests.unit.callback.service import Answer, Behaviour, Service, answer, error, ok, unused_port
@@ -131,6 +134,61 @@ def test_what_is_no_acknowledgement_is_sent_again(
     service.wait_for(lambda s: len(s.taken) == 3)
     assert ids(service.requests[0]) == ids(service.requests[3])
     assert rejected(tmp_path) == []
+
+
+COUNTS = st.one_of(st.integers(-1, 6), st.none(), st.just(1.0), st.just(True), st.just("2"))
+ENTRY = st.one_of(
+    st.none(),
+    st.dictionaries(st.sampled_from(["index", "errors"]), st.one_of(st.integers(-1, 6), st.lists(st.text()))),
+)
+ENTRIES = st.one_of(
+    st.none(),
+    st.lists(ENTRY, max_size=6),
+    st.lists(st.builds(lambda index: {"index": index, "errors": []}, st.integers(0, 4)), max_size=5),
+)
+ANSWERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "created": COUNTS, "duplicates": COUNTS, "rejected": ENTRIES, "retry": ENTRIES,
+        "error": st.one_of(st.text(), st.just({"code": "x", "details": []})),
+    },
+)  # fmt: skip
+
+
+def nearly_right(fates: list[str], rejected: list[int], retry: list[int], created: int) -> dict[str, Any]:
+    """An answer for events of these fates, but for what is told in addition."""
+    named = {
+        kind: [index for index, fate in enumerate(fates) if fate == kind] for kind in ("rejected", "retry")
+    }
+    return {
+        "created": fates.count("created") + created,
+        "duplicates": fates.count("duplicate"),
+        "rejected": [{"index": index, "errors": []} for index in named["rejected"] + rejected],
+        "retry": [{"index": index} for index in named["retry"] + retry],
+    }
+
+
+INDEXES = st.lists(st.integers(0, 4), max_size=2)
+FATES = st.lists(st.sampled_from(["created", "duplicate", "rejected", "retry"]), min_size=5, max_size=5)
+NEARLY_RIGHT = st.builds(nearly_right, FATES, INDEXES, INDEXES, st.integers(-2, 0))
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.sampled_from([200, 200, 503, 503, 201, 204, 301, 400, 401, 413, 422, 429, 500]),
+    st.one_of(NEARLY_RIGHT, NEARLY_RIGHT, ANSWERS, st.lists(st.integers()), st.text()),
+)
+def test_whatever_is_answered_nothing_counts_as_taken_that_the_answer_does_not_say(
+    status: int, content: Any
+) -> None:
+    lines = [b'{"eventId":"%d"}' % number for number in range(5)]
+    told = judge(lines, status, HTTPMessage(), json.dumps(content).encode())
+    named = [each for part in told.again for each in part] + [each for each, _ in told.rejected]
+    assert set(named) <= set(lines)
+    assert len(set(named)) == len(named)
+    if taken := len(lines) - len(named):
+        assert status in (200, 503)
+        assert content["created"] + content["duplicates"] == taken
 
 
 def test_a_service_that_hangs_is_tried_again(make_courier: CourierMaker, service: Service) -> None:
