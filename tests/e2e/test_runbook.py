@@ -25,7 +25,16 @@ PREAMBLE, *BLOCKS = re.findall(r"(?m)(?:^    .*\n|^\n(?=    ))+", TEXT)
 DAY = day(2)
 COSTS = [Decimal("0.00425"), Decimal("1e-7"), Decimal("12.5")]
 
-ELSEWHERE = ('    logs "', "make deploy", "make replay", "for n in", "-to-point-in-time", "to-live", "OUTBOX")
+ELSEWHERE = (
+    '    logs "',
+    "make deploy",
+    "make replay",
+    "for n in",
+    "begins_with",
+    "-in-time",
+    "to-live",
+    "OUTBOX",
+)
 """In blocks of which there are other tests: of deployments, of dead letters, and here."""
 ONLY_AWS = ("request-service-quota-increase", "--backup-type SYSTEM")
 """Not in MiniStack: of these only the options are checked."""
@@ -81,8 +90,6 @@ def blocks(*words: str) -> list[str]:
     "block", [b for b in BLOCKS if b not in blocks(*ELSEWHERE)], ids=lambda block: " ".join(block.split()[:3])
 )
 def test_each_command_runs(shell: Shell, block: str) -> None:
-    if "$shard" in block and "shard=" not in block:  # it goes on where the one before it ends
-        block = BLOCKS[BLOCKS.index(block) - 1] + block
     dry = {"DRY_RUN": "1"} if any(word in block for word in ONLY_AWS) else {}
     shell(block, **dry)
 
