@@ -145,12 +145,12 @@ class Simulation:
         self._count_all()
 
     def _count_all(self) -> None:
-        """Count as the schedule does, until a count that died is no longer taken for one that is under way."""
-        for _ in range(3):
+        """Count, and once more when one that died is no longer taken for one that is under way."""
+        for _ in range(2):
             self._until(lambda: not self.cloud.under_way, "calls to end")
             self.cloud.roll_up()
             self._until(lambda: not self.cloud.under_way, "a rollup to end")
-            self._wait(COUNT_LONGEST.total_seconds() / 2 + CLOCKS_DIFFER)
+            self._wait(COUNT_LONGEST.total_seconds() + CLOCKS_DIFFER)
 
     def _undelivered(self) -> bool:
         return any(
