@@ -46,8 +46,9 @@ def previous() -> Iterator[Path]:
     project = SCRATCH / f"previous-{commit[:12]}"
     shutil.rmtree(project, ignore_errors=True)
     project.mkdir(parents=True)
-    archive = git("archive", commit).stdout
-    subprocess.run(["tar", "-x"], cwd=project, input=archive, check=True)
+    archive = git("archive", commit)
+    archive.check_returncode()
+    subprocess.run(["tar", "-x"], cwd=project, input=archive.stdout, check=True)
     (project / ".venv").symlink_to(PROJECT / ".venv")  # functions/Makefile takes uv and Python from there
     try:
         yield build(project / "build", project)
