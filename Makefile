@@ -107,4 +107,5 @@ bench: .venv/.installed .venv-proxy/.installed ## What the callback, its outbox,
 	.venv/bin/python -m benchmarks.ingest
 	.venv/bin/python -m benchmarks.rollup
 	.venv/bin/python -m benchmarks.callback
+	.venv/bin/python -m benchmarks.senders
 	.venv/bin/python -m benchmarks.outbox
