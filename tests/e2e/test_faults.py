@@ -19,7 +19,7 @@ FUNCTIONS = ("IngestFunction", "RollupFunction", "RollupWorkerFunction", "Summar
 DAYS_AGO = (0, 14)
 """Today, and a closed day, whose events leave marks."""
 KINDS = FAULTS | {"slow": slow(2.5)}
-LONG = ("broken", "reset", "slow")
+LONG = ("throttled", "broken", "reset", "slow")
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +38,7 @@ def aws(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prox
             lambda_.update_function_configuration(FunctionName=name, Environment=environment)
 
 
-@pytest.mark.parametrize(
-    "kind", ["throttled", "cut off", *(pytest.param(kind, marks=pytest.mark.long) for kind in LONG)]
-)
+@pytest.mark.parametrize("kind", ["cut off", *(pytest.param(kind, marks=pytest.mark.long) for kind in LONG)])
 def test_nothing_is_lost_or_doubled(stack: Stack, api: Api, aws: Proxy, kind: str, tmp_path: Path) -> None:
     users = [a_user() for _ in range(4)]
     url, token = f"{stack.api_url}/api/request-event", stack.ingest_token
