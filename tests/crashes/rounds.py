@@ -28,7 +28,7 @@ from tests.crashes.oracle import Hooks, Verdict, judge
 from tests.crashes.probed import probed_proxy
 
 MODES = (UP, DOWN, HANGING, FLAPPING)
-CLIENTS = (2, 8, 24)
+CLIENTS = (6, 12, 24)
 ANSWERS = (20, 80)
 """Between these two is how many requests are answered before a kill, and then up to half a second goes by."""
 ANSWERS_SECONDS = 120.0
