@@ -54,6 +54,8 @@ class Container(Process):
     """An execution environment of one function."""
 
     rates: exchange.RatesInMemory
+    is_sluggish = False
+    """Whether each of its requests takes a second: much can happen between two of them."""
 
 
 class FunctionFailed(Exception):
@@ -123,15 +125,14 @@ class Cloud:
         return status, answer["headers"], answer["body"].encode()
 
     def _count_meanwhile(self, body: bytes) -> None:
-        """Let somebody count a day, or the scheduled run come, just while events of it arrive."""
-        if not self.world.chance(self.meddling):
-            return
+        """Let somebody count a day just while an event of it arrives: most often one that has closed."""
         event = self.world.random.choice(json.loads(body))
-        target = {
-            "day": self.calendar.day_of(datetime.fromisoformat(event["ts"])),
-            "shard": shard_of(event["userId"], self.ledger.shard_count),
-        }
-        for _ in range(self.world.random.randint(1, 3)):
+        day = self.calendar.day_of(datetime.fromisoformat(event["ts"]))
+        is_late = self.calendar.is_closed(day, self.world.clock)
+        if not self.world.chance(self.meddling if is_late else self.meddling / 10):
+            return
+        target = {"day": day, "shard": shard_of(event["userId"], self.ledger.shard_count)}
+        for _ in range(self.world.random.choice((1, 1, 2, 3))):
             delay = self.world.random.expovariate(3.0)
             self.world.spawn(self.network, lambda: self.call_worker(target), delay)
 
@@ -198,7 +199,9 @@ class Cloud:
 
     def _container(self, name: str, skew: float) -> Container:
         self._numbers += 1
-        return Container(f"{name}-{self._numbers}", self.world.random.uniform(-skew, skew))
+        container = Container(f"{name}-{self._numbers}", self.world.random.uniform(-skew, skew))
+        container.is_sluggish = name == "worker" and self.sky() is not CALM and self.world.chance(0.3)
+        return container
 
     def _run(self, container: Container, work: Callable[[], Any], seconds: float) -> Any:
         """Run a function to its end. Raises FunctionFailed."""
@@ -235,6 +238,8 @@ class _Client(Client):
         deaths = self._cloud.sky().deaths
         if dice < deaths / 2:
             world.kill(world.process)
+        if isinstance(world.process, Container) and world.process.is_sluggish:
+            world.sleep(world.random.expovariate(1.0))
         answer = super()._send(work)
         if dice > 100 - deaths / 2:
             world.kill(world.process)

@@ -68,7 +68,7 @@ class Simulation:
         self.is_over = False
         self.world = World(random.getrandbits(64), self.start.astimezone(UTC))
         self.cloud = Cloud(self.world, Ledger(calendar, random.randint(1, 3)), self.sky)
-        self.cloud.meddling = random.choice((0.0, 0.2, 0.6))
+        self.cloud.meddling = random.choice((0.0, 0.3, 0.5))
         self.oracle = Oracle(self.world, self.cloud)
         self.disk = Disk(self.world)
         self.machines = [self._machine(number) for number in range(random.randint(1, 2))]
