@@ -59,8 +59,10 @@ def _decimal(value: object) -> Decimal:
 
 def _whole(value: object) -> object:
     """Take 12.0 for 12: it is an integer too, as JSON Schema has it."""
-    if isinstance(value, Decimal) and value.is_finite() and abs(value) <= TOKENS_MAX and not value % 1:
-        return int(value) if value else 0
+    # Comparisons, because arithmetic rounds, and fails at an exponent of a million.
+    if isinstance(value, Decimal) and value.is_finite() and value.copy_abs() <= TOKENS_MAX:
+        whole = value.to_integral_value()
+        return int(whole) if whole == value else value
     return value
 
 
