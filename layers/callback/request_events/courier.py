@@ -187,8 +187,7 @@ class Courier:
             part = parts.pop()
             answer = self._send(part)
             for line, reason in answer.rejected:
-                self._outbox.put_aside(line, reason)
-                _report(line, reason)
+                _report(line, reason, is_kept=self._outbox.put_aside(line, reason))
             self._status.delivered(len(part) - len(answer.rejected) - sum(map(len, answer.again)))
             parts += answer.again
             if answer.problem:
@@ -353,7 +352,7 @@ def _details(content: object) -> object:
     return error.get("details") if isinstance(error, dict) else None
 
 
-def _report(line: bytes, reason: Any) -> None:
+def _report(line: bytes, reason: Any, *, is_kept: bool) -> None:
     """Log a rejected event by its id and by what is wrong with it, without anything that is in it."""
     try:
         event_id = json.loads(line).get("eventId")
@@ -363,9 +362,10 @@ def _report(line: bytes, reason: Any) -> None:
     fields = sorted({str(error.get("field")) for error in errors if isinstance(error, dict)})
     warn(
         "rejected",
-        "event %s is refused for good (%s); it is kept in the outbox's folder rejected/",
+        "event %s is refused for good (%s); it is %s the outbox's folder rejected/",
         event_id,
         ", ".join(fields) or "not valid",
+        "kept in" if is_kept else "lost, because it could not be put into",
     )
 
 

@@ -74,7 +74,7 @@ class Survey:
             unread += max(0, bytes_ - contents.size)
         self._known = known
         events = sum(contents.events for contents in known.values())
-        usual = (size - unread) / events if events else EVENT_BYTES
+        usual = ((size - unread) / events if events else 0) or EVENT_BYTES
         waiting = [contents.since for contents in known.values() if contents.since is not None]
         return Depth(
             events=events + round(unread / usual),

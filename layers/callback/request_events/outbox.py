@@ -181,18 +181,33 @@ class Outbox:
             self._warn(problem)
             return []
 
-    def put_aside(self, line: bytes, reason: object) -> None:
-        """Keep an event that can never be delivered where people find it."""
-        try:
-            event: Any = json.loads(line)
-        except (ValueError, RecursionError):
-            event = line.decode("utf-8", "replace")
+    def put_aside(self, line: bytes, reason: object) -> bool:
+        """Keep an event that can never be delivered where people find it; tell whether there was room for it.
+
+        Raises OSError where it could not be written, and its segment on disk still has it.
+        """
         now = datetime.now(UTC)
-        record = {"time": now.isoformat(timespec="seconds"), "reason": reason, "event": event}
-        data = json.dumps(record).encode() + b"\n"
-        if len(data) > self._room_rejected:
+        record: dict[str, Any] = {"time": now.isoformat(timespec="seconds"), "reason": reason}
+        try:
+            data = json.dumps(record | {"event": json.loads(line)})
+        except (ValueError, RecursionError):
+            data = json.dumps(record | {"event": line.decode("utf-8", "replace")})
+        try:
+            is_kept = self._keep_aside(data.encode() + b"\n", now)
+        except OSError:
+            with self._lock:
+                if line + b"\n" not in self._memory:
+                    raise
+            is_kept = False  # in memory it would hold up all that came after it
+        if is_kept:
+            self.rejected += 1
+        else:
             self.rejected_dropped += 1
-            return
+        return is_kept
+
+    def _keep_aside(self, data: bytes, now: datetime) -> bool:
+        if len(data) > self._room_rejected:
+            return False
         folder = self._folder / REJECTED
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = os.open(folder / f"{now:%Y-%m-%d}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -201,7 +216,7 @@ class Outbox:
         finally:
             os.close(fd)
         self._room_rejected -= len(data)
-        self.rejected += 1
+        return True
 
     def close(self) -> None:
         """Let go of everything, and leave no empty file."""
@@ -341,7 +356,8 @@ def _forget(path: Path, fd: int) -> None:
 def _append(fd: int, data: bytes) -> None:
     """Append all of it or nothing, where others append too."""
     with contextlib.suppress(OSError):  # a file system without locks
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        if fcntl:
+            fcntl.flock(fd, fcntl.LOCK_EX)
     size = os.fstat(fd).st_size
     if os.write(fd, data) < len(data):  # the disk is full
         os.ftruncate(fd, size)

@@ -228,6 +228,37 @@ def test_a_read_only_disk_is_told_of_and_loses_nothing(
         outbox.close()
 
 
+@pytest.mark.parametrize("has_locks", [True, False])
+def test_a_refused_event_in_memory_holds_up_no_other(
+    tmp_path: Path,
+    service: Service,
+    make_courier: CourierMaker,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    has_locks: bool,
+) -> None:
+    """Where the disk takes nothing, a refused event cannot be kept either."""
+    if has_locks:
+        (tmp_path / "outbox").touch()  # no folder can be made there
+    else:
+        monkeypatch.setattr(module, "fcntl", None)
+
+    def refuse_the_first(events: list[Any]) -> Answer:
+        good = [each for each in events if each["eventId"] != "e-0"]
+        service.take(good)
+        rejected = [{"index": 0, "eventId": "e-0", "errors": []}] if len(good) < len(events) else []
+        return ok(len(good), 0, tuple(rejected))
+
+    service.always = refuse_the_first
+    courier = make_courier()
+    for number in range(1000):
+        courier.send(event(number))
+    courier.start()
+    service.wait_for(lambda s: len(s.taken) == 999)
+    assert set(service.taken.values()) == {1}
+    assert ("lost, because" in caplog.text) == has_locks
+
+
 def test_what_cannot_be_deleted_is_not_delivered_again() -> None:
     """Its folder belongs to somebody else: this user may write the file, but not remove it."""
     if os.geteuid():
