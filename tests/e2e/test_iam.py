@@ -19,7 +19,8 @@ from local.stack.ministack import REGION
 
 Request = tuple[str, str]
 
-KINDS = ("late", "total", "rollup", "rate", "another")
+KINDS = ("late", "total", "rollup", "rate", "counting", "another")
+READ = ("late", "total", "rollup", "rate")
 KEYS = {
     "events": {"dayShard": "2026-11-23#00", "userEvent": "alice#1"},
     "summaries": {"userId": "alice", "day": "2026-11-23"},
@@ -32,7 +33,7 @@ ALLOWED: dict[str, set[Request]] = {
     "Summaries": {
         *(("query", "events"), ("query", "summaries"), ("query", "summaries byDay")),
         ("batch_get_item", "summaries"),
-        *((action, f"state {kind}") for action in ("query", "get_item") for kind in KINDS),
+        *((action, f"state {kind}") for action in ("query", "get_item") for kind in READ),
     },
     "Rollup": {
         *(("describe_table", "events"), ("get_item", "state rollup"), ("put_item", "state rollup")),
@@ -42,6 +43,7 @@ ALLOWED: dict[str, set[Request]] = {
         *(("query", "events"), ("batch_get_item", "summaries"), ("put_item", "summaries")),
         *(("get_item", "state total"), ("put_item", "state total"), ("query", "state rate")),
         *(("get_item", "state late"), ("delete_item", "state late")),
+        *(("update_item", "state counting"), ("delete_item", "state counting")),
     },
     "Rates": {("put_item", "state rate"), ("query", "state rate")},
 }
