@@ -31,7 +31,7 @@ BATCH_GET_MAX = 100
 UNPROCESSED_MAX = 8
 """So often in a row may BatchGetItem leave out some keys: it does while a partition is short of capacity."""
 PAUSE_SECONDS = 0.05
-"""Before the first of these tries at most; twice as long before each further one, 12 s together."""
+"""Before the first of these tries at most; twice as long before each further one, 6 s together."""
 
 COUNT_LONGEST = timedelta(minutes=30)
 """A count that began so long ago has ended, or Lambda has ended it, after 15 minutes. The rest is for what it
@@ -272,12 +272,13 @@ class Store:
         """Say that a closed day has to be counted again. Each call needs a token of its own.
 
         A try that the SDK gave up may still be carried out, after marks of other events. It would bring back
-        an earlier token, but not an earlier number of renewals: no event's mark ever looks like one before.
+        an earlier token, but not an earlier number of renewals: a mark that stands never looks as before.
         """
         answer = self.client.update_item(
             TableName=self.state,
             Key=to_wire({"kind": LATE, "key": day_shard}),
-            UpdateExpression="SET #token = :token, markedAt = :now ADD renewals :one",
+            UpdateExpression="SET #token = :token, markedAt = if_not_exists(markedAt, :now)"
+            " ADD renewals :one",
             ExpressionAttributeNames={"#token": "token"},
             ExpressionAttributeValues=to_wire({":token": token, ":now": timestamp(now), ":one": 1}),
             ReturnValues="ALL_NEW",
@@ -293,7 +294,7 @@ class Store:
         return {parse_day_shard(item["key"]) for item in self._state_between(LATE, first, last)}
 
     def marked_since(self) -> dict[tuple[str, int], datetime]:
-        """Tell of each marked (day, shard) when an event last marked it."""
+        """Tell of each marked (day, shard) since when its mark stands, however often it was left anew."""
         marks = self._state_between(LATE, "0", "9999-12-31")
         return {parse_day_shard(item["key"]): datetime.fromisoformat(item["markedAt"]) for item in marks}
 
@@ -375,7 +376,8 @@ class Store:
             pending = answer.get("UnprocessedKeys")
             if not pending:
                 return
-            time.sleep(random.uniform(0, PAUSE_SECONDS * 2**tries))  # noqa: S311  # nosec B311  # nothing secret
+            if tries + 1 < UNPROCESSED_MAX:
+                time.sleep(random.uniform(0, PAUSE_SECONDS * 2**tries))  # noqa: S311  # nosec B311
         raise TooBusy(missing=len(pending[self.summaries]["Keys"]), tries=UNPROCESSED_MAX)
 
     def _pages(self, **query: Any) -> Iterator[list[Any]]:

@@ -130,6 +130,7 @@ def test_late_marks_are_told_with_the_age_of_the_oldest(store: Store, run: Run) 
     for days_ago in (3, 4):
         late = event(ts=timestamp(NOON - timedelta(days=days_ago)), costUSD=None, costEUR=Decimal(1))
         put(store, late, now=NOON + HOUR * days_ago)
+    put(store, late | {"eventId": "one more"}, now=NOON + 4.5 * HOUR)  # and its day still is not counted
     told = run(NOON + 5 * HOUR)
     assert (told["LateMarks"], told["OldestLateMark"], told["ExpiredMarks"]) == (2, 2 * 3600, 0)
     long_after = NOON + timedelta(days=396)
