@@ -24,7 +24,7 @@ lint: .venv/.installed ## ruff and mypy
 	.venv/bin/mypy
 
 test: .venv/.installed .venv-proxy/.installed ## Every test that needs no Docker, no Java and no AWS account
-	.venv/bin/pytest -n 2
+	.venv/bin/pytest -n 3
 
 .PHONY: audit
 

@@ -69,9 +69,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]
     """Tests that share something dear (a deployed stack, warm containers) run in one process."""
 
+    SHARED = ("tests/e2e/", "tests/samlocal/", "tests/faults/")
+    ON_THEIR_OWN = ("build", "callback_process", "demo", "front", "make_local", "update")
+    """Files of tests/e2e that deploy a stack of their own, or none."""
+
     def _split_scope(self, nodeid: str) -> str:
-        shared = ("tests/e2e/", "tests/samlocal/", "tests/faults/")
-        return next((folder for folder in shared if nodeid.startswith(folder)), nodeid)
+        file = nodeid.partition("::")[0]
+        if file.removeprefix("tests/e2e/test_").removesuffix(".py") in self.ON_THEIR_OWN:
+            return file
+        return next((folder for folder in self.SHARED if nodeid.startswith(folder)), nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:

@@ -47,8 +47,6 @@ class Sent:
     """Answers that were neither 200 nor 503 with Retry-After."""
     unanswered: list[str] = field(default_factory=list)
     rejected: int = 0
-    left: int = 0
-    """Events that were not delivered in the time given."""
 
 
 class _Timed(Courier):
@@ -84,7 +82,7 @@ def send(name: str, folder: Path, url: str, token: str, load: Load, drain: float
     while outbox.measure().events and time.monotonic() < until:
         time.sleep(0.1)
     courier.close(seconds=15)
-    sent.left, sent.rejected = outbox.measure().events, outbox.rejected
+    sent.rejected = outbox.rejected
     result.send(sent)
 
 

@@ -1,5 +1,6 @@
 """Building the stack, deploying it to MiniStack, and what can be done with it then."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -205,8 +206,11 @@ class _Session(boto3.Session):
 
 def build(folder: Path, project: Path = PROJECT) -> Path:
     """Build a project's functions and layer for this machine's Python. Raises RuntimeError."""
-    # MiniStack runs functions in its own interpreter, whatever their Runtime says.
-    sam("build", f"--build-dir={folder}", environment=os.environ | {"PLATFORMS": ""}, project=project)
+    SCRATCH.mkdir(exist_ok=True)
+    with (SCRATCH / "build.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # builds at the same time share what they install
+        # MiniStack runs functions in its own interpreter, whatever their Runtime says.
+        sam("build", f"--build-dir={folder}", environment=os.environ | {"PLATFORMS": ""}, project=project)
     return folder
 
 

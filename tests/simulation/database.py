@@ -106,7 +106,11 @@ class Database:
         if not match:
             raise NotImplementedError(f"update: {expression}")
         for attribute, value in _pairs(match["set"], " = "):
-            item[names.get(attribute, attribute)] = values[value]
+            attribute_name = names.get(attribute, attribute)
+            if value.startswith("if_not_exists("):
+                item.setdefault(attribute_name, values[value.partition("; ")[2].removesuffix(")")])
+            else:
+                item[attribute_name] = values[value]
         for attribute, value in _pairs(match["add"], " "):
             item[attribute] = _added(item.get(attribute), values[value])
         for attribute, value in _pairs(match["delete"], " "):
@@ -146,7 +150,8 @@ class Database:
 
 
 def _pairs(part: str | None, between: str) -> list[list[str]]:
-    return [pair.split(between) for pair in part.split(", ")] if part else []
+    whole = re.sub(r"\((\w+), ", r"(\1; ", part or "")  # a comma within a function is none between pairs
+    return [pair.split(between) for pair in whole.split(", ")] if part else []
 
 
 def _added(before: Wire | None, value: Wire) -> Wire:
