@@ -19,7 +19,7 @@ from tests.simulation.database import Wire
 from tests.simulation.world import Process, World
 
 if TYPE_CHECKING:
-    from tests.simulation.proxy import Machine, Worker
+    from tests.simulation.proxy import Worker
 
 Event = dict[str, Any]
 SUMS = ("requests", "failures", "tokens_in", "tokens_out", "costUSD", "unpriced", "latencyTotal")
@@ -134,15 +134,15 @@ class Oracle:
 
     # What must hold in the end
 
-    def check(self, machines: Sequence["Machine"], rates: Sequence[Rate]) -> None:
-        """Raises Violation."""
-        self._check_ledger(self._put_aside(machines))
+    def check(self, refused: Sequence[Event], rates: Sequence[Rate]) -> None:
+        """Raises Violation. `refused` are the records of what the service has refused."""
+        self._check_ledger(self._too_old(refused))
         expected = self._days({rate.date: rate.usd for rate in rates})
         self._check_summaries(expected)
         self._check_state()
         self._check_reading(expected)
 
-    def _check_ledger(self, refused: dict[str, Event]) -> None:
+    def _check_ledger(self, refused: set[str]) -> None:
         for event_id, event in self.reported.items():
             if event_id in self.excused or event_id in refused:
                 continue
@@ -153,24 +153,20 @@ class Oracle:
             if {name: item.get(name) for name in SENT} not in told:
                 raise Violation(f"nobody has sent {item}; sent was {told}", event_id.partition(".")[0])
 
-    def _put_aside(self, machines: Sequence["Machine"]) -> dict[str, Event]:
-        """What the service has refused: only what is really too old may be among it."""
-        refused = {}
-        for machine in machines:
-            for path in machine.folder.glob("rejected/*.jsonl"):
-                for record in _records(path.read_text()):
-                    event = record["event"]
-                    if record["reason"] == "incomplete":
-                        continue
-                    oldest = (
-                        datetime.fromisoformat(record["time"])
-                        - self.cloud.calendar.retention
-                        + RETENTION_RESERVE
-                    )
-                    if datetime.fromisoformat(event["ts"]) > oldest + timedelta(minutes=10):
-                        raise Violation(f"refused without a reason: {record}", event["eventId"])
-                    refused[event["eventId"]] = event
-        return refused
+    def _too_old(self, refused: Sequence[Event]) -> set[str]:
+        """The ids of what was refused: only what really is too old may be among it."""
+        ids = set()
+        for record in refused:
+            event = record["event"]
+            if record["reason"] == "incomplete":
+                continue
+            latest = (
+                datetime.fromisoformat(record["time"]) - self.cloud.calendar.retention + RETENTION_RESERVE
+            )
+            if datetime.fromisoformat(event["ts"]) > latest + timedelta(minutes=10):
+                raise Violation(f"refused without a reason: {record}", event["eventId"])
+            ids.add(event["eventId"])
+        return ids
 
     def day_of(self, event: Event) -> str:
         return str(datetime.fromisoformat(event["ts"]).astimezone(self.cloud.calendar.zone).date())
@@ -237,7 +233,7 @@ class Oracle:
             raise Violation(f"the platform and the ledger differ in their days: {missing}", *missing)
 
 
-def _records(text: str) -> Iterator[Event]:
+def records(text: str) -> Iterator[Event]:
     """What was put aside; a record that a process died at ends where the next one begins."""
     for part in text.split('{"time": ')[1:]:
         with suppress(ValueError):

@@ -2,9 +2,11 @@
 
 import errno
 import http.client
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +27,8 @@ class Disk:
 
     world: World
     open_files: dict[Process, set[int]] = field(default_factory=dict)
+    not_kept: list[dict[str, Any]] = field(default_factory=list)
+    """What the service has refused while no disk took it."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(os, name)
@@ -157,7 +161,13 @@ def installed(cloud: Cloud, disk: Disk) -> Any:
             BadStatusLine=http.client.BadStatusLine,
         )
     )
-    clock = type("Clock", (Clock,), {"world": world})
+    clock: Any = type("Clock", (Clock,), {"world": world})
+
+    def report(line: bytes, reason: object, *, is_kept: bool) -> None:
+        if not is_kept:
+            now = clock.now(UTC).isoformat()
+            disk.not_kept.append({"time": now, "reason": reason, "event": json.loads(line)})
+
     quiet = {"warn": lambda *arguments: None}
     names = SimpleNamespace(token_hex=lambda size: f"{world.random.getrandbits(8 * size):0{2 * size}x}")
     return replaced(
@@ -171,6 +181,7 @@ def installed(cloud: Cloud, disk: Disk) -> Any:
                 "http": fake_http,
                 "datetime": clock,
                 "os": SimpleNamespace(),
+                "_report": report,
                 # An outage lasts hours here: nobody looks at it every second.
                 "LOOK_SECONDS": 120.0,
                 "BACKOFF_SECONDS_MAX": 600.0,

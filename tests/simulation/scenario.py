@@ -16,7 +16,7 @@ from impact.ledger import Ledger
 from impact.rates import Rate, has_rate
 from tests.simulation.cloud import CALM, Cloud, Sky, deployed
 from tests.simulation.database import Weather
-from tests.simulation.oracle import Oracle, Violation
+from tests.simulation.oracle import Oracle, Violation, records
 from tests.simulation.proxy import Disk, Machine, Worker, installed
 from tests.simulation.world import Process, World
 
@@ -95,7 +95,7 @@ class Simulation:
             try:
                 self._live()
                 self._drain()
-                self.oracle.check(self.machines, self._rates())
+                self.oracle.check(self._refused(), self._rates())
             finally:
                 self.world.close()
                 for process in list(self.disk.open_files):
@@ -348,6 +348,11 @@ class Simulation:
             if 0 < moment < end:
                 yield moment
             day = day_after(day)
+
+    def _refused(self) -> list[dict[str, Any]]:
+        """What the service has refused for good: put aside, or told of where no disk took it."""
+        paths = [path for machine in self.machines for path in machine.folder.glob("rejected/*.jsonl")]
+        return [*self.disk.not_kept, *(record for path in paths for record in records(path.read_text()))]
 
     def _rates(self) -> list[Rate]:
         """The rates of all days of which there may be events."""
