@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterator
+from threading import Lock
 from typing import Any
 
 # Before any module of the functions is imported: they read their environment once, as on Lambda.
@@ -28,6 +29,7 @@ if DYNAMODB_LOCAL_URL:
 
 import pytest  # noqa: E402
 from moto import mock_aws  # noqa: E402
+from moto.dynamodb.models import DynamoDBBackend  # noqa: E402
 from xdist.scheduler import LoadScopeScheduling  # noqa: E402
 
 from impact.dynamodb import Store, connect  # noqa: E402
@@ -35,6 +37,23 @@ from tests.fuzz import ROUNDS  # noqa: E402
 from tests.tables import drop_tables, make_tables  # noqa: E402
 
 pytest_plugins = ["tests.leaks"]
+
+_one_at_a_time = Lock()
+
+
+def _atomic(name: str) -> None:
+    """Let moto check a condition and write in one step, as DynamoDB does, whichever thread asks."""
+    write = getattr(DynamoDBBackend, name)
+
+    def one_at_a_time(*arguments: Any, **options: Any) -> Any:
+        with _one_at_a_time:
+            return write(*arguments, **options)
+
+    setattr(DynamoDBBackend, name, one_at_a_time)
+
+
+for _write in ("put_item", "update_item", "delete_item"):
+    _atomic(_write)
 
 
 @pytest.fixture
