@@ -104,6 +104,7 @@ def _tables() -> Iterator[tuple[Any, Any, Any]]:
         "AWS_ACCESS_KEY_ID": "x",
         "AWS_SECRET_ACCESS_KEY": "x",
         "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_ENDPOINT_URL_DYNAMODB": "",  # moto, whatever else there is
     }
     quiet = {"POWERTOOLS_LOG_LEVEL": "CRITICAL", "POWERTOOLS_METRICS_NAMESPACE": "none"}
     with mock_aws(), patch.dict(os.environ, environment | credentials | quiet):
