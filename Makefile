@@ -40,8 +40,8 @@ faults: .venv/.installed ## Each function while DynamoDB and Lambda fail in ever
 
 .PHONY: simulate
 
-simulate: .venv/.installed ## The simulation with many seeds, in all that can go wrong (seeds=100000 for the night, first=0)
-	@PYTHONPATH=functions:layers/callback:. .venv/bin/python -m tests.simulation --seeds $(or $(seeds),1000) --first $(or $(first),0)
+simulate: .venv/.installed ## The simulation with many seeds, in all that can go wrong (seeds=100000 for the night, first=0; seed= for one)
+	@PYTHONPATH=functions:layers/callback:. .venv/bin/python -m tests.simulation $(if $(seed),--seed $(seed),--seeds $(or $(seeds),1000) --first $(or $(first),0))
 
 SAM := PATH="$(CURDIR)/.venv/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv/bin/sam
 

@@ -25,7 +25,7 @@ class Result:
     trace: str = ""
 
     def __str__(self) -> str:
-        about = f"python -m tests.simulation --seed {self.seed}"
+        about = f"make simulate seed={self.seed}"
         return f"seed {self.seed}: {self.violation}\n{self.trace}\n  again: {about}"
 
 
