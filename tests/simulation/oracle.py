@@ -63,7 +63,7 @@ class Oracle:
         told = json.loads(encode(event), parse_float=Decimal)
         self.begun.setdefault(event["eventId"], []).append(told)
 
-    def captured(self, event: Event, *, in_memory: bool) -> None:
+    def captured(self, event: Event) -> None:
         self.reported.setdefault(event["eventId"], event)
 
     def lost_with(self, worker: "Worker") -> None:

@@ -195,6 +195,3 @@ def installed(cloud: Cloud, disk: Disk) -> Any:
             quiet | {"time": time, "os": disk, "secrets": names, "datetime": clock, "threading": threading},
         ),
     )
-
-
-__all__ = ["Connection", "Disk", "Machine", "Worker", "installed"]

@@ -192,7 +192,7 @@ class Simulation:
     def _report(self, machine: Machine, worker: Worker, kwargs: dict[str, Any]) -> None:
         self.oracle.attempted(kwargs)
         line = worker.report(kwargs)
-        self.oracle.captured(json.loads(line, parse_float=Decimal), in_memory=line in worker.in_memory)
+        self.oracle.captured(json.loads(line, parse_float=Decimal))
         self.world.note(worker.name, f"has captured {line[:200].decode()}")
 
     def _kwargs(self, worker: Worker, age: float | None = None) -> dict[str, Any]:
@@ -245,7 +245,7 @@ class Simulation:
             return
         if self.random.random() < 0.4:
             worker.dies_writing = True
-            self._at_once(lambda: self._request_of(machine, worker), worker)
+            self.world.spawn(worker, lambda: self._request_of(machine, worker))
             return
         self._end(machine, number)
 
@@ -256,9 +256,6 @@ class Simulation:
             number = machine.workers.index(worker) if worker in machine.workers else None
             if number is not None:
                 self.world.spawn(self.chaos, lambda: self._end(machine, number))
-
-    def _at_once(self, work: Any, process: Process) -> None:
-        self.world.spawn(process, work)
 
     def _end(self, machine: Machine, number: int) -> None:
         """End a worker on the spot; it comes back later."""

@@ -27,6 +27,18 @@ def every_notice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "outbox"
+
+
+@pytest.fixture
+def outbox(folder: Path) -> Iterator[Outbox]:
+    made = Outbox(folder)
+    yield made
+    made.close()
+
+
+@pytest.fixture
 def service() -> Iterator[Service]:
     running = Service()
     yield running

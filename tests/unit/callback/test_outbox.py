@@ -39,18 +39,6 @@ def files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.jsonl"))
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "outbox"
-
-
-@pytest.fixture
-def outbox(folder: Path) -> Iterator[Outbox]:
-    made = Outbox(folder)
-    yield made
-    made.close()
-
-
 def test_events_are_due_once_they_are_released(outbox: Outbox, folder: Path) -> None:
     assert [outbox.append(b"%d\n" % number) for number in range(3)] == [1, 2, 3]
     assert outbox.take() is None

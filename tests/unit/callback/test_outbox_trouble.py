@@ -44,18 +44,6 @@ def fill(outbox: Outbox | Courier, numbers: range) -> None:
         outbox.append(event(number)) if isinstance(outbox, Outbox) else outbox.send(event(number))
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "outbox"
-
-
-@pytest.fixture
-def outbox(folder: Path) -> Iterator[Outbox]:
-    made = Outbox(folder)
-    yield made
-    made.close()
-
-
 # Torn: what is whole is delivered, what is not is put aside, and nothing holds up the rest.
 
 WHOLE = [event(number) for number in range(60)]
