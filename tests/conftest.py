@@ -32,11 +32,11 @@ from moto import mock_aws  # noqa: E402
 from moto.dynamodb.models import DynamoDBBackend  # noqa: E402
 from xdist.scheduler import LoadScopeScheduling  # noqa: E402
 
-from impact.dynamodb import Store, connect  # noqa: E402
+from impact.dynamodb import Store  # noqa: E402
 from tests.fuzz import ROUNDS  # noqa: E402
 from tests.tables import drop_tables, make_tables  # noqa: E402
 
-pytest_plugins = ["tests.leaks"]
+pytest_plugins = ["tests.leaks", "tests.leftovers"]
 
 _one_at_a_time = Lock()
 
@@ -60,12 +60,12 @@ for _write in ("put_item", "update_item", "delete_item"):
 def store() -> Iterator[Store]:
     """The tables of a stack of the test's own, empty."""
     if DYNAMODB_LOCAL_URL:
-        made = make_tables(connect(read_timeout=10, attempts=3, connections=40))
+        made = make_tables()
         yield made
         drop_tables(made)
     else:
         with mock_aws():
-            yield make_tables(connect(read_timeout=10, attempts=3, connections=40))
+            yield make_tables()
 
 
 _counts = pytest.StashKey[dict[str, Counter[str]]]()

@@ -128,7 +128,7 @@ class Proxy:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) * 1024
 
-    def stop(self, signal_number: int = signal.SIGTERM, seconds: float = 30) -> int:
+    def stop(self, signal_number: int = signal.SIGTERM, seconds: float = 120) -> int:
         """End it; its exit status."""
         self.process.send_signal(signal_number)
         try:

@@ -15,10 +15,9 @@ from typing import Any
 from benchmarks.load.sender import Load, Sent, send
 from benchmarks.load.usage import Usage
 from local.stack import Stack
-from local.stack.stack import wait_until
+from local.waiting import wait_until
 
 SENDERS = 4
-START_SECONDS = 120.0
 DRAIN_SECONDS = 120.0
 LOOK_SECONDS = 1.0
 
@@ -114,9 +113,7 @@ def _warm(stack: Stack) -> None:
         return False
 
     with ThreadPoolExecutor(SENDERS) as callers:
-        starting = [
-            callers.submit(wait_until, answers, START_SECONDS, "ingest to start") for _ in range(SENDERS)
-        ]
+        starting = [callers.submit(wait_until, answers, "ingest to start") for _ in range(SENDERS)]
     for start in starting:
         start.result()
 

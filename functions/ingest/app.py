@@ -33,7 +33,7 @@ RATES_SECONDS = 1.0
 
 ledger = Ledger(config.calendar(), config.shard_count())
 store = Store.from_environment(connect(read_timeout=2, attempts=3, connections=WRITERS))
-intake = Intake(store, ledger.calendar, writers=ThreadPoolExecutor(WRITERS))
+intake = Intake(store, ledger.calendar, writers=ThreadPoolExecutor(WRITERS, "ingest-writer"))
 footprints = Footprints(config.electricity_zones(), config.operator_country())
 if footprints.unknown_zones():
     logger.error("no such electricity zone: its requests are unrated", zones=footprints.unknown_zones())

@@ -27,9 +27,10 @@ from local.process import stop
 from local.provider import environment, running_provider
 from local.proxy import Proxy, running_proxy
 from local.stack import Stack, free_port, running_stack
-from local.stack.stack import sha256, wait_until
+from local.stack.stack import sha256
+from local.waiting import wait_until
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 120.0
 LOG_LINES = 30
 
 Say = Callable[[str], None]
@@ -140,7 +141,7 @@ def _read(stack: Stack, route: str, query: Mapping[str, str]) -> Any:
 def _wait(condition: Callable[[], bool]) -> None:
     """Poll for a while; if it never holds, the comparison tells what is missing."""
     with suppress(TimeoutError):
-        wait_until(condition, WAIT_SECONDS, "what was counted")
+        wait_until(condition, "what the users did", seconds=WAIT_SECONDS)
 
 
 def _scan(stack: Stack, name: str) -> Items:

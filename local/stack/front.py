@@ -3,12 +3,13 @@
 import http.client
 import json
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
+
+from local.http_server import running_server
 
 TIMEOUT_SECONDS = 35.0
 """Longer than the 30 s after which API Gateway itself gives up."""
@@ -95,12 +96,5 @@ def _end_to_end(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
 def api_front(port: int, endpoint_url: str, api_id: str) -> Iterator[str]:
     """Serve an HTTP API's default stage on a port of the loopback interface; yields its URL."""
     target = {"upstream": urlsplit(endpoint_url).netloc, "prefix": f"/_aws/execute-api/{api_id}/$default"}
-    server = _Server(("127.0.0.1", port), type("Handler", (_Handler,), target))
-    thread = threading.Thread(target=server.serve_forever, name="api-front", kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with running_server(_Server(("127.0.0.1", port), type("Handler", (_Handler,), target))) as server:
         yield f"http://localhost:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -21,8 +21,9 @@ from local.process import stop
 from local.provider import running_provider
 from local.proxy import Proxy
 from local.stack import Stack, free_port, running_stack
-from local.stack.stack import sha256, wait_until
+from local.stack.stack import sha256
 from local.trouble import DOWN, FLAPPING, HANGING, UP, Front, at, front_of
+from local.waiting import wait_until
 from tests.crashes.load import Answered, Load, clients
 from tests.crashes.oracle import Hooks, Verdict, judge
 from tests.crashes.probed import probed_proxy
@@ -32,7 +33,6 @@ CLIENTS = (6, 12, 24)
 ANSWERS = (20, 80)
 """Between these two is how many requests are answered before a kill, and then up to half a second goes by."""
 ANSWERS_SECONDS = 120.0
-DELIVERY_SECONDS = 120.0
 
 Say = Callable[[str], None]
 
@@ -116,7 +116,7 @@ def run(folder: Path, rounds: int, seed: int, say: Say = lambda _: None) -> Resu
         front.mode = UP
         booting.wait_until_ready()
         say("Restarted, and the service is up")
-        wait_until(crashes.is_delivered, DELIVERY_SECONDS, "the outbox to be empty")
+        wait_until(crashes.is_delivered, "an empty outbox")
         stop(booting.process)
         return crashes.result(stack)
 

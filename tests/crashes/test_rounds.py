@@ -9,6 +9,7 @@ from tests.crashes.__main__ import report
 from tests.crashes.rounds import run
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(
     not (ENVIRONMENT / "bin" / "litellm").exists(), reason="LiteLLM is not installed (make proxy-env)"

@@ -20,8 +20,9 @@ from botocore.exceptions import ClientError
 
 from impact.dynamodb import Store
 from local.stack import Stack
-from local.stack.stack import SCHEDULED, FunctionFailed, wait_until
+from local.stack.stack import SCHEDULED, FunctionFailed
 from local.tables import resources
+from local.waiting import wait_until
 from tests.e2e.api import Api, a_user, an_event, count, day
 from tests.e2e.test_permissions import OLD_DATES, Grant, enter_rate, without
 from tests.metrics import AWS_METRICS, emitted
@@ -221,6 +222,7 @@ CASES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_each_alarm_goes_off_and_back(stack: Stack, api: Api, name: str) -> None:
     case = CASES[name]
@@ -276,7 +278,7 @@ def await_state(stack: Stack, api: Api, alarm: dict[str, Any], wanted: str, act:
         [now] = cloudwatch.describe_alarms(AlarmNames=[alarm["AlarmName"]])["MetricAlarms"]
         return bool(now["StateValue"] == wanted)
 
-    wait_until(reached, 60, f"{alarm['AlarmName']} in {wanted}")
+    wait_until(reached, f"{alarm['AlarmName']} in {wanted}")
 
 
 def figures(stack: Stack, alarm: dict[str, Any], since: datetime) -> list[float]:

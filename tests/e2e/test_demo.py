@@ -4,29 +4,30 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from local.process import running_process, stop
 from local.proxy import ENVIRONMENT, ProxyError, running_proxy
-from local.stack.stack import PROJECT, wait_until
+from local.stack.stack import PROJECT
+from local.waiting import wait_until
+from tests.children import child
 
 pytestmark = pytest.mark.skipif(
     not (ENVIRONMENT / "bin" / "litellm").exists(), reason="LiteLLM is not installed (make proxy-env)"
 )
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
+def demo(folder: Path) -> "AbstractContextManager[subprocess.Popen[str]]":
     """The demo, in a session of its own as in a terminal, with all its temporary files in one folder."""
-    return subprocess.Popen(
+    return child(
         [sys.executable, "-m", "local.demo"],
         cwd=PROJECT,
         env=os.environ | {"TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
     )
 
 
@@ -43,12 +44,13 @@ def processes_of(folder: Path) -> list[str]:
 
 
 def assert_nothing_is_left(folder: Path) -> None:
-    wait_until(lambda: not processes_of(folder), 5, "all processes to be gone")
+    wait_until(lambda: not processes_of(folder), "the end of all processes")
     assert [path for path in folder.rglob("*") if path.is_file()] == []
 
 
 def test_every_figure_agrees_and_nothing_is_left(tmp_path: Path) -> None:
-    output, _ = start(tmp_path).communicate(timeout=240)
+    with demo(tmp_path) as process:
+        output, _ = process.communicate()
     assert "Every figure agrees with what the providers served." in output
     lines = output.splitlines()
     rows = [line.split() for line in lines if line.startswith(("alice ", "bob ", "zoë ", "platform "))]
@@ -71,21 +73,22 @@ def test_every_figure_agrees_and_nothing_is_left(tmp_path: Path) -> None:
     assert_nothing_is_left(tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("number", "step"),
     [(signal.SIGINT, "users make"), (signal.SIGTERM, "Building")],
     ids=["Ctrl-C", "SIGTERM"],
 )
 def test_an_interrupted_demo_leaves_nothing(tmp_path: Path, number: int, step: str) -> None:
-    process = start(tmp_path)
-    assert process.stdout
-    for line in process.stdout:
-        if step in line:
-            break
-    # Ctrl-C goes to the whole group of processes in the terminal, and impatient people press it again.
-    os.killpg(process.pid, number)
-    os.killpg(process.pid, number)
-    output, _ = process.communicate(timeout=60)
+    with demo(tmp_path) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if step in line:
+                break
+        # Ctrl-C goes to the whole group of processes in the terminal, and impatient people press it again.
+        os.killpg(process.pid, number)
+        os.killpg(process.pid, number)
+        output, _ = process.communicate()
     assert process.returncode == 130, output
     assert "Interrupted; nothing is left running." in output
     assert "Traceback" not in output
@@ -99,7 +102,7 @@ def test_a_proxy_that_cannot_start_is_an_error_at_once(tmp_path: Path) -> None:
     with pytest.raises(ProxyError, match="ended with exit code"), running_proxy({}, log, config) as proxy:
         proxy.wait_until_ready()
     assert "no_such_module" in log.read_text()
-    wait_until(lambda: not processes_of(tmp_path), 5, "all processes to be gone")
+    wait_until(lambda: not processes_of(tmp_path), "the end of all processes")
 
 
 def test_a_child_is_stopped_with_all_that_it_started(tmp_path: Path) -> None:
@@ -113,4 +116,4 @@ def test_a_child_is_stopped_with_all_that_it_started(tmp_path: Path) -> None:
             assert child.poll() is None
         assert processes_of(tmp_path)
         stop(child)
-        wait_until(lambda: not processes_of(tmp_path), 5, "all processes to be gone")
+        wait_until(lambda: not processes_of(tmp_path), "the end of all processes")

@@ -16,7 +16,8 @@ import yaml  # type: ignore[import-untyped]
 from local.provider import environment, running_provider
 from local.proxy import CALLBACK, CONFIG, ENVIRONMENT, Proxy, running_proxy
 from local.stack import Stack, free_port
-from local.stack.stack import PROJECT, wait_until
+from local.stack.stack import PROJECT
+from local.waiting import wait_until
 from request_events.capture import CONVERSATION_HEADER
 
 DEPLOY = PROJECT / "deploy"
@@ -229,7 +230,7 @@ ATTEMPTS: list[dict[str, Any]] = [
 def test_a_caller_cannot_hide_what_a_request_cost(proxy: Proxy, outbox: Path) -> None:
     answers = [chat(proxy, attempt) for attempt in ATTEMPTS]
     assert answers.count(200) >= len(ATTEMPTS) - 1  # LiteLLM fails where prices are given
-    wait_until(lambda: len(reported(outbox)) >= answers.count(200), 30, "the events")
+    wait_until(lambda: len(reported(outbox)) >= answers.count(200), "the events")
     events = reported(outbox)
     assert len(events) == answers.count(200)
     [(user, cost, key, team)] = {

@@ -35,7 +35,9 @@ def stack_of_zones(stack: Stack) -> Iterator[Stack]:
     stack.deploy(ElectricityZones="")
 
 
-@pytest.mark.parametrize("zone", ["FRA", "DEU", "USA"])
+@pytest.mark.parametrize(
+    "zone", ["FRA", *(pytest.param(zone, marks=pytest.mark.long) for zone in ("DEU", "USA"))]
+)
 def test_ten_models_in_three_zones(stack_of_zones: Stack, api: Api, zone: str) -> None:
     stack, user = stack_of_zones, a_user()
     zones = ",".join(f"{provider}={zone}" for provider in sorted({provider for provider, _ in MODELS}))

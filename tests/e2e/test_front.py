@@ -3,11 +3,12 @@
 import http.client
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import pytest
 
+from local.http_server import running_server
 from local.stack.front import api_front
 from local.stack.stack import free_port
 
@@ -38,14 +39,14 @@ class Echo(BaseHTTPRequestHandler):
 @pytest.fixture
 def connection() -> Iterator[http.client.HTTPConnection]:
     """A connection to the front of an API called `abc`, behind which is Echo."""
-    echo = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-    Thread(target=echo.serve_forever, daemon=True).start()
     port = free_port()
-    with api_front(port, f"http://127.0.0.1:{echo.server_port}", "abc") as url:
+    with (
+        running_server(ThreadingHTTPServer(("127.0.0.1", 0), Echo)) as echo,
+        api_front(port, f"http://127.0.0.1:{echo.server_port}", "abc") as url,
+        closing(http.client.HTTPConnection("localhost", port, timeout=60)) as connection,
+    ):
         assert url == f"http://localhost:{port}"
-        yield http.client.HTTPConnection("localhost", port, timeout=10)
-    echo.shutdown()
-    echo.server_close()
+        yield connection
 
 
 def test_nothing_is_changed_on_the_way(connection: http.client.HTTPConnection) -> None:
@@ -78,7 +79,9 @@ def test_any_method_goes_through(connection: http.client.HTTPConnection) -> None
 
 def test_no_answer_from_behind_is_a_bad_gateway() -> None:
     port = free_port()
-    with api_front(port, f"http://127.0.0.1:{free_port()}", "abc"):
-        connection = http.client.HTTPConnection("localhost", port, timeout=10)
+    with (
+        api_front(port, f"http://127.0.0.1:{free_port()}", "abc"),
+        closing(http.client.HTTPConnection("localhost", port, timeout=60)) as connection,
+    ):
         connection.request("GET", "/")
         assert connection.getresponse().status == 502

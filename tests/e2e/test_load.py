@@ -1,10 +1,13 @@
 """The load of `make load`, for ten seconds."""
 
+import pytest
+
 from benchmarks.load.run import SENDERS, run
 from benchmarks.load.sender import Load
 from local.stack import Stack
 
 
+@pytest.mark.long
 def test_a_load_with_a_burst_is_delivered_to_the_last_event_and_takes_no_memory(stack: Stack) -> None:
     load = Load(rate=8, seconds=10)
     outcome = run(stack, load)

@@ -1,6 +1,5 @@
 """`make local`, as its own process: from start to a clean end."""
 
-import os
 import signal
 import socket
 import stat
@@ -16,7 +15,9 @@ from dotenv import dotenv_values
 
 from local.ecb import published, serving
 from local.stack import Stack, free_port
-from local.stack.stack import PROJECT, wait_until
+from local.stack.stack import PROJECT
+from local.waiting import PATIENCE_SECONDS, wait_until
+from tests.children import child
 from tests.e2e.api import Api, a_user, an_event
 
 COMMAND = [sys.executable, "-m", "local.stack"]
@@ -43,16 +44,9 @@ def local(tmp_path: Path) -> Iterator[Running]:
         ecb.publish(published(str(today - timedelta(days=90)), str(today)))
         of = Running(None, ports, env_file)  # type: ignore[arg-type]
         arguments = of.arguments(env_file, f"RatesUrl={ecb.url}")
-        process = subprocess.Popen([*COMMAND, *arguments], cwd=PROJECT, stdout=output, text=True)
-        yield from running(process, ports, env_file)
-
-
-def running(process: subprocess.Popen[str], ports: list[int], env_file: Path) -> Iterator[Running]:
-    try:
-        wait_until(lambda: env_file.exists() or process.poll() is not None, 120, "make local to be ready")
-        yield Running(process, ports, env_file)
-    finally:
-        process.kill() if process.poll() is None else None
+        with child([*COMMAND, *arguments], cwd=PROJECT, stdout=output) as process:
+            wait_until(lambda: env_file.exists() or process.poll() is not None, "make local to be ready")
+            yield Running(process, ports, env_file)
 
 
 def test_it_serves_counts_and_ends_clean(local: Running, tmp_path: Path) -> None:
@@ -69,7 +63,7 @@ def test_it_serves_counts_and_ends_clean(local: Running, tmp_path: Path) -> None
     assert stack.environment == values
     api, user_id = Api(stack), a_user()
     assert api.post(an_event(user_id, costEUR=None, costUSD=0.0064)).status == 201
-    wait_until(lambda: bool(api.get("/api/summaries", userId=user_id).body["days"]), 60, "a rollup by itself")
+    wait_until(lambda: bool(api.get("/api/summaries", userId=user_id).body["days"]), "a rollup by itself")
     [day] = api.get("/api/summaries", userId=user_id).body["days"]
     assert day["unconverted"] == 0
     assert float(day["costEUR"]) == pytest.approx(0.0064 / float(day["fxRate"]))
@@ -80,23 +74,24 @@ def test_it_serves_counts_and_ends_clean(local: Running, tmp_path: Path) -> None
     assert refused.stderr.startswith(f"Port {local.ports[0]} is taken")
 
     local.process.send_signal(signal.SIGTERM)
-    assert local.process.wait(30) == 0
+    assert local.process.wait(PATIENCE_SECONDS) == 0
     assert not local.env_file.exists()
     for port in local.ports:
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", port)) != 0
 
 
+@pytest.mark.long
 def test_ctrl_c_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
     ports = [free_port(), free_port()]
     arguments = Running(None, ports, tmp_path).arguments(tmp_path / ".local.env")  # type: ignore[arg-type]
-    process = subprocess.Popen([*COMMAND, *arguments], cwd=PROJECT, stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    for line in process.stdout:
-        if "Deploying" in line:
-            break
-    os.kill(process.pid, signal.SIGINT)
-    assert process.wait(30) == 0
+    with child([*COMMAND, *arguments], cwd=PROJECT, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if "Deploying" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_SECONDS) == 0
     for port in ports:
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", port)) != 0

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections import Counter
 
+import pytest
+
 from local.stack import Stack
 from local.stack.stack import PROJECT
 from tests.e2e.api import Api, an_event, count, day
@@ -15,6 +17,7 @@ EXAMPLES = 15
 """Of each operation and kind, beside those that the schema itself calls for (some 600)."""
 
 
+@pytest.mark.long
 def test_it_answers_as_described(stack: Stack, api: Api, counted: Counter[str]) -> None:
     api.post([an_event("alice", eventId="described", costUSD=0.5), an_event("bob", costEUR=None)])
     count(stack, day())

@@ -161,6 +161,7 @@ PROBES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("grant", PROBES, ids="-".join)
 def test_every_action_granted_is_needed(stack: Stack, api: Api, user_id: str, grant: Grant) -> None:
     probe = PROBES[grant]

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from impact.dynamodb import Store
+from local.http_server import running_server
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
 SHARDS = 2
@@ -135,6 +135,7 @@ class _Lambda(BaseHTTPRequestHandler):
         body = self._chunks() if "transfer-encoding" in self.headers else self._whole()
         self.calls.append(json.loads(body))
         self.send_response(202)
+        self.send_header("connection", "close")
         self.send_header("content-length", "0")
         self.end_headers()
 
@@ -158,10 +159,5 @@ def lambda_api() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Serve it; yields its address, and the calls that wait to be carried out."""
     calls: list[dict[str, Any]] = []
     handler = type("Handler", (_Lambda,), {"calls": calls})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with running_server(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
         yield f"http://127.0.0.1:{server.server_port}", calls
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -16,7 +16,8 @@ from botocore.exceptions import ClientError
 
 from local.process import running_process
 from local.stack.ministack import ROOT
-from local.stack.stack import free_port, wait_until
+from local.stack.stack import free_port
+from local.waiting import wait_until
 
 Rule = dict[str, Any]
 
@@ -111,4 +112,4 @@ def await_answer(url: str) -> None:
             return True
         return False
 
-    wait_until(answers, 30, f"{url} answers")
+    wait_until(answers, f"an answer from {url}")

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
-from samtranslator.yaml_helper import yaml_parse
 
 from impact.dynamodb import Store
 from impact.keys import day_shard
-from local.tables import TEMPLATE
+from local.tables import template
 from request_events.courier import ANSWER_SECONDS
 from tests.faults.deployed import SHARDS, Deployed, context, lambda_api
 from tests.faults.proxy import BROKEN, CUT_OFF, FAULTS, RESET, THROTTLED, Proxy, Rule, faulty, slow
@@ -63,7 +62,9 @@ def everywhere(proxy: Proxy, fault: Rule, **rule: Any) -> None:
         proxy.inject(fault, operation, **rule)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "fault", ["cut off", *(pytest.param(f, marks=pytest.mark.long) for f in FAULTS if f != "cut off")]
+)
 def test_faults_that_heal_lose_and_double_nothing(
     deployed: Deployed, proxy: Proxy, lambda_: Proxy, fault: str
 ) -> None:
@@ -213,7 +214,7 @@ def test_a_rate_is_entered_once_whatever_happens_on_the_way(
 
 def test_a_call_that_hangs_for_good_ends_before_lambda_ends_the_function(deployed: Deployed) -> None:
     """So that the function's own error is in its log, not just that its time was over."""
-    resources = yaml_parse(TEMPLATE.read_text())["Resources"]
+    resources = template()["Resources"]
     clients = {
         "IngestFunction": [deployed.ingest.store.client],
         "RollupFunction": [deployed.planner.store.client, deployed.planner.lambda_],
@@ -231,5 +232,5 @@ def test_a_call_that_hangs_for_good_ends_before_lambda_ends_the_function(deploye
 
 def test_a_courier_waits_for_longer_than_ingest_needs_to_name_what_it_did_not_store() -> None:
     """Or it would send a large batch to slow storage whole, again and again, and never come to its end."""
-    ingest = yaml_parse(TEMPLATE.read_text())["Resources"]["IngestFunction"]["Properties"]
+    ingest = template()["Resources"]["IngestFunction"]["Properties"]
     assert ingest["Timeout"] < ANSWER_SECONDS < 30  # API Gateway's own limit

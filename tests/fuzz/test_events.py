@@ -174,6 +174,7 @@ def ingest(store: Store, monkeypatch: pytest.MonkeyPatch, counted: Counter[str])
     return Ingest(store, counted)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_of_an_array_exactly_the_good_events_are_stored(
     ingest: Ingest, counted: Counter[str], seed: int

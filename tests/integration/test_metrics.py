@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 from moto import mock_aws
-from samtranslator.yaml_helper import yaml_parse
 
 from impact.calendar import timestamp
 from impact.dynamodb import Store
-from local.tables import TEMPLATE, resources
+from local.tables import TEMPLATE, resources, template
 from rates import app as rates
 from request_events.event import FIELDS
 from rollup import app as planner
@@ -264,9 +263,9 @@ def test_the_runbook_tells_of_every_metric_and_of_no_other(known: Known) -> None
 @pytest.mark.parametrize("page", ["runbook.md", "operating.md"])
 def test_the_docs_name_only_what_exists(page: str, known: Known) -> None:
     """Every `CamelCase` word: a metric, a resource or parameter of the template, or a cause of an error."""
-    template = yaml_parse(TEMPLATE.read_text())
+    described = template()
     source = "".join(path.read_text() for path in (TEMPLATE.parent / "functions").rglob("*.py"))
-    names = {name for _, name, _ in known} | set(template["Resources"]) | set(template["Parameters"])
+    names = {name for _, name, _ in known} | set(described["Resources"]) | set(described["Parameters"])
     names |= set(re.findall(r"(?m)^class (\w+)\(\w*(?:Exception|Error)\)", source))
     names |= set(re.findall(r'failures\["(\w+)"\]', source)) | {"ImpactService"} | AWS_WORDS
     text = (DOCS / page).read_text()

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
-from samtranslator.yaml_helper import yaml_parse
+
+from local.tables import template
 
 PROJECT = Path(__file__).resolve().parents[2]
 WRITTEN = PROJECT / "docs/openapi.json"
@@ -35,7 +36,7 @@ def test_it_is_valid() -> None:
 
 
 def test_it_describes_every_route_and_no_other() -> None:
-    resources = yaml_parse((PROJECT / "template.yaml").read_text())["Resources"]
+    resources = template()["Resources"]
     events = [event for r in resources.values() for event in r["Properties"].get("Events", {}).values()]
     routes = {
         f"{event['Properties']['Method']} {event['Properties']['Path']}"

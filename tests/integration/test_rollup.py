@@ -9,13 +9,13 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
 from impact.billing import Terms
 from impact.calendar import GRACE, timestamp
-from impact.dynamodb import Progress, Store, connect
+from impact.dynamodb import Progress, Store
 from impact.keys import COUNTING, day_shard, shard_of
 from impact.ledger import Ledger
 from impact.rates import Rate
@@ -378,8 +378,7 @@ RAW = st.fixed_dictionaries(
 @contextmanager
 def fresh_store() -> Iterator[Store]:
     with mock_aws():
-        client = connect(read_timeout=10, attempts=3)
-        made = make_tables(client)
+        made = make_tables()
         publish(made, *THAT_WINTER)
         yield made
         if DYNAMODB_LOCAL_URL:
@@ -412,14 +411,19 @@ SUMMED = (
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    events=st.lists(RAW, max_size=30),
-    zone=st.sampled_from(["UTC", "Europe/Berlin", "Pacific/Kiritimati", "America/St_Johns"]),
-    shard_count=st.integers(1, 5),
-    data=st.data(),
-)
-def test_summaries_equal_a_plain_sum(
+@pytest.mark.parametrize("examples", [10, pytest.param(100, marks=pytest.mark.long)])
+def test_summaries_equal_a_plain_sum(examples: int) -> None:
+    settings(max_examples=examples, deadline=None)(
+        given(
+            events=st.lists(RAW, max_size=30),
+            zone=st.sampled_from(["UTC", "Europe/Berlin", "Pacific/Kiritimati", "America/St_Johns"]),
+            shard_count=st.integers(1, 5),
+            data=st.data(),
+        )(summaries_equal_a_plain_sum)
+    )()
+
+
+def summaries_equal_a_plain_sum(
     events: list[dict[str, Any]], zone: str, shard_count: int, data: st.DataObject
 ) -> None:
     laid = ledger(zone, shard_count=shard_count)

@@ -19,12 +19,13 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 from botocore.config import Config
-from samtranslator.yaml_helper import yaml_parse
 
 from impact.dynamodb import Store
 from local.ecb import published, serving
 from local.stack import free_port
-from local.stack.stack import PROJECT, wait_until
+from local.stack.stack import PROJECT
+from local.tables import template as parsed_template
+from local.waiting import wait_until
 from tests.tables import drop_tables, make_tables
 
 DYNAMODB_LOCAL = os.environ.get("DYNAMODB_LOCAL_URL", "http://localhost:8000")
@@ -74,7 +75,7 @@ class SamLocal:
                 preexec_fn=heed_interrupts,  # noqa: PLW1509  # it takes no lock
             )
             try:
-                wait_until(lambda: process.poll() is not None or listens("127.0.0.1", port), 120, str(log))
+                wait_until(lambda: process.poll() is not None or listens("127.0.0.1", port), str(log))
                 assert process.poll() is None, log.read_text()
                 yield f"http://127.0.0.1:{port}"
             finally:
@@ -89,8 +90,8 @@ def heed_interrupts() -> None:
 
 def environment() -> dict[str, str]:
     """This process's environment without what `sam local` would hand over to the functions."""
-    template = yaml_parse((PROJECT / "template.yaml").read_text())
-    sections = [template["Globals"]["Function"], *(r["Properties"] for r in template["Resources"].values())]
+    resources = parsed_template()["Resources"].values()
+    sections = [parsed_template()["Globals"]["Function"], *(resource["Properties"] for resource in resources)]
     declared = {name for section in sections for name in section.get("Environment", {}).get("Variables", {})}
     kept = {name: v for name, v in os.environ.items() if name not in declared and not name.startswith("AWS_")}
     return kept | {"SAM_CLI_TELEMETRY": "0"}

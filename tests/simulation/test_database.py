@@ -10,7 +10,7 @@ from moto import mock_aws
 
 from impact import dynamodb
 from impact.calendar import timestamp
-from impact.dynamodb import Mark, Progress, Store, Turn, connect
+from impact.dynamodb import Mark, Progress, Store, Turn
 from impact.rates import Rate
 from tests.conftest import DYNAMODB_LOCAL_URL
 from tests.simulation.cloud import EVENTS, STATE, SUMMARIES, TABLES, replaced
@@ -125,7 +125,7 @@ def simulated(calls: list[tuple[Any, ...]], seed: int) -> list[Any]:
 @given(calls=st.lists(CALLS, min_size=10, max_size=40), seed=st.integers(0, 2**32))
 def test_it_answers_as_a_real_one(calls: list[tuple[Any, ...]], seed: int) -> None:
     with mock_aws():
-        store = make_tables(connect(read_timeout=10, attempts=3))
+        store = make_tables()
         expected = [ask(store, call) for call in calls]
         if DYNAMODB_LOCAL_URL:
             drop_tables(store)

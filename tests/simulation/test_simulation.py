@@ -13,11 +13,19 @@ from tests.simulation.run import run
 
 SEEDS = 1000
 CHUNK = 25
+FEW = 150
+"""Seeds that `make test` runs."""
 SEARCHED = 2000
 """How many seeds are tried where the one that found a defect does not find it any more."""
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+@pytest.mark.parametrize(
+    "first",
+    [
+        pytest.param(first, marks=[pytest.mark.long] if first >= FEW else [])
+        for first in range(0, SEEDS, CHUNK)
+    ],
+)
 def test_nothing_is_lost_and_nothing_counted_twice(first: int) -> None:
     failed = [result for result in map(run, range(first, first + CHUNK)) if result.violation]
     assert not failed, "\n".join(map(str, failed))
@@ -34,6 +42,7 @@ def test_each_defect_is_found(name: str) -> None:
     warnings.warn(f"{name}: found by seed {found} now, no longer by {mutant.seed}", stacklevel=1)
 
 
+@pytest.mark.long
 def test_a_seed_decides_everything() -> None:
     """In any process, whatever the order of its sets."""
     traces = {

@@ -121,9 +121,11 @@ class Courier:
         self._wake.set()
         if self._thread is not None:
             self._thread.join(seconds)
-            if not self._thread.is_alive():
-                self._report()
-                self._outbox.close()
+            if self._thread.is_alive():
+                return
+            self._report()
+        self._disconnect()
+        self._outbox.close()
 
     def _reset(self) -> None:
         self._wake = threading.Event()

@@ -13,7 +13,7 @@ from request_events import courier as courier_module
 from request_events import notices
 from request_events.courier import Courier
 from request_events.outbox import Outbox
-from tests.unit.callback.service import Service
+from tests.unit.callback.service import Service, running_service
 
 CourierMaker = Callable[..., Courier]
 SOURCE = Path(__file__).parents[3] / "layers/callback/litellm_callbacks.py"
@@ -40,10 +40,8 @@ def outbox(folder: Path) -> Iterator[Outbox]:
 
 @pytest.fixture
 def service() -> Iterator[Service]:
-    running = Service()
-    yield running
-    running.shutdown()
-    running.server_close()
+    with running_service() as running:
+        yield running
 
 
 @pytest.fixture

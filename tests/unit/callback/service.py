@@ -4,9 +4,13 @@ import json
 import socket
 import threading
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from local.http_server import running_server
+from local.waiting import PATIENCE_SECONDS
 
 Answer = tuple[int, dict[str, str], bytes]
 Behaviour = Callable[[list[Any]], Answer | None]
@@ -27,7 +31,6 @@ class Service(ThreadingHTTPServer):
         self.requests: list[list[Any]] = []
         self.headers: list[dict[str, str]] = []
         self.changed = threading.Condition()
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
     def take(self, events: list[Any]) -> Answer:
         """What the service does with events, and with what is none."""
@@ -38,9 +41,27 @@ class Service(ThreadingHTTPServer):
         self.taken.update(ids)
         return ok(len(new), len(ids) - len(new), tuple({"index": i, "errors": errors} for i in rejected))
 
-    def wait_for(self, what: Callable[["Service"], bool], seconds: float = 20) -> None:
+    def wait_for(self, what: Callable[["Service"], bool]) -> None:
         with self.changed:
-            assert self.changed.wait_for(lambda: what(self), seconds), (self.taken, len(self.requests))
+            assert self.changed.wait_for(lambda: what(self), PATIENCE_SECONDS), (
+                self.taken,
+                len(self.requests),
+            )
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Take nothing and answer nothing within the block. Then the clients that waited get no answer."""
+        ended = threading.Event()
+
+        def hang(_: list[Any]) -> None:
+            ended.wait()
+
+        self.always = hang
+        try:
+            yield
+        finally:
+            self.always = None
+            ended.set()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients that hang up are part of the tests."""
@@ -84,6 +105,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *args: object) -> None:
         """Quiet."""
+
+
+@contextmanager
+def running_service(port: int = 0) -> Iterator[Service]:
+    """Serve until the end of the block."""
+    with running_server(Service(port)) as service:
+        yield service
 
 
 def answer(status: int, content: object, **headers: str) -> Answer:

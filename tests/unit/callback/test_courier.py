@@ -17,11 +17,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from local.waiting import wait_until
 from request_events import courier as courier_module
 from request_events.courier import Courier, judge
 from request_events.outbox import Outbox
 from tests.unit.callback.conftest import CourierMaker
-from tests.unit.callback.service import Answer, Behaviour, Service, answer, error, ok, unused_port
+from tests.unit.callback.service import (
+    Answer,
+    Behaviour,
+    Service,
+    answer,
+    error,
+    ok,
+    running_service,
+    unused_port,
+)
 
 
 def line(name: object) -> bytes:
@@ -53,10 +63,7 @@ def sizes(tmp_path: Path) -> list[int]:
 
 def wait_until_empty(tmp_path: Path) -> None:
     """Until nothing is due: every segment but the one in use is gone."""
-    end = time.monotonic() + 20
-    while any(sizes(tmp_path)):
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    wait_until(lambda: not any(sizes(tmp_path)), "an empty outbox")
 
 
 def test_events_arrive_in_batches_with_the_token(courier: Courier, service: Service, tmp_path: Path) -> None:
@@ -194,14 +201,11 @@ def test_whatever_is_answered_nothing_counts_as_taken_that_the_answer_does_not_s
 def test_a_service_that_hangs_is_tried_again(make_courier: CourierMaker, service: Service) -> None:
     courier = make_courier(timeout=0.1)
     courier.start()
-
-    def hang(_: list[Any]) -> None:
-        time.sleep(0.5)
-
-    service.script.append(hang)
-    send(courier, "a")
+    with service.hanging():
+        send(courier, "a")
+        service.wait_for(lambda s: len(s.requests) > 1)
+        assert not service.taken
     service.wait_for(lambda s: s.taken["a"] == 1)
-    assert len(service.requests) == 2
 
 
 def test_a_service_that_is_down_gets_everything_once_it_is_up(make_courier: CourierMaker) -> None:
@@ -210,10 +214,9 @@ def test_a_service_that_is_down_gets_everything_once_it_is_up(make_courier: Cour
     send(courier, "a")
     assert courier.flush() is False
     courier.start()
-    service = Service(port)
-    service.wait_for(lambda s: s.taken["a"] == 1)
-    service.shutdown()
-    service.server_close()
+    with running_service(port) as service:
+        service.wait_for(lambda s: s.taken["a"] == 1)
+        courier.close(5)
 
 
 def test_one_cause_is_logged_once_with_what_to_do(
@@ -381,8 +384,8 @@ def test_in_an_outage_segments_stay_small_and_nothing_is_lost(
     courier.start()
     for number in range(2000):
         send(courier, number)
-        if number % 100 == 0:
-            time.sleep(0.005)  # as much as lets the courier look
+        if courier._outbox.size > 20_000:  # let the courier look
+            wait_until(lambda: courier._outbox.size < 10_000, "a new segment")
     assert len(sizes(tmp_path)) >= 4
     assert max(sizes(tmp_path)) < 50_000
     service.always = None
@@ -400,15 +403,13 @@ def test_close_delivers_what_is_there_but_waits_no_longer_than_told(
     assert service.taken["a"] == 1
     assert sizes(tmp_path) == []
 
-    release = time.monotonic() + 1
-    service.always = lambda _: time.sleep(max(0, release - time.monotonic()))
-    hung = make_courier(flush_seconds=3600)
-    hung.start()
-    send(hung, "b")
-    start = time.monotonic()
-    hung.close(0.2)
-    assert time.monotonic() - start < 0.8
-    assert any(sizes(tmp_path))
+    with service.hanging():
+        hung = make_courier(flush_seconds=3600)
+        hung.start()
+        send(hung, "b")
+        hung.close(0.2)  # in the end it would be answered, and the event gone
+        assert service.taken == {"a": 1}
+        assert any(sizes(tmp_path))
 
 
 def test_flush_delivers_in_the_callers_thread_and_tries_once(
@@ -469,10 +470,7 @@ def test_a_disk_that_takes_events_again_gets_them_while_the_service_is_down(
         send(courier, "second")
         assert b"second" not in on_disk(tmp_path)
     send(courier, "third")
-    end = time.monotonic() + 20
-    while not {b"second", b"third"} <= on_disk(tmp_path):
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    wait_until(lambda: {b"second", b"third"} <= on_disk(tmp_path), "both events on disk")
 
 
 def on_disk(tmp_path: Path) -> set[bytes]:

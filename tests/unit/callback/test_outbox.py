@@ -18,6 +18,7 @@ import pytest
 
 from request_events import outbox as module
 from request_events.outbox import SEGMENT_BYTES, Outbox, Segment
+from tests.children import child
 
 
 def lines(segment: Segment | None) -> list[bytes]:
@@ -94,7 +95,9 @@ def test_two_of_a_folder_share_the_work(outbox: Outbox, folder: Path) -> None:
     assert outbox.take() is None
     assert first
     first.close()
-    assert lines(other.take()) == [b"0"]
+    assert take_all(other) == [b"0"]
+    assert second
+    second.close()
     other.close()
 
 
@@ -146,9 +149,8 @@ def appender(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """Another process, which appends 1, 2, 3 ... and says so each time."""
     command = [sys.executable, "-c", APPENDER, str(folder)]
     environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as process:
+    with child(command, env=environ, stdout=subprocess.PIPE) as process:
         yield process
-        process.kill()
 
 
 def test_kill_9_loses_nothing_that_was_appended(outbox: Outbox, folder: Path) -> None:

@@ -4,12 +4,12 @@ import json
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from local.http_server import running_server
 from local.stack import free_port
 from local.stack.stack import PROJECT
 
@@ -31,10 +31,8 @@ def osv(vulnerable: str = "") -> Iterator[str]:
 
         def log_message(self, *_: object) -> None: ...
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+    with running_server(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
         yield f"http://127.0.0.1:{server.server_port}/v1/query"
-        server.shutdown()
 
 
 def vulnerability(package: Any) -> dict[str, Any]:

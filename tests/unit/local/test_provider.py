@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from typing import Any
 
 import pytest
 
+from local.http_server import running_server
 from local.provider import ProviderServer
 from local.provider.script import Failure, Usage, parse
 
@@ -20,13 +20,8 @@ ANTHROPIC = "/v1/messages"
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[ProviderServer]:
-    server = ProviderServer()
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with running_server(ProviderServer()) as server:
+        yield server
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from impact.dynamodb import Store, connect
+from impact.dynamodb import Store
 from local import put_back
 from tests.tables import make_tables
 
@@ -16,8 +16,7 @@ from tests.tables import make_tables
 def stores() -> Iterator[tuple[Store, Store]]:
     """The tables of a stack, and others."""
     with mock_aws():
-        client = connect(read_timeout=10, attempts=1)
-        yield make_tables(client), make_tables(client)
+        yield make_tables(), make_tables()
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *tables: str) -> int:
