@@ -30,7 +30,10 @@ def aws_environment(endpoint_url: str) -> dict[str, str]:
 def running_ministack(port: int, log: Path) -> Iterator[str]:
     """Run MiniStack on a port of the loopback interface; yields its endpoint. Raises RuntimeError."""
     endpoint_url = f"http://127.0.0.1:{port}"
-    with tempfile.TemporaryDirectory(prefix="ministack-") as scratch, log.open("wb") as output:
+    with (
+        tempfile.TemporaryDirectory(prefix="ministack-", dir=log.parent) as scratch,
+        log.open("wb") as output,
+    ):
         process = subprocess.Popen(
             [sys.executable, "-m", "local.emulator"],
             cwd=_PROJECT,

@@ -4,7 +4,9 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -228,7 +230,19 @@ def build(folder: Path, project: Path = PROJECT) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)  # builds at the same time share what they install
         # MiniStack runs functions in its own interpreter, whatever their Runtime says.
         sam("build", f"--build-dir={folder}", environment=os.environ | {"PLATFORMS": ""}, project=project)
+    _zip_once(folder)
     return folder
+
+
+def _zip_once(folder: Path) -> None:
+    """Let all functions share one zip: their folders are the same, and SAM CLI would zip each of them."""
+    template = folder / "template.yaml"
+    text = template.read_text()
+    names = re.findall(r"(?m)^      CodeUri: (\w+)$", text)
+    shutil.make_archive(str(folder / "functions"), "zip", folder / names[0])
+    for name in names:
+        shutil.rmtree(folder / name)
+    template.write_text(re.sub(r"(?m)^(      CodeUri: )\w+$", r"\1functions.zip", text))
 
 
 def sam(*arguments: str, environment: Mapping[str, str] | None = None, project: Path = PROJECT) -> None:

