@@ -3,7 +3,7 @@ PYTHON ?= python3
 UV := .venv/bin/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint test
+.PHONY: help install lint test test-all
 
 help: ## What each command does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,8 +23,11 @@ lint: .venv/.installed ## ruff and mypy
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 
-test: .venv/.installed .venv-proxy/.installed ## Every test that needs no Docker, no Java and no AWS account
+test: .venv/.installed .venv-proxy/.installed ## Every test that needs no Docker, no Java and no AWS account (4 minutes)
 	.venv/bin/pytest -n 3
+
+test-all: test ## make test, then what takes longer: crashes, updates, faults, long simulations, every command
+	.venv/bin/pytest -n 3 -m long
 
 .PHONY: audit
 
@@ -102,10 +105,5 @@ crashes: .venv/.installed .venv-proxy/.installed ## Kill a real proxy under load
 load: .venv/.installed ## A load with bursts on the stack on this machine, for five minutes (seconds=300, rate=20)
 	@.venv/bin/python -m benchmarks.load $(if $(seconds),--seconds $(seconds)) $(if $(rate),--rate $(rate))
 
-bench: .venv/.installed .venv-proxy/.installed ## What the callback, its outbox, ingest, the rollup and the imports cost, as ratios (minutes)
-	.venv/bin/python -m benchmarks.imports
-	.venv/bin/python -m benchmarks.ingest
-	.venv/bin/python -m benchmarks.rollup
-	.venv/bin/python -m benchmarks.callback
-	.venv/bin/python -m benchmarks.senders
-	.venv/bin/python -m benchmarks.outbox
+bench: .venv/.installed .venv-proxy/.installed ## What each part costs, as ratios (15 minutes; smallest=1 to see that it works)
+	@.venv/bin/python -m benchmarks $(if $(smallest),--smallest)

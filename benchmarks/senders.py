@@ -8,6 +8,7 @@ again.
 
 from __future__ import annotations
 
+import argparse
 import http.client
 import json
 import signal
@@ -25,12 +26,8 @@ from benchmarks.callback.proxy import Proxy, request, server
 from local.trouble import DEAF, DOWN, HALF_503, UP, Answer, Front, front_of
 
 CLIENTS = 8
-SECONDS = 12.0
-"""Of load: `generic_api` sends every five."""
 PAUSE_SECONDS = 0.1
 """Of a client between its requests, so that the machine is not the limit."""
-RECOVERY_SECONDS = 15.0
-"""From the end of the load, with the service up again, to SIGTERM."""
 OURS, GENERIC, RETRYING = "the callback", "generic_api", "generic_api, 3 retries"
 SENDERS = (OURS, GENERIC, RETRYING)
 
@@ -107,6 +104,20 @@ class Load:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.senders",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=12.0,
+        help="of load, and about as many to recover (12: `generic_api` sends every five)",
+    )
+    parser.add_argument("--scenarios", type=int, default=len(SCENARIOS), help="how many of them (all)")
+    options = parser.parse_args()
+    recovery = 1.25 * options.seconds  # from the end of the load, with the service up again, to SIGTERM
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         provider = stack.enter_context(server("provider"))
@@ -120,11 +131,11 @@ def main() -> None:
             return proxy
 
         answered: dict[str, list[str]] = {}
-        for scenario in SCENARIOS:
+        for scenario in SCENARIOS[: options.scenarios]:
             print(f"{scenario.name} ...", flush=True)
-            answered[scenario.name] = play(scenario, boot(), fronts)
+            answered[scenario.name] = play(scenario, boot(), fronts, options.seconds, recovery)
         last = boot()  # it delivers what it finds
-        time.sleep(RECOVERY_SECONDS)
+        time.sleep(recovery)
         last.stop()
         report(answered, services)
 
@@ -142,12 +153,14 @@ def _boot(folder: Path, provider: int, fronts: Mapping[str, Front]) -> Proxy:
     )
 
 
-def play(scenario: Scenario, proxy: Proxy, fronts: Mapping[str, Front]) -> list[str]:
+def play(
+    scenario: Scenario, proxy: Proxy, fronts: Mapping[str, Front], seconds: float, recovery: float
+) -> list[str]:
     """Go through one scenario; the users whose requests were answered."""
     for front in fronts.values():
         front.mode = scenario.service
     load = Load(proxy, scenario.name)
-    time.sleep(SECONDS)
+    time.sleep(seconds)
     if scenario.under_load:
         proxy.process.send_signal(scenario.end)
         load.end()
@@ -157,7 +170,7 @@ def play(scenario: Scenario, proxy: Proxy, fronts: Mapping[str, Front]) -> list[
         for front in fronts.values():
             front.mode = UP
         if scenario.service != UP:
-            time.sleep(RECOVERY_SECONDS)
+            time.sleep(recovery)
         proxy.stop(scenario.end)
     return load.answered
 

@@ -86,17 +86,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Tests that share something dear (a deployed stack, warm containers) run in one process."""
+    """Tests of a file run in one process; and all that share something dear: a stack, warm containers."""
 
     SHARED = ("tests/e2e/", "tests/samlocal/", "tests/faults/")
     ON_THEIR_OWN = ("build", "callback_process", "demo", "front", "make_local", "update")
     """Files of tests/e2e that deploy a stack of their own, or none."""
+    SPLIT = ("tests/simulation/test_simulation.py", "tests/commands/test_make.py")
+    """Each test for itself: they share nothing, and take long."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         if file.removeprefix("tests/e2e/test_").removesuffix(".py") in self.ON_THEIR_OWN:
             return file
-        return next((folder for folder in self.SHARED if nodeid.startswith(folder)), nodeid)
+        if nodeid.startswith(self.SPLIT):
+            return nodeid
+        return next((folder for folder in self.SHARED if nodeid.startswith(folder)), file)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:

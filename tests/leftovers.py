@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.resource_tracker import _resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,7 @@ def _files() -> Things:
     """Open files, pipes, and sockets that listen. (Clients of AWS keep idle connections: no harm.)"""
     found: Things = {}
     with suppress(OSError):
-        for fd in map(int, os.listdir(PROC / "fd")):
+        for fd in {int(name) for name in os.listdir(PROC / "fd")} - {getattr(_resource_tracker, "_fd", None)}:
             with suppress(OSError):
                 kind, target = os.fstat(fd).st_mode, os.readlink(PROC / "fd" / str(fd))
                 if stat.S_ISREG(kind) or stat.S_ISFIFO(kind) or (stat.S_ISSOCK(kind) and _listens(fd)):

@@ -1,5 +1,6 @@
 """What a real LiteLLM proxy serves with the callback, over what it serves without; and what arrives."""
 
+import argparse
 import http.client
 import json
 import os
@@ -16,9 +17,6 @@ from pathlib import Path
 from benchmarks.callback.proxy import LITELLM, ROOT, Proxy, free_port, received, request, server
 
 CLIENTS = 8
-ROUNDS = 8
-SECONDS = 2.0
-"""Of load, before the next proxy has its turn."""
 CALLBACK = "litellm_callbacks.proxy_handler_instance"
 GENERIC = "generic_api"
 
@@ -67,6 +65,12 @@ class Variant:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.callback", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=8, help="pairs of each variant, at least 2 (8)")
+    parser.add_argument(
+        "--seconds", type=float, default=2.0, help="of load, before the next proxy has its turn (2)"
+    )
+    options = parser.parse_args()
     if not LITELLM.exists():
         sync = "UV_PROJECT_ENVIRONMENT=.venv-proxy .venv/bin/uv sync --frozen --only-group proxy"
         raise SystemExit(f"LiteLLM is missing: {sync}")
@@ -97,8 +101,8 @@ def main() -> None:
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda v: v.proxy.wait_until_ready(), [bare, *variants]))
         for each in [bare, *variants]:
-            each.load(SECONDS)  # to warm up
-        rates = compare(bare, variants)
+            each.load(options.seconds)  # to warm up
+        rates = compare(bare, variants, options.rounds, options.seconds)
         print(
             f"\nNo callback: {statistics.median(rates):.0f} requests/s at {CLIENTS} clients; beside it, with"
         )
@@ -107,13 +111,13 @@ def main() -> None:
             report(each, bare, before)
 
 
-def compare(bare: Variant, variants: list[Variant]) -> list[float]:
+def compare(bare: Variant, variants: list[Variant], rounds: int, seconds: float) -> list[float]:
     """Load each variant between two loads of the bare proxy, again and again."""
-    bare_loads = [bare.load(SECONDS)]
-    for _ in range(ROUNDS):
+    bare_loads = [bare.load(seconds)]
+    for _ in range(rounds):
         for each in variants:
-            rate, cpu = each.load(SECONDS)
-            bare_loads.append(bare.load(SECONDS))
+            rate, cpu = each.load(seconds)
+            bare_loads.append(bare.load(seconds))
             (rate_before, cpu_before), (rate_after, cpu_after) = bare_loads[-2:]
             each.ratios.append(rate / statistics.mean([rate_before, rate_after]))
             each.cpu_ratios.append(cpu / statistics.mean([cpu_before, cpu_after]))

@@ -86,6 +86,8 @@ def run(stack: Stack, load: Load, say: Say = lambda _: None) -> Outcome:
             time.sleep(LOOK_SECONDS)
         seconds, spent = time.monotonic() - began, usage.spent()
         sent: list[Sent] = [pipe.recv() for pipe in pipes]
+        for pipe in pipes:
+            pipe.close()
         for process in processes:
             process.join()
     return Outcome(

@@ -68,11 +68,18 @@ class Wire(BaseHTTPRequestHandler):
         body = b'{"Responses":{}}'
         if operation == "Query":
             body = RATE if b'"rate"' in request else self._query(request)
+        elif operation == "UpdateItem":
+            body = self._count_begins(request)
         self.send_response(200)
         self.send_header("Content-Type", "application/x-amz-json-1.0")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def _count_begins(self, request: bytes) -> bytes:
+        """The first count of a (day, shard), and the only one under way: what it adds is all there is."""
+        values = json.loads(request)["ExpressionAttributeValues"]
+        return json.dumps({"Attributes": {"underWay": values[":me"], "begun": {"N": "1"}}}).encode()
 
     def _query(self, request: bytes) -> bytes:
         asked = re.search(rb'"at-(\d+)"', request)

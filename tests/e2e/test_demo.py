@@ -20,10 +20,10 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def demo(folder: Path) -> "AbstractContextManager[subprocess.Popen[str]]":
+def demo(folder: Path, *command: str) -> "AbstractContextManager[subprocess.Popen[str]]":
     """The demo, in a session of its own as in a terminal, with all its temporary files in one folder."""
     return child(
-        [sys.executable, "-m", "local.demo"],
+        command,
         cwd=PROJECT,
         env=os.environ | {"TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
@@ -49,7 +49,7 @@ def assert_nothing_is_left(folder: Path) -> None:
 
 
 def test_every_figure_agrees_and_nothing_is_left(tmp_path: Path) -> None:
-    with demo(tmp_path) as process:
+    with demo(tmp_path, "make", "--silent", "demo") as process:
         output, _ = process.communicate()
     assert "Every figure agrees with what the providers served." in output
     lines = output.splitlines()
@@ -80,7 +80,7 @@ def test_every_figure_agrees_and_nothing_is_left(tmp_path: Path) -> None:
     ids=["Ctrl-C", "SIGTERM"],
 )
 def test_an_interrupted_demo_leaves_nothing(tmp_path: Path, number: int, step: str) -> None:
-    with demo(tmp_path) as process:
+    with demo(tmp_path, sys.executable, "-m", "local.demo") as process:
         assert process.stdout
         for line in process.stdout:
             if step in line:

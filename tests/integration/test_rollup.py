@@ -411,7 +411,7 @@ SUMMED = (
 )
 
 
-@pytest.mark.parametrize("examples", [5, pytest.param(100, marks=pytest.mark.long)])
+@pytest.mark.parametrize("examples", [5, pytest.param(30, marks=pytest.mark.long)])
 def test_summaries_equal_a_plain_sum(examples: int) -> None:
     settings(max_examples=examples, deadline=None)(
         given(

@@ -1,0 +1,32 @@
+"""`make bench`: every benchmark, one after the other; `--smallest` is just enough to see that each works."""
+
+import argparse
+import subprocess
+import sys
+
+SMALLEST = {
+    "imports": ("--runs=1",),
+    "ingest": ("--runs=1",),
+    "rollup": ("--pairs=1", "--largest=10000"),
+    "callback": ("--rounds=2", "--seconds=0.5"),
+    "senders": ("--scenarios=1", "--seconds=1"),
+    "outbox": ("--events=10000",),
+}
+"""For each benchmark, the options that make it quick. Its figures mean nothing then."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--smallest", action="store_true", help="two minutes in all")
+    smallest = parser.parse_args().smallest
+    for name, options in SMALLEST.items():
+        print(f"\n== {name}", flush=True)
+        command = [sys.executable, "-m", f"benchmarks.{name}", *(options if smallest else ())]
+        if code := subprocess.run(command, check=False).returncode:
+            print(f"\nbenchmarks.{name} failed", file=sys.stderr)
+            return code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""Each command of the Makefile once, at its smallest: it works, and changes no file."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.commands.commands import NAMES, assert_unchanged, make
+from tests.commands.test_make_for_a_stack import COMMANDS as FOR_A_STACK
+
+pytestmark = pytest.mark.long
+
+ARE_TESTS = {"faults": "test_an_event_whose_answer_was_lost", "fuzz": "test_only_a_rate_is_entered"}
+"""Run tests that `make test-all` runs anyway: so here just one of them each."""
+COMMANDS = {
+    **dict.fromkeys(("help", "lint", "audit", "validate", "build", "openapi"), ""),
+    **dict.fromkeys(ARE_TESTS, ""),
+    "simulate": "seeds=10",
+    "crashes": "rounds=1",
+    "load": "seconds=3 rate=4",
+    "bench": "smallest=1",
+}
+HERE = {"install", "proxy-env", "test", "test-all"}
+"""What it takes to run these tests."""
+IN_MAKE_TEST = {"demo"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_works_and_changes_no_file(project: Path, name: str) -> None:
+    options = {"PYTEST_ADDOPTS": f"-k {ARE_TESTS[name]}"} if name in ARE_TESTS else {}
+    assert make(project, name, COMMANDS[name], **options)
+    assert_unchanged(project)
+
+
+def test_no_command_is_left_out() -> None:
+    assert {*COMMANDS, *FOR_A_STACK, *HERE, *IN_MAKE_TEST} == NAMES
