@@ -94,8 +94,8 @@ openapi: .venv/.installed ## docs/openapi.json, the description of the HTTP API,
 .PHONY: fuzz crashes
 
 fuzz: .venv/.installed ## Bad input at length, to the functions and over HTTP; ends with figures (rounds=10)
-	FUZZ_ROUNDS=$(or $(rounds),10) .venv/bin/pytest --timeout 3600 tests/fuzz \
-	  tests/e2e/test_openapi.py tests/e2e/test_bad_input.py
+	FUZZ_ROUNDS=$(or $(rounds),10) .venv/bin/pytest --timeout 3600 -m "long or not long" \
+	  tests/fuzz tests/e2e/test_openapi.py tests/e2e/test_bad_input.py
 
 crashes: .venv/.installed .venv-proxy/.installed ## Kill a real proxy under load, again and again, and look for what is missing (rounds=20, seed=)
 	@.venv/bin/python -m tests.crashes $(if $(rounds),--rounds $(rounds)) $(if $(seed),--seed $(seed))

@@ -152,7 +152,7 @@ def _scan(stack: Stack, name: str) -> Items:
 
 def _get(url: str, token: str = "") -> Any:
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
-    with urllib.request.urlopen(request, timeout=30) as response:
+    with urllib.request.urlopen(request, timeout=WAIT_SECONDS) as response:
         return json.load(response, parse_float=Decimal)
 
 

@@ -13,7 +13,7 @@ from textwrap import shorten
 
 from botocore.exceptions import BotoCoreError
 
-from local.stack.stack import PROJECT, SCHEDULED, FunctionFailed, Stack, running_stack
+from local.stack.stack import PROJECT, FunctionFailed, Stack, running_stack
 
 API_PORT = 3090
 MINISTACK_PORT = 4566
@@ -132,9 +132,10 @@ def update_rates(stack: Stack) -> None:
 
 
 def _tick(stack: Stack) -> None:
+    """Roll up, and wait for it: on a busy machine runs would pile up, each with processes of its own."""
     try:
-        stack.invoke("RollupFunction", SCHEDULED)
-    except FunctionFailed as error:
+        stack.rollup()
+    except (FunctionFailed, TimeoutError) as error:
         print(f"The rollup failed: {error}", file=sys.stderr, flush=True)
 
 

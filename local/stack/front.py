@@ -10,9 +10,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from local.http_server import running_server
-
-TIMEOUT_SECONDS = 35.0
-"""Longer than the 30 s after which API Gateway itself gives up."""
+from local.waiting import PATIENCE_SECONDS
 
 _HOP_BY_HOP = {
     "connection",
@@ -35,7 +33,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _forward(self) -> None:
         body = self._body()
-        connection = http.client.HTTPConnection(self.upstream, timeout=TIMEOUT_SECONDS)
+        connection = http.client.HTTPConnection(self.upstream, timeout=PATIENCE_SECONDS)
         try:
             connection.putrequest(self.command, self.prefix + self.path, skip_accept_encoding=True)
             for name, value in _end_to_end(self.headers.items()):

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.config import Config
 
 from local.stack.front import api_front
 from local.stack.ministack import REGION, ROOT, aws_environment, running_ministack
@@ -217,7 +218,8 @@ class _Session(boto3.Session):
         self.endpoint_url = endpoint_url
 
     def client(self, *arguments: Any, **options: Any) -> Any:
-        return super().client(*arguments, **{"endpoint_url": self.endpoint_url} | options)
+        defaults = {"endpoint_url": self.endpoint_url, "config": Config(read_timeout=PATIENCE_SECONDS)}
+        return super().client(*arguments, **defaults | options)
 
     def resource(self, *arguments: Any, **options: Any) -> Any:
         return super().resource(*arguments, **{"endpoint_url": self.endpoint_url} | options)

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from local.stack import Stack
 from local.stack.stack import LOCAL_SHARDS
+from local.waiting import PATIENCE_SECONDS
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Api:
     def send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
         request = urllib.request.Request(self.stack.api_url + path, body, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=30) as response:
+            with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as response:
                 return Answer(response.status, response.read())
         except urllib.error.HTTPError as error:
             return Answer(error.code, error.read())

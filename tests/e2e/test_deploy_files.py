@@ -17,7 +17,7 @@ from local.provider import environment, running_provider
 from local.proxy import CALLBACK, CONFIG, ENVIRONMENT, Proxy, running_proxy
 from local.stack import Stack, free_port
 from local.stack.stack import PROJECT
-from local.waiting import wait_until
+from local.waiting import PATIENCE_SECONDS, wait_until
 from request_events.capture import CONVERSATION_HEADER
 
 DEPLOY = PROJECT / "deploy"
@@ -253,7 +253,7 @@ def chat(proxy: Proxy, attempt: dict[str, Any]) -> int:
     url = f"{proxy.url}/v1/chat/completions"
     try:
         request = urllib.request.Request(url, json.dumps(body).encode(), headers)
-        with urllib.request.urlopen(request, timeout=60) as response:
+        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as response:
             return int(response.status)
     except urllib.error.HTTPError as error:
         return error.code

@@ -87,7 +87,7 @@ def ingest_in_euros(stack: Stack, api: Api, user_id: str) -> None:
     # Setting the time limit, even to what it is, makes MiniStack start a new process.
     function = stack.physical_id("IngestFunction")
     stack.client("lambda").update_function_configuration(FunctionName=function, Timeout=20)
-    for _ in range(5):
+    for _ in range(15):
         stored = post_in_dollars(stack, api, user_id)
         if "costEUR" in stored:
             return

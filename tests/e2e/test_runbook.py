@@ -57,13 +57,19 @@ def user_id(stack: Stack, api: Api) -> str:
 
 @pytest.fixture(scope="module")
 def shell(stack: Stack, user_id: str, tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """Run commands as the runbook gives them, of this user and this day, and return what they print."""
-    folder = tmp_path_factory.mktemp("bin")
-    (folder / "aws").write_text(
-        f'#!/bin/sh\nexec {sys.executable} {Path(__file__).with_name("aws_cli.py")} "$@"\n'
-    )
-    (folder / "aws").chmod(0o755)
-    environment = os.environ | stack.environment | {"PATH": f"{folder}:{os.environ['PATH']}"}
+    """Run commands as the runbook gives them, of this user and this day, and return what they print.
+
+    In a folder of their own, in which `make` is that of the project: some of them write files.
+    """
+    folder, programs = tmp_path_factory.mktemp("runbook"), tmp_path_factory.mktemp("bin")
+    commands = {
+        "aws": f"{sys.executable} {Path(__file__).with_name('aws_cli.py')}",
+        "make": f"{shutil.which('make')} --silent -C {PROJECT}",
+    }
+    for name, command in commands.items():
+        (programs / name).write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+        (programs / name).chmod(0o755)
+    environment = os.environ | stack.environment | {"PATH": f"{programs}:{os.environ['PATH']}"}
 
     def run(commands: str, **more: str) -> str:
         now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -71,7 +77,7 @@ def shell(stack: Stack, user_id: str, tmp_path_factory: pytest.TempPathFactory) 
         script = script.replace("2026-11-23", DAY).replace("user=alice", f"user={user_id}")
         ran = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
-            cwd=PROJECT,
+            cwd=folder,
             env=environment | more,
             capture_output=True,
             text=True,
@@ -128,7 +134,7 @@ def test_what_lies_in_an_outbox_is_counted_and_sent_again(shell: Shell, tmp_path
     assert shell(counting, IMPACT_OUTBOX=str(tmp_path)).strip() == "2"
     if shutil.which("curl") is None:
         pytest.skip("no curl here")
-    answer = json.loads(shell(f"    cd {tmp_path}\n{resending}", IMPACT_OUTBOX=str(tmp_path)))
+    answer = json.loads(shell(resending, IMPACT_OUTBOX=str(tmp_path)))
     assert (answer["created"], answer["rejected"]) == (2, [])
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from local.stack import Stack
 from local.stack.stack import sha256
+from local.waiting import PATIENCE_SECONDS
 from tests.e2e.api import Api, a_user, an_event
 
 READ = "/api/totals"
@@ -127,7 +128,7 @@ def keep_answers(stack: Stack, seconds: int) -> None:
 
 def status(stack: Stack, *headers: tuple[str, str], method: str = "GET", path: str = READ) -> int:
     """Send just these headers, as they are, several of a name too."""
-    connection = http.client.HTTPConnection(urlsplit(stack.api_url).netloc, timeout=30)
+    connection = http.client.HTTPConnection(urlsplit(stack.api_url).netloc, timeout=PATIENCE_SECONDS)
     try:
         connection.putrequest(method, path)
         for name, value in headers:

@@ -1,4 +1,4 @@
-"""Bad input at scale. `make test` takes one round of it, `make fuzz` more."""
+"""Bad input at scale. `make test` and `make test-all` take one round of it, `make fuzz` more."""
 
 import os
 
