@@ -218,8 +218,8 @@ class _Session(boto3.Session):
         self.endpoint_url = endpoint_url
 
     def client(self, *arguments: Any, **options: Any) -> Any:
-        defaults = {"endpoint_url": self.endpoint_url, "config": Config(read_timeout=PATIENCE_SECONDS)}
-        return super().client(*arguments, **defaults | options)
+        patient: Any = {"endpoint_url": self.endpoint_url, "config": Config(read_timeout=PATIENCE_SECONDS)}
+        return super().client(*arguments, **patient | options)
 
     def resource(self, *arguments: Any, **options: Any) -> Any:
         return super().resource(*arguments, **{"endpoint_url": self.endpoint_url} | options)
