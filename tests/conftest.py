@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterator
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 # Before any module of the functions is imported: they read their environment once, as on Lambda.
@@ -38,22 +38,25 @@ from tests.tables import drop_tables, make_tables  # noqa: E402
 
 pytest_plugins = ["tests.leaks", "tests.leftovers"]
 
-_one_at_a_time = Lock()
+_one_at_a_time = RLock()
 
 
 def _atomic(name: str) -> None:
-    """Let moto check a condition and write in one step, as DynamoDB does, whichever thread asks."""
-    write = getattr(DynamoDBBackend, name)
+    """Let moto do one thing after the other, whichever thread asks: a condition and its write are one step.
+
+    And moto's own dictionaries do not change while it goes through them.
+    """
+    operation = getattr(DynamoDBBackend, name)
 
     def one_at_a_time(*arguments: Any, **options: Any) -> Any:
         with _one_at_a_time:
-            return write(*arguments, **options)
+            return operation(*arguments, **options)
 
     setattr(DynamoDBBackend, name, one_at_a_time)
 
 
-for _write in ("put_item", "update_item", "delete_item"):
-    _atomic(_write)
+for _operation in ("put_item", "update_item", "delete_item", "get_item", "query", "scan"):
+    _atomic(_operation)
 
 
 @pytest.fixture
