@@ -2,8 +2,8 @@
 
 A pytest plugin. It looks for threads, child processes and open files, and for what a test has changed for all
 others: attributes of modules and classes, environment variables, signal handlers, the working directory.
-What appears while a fixture of a wider scope is set up belongs to the fixture, and must be gone after its
-teardown. All else belongs to the test.
+Threads, processes and files that appear while a fixture of a wider scope is set up belong to the fixture, and
+must be gone after its teardown. All else belongs to the test; and only tests may change what others see.
 
 Whatever is found is undone, so that the next test does not suffer: changes are put back, processes killed.
 (A thread or an open file cannot be taken away from outside. It is reported once.)
@@ -27,22 +27,16 @@ from typing import Any
 
 import pytest
 
-GRACE_SECONDS = float(os.environ.get("LEFTOVERS_GRACE_SECONDS", "10"))
+GRACE_SECONDS = float(os.environ.get("LEFTOVERS_GRACE_SECONDS", "60"))
 """How long threads and processes that were told to end may take for it."""
 
 PATCHABLE = ("os", "time", "random", "secrets", "signal", "socket", "subprocess", "tempfile", "threading")
 """Modules of the standard library that tests patch, or could."""
 OURS = (
-    "impact",
-    "request_events",
-    "ingest",
-    "rollup",
-    "rollup_worker",
-    "summaries",
-    "rates",
-    "authorizer",
-    "local",
+    *("authorizer", "ingest", "rates", "rollup", "rollup_worker", "summaries"),
+    *("impact", "local", "request_events"),
 )
+"""Packages of this project."""
 
 KEPT_THREADS = ("ingest-writer", "pytest_timeout", "execnet")
 """Threads that live as long as their process by design: the function's pool, the test runner's own."""
@@ -204,7 +198,6 @@ class Leftovers:
             new = {thing: name for thing, name in _alive().items() if thing not in before}
             self._owned[fixturedef] = self._owned.get(fixturedef, {}) | new
             self._kept |= new
-            self._shared = Shared.now()
 
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
         owned = self._owned.pop(fixturedef, {})

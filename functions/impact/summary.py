@@ -16,6 +16,7 @@ OTHER = "other/other"
 EVENT_FIELDS = (
     *("userId", "ts", "provider", "model", "status", "cacheHit", "latency", "costEUR", "costUSD", "fxRate"),
     *("tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning", "energyKWh", "co2eKg", "waterL"),
+    "estimated",
 )
 """What a summary is made of."""
 
@@ -100,6 +101,8 @@ class Tally(Figures):
     tokens_reasoning: int = 0
     unpriced: int = 0
     """Requests that came without any cost."""
+    estimated: int = 0
+    """Requests of which the sender guessed the tokens."""
     latencyTotal: Decimal = ZERO
     """Seconds."""
     latencyMax: Decimal = ZERO
@@ -127,6 +130,8 @@ class Tally(Figures):
             self.tokens_reasoning += int(reasoning["N"])
         if "costUSD" not in event and "costEUR" not in event:
             self.unpriced += 1
+        if event.get("estimated", _NO)["BOOL"]:
+            self.estimated += 1
         latency = Decimal(event["latency"]["N"])
         self.latencyTotal += latency
         self.latencyMax = max(self.latencyMax, latency)

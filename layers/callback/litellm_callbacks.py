@@ -15,6 +15,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,22 @@ from request_events.capture import capture, encode
 from request_events.courier import Courier
 from request_events.notices import warn
 from request_events.outbox import Outbox
+from request_events.rules import SOURCE_MAX
 from request_events.shutdown import Shutdown, at_exit_before
 
 DEFAULT_URL = "http://localhost:3090/api/request-event"
 LAMBDA_TIMEOUT_SECONDS = 3.0
+
+
+def _version() -> str:
+    try:
+        return metadata.version("litellm")
+    except metadata.PackageNotFoundError:  # a copy of its source, or a stand-in
+        return "unknown"
+
+
+SOURCE = f"litellm/{_version()}"[:SOURCE_MAX]
+"""Who reports an event."""
 
 
 class Aim2BalanceCallbackHandler(CustomLogger):  # type: ignore[misc]
@@ -62,7 +75,7 @@ class Aim2BalanceCallbackHandler(CustomLogger):  # type: ignore[misc]
 
     async def _report(self, kwargs: dict[str, Any]) -> None:
         try:
-            event = capture(kwargs)
+            event = capture(kwargs, SOURCE)
             if event is None:
                 return
             self._courier.send(encode(event))

@@ -36,6 +36,7 @@ class Figures:
     tokens_cached: int = 0
     tokens_reasoning: int = 0
     unpriced: int = 0
+    estimated: int = 0
     rated: int = 0
     unrated: int = 0
     costUSD: Decimal = Decimal(0)
@@ -54,6 +55,7 @@ class Figures:
         self.tokens_cached += int(item.get("tokens_cached", 0))
         self.tokens_reasoning += int(item.get("tokens_reasoning", 0))
         self.unpriced += item.get("costUSD") is None
+        self.estimated += bool(item.get("estimated"))
         self.rated += rated
         self.unrated += unrated
         self.costUSD += item.get("costUSD") or 0

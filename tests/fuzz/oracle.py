@@ -13,10 +13,14 @@ from typing import Any
 RETENTION = timedelta(days=400)
 IDS = {"userId": 256, "eventId": 128}
 NAMES = {"model": 256, "provider": 64}
+SHORT = {"serviceTier": 32, "source": 64}
 LABELS = ("callType", "modelGroup", "teamId", "keyAlias", "conversationId", "errorCode")
 TOKENS = ("tokens_in", "tokens_out", "tokens_cached", "tokens_cache_write", "tokens_reasoning")
 NUMBERS = {"latency": 7, "timeToFirstToken": 7, "costEUR": 9, "costUSD": 9}
+NUMBERS |= dict.fromkeys(("costInputUSD", "costOutputUSD", "costToolsUSD"), 9)
 """By field: the largest is a 1 and so many zeros."""
+BOOLEANS = ("stream", "cacheHit", "estimated")
+KNOWN = [*IDS, *NAMES, *SHORT, *LABELS, *TOKENS, *NUMBERS, *BOOLEANS, "ts", "status", "tags"]
 REQUIRED = ("userId", "ts", "model", "provider", "tokens_in", "tokens_out", "latency")
 SIZE_MAX = 2048
 UNSURE = 100
@@ -87,7 +91,7 @@ def judge(event: object, now: datetime) -> Verdict:
 
 
 def _is_known(name: str) -> bool:
-    return name in {*IDS, *NAMES, *LABELS, *TOKENS, *NUMBERS, "ts", "status", "stream", "cacheHit", "tags"}
+    return name in KNOWN
 
 
 def _read_field(name: str, value: Any) -> Any:
@@ -101,6 +105,8 @@ def _read_field(name: str, value: Any) -> Any:
         return _text(value, 1, NAMES[name])
     if name in LABELS:
         return _text(value, 0, 256)
+    if name in SHORT:
+        return _text(value, 0, SHORT[name])
     if name in TOKENS:
         number = _number(value, 12) if isinstance(value, Number) else None
         return number if number is not None and number % 1 == 0 else None

@@ -33,7 +33,15 @@ def _is_event(value: Any) -> bool:
 
 def _make_storable(event: dict[str, Any]) -> None:
     """Numbers of 38 places; 2,048 bytes in the ledger."""
-    for name in ("latency", "timeToFirstToken", "costEUR", "costUSD"):
+    for name in (
+        "latency",
+        "timeToFirstToken",
+        "costEUR",
+        "costUSD",
+        "costInputUSD",
+        "costOutputUSD",
+        "costToolsUSD",
+    ):
         if isinstance(event.get(name), float):
             event[name] = round(event[name], 20)
     if len(json.dumps(event, ensure_ascii=False).encode()) > 1500:

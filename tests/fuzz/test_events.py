@@ -18,8 +18,8 @@ from impact.dynamodb import Store, item_from_wire
 from impact.rates import Rates
 from tests.events import NOON, freeze
 from tests.fuzz import ROUNDS
-from tests.fuzz.mutate import KNOWN, Members, damaged, identified, mutated, real_events
-from tests.fuzz.oracle import REQUIRED, NotJson, Verdict, judge, read
+from tests.fuzz.mutate import Members, damaged, identified, mutated, real_events
+from tests.fuzz.oracle import KNOWN, REQUIRED, NotJson, Verdict, judge, read
 from tests.integration.test_ingest import CONTEXT
 from tests.rates import BEFORE_NOON
 

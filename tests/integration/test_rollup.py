@@ -91,6 +91,7 @@ def test_a_day_of_one_user(store: Store) -> None:
         "terms": {"markupPercent": 0, "restorationFeePercent": 0},
         "rated": 0,
         "unrated": 3,
+        "estimated": 0,
         "unpriced": 1,
         "latencyTotal": Decimal("5.826214"),
         "latencyMax": Decimal("2.5"),

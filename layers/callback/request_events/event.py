@@ -16,7 +16,9 @@ from request_events.rules import (
     MODEL_MAX,
     PROVIDER_MAX,
     SECONDS_MAX,
+    SOURCE_MAX,
     TAGS_MAX,
+    TIER_MAX,
     TOKENS_MAX,
     UNFILLED,
     USER_ID_MAX,
@@ -170,6 +172,16 @@ class RequestEvent(BaseModel):
     cacheHit: bool | None = None
     """Whether the answer came from a cache of the proxy, and no provider was asked."""
     tags: Annotated[list[Tag], Field(max_length=TAGS_MAX)] | None = None
+    serviceTier: Annotated[str, Field(max_length=TIER_MAX)] | None = None
+    """What the provider served and charged: `default`, `priority`, `batch` ..."""
+    costInputUSD: Money | None = None
+    costOutputUSD: Money | None = None
+    costToolsUSD: Money | None = None
+    """Parts of costUSD, where the sender knows them: prompt, completion, the provider's own tools."""
+    source: Annotated[str, Field(max_length=SOURCE_MAX)] | None = None
+    """Who reported it: `litellm/1.106.2`."""
+    estimated: bool | None = None
+    """Whether the tokens are the sender's guess (a stream that was stopped), not the provider's count."""
 
     def fields(self) -> dict[str, Any]:
         """Everything that is known, by the contract's names; what was left out stays out."""

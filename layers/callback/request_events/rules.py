@@ -9,6 +9,8 @@ USER_ID_MAX = 256
 EVENT_ID_MAX = 128
 MODEL_MAX = 256
 PROVIDER_MAX = 64
+SOURCE_MAX = 64
+TIER_MAX = 32
 LABEL_MAX = 256
 """Longest callType, modelGroup, teamId, keyAlias, conversationId, errorCode or single tag, in characters."""
 TAGS_MAX = 50

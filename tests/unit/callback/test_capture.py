@@ -32,6 +32,8 @@ GPT_4O: dict[str, Any] = {
     "tokens_cached": 1000,
     "tokens_reasoning": 120,
     "costUSD": Decimal("0.00475"),
+    "costInputUSD": Decimal("0.00175"),
+    "costOutputUSD": Decimal("0.003"),
     "callType": "acompletion",
     "modelGroup": "gpt-4o",
 }
@@ -45,6 +47,8 @@ CLAUDE: dict[str, Any] = {
     "tokens_cache_write": 50,
     "tokens_reasoning": 0,
     "costUSD": Decimal("0.0055875000000000005"),
+    "costInputUSD": Decimal("0.0010875"),
+    "costOutputUSD": Decimal("0.0045000000000000005"),
     "callType": "acompletion",
     "modelGroup": "claude",
 }
@@ -63,7 +67,7 @@ FAILURE: dict[str, Any] = {
 def event(
     base: dict[str, Any], call_id: str, user: str, ts: str, latency: str, **more: Any
 ) -> dict[str, Any]:
-    own = {"eventId": f"{call_id}:{base['status']}", "userId": user, "ts": f"2026-11-23T{ts}Z"}
+    own = {"eventId": f"{call_id}:{base['status']}:", "userId": user, "ts": f"2026-11-23T{ts}Z"}
     fields = base | own | {"latency": Decimal(latency)} | more
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -72,6 +76,7 @@ EXPECTED = {
     "alias_async_success": event(
         GPT_4O, "73034ffc-bbc4-4b04-a8f6-ba5fae37fff8", "u-al", "07:23:36.462262", "0.031451",
         model="gpt-4o-mini", modelGroup="alias-mini", costUSD=Decimal("0.000285"),
+        costInputUSD=Decimal("0.00010499999999999999"), costOutputUSD=Decimal("0.00017999999999999998"),
     ),
     "all_async_success": event(
         GPT_4O, "029ef5ef-bb10-4f52-bbf8-fa70d11c83fe", "u-hdr", "07:23:31.996785", "0.0308"
@@ -84,7 +89,7 @@ EXPECTED = {
     ),
     "cache2_async_success": event(
         GPT_4O, "98aeabb4-c498-48f9-aef7-cc7545532e34", "u-c1", "07:23:50.742812", "0.000648",
-        costUSD=0, cacheHit=True,
+        costUSD=0, cacheHit=True, costInputUSD=None, costOutputUSD=None,
     ),
     "claude_chat_async_success": event(
         CLAUDE, "52ba4a73-88a6-4678-9832-fafe22f01ec7", "u-cl", "07:23:55.729080", "0.007945"
@@ -93,6 +98,7 @@ EXPECTED = {
         GPT_4O, "cf6a001b-122e-4cb7-8b21-4ec5a6719b9f", "u-emb", "07:23:37.383884", "0.009847",
         model="text-embedding-3-small", modelGroup="emb", callType="aembedding", costUSD=Decimal("8.4E-7"),
         tokens_in=42, tokens_out=0, tokens_cached=None, tokens_reasoning=None,
+        costInputUSD=Decimal("8.4E-7"), costOutputUSD=0,
     ),
     "fail_nofallback_async_failure": event(
         FAILURE, "68aea482-6fb9-4514-be0a-4572b8ef08ea", "u-nf", "07:23:45.188186", "0.012156",
@@ -105,7 +111,7 @@ EXPECTED = {
     # The same call: it worked at last. LiteLLM has no price for the model, which is not the same as free.
     "flaky_retry_async_success": event(
         GPT_4O, "5de1772b-33a0-4667-839e-8c50e2a9c678", "u-fl", "07:23:39.131226", "0.032042",
-        model="flaky-1", modelGroup="flaky", costUSD=None,
+        model="flaky-1", modelGroup="flaky", costUSD=None, costInputUSD=None, costOutputUSD=None,
     ),
     "hdr_customer_async_success": event(
         GPT_4O, "59a2c5b3-cdb7-420f-8af4-20e75979a216", "u-hdr", "07:23:30.632262", "0.030042"
@@ -117,6 +123,7 @@ EXPECTED = {
         GPT_4O, "31a05513-db8d-47a7-8f38-564054103f09", "u-img", "07:23:37.829958", "0.014002",
         model="gpt-image-1", modelGroup="img", callType="aimage_generation", costUSD=Decimal("0.04005"),
         tokens_in=10, tokens_out=1000, tokens_cached=0, tokens_reasoning=None,
+        costInputUSD=None, costOutputUSD=None,
     ),
     "litellm_meta_async_success": event(
         GPT_4O, "dee45085-1123-4062-bd12-8a6ec89a90b5", "u-lmeta", "07:23:32.920258", "0.030986"
@@ -172,7 +179,12 @@ def on_the_wire(kwargs: Any) -> Any:
 
 @pytest.mark.parametrize("name", PAYLOADS)
 def test_each_recorded_payload_gives_exactly_its_event(name: str) -> None:
-    assert on_the_wire(PAYLOADS[name]) == EXPECTED[name]
+    sent, expected = on_the_wire(PAYLOADS[name]), EXPECTED[name]
+    if expected is None:
+        assert sent is None
+        return
+    assert sent.pop("eventId")[:-16] == expected["eventId"]  # the rest is a digest
+    assert sent == {field: value for field, value in expected.items() if field != "eventId"}
 
 
 @pytest.fixture
@@ -242,19 +254,21 @@ def test_tokens_without_a_usable_cost_are_unpriced(
     assert "costUSD" not in on_the_wire(kwargs)
 
 
-FREE: dict[str, Any] = {"mode": "chat", "input_cost_per_token": 0, "output_cost_per_token": 0.0}
+FREE: dict[str, Any] = {"mode": "chat", "input_cost_per_token": 0.0, "output_cost_per_token": 0.0}
+MADE_UP: dict[str, Any] = {"mode": "chat", "input_cost_per_token": 0, "output_cost_per_token": 0}
+"""What LiteLLM invents for a name that it does not know: its zeros are ints."""
 
 
 @pytest.mark.parametrize(
     ("model", "is_free"),
     [
         (FREE, True),
+        (MADE_UP, False),
         (FREE | {"tiered_pricing": [{"range": [0, 32000], "input_cost_per_token": 0}]}, True),
         (FREE | {"tiered_pricing": [{"range": [0, 32000], "input_cost_per_token": 1e-06}]}, False),
         (FREE | {"search_context_cost_per_query": {"search_context_size_low": 0.03}}, False),
         (FREE | {"cache_read_input_token_cost": 1e-09}, False),
-        (FREE | {"mode": None}, False),
-        (FREE | {"mode": ""}, False),
+        (FREE | {"mode": None}, True),
         ({"mode": "chat", "max_tokens": 0}, False),
         ({}, False),
         (None, False),
@@ -270,11 +284,39 @@ def test_tokens_at_no_cost_are_free_only_where_all_rates_are_known_to_be_zero(
 
 
 @pytest.mark.parametrize("cost", [None, 0.0])
-def test_a_call_without_tokens_costs_nothing(
-    kwargs: dict[str, Any], payload: dict[str, Any], cost: float | None
+@pytest.mark.parametrize(("model", "expected"), [(MADE_UP, None), (None, None), (FREE, 0)])
+def test_a_call_without_tokens_is_free_only_where_somebody_said_so(
+    kwargs: dict[str, Any], payload: dict[str, Any], cost: float | None, model: Any, expected: int | None
 ) -> None:
     payload |= {"prompt_tokens": 0, "completion_tokens": 0, "response_cost": cost}
-    assert on_the_wire(kwargs)["costUSD"] == 0
+    payload["model_map_information"] = {"model_map_value": model}
+    assert on_the_wire(kwargs).get("costUSD") == expected
+
+
+def test_a_price_that_litellm_could_not_apply_is_no_price_of_zero(
+    kwargs: dict[str, Any], payload: dict[str, Any]
+) -> None:
+    payload |= {"response_cost": 0.0, "response_cost_failure_debug_info": {"error_str": "no price"}}
+    payload["model_map_information"] = {"model_map_value": FREE}
+    assert "costUSD" not in on_the_wire(kwargs)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ({"error_code": "429", "error_class": "RateLimitError"}, 0),
+        ({"error_code": "500", "error_class": "InternalServerError"}, 0),
+        ({"error_code": "408", "error_class": "Timeout"}, None),
+        ({"error_code": "", "error_class": "ReadTimeout"}, None),
+        ({"error_code": "499", "error_class": "CancelledError"}, None),
+    ],
+)
+def test_a_failure_without_tokens_costs_nothing_unless_the_provider_may_have_worked(
+    error: dict[str, str], expected: int | None
+) -> None:
+    kwargs = copy.deepcopy(PAYLOADS["flaky_retry_async_failure"])
+    kwargs["standard_logging_object"]["error_information"] |= error
+    assert on_the_wire(kwargs).get("costUSD") == expected
 
 
 def test_what_is_not_priced_by_tokens_still_costs(kwargs: dict[str, Any], payload: dict[str, Any]) -> None:
@@ -332,7 +374,7 @@ def test_key_team_and_error_of_a_client_that_hung_up(kwargs: dict[str, Any], pay
     payload["error_information"]["error_code"] = "499"
     sent = on_the_wire(kwargs)
     assert (sent["keyAlias"], sent["teamId"], sent["errorCode"]) == ("librechat", "team-1", "499")
-    assert sent["status"] == "success"
+    assert (sent["status"], sent["estimated"]) == ("success", True)
 
 
 @pytest.mark.parametrize("user_id", ["#" * 256, "%" * 256, "ü" * 256, "漢" * 213, "😀" * 160])
@@ -348,7 +390,7 @@ def test_a_user_id_that_the_ledger_has_room_for_is_sent(
 def test_a_call_id_that_cannot_be_an_event_id_has_a_stand_in(kwargs: dict[str, Any], call_id: str) -> None:
     first, second = on_the_wire(kwargs | {"litellm_call_id": call_id}), on_the_wire(kwargs)
     assert first["eventId"] == on_the_wire(kwargs | {"litellm_call_id": call_id})["eventId"]
-    assert first["eventId"].endswith(":success")
+    assert ":success:" in first["eventId"]
     assert first["eventId"] != second["eventId"]
     RequestEvent.model_validate(first)
 
@@ -363,7 +405,141 @@ def test_a_caller_cannot_hide_a_request_behind_the_id_of_an_earlier_one(
     payload["startTime"] += 0.25
     later = on_the_wire(kwargs)
     assert first["eventId"] == again["eventId"] != later["eventId"]
-    assert later["eventId"].endswith(":success")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"startTime": 1795418609.000001}, {"call_type": "call_mcp_tool"}, {"status": "failure"}],
+    ids=["start", "kind", "status"],
+)
+def test_calls_of_one_call_id_that_differ_are_events_of_their_own(
+    kwargs: dict[str, Any], payload: dict[str, Any], change: dict[str, Any]
+) -> None:
+    payload["error_information"] = {"llm_provider": "openai"}
+    first = on_the_wire(kwargs)
+    payload |= change
+    second = on_the_wire(kwargs)
+    assert first["eventId"] != second["eventId"]
+    for each in (first, second):
+        assert each["eventId"].startswith(f"{kwargs['litellm_call_id']}:")
+
+
+def test_two_failures_of_one_call_that_were_both_charged_are_two_events() -> None:
+    kwargs = copy.deepcopy(PAYLOADS["flaky_retry_async_failure"])
+    payload = kwargs["standard_logging_object"]
+    payload |= {"prompt_tokens": 1200, "completion_tokens": 7, "response_cost": 0.003}
+    payload["error_information"] = {"error_class": "ReadError"}
+    broken = on_the_wire(kwargs)
+    payload |= {"startTime": payload["endTime"], "model_group": "fallback"}
+    assert on_the_wire(kwargs)["eventId"] != broken["eventId"]
+    assert broken["costUSD"] == Decimal("0.003")
+
+
+NOT_CHARGED = [
+    *("afile_content", "afile_list", "acreate_file", "afile_delete", "alist_batches", "acreate_batch"),
+    *("acancel_batch", "alist_input_items", "adelete_responses", "aget_responses", "list_mcp_tools"),
+    *("avideo_content", "avideo_list", "aretrieve_fine_tuning_job", "avector_store_file_list"),
+]
+CHARGED = [
+    *("acompletion", "aembedding", "aresponses", "anthropic_messages", "aimage_generation", "aspeech"),
+    *(
+        "atranscription",
+        "arerank",
+        "atext_completion",
+        "pass_through_endpoint",
+        "call_mcp_tool",
+        "agenerate_content",
+    ),
+    *("avideo_generation", "avector_store_search", "asearch", "aocr", "acreate_video", "_arealtime", ""),
+]
+
+
+@pytest.mark.parametrize("call_type", NOT_CHARGED)
+@pytest.mark.parametrize("status", ["success", "failure"])
+def test_reading_what_exists_is_no_event(
+    kwargs: dict[str, Any], payload: dict[str, Any], call_type: str, status: str
+) -> None:
+    payload |= {"call_type": call_type, "status": status, "error_information": {"llm_provider": "openai"}}
+    assert capture(kwargs) is None
+
+
+@pytest.mark.parametrize("call_type", CHARGED)
+def test_what_is_made_is_an_event(kwargs: dict[str, Any], payload: dict[str, Any], call_type: str) -> None:
+    payload["call_type"] = call_type
+    assert on_the_wire(kwargs)["costUSD"] == Decimal("0.00475")
+
+
+@pytest.fixture
+def read(kwargs: dict[str, Any], payload: dict[str, Any]) -> dict[str, Any]:
+    """A read of a background response that is complete."""
+    payload |= {"call_type": "aget_responses", "response": {"status": "completed", "background": True}}
+    kwargs["response_id"] = "resp_1"
+    return kwargs
+
+
+def test_a_background_response_counts_once_however_often_it_is_read(
+    read: dict[str, Any], payload: dict[str, Any]
+) -> None:
+    first = on_the_wire(read)
+    payload["startTime"] += 60
+    again = on_the_wire(read | {"litellm_call_id": "another"})
+    other = on_the_wire(read | {"response_id": "resp_2"})
+    assert first["costUSD"] == Decimal("0.00475")
+    assert first["eventId"] == again["eventId"] != other["eventId"]
+    assert first["eventId"] not in ("resp_1", "response:resp_1")
+
+
+@pytest.mark.parametrize("status", ["queued", "in_progress"])
+def test_a_read_of_a_background_response_that_is_not_complete_takes_no_id(
+    read: dict[str, Any], payload: dict[str, Any], status: str
+) -> None:
+    payload["response"]["status"] = status
+    assert capture(read) is None
+    payload |= {"prompt_tokens": 0, "completion_tokens": 0, "response_cost": 0.0, "call_type": "aresponses"}
+    assert capture(read) is None  # when it is made
+
+
+def test_a_batch_counts_once_when_it_is_complete(kwargs: dict[str, Any], payload: dict[str, Any]) -> None:
+    payload |= {"call_type": "aretrieve_batch", "id": "batch_1", "model": "unknown"}
+    payload["hidden_params"] = {"batch_models": ["gpt-4o-mini"]}
+    first = on_the_wire(kwargs | {"model": None})
+    payload["startTime"] += 60
+    assert on_the_wire(kwargs | {"litellm_call_id": "another"})["eventId"] == first["eventId"]
+    assert (first["model"], first["costUSD"]) == ("gpt-4o-mini", Decimal("0.00475"))
+    payload |= {"prompt_tokens": 0, "completion_tokens": 0, "response_cost": 0.0}
+    assert capture(kwargs) is None
+
+
+SESSIONS = [
+    '{"device_id": "d", "account_uuid": "", "session_id": "11111111-1111-4111-8111-111111111111"}',
+    '  {"session_id": "x"}',
+    "user_0a1b_account__session_33333333-3333-4333-8333-333333333333",
+    "user_0a1b_account_44444444-4444-4444-8444-444444444444_session_33333333-3333-4333-8333-333333333333",
+]
+
+
+@pytest.mark.parametrize("session", SESSIONS)
+@pytest.mark.parametrize("place", range(len(NAMES_OF_A_USER) - 1))
+def test_a_session_of_a_coding_agent_is_no_user(kwargs: dict[str, Any], place: int, session: str) -> None:
+    put(kwargs, NAMES_OF_A_USER[place], session)
+    put(kwargs, NAMES_OF_A_USER[-1], "emp-0042")
+    assert on_the_wire(kwargs)["userId"] == "emp-0042"
+
+
+@pytest.mark.parametrize("user", ["my_session_", "{alice}", "[1]", "session_1", "a{}", "bob_session_7"])
+def test_an_id_that_only_looks_like_one_is_a_user(
+    payload: dict[str, Any], kwargs: dict[str, Any], user: str
+) -> None:
+    payload["end_user"] = user
+    assert on_the_wire(kwargs)["userId"] == user
+
+
+@pytest.mark.parametrize("place", ["cost_breakdown", "metadata/usage_object", "response"])
+def test_the_service_tier_is_what_was_served(
+    kwargs: dict[str, Any], payload: dict[str, Any], place: str
+) -> None:
+    put(payload, f"{place}/service_tier", "priority")
+    assert on_the_wire(kwargs)["serviceTier"] == "priority"
 
 
 def test_an_event_that_is_too_large_loses_its_labels_but_not_its_cost(

@@ -157,15 +157,6 @@ def test_one_field_that_raises_costs_no_other(monkeypatch: pytest.MonkeyPatch) -
     assert capture(kwargs) == {name: value for name, value in (whole or {}).items() if name != "modelGroup"}
 
 
-def test_a_call_id_that_is_hidden_among_too_many_headers_still_counts_as_chosen() -> None:
-    headers = {f"x-{number}": "x" for number in range(2000)} | {"x-litellm-call-id": "chosen"}
-    path = "litellm_params/proxy_server_request/headers"
-    kwargs = changed(PAYLOADS["plain_async_success"], path, headers) | {"litellm_call_id": "chosen"}
-    event = capture(kwargs)
-    assert event
-    assert event["eventId"] != "chosen:success"
-
-
 def test_a_time_before_there_was_a_litellm_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     kwargs = PAYLOADS["plain_async_success"]
     end = kwargs["standard_logging_object"]["endTime"]

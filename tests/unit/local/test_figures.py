@@ -24,7 +24,7 @@ from tests.events import NOON, event
 from tests.events import ledger as ledger_of_tests
 
 COUNTS = (
-    *("requests", "failures", "unpriced", "rated", "unrated"),
+    *("requests", "failures", "unpriced", "estimated", "rated", "unrated"),
     *("tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning"),
 )
 PRICES = {

@@ -1,0 +1,157 @@
+"""Which of LiteLLM's reports is a charge, under which id it counts, and what it costs.
+
+LiteLLM reports more than charges: what it refused itself, reads of what was charged before, files, lists. And
+it reports several charges under one call id: the rounds of a tool loop, a retry, a fallback.
+"""
+
+import re
+from collections.abc import Iterator
+from hashlib import blake2b
+from itertools import islice
+from typing import Any
+
+from request_events.rules import COST_MAX, EVENT_ID_MAX, is_unfilled
+from request_events.values import as_dict, as_instant, as_label, as_number, as_string, as_text, as_tokens
+
+SUCCESS, FAILURE = "success", "failure"
+
+RESPONSES, BATCHES = "response", "batch"
+_READS_OF = {
+    **dict.fromkeys(("aget_responses", "get_responses", "acancel_responses", "cancel_responses"), RESPONSES),
+    **dict.fromkeys(("aretrieve_batch", "retrieve_batch"), BATCHES),
+}
+"""Calls that may be the first to see that something made in the background is complete."""
+_NO_CHARGE = re.compile(
+    r"a?(get|list|retrieve|delete|cancel)_"
+    r"|a?file_|a?create_(batch|file|thread|assistants|skill)$|a?_?add_message$"
+    r"|a?(video|vector_store|vector_store_file)_(retrieve|content|list|delete|get)"
+)
+"""Calls that read, or keep something for later: what it is about is charged elsewhere, or not at all."""
+_UNFINISHED = ("queued", "in_progress", "validating", "finalizing", "cancelling")
+
+DIGEST_BYTES = 8
+OWN_ID_BYTES = 16
+CALL_ID_MAX = EVENT_ID_MAX - len(f":{SUCCESS}:") - 2 * DIGEST_BYTES
+CALL_ID_READ = 10_000
+"""How much of an id is looked at."""
+
+COST_MIN = 1e-21
+"""A smaller float than this can have more decimal places than an event may, and is no price."""
+RATES_MAX = 1000
+"""How many prices of a model are looked at."""
+
+CLIENT_CLOSED_REQUEST = "499"
+_TIME_OUTS = ("408", "504", CLIENT_CLOSED_REQUEST)
+
+
+def charge_id(kwargs: dict[str, Any], payload: dict[str, Any]) -> str | None:
+    """The id under which a report counts, or "" where LiteLLM names none. None where nothing is charged.
+
+    It is the same however often the report comes, and another one for each charge.
+    """
+    call_type = as_label(payload.get("call_type")) or ""
+    if kind := _READS_OF.get(call_type):
+        return _background_id(kind, kwargs, payload)
+    if _NO_CHARGE.match(call_type):
+        return None
+    if as_dict(payload.get("response")).get("background") is True:  # counts when a read sees it complete
+        return _background_id(RESPONSES, kwargs, payload)
+    if status_of(payload) == FAILURE and not _was_asked(payload):
+        return None
+    return _call_id(kwargs, payload, call_type)
+
+
+def status_of(payload: dict[str, Any]) -> str:
+    return FAILURE if as_string(payload.get("status")) == FAILURE else SUCCESS
+
+
+def _was_asked(payload: dict[str, Any]) -> bool:
+    """Tell a failure at a provider, or a charge for one, from what LiteLLM refused by itself."""
+    error = as_dict(payload.get("error_information"))
+    return bool(as_label(error.get("llm_provider"))) or has_use(payload)
+
+
+def has_use(payload: dict[str, Any]) -> bool:
+    """Whether there are tokens, or a cost."""
+    counts = (as_tokens(payload.get(name)) or 0 for name in ("prompt_tokens", "completion_tokens"))
+    return any(counts) or (as_number(payload.get("response_cost")) or 0) > 0
+
+
+def _background_id(kind: str, kwargs: dict[str, Any], payload: dict[str, Any]) -> str | None:
+    """That of a background response or a batch, once it is complete; of all its reads the same."""
+    response = as_dict(payload.get("response"))
+    is_background = kind == BATCHES or response.get("background") is True
+    if not is_background or response.get("status") in _UNFINISHED or not has_use(payload):
+        return None
+    parameters = as_dict(kwargs.get("optional_params"))
+    named = (
+        (kwargs.get("response_id"), parameters.get("response_id"), response.get("id"))
+        if kind == RESPONSES
+        else (payload.get("id"), kwargs.get("batch_id"), response.get("id"))
+    )
+    own = next((text[:CALL_ID_READ] for text in map(as_text, named) if text), "")
+    return f"{kind}:{_digest(OWN_ID_BYTES, own)}" if own else None
+
+
+def _call_id(kwargs: dict[str, Any], payload: dict[str, Any], call_type: str) -> str:
+    """The call id, the status, and what tells this call from others of that id: its kind and its start.
+
+    So nobody hides a call behind an earlier one, by a call id of his own choice or by an event under that id:
+    nobody knows the microsecond in which a call will begin.
+    """
+    call_id = as_text(kwargs.get("litellm_call_id")) or as_text(payload.get("litellm_call_id"))
+    if not call_id or not (call_id := call_id[:CALL_ID_READ]).strip():
+        return ""
+    status = status_of(payload)
+    is_usable = len(call_id) <= CALL_ID_MAX and call_id.isascii() and not is_unfilled(call_id)
+    beginning = call_id if is_usable else _digest(OWN_ID_BYTES, call_id)
+    return f"{beginning}:{status}:{_digest(DIGEST_BYTES, call_type, as_instant(payload.get('startTime')))}"
+
+
+def _digest(size: int, *parts: object) -> str:
+    return blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=size).hexdigest()
+
+
+def cost_of(payload: dict[str, Any]) -> float | None:
+    """US dollars, as LiteLLM's float: JSON holds its `repr`, which is exact. None where nobody knows."""
+    if payload.get("cache_hit") is True:
+        return 0
+    known = payload.get("response_cost")
+    cost = as_number(known)
+    if known is None or cost == 0:
+        return 0 if _is_free(payload) or _was_refused(payload) else None
+    return cost if cost is not None and COST_MIN <= cost <= COST_MAX else None
+
+
+def _was_refused(payload: dict[str, Any]) -> bool:
+    """Tell a failure that nobody charges. After a time-out, or where the client left, the provider may."""
+    error = as_dict(payload.get("error_information"))
+    code, name = as_label(error.get("error_code")) or "", as_label(error.get("error_class")) or ""
+    may_be_charged = code in _TIME_OUTS or "timeout" in name.lower() or "cancelled" in name.lower()
+    return status_of(payload) == FAILURE and not has_use(payload) and not may_be_charged
+
+
+def _is_free(payload: dict[str, Any]) -> bool:
+    """Tell a model that somebody declared to be free from one that LiteLLM has no price for.
+
+    Both have rates of 0. Those that LiteLLM makes up are the int 0; in its map and in an operator's
+    configuration they are floats (litellm 1.106.2 and 1.110.2).
+    """
+    if payload.get("response_cost_failure_debug_info"):
+        return False
+    model = as_dict(as_dict(payload.get("model_map_information")).get("model_map_value"))
+    looked_at = list(islice(_rates(model), RATES_MAX))
+    rates = [rate for rate in looked_at if rate is not None]
+    declared = any(isinstance(rate, float) for rate in rates)
+    return declared and len(looked_at) < RATES_MAX and not any(rates)
+
+
+def _rates(value: Any, is_rate: bool = False, depth: int = 5) -> Iterator[float | None]:
+    """Every number under a name with `cost` in it, also within lists of tiers; None for all else."""
+    yield as_number(value) if is_rate else None
+    if isinstance(value, dict) and depth:
+        for name, inner in value.items():
+            yield from _rates(inner, is_rate or (isinstance(name, str) and "cost" in name), depth - 1)
+    elif isinstance(value, list) and depth:
+        for inner in value:
+            yield from _rates(inner, is_rate, depth - 1)
