@@ -1,6 +1,5 @@
 """Every function while AWS fails: what heals is survived, what stays is seen and made up for."""
 
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from types import SimpleNamespace
@@ -101,12 +100,11 @@ def test_ingest_answers_503_and_names_what_to_send_again(
 
 def test_ingest_answers_in_time_where_storage_is_slow(deployed: Deployed, proxy: Proxy) -> None:
     events = deployed.events(100)
-    proxy.inject(slow(6), "PutItem")
-    began = time.monotonic()
+    proxy.inject(slow(60), "PutItem")
     answer = deployed.post(events, seconds=5)
-    took = time.monotonic() - began
     assert (answer.status, len(answer.json["retry"])) == (503, 100)
-    assert took < 4.5
+    tables = deployed.tables
+    assert tables.client.scan(TableName=tables.events)["Items"] == []  # it has not waited for them
     proxy.heal()
     deployed.deliver(events)
     deployed.roll_up()
