@@ -120,9 +120,12 @@ def mounted(folder: Path, options: str) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+SMALL_SEGMENT = 50_000
+
+
 @pytest.fixture
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(courier_module, "SEGMENT_BYTES", 50_000)
+    monkeypatch.setattr(courier_module, "SEGMENT_BYTES", SMALL_SEGMENT)
     monkeypatch.setattr(courier_module, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr(courier_module, "REPORT_SECONDS", 0.02)
 
@@ -146,7 +149,7 @@ def test_a_disk_that_is_really_full_loses_nothing_and_recovers(
         for number in range(30):
             fill(courier, range(100 * number, 100 * number + 100))
             wait_until(
-                lambda: courier._outbox.size < module.SEGMENT_BYTES or courier._outbox.in_memory > 0,
+                lambda: courier._outbox.size < SMALL_SEGMENT or courier._outbox.in_memory > 0,
                 "a new segment, or a full disk",
             )
         assert courier._outbox.in_memory > 1000
