@@ -68,10 +68,10 @@ def status_of(payload: dict[str, Any]) -> str:
 def _was_asked(payload: dict[str, Any]) -> bool:
     """Tell a failure at a provider, or a charge for one, from what LiteLLM refused by itself."""
     error = as_dict(payload.get("error_information"))
-    return bool(as_label(error.get("llm_provider"))) or has_use(payload)
+    return bool(as_label(error.get("llm_provider"))) or _has_use(payload)
 
 
-def has_use(payload: dict[str, Any]) -> bool:
+def _has_use(payload: dict[str, Any]) -> bool:
     """Whether there are tokens, or a cost."""
     counts = (as_tokens(payload.get(name)) or 0 for name in ("prompt_tokens", "completion_tokens"))
     return any(counts) or (as_number(payload.get("response_cost")) or 0) > 0
@@ -81,7 +81,7 @@ def _background_id(kind: str, kwargs: dict[str, Any], payload: dict[str, Any]) -
     """That of a background response or a batch, once it is complete; of all its reads the same."""
     response = as_dict(payload.get("response"))
     is_background = kind == BATCHES or response.get("background") is True
-    if not is_background or response.get("status") in _UNFINISHED or not has_use(payload):
+    if not is_background or response.get("status") in _UNFINISHED or not _has_use(payload):
         return None
     parameters = as_dict(kwargs.get("optional_params"))
     named = (
@@ -128,7 +128,7 @@ def _was_refused(payload: dict[str, Any]) -> bool:
     error = as_dict(payload.get("error_information"))
     code, name = as_label(error.get("error_code")) or "", as_label(error.get("error_class")) or ""
     may_be_charged = code in _TIME_OUTS or "timeout" in name.lower() or "cancelled" in name.lower()
-    return status_of(payload) == FAILURE and not has_use(payload) and not may_be_charged
+    return status_of(payload) == FAILURE and not _has_use(payload) and not may_be_charged
 
 
 def _is_free(payload: dict[str, Any]) -> bool:
