@@ -11,10 +11,12 @@ IMPACT_FLUSH_SECONDS  how long an event may wait for others (1)
 """
 
 import asyncio
+import atexit
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,11 +26,14 @@ from litellm.integrations.custom_logger import CustomLogger
 if importlib.util.find_spec("request_events") is None:  # a copy beside LiteLLM's config, with the package
     sys.path.append(str(Path(__file__).resolve().parent))
 
+from request_events import pre_call
 from request_events.capture import capture, encode
+from request_events.charge import CLIENT_CLOSED_REQUEST, FAILURE
 from request_events.courier import Courier
+from request_events.given_up import GivenUp
 from request_events.notices import warn
 from request_events.outbox import Outbox
-from request_events.rules import SOURCE_MAX
+from request_events.rules import SOURCE_MAX, UNKNOWN
 from request_events.shutdown import Shutdown, at_exit_before
 
 DEFAULT_URL = "http://localhost:3090/api/request-event"
@@ -56,9 +61,11 @@ class Aim2BalanceCallbackHandler(CustomLogger):  # type: ignore[misc]
         super().__init__()
         self._on_lambda = bool(environ.get("AWS_LAMBDA_FUNCTION_NAME"))
         self._courier = _courier(environ, self._on_lambda)
+        self._given_up = GivenUp(self._report_given_up, _litellm_is_behind)
         if not self._on_lambda:
             self._courier.start()
             self._shutdown = Shutdown(self._courier)
+            atexit.register(self._given_up.report_all)  # of exit handlers the last one runs first
             _drain_litellm_first()
 
     async def async_log_success_event(
@@ -73,8 +80,47 @@ class Aim2BalanceCallbackHandler(CustomLogger):  # type: ignore[misc]
         """LiteLLM waits for this before it answers a failed request, retries it or falls back."""
         await self._report(kwargs)
 
+    async def async_pre_call_hook(
+        self, user_api_key_dict: object, cache: object, data: dict[str, Any], call_type: str
+    ) -> None:
+        """LiteLLM calls this before it asks a provider. It refuses (400) or changes what hides a cost."""
+        try:
+            pre_call.check(data, call_type)
+        except pre_call.Refused as refused:
+            from fastapi import HTTPException  # which the proxy has, and `litellm` alone has not
+
+            raise HTTPException(400, {"error": str(refused)}) from None
+        except Exception as error:
+            _warn_of(error, "a request could not be checked (%s)")
+
+    async def async_post_call_streaming_iterator_hook(
+        self, user_api_key_dict: object, response: AsyncIterator[Any], request_data: dict[str, Any]
+    ) -> AsyncIterator[Any]:
+        """LiteLLM sends each stream through this. It only looks whether the client goes before the end."""
+        try:
+            async for part in response:
+                yield part
+        except (asyncio.CancelledError, GeneratorExit):
+            self._client_has_gone(request_data)
+            raise
+
+    def _client_has_gone(self, request_data: dict[str, Any]) -> None:
+        try:
+            self._given_up.add(request_data["litellm_logging_obj"], asyncio.get_running_loop().call_later)
+        except Exception as error:
+            _warn_of(error, "a stream that its client gave up could not be reported (%s)")
+
+    def _report_given_up(self, stream: Any, went: datetime) -> None:
+        try:
+            event = capture(_as_failure(stream, went), SOURCE)
+            if event is not None:
+                self._courier.send(encode(event))
+        except Exception as error:
+            _warn_of(error, "a stream that its client gave up could not be reported (%s)")
+
     async def _report(self, kwargs: dict[str, Any]) -> None:
         try:
+            self._given_up.reported(kwargs)
             event = capture(kwargs, SOURCE)
             if event is None:
                 return
@@ -82,8 +128,34 @@ class Aim2BalanceCallbackHandler(CustomLogger):  # type: ignore[misc]
             if self._on_lambda:  # which freezes the process, threads and all, once it has answered
                 await asyncio.get_running_loop().run_in_executor(None, self._courier.flush)
         except Exception as error:
-            name = type(error).__name__  # and no more of it: its text can hold what a user wrote
-            warn(name, "a request could not be reported (%s)", name)
+            _warn_of(error, "a request could not be reported (%s)")
+
+
+def _warn_of(error: Exception, text: str) -> None:
+    name = type(error).__name__  # and no more of it: its text can hold what a user wrote
+    warn(name, text, name)
+
+
+def _as_failure(stream: Any, went: datetime) -> dict[str, Any]:
+    """What LiteLLM would hand its failure hook, had it one for a client that goes."""
+    from litellm.litellm_core_utils.litellm_logging import get_standard_logging_object_payload
+
+    details = stream.model_call_details
+    payload = get_standard_logging_object_payload(
+        kwargs=details,
+        init_response_obj={},
+        start_time=details["start_time"],
+        end_time=went,
+        logging_obj=stream,
+        status=FAILURE,
+    )
+    error = {
+        "error_code": CLIENT_CLOSED_REQUEST,
+        "error_class": "ClientDisconnected",
+        "llm_provider": details.get("custom_llm_provider") or UNKNOWN,
+    }
+    failure = {**(payload or {}), "stream": True, "error_information": error}
+    return {**details, "standard_logging_object": failure}
 
 
 def _courier(environ: Mapping[str, str], on_lambda: bool) -> Courier:
@@ -142,6 +214,17 @@ def _drain_litellm_first() -> None:
         at_exit_before(GLOBAL_LOGGING_WORKER._flush_on_exit)
     except (ImportError, AttributeError):  # another version of LiteLLM: those events go out at the next start
         return
+
+
+def _litellm_is_behind() -> bool:
+    """Whether calls wait in LiteLLM's queue for its callbacks."""
+    try:
+        from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
+
+        queue = GLOBAL_LOGGING_WORKER._queue
+        return queue is not None and not queue.empty()
+    except (ImportError, AttributeError):  # another version of LiteLLM
+        return False
 
 
 proxy_handler_instance = Aim2BalanceCallbackHandler()

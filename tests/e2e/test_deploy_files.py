@@ -223,8 +223,23 @@ ATTEMPTS: list[dict[str, Any]] = [
             "user_api_key_user_id": "bob",
         }
     },
+    {"stream": True},
+    {"stream": True, "stream_options": {"include_usage": False}},
+    {"stream": True, "additional_drop_params": ["stream_options"]},
+    {"stream": True, "additional_drop_params": ["stream_options.include_usage", "stream"]},
+    {"stream": True, "extra_body": {"stream_options": {"include_usage": False}}},
+    {"stream": True, "extra_body": {"stream_options": None}},
+    {"extra_body": {"stream": True}},
+    {"model": "gpt-4o", "extra_body": {"model": "gpt-4o-mini"}},
+    {"custom_llm_provider": "ollama"},
 ]
-"""To have a request cost nothing, not be reported, or be reported as of another key."""
+"""To have a request cost nothing or less, not be reported, or be reported as of another key."""
+REFUSED: list[dict[str, Any]] = [
+    {"model": "gpt-4o-mini,gpt-4o"},
+    {"model": "gpt-4o-mini, gpt-4o", "stream": True},
+    {"model": "gpt-4o-mini,gpt-4o", "fastest_response": True},
+]
+"""To have LiteLLM make two calls and report one."""
 
 
 @pytest.mark.long
@@ -242,24 +257,63 @@ def test_a_caller_cannot_hide_what_a_request_cost(proxy: Proxy, outbox: Path) ->
     assert cost > 0
 
 
+@pytest.mark.long
+@needs_litellm
+def test_several_models_in_one_request_are_refused_before_a_provider_is_asked(
+    proxy: Proxy, outbox: Path
+) -> None:
+    assert [chat(proxy, attempt) for attempt in REFUSED] == [400] * len(REFUSED)
+    before = len(reported(outbox))
+    assert chat(proxy, {}) == 200
+    wait_until(lambda: len(reported(outbox)) == before + 1, "the event of the honest request")
+
+
+@pytest.mark.long
+@needs_litellm
+def test_a_response_is_made_while_its_caller_waits(proxy: Proxy, outbox: Path) -> None:
+    """In the background its cost would be known only to whoever reads it through the proxy."""
+    asked = {"input": "What does a forest cost?", "background": True}
+    answer = post(proxy, "/v1/responses", {"model": "gpt-4o", "user": "alice"} | asked)
+    assert (answer["status"], answer.get("background")) == ("completed", None)
+    costs = [event["costUSD"] for event in until_reported(outbox, "aresponses")]
+    assert len(costs) == 1
+    assert costs[0] > 0
+
+
 def chat(proxy: Proxy, attempt: dict[str, Any]) -> int:
     messages = [{"role": "user", "content": "What does a forest cost?"}]
     body = {"model": "gpt-4o", "user": "alice", "messages": messages} | attempt
+    try:
+        post(proxy, "/v1/chat/completions", body)
+    except urllib.error.HTTPError as error:
+        return error.code
+    return 200
+
+
+def post(proxy: Proxy, path: str, body: dict[str, Any]) -> Any:
+    """The answer to a request; None where it is a stream, which is read to its end."""
     headers = {
         "Authorization": f"Bearer {proxy.key}",
         "Content-Type": "application/json",
         "x-litellm-disable-callbacks": "litellm_callbacks.proxy_handler_instance,Aim2BalanceCallbackHandler",
     }
-    url = f"{proxy.url}/v1/chat/completions"
-    try:
-        request = urllib.request.Request(url, json.dumps(body).encode(), headers)
-        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as response:
-            return int(response.status)
-    except urllib.error.HTTPError as error:
-        return error.code
+    request = urllib.request.Request(f"{proxy.url}{path}", json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as response:
+        content = response.read()
+        return json.loads(content) if "json" in response.headers["Content-Type"] else None
 
 
 def reported(outbox: Path) -> list[dict[str, Any]]:
     """Alice's requests, as the callback would report them."""
     lines = [line for path in outbox.glob("*.jsonl") for line in path.read_text().splitlines()]
     return [event for event in map(json.loads, lines) if event["userId"] == "alice"]
+
+
+def until_reported(outbox: Path, call_type: str) -> list[dict[str, Any]]:
+    """Alice's requests of one kind, once there is one."""
+
+    def of_the_kind() -> list[dict[str, Any]]:
+        return [event for event in reported(outbox) if event["callType"] == call_type]
+
+    wait_until(of_the_kind, f"an event of {call_type}")
+    return of_the_kind()

@@ -3,6 +3,7 @@ import importlib.util
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -67,12 +68,46 @@ def courier(make_courier: CourierMaker) -> Courier:
     return make_courier()
 
 
+class HTTPException(Exception):
+    """FastAPI's."""
+
+    def __init__(self, status_code: int, detail: object) -> None:
+        super().__init__(status_code, detail)
+        self.status_code = status_code
+        self.detail = detail
+
+
+def standard_logging_object(
+    *, kwargs: dict[str, Any], start_time: datetime, end_time: datetime, status: str, **_: object
+) -> dict[str, Any]:
+    """As LiteLLM makes it of a call's details: what is in them, and the times."""
+    return {
+        "status": status,
+        "startTime": start_time.timestamp(),
+        "endTime": end_time.timestamp(),
+        "completionStartTime": end_time.timestamp(),
+        "call_type": kwargs["call_type"],
+        "end_user": kwargs["user"],
+        "custom_llm_provider": kwargs["custom_llm_provider"],
+        "response_cost": 0.0,
+        "stream": None,
+        "error_information": {"error_code": "", "llm_provider": ""},
+    }
+
+
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, service: Service) -> Iterator[Load]:
     """Loads the handler as LiteLLM does: from a file, outside `sys.modules`. LiteLLM is a stand-in."""
-    for name in ("litellm", "litellm.integrations", "litellm.integrations.custom_logger"):
+    core = "litellm.litellm_core_utils"
+    for name in (
+        *("litellm", "litellm.integrations", "litellm.integrations.custom_logger"),
+        *(core, f"{core}.litellm_logging", "fastapi"),
+    ):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     sys.modules["litellm.integrations.custom_logger"].CustomLogger = object  # type: ignore[attr-defined]
+    logging: Any = sys.modules[f"{core}.litellm_logging"]
+    logging.get_standard_logging_object_payload = standard_logging_object
+    sys.modules["fastapi"].HTTPException = HTTPException  # type: ignore[attr-defined]
     former = signal.getsignal(signal.SIGTERM)
     modules: list[Any] = []
 
@@ -98,4 +133,5 @@ def load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, service: Service) -> I
         handler._courier.close(5)
         if not handler._on_lambda:
             atexit.unregister(handler._shutdown.close)
+            atexit.unregister(handler._given_up.report_all)
     signal.signal(signal.SIGTERM, former)

@@ -2,12 +2,15 @@
 
 import asyncio
 import inspect
+from collections.abc import AsyncGenerator
+from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tests.unit.callback.conftest import Load
+from tests.unit.callback.conftest import HTTPException, Load
 from tests.unit.callback.service import Service, error
 from tests.unit.callback.test_capture import PAYLOADS
 
@@ -37,7 +40,12 @@ def test_a_success_and_a_failure_of_one_call_are_two_events(load: Load, service:
 def test_only_the_async_hooks_are_implemented(load: Load) -> None:
     """LiteLLM calls the sync ones for images and for some failures as well."""
     own = {name for name in vars(type(load())) if not name.startswith("_")}
-    assert own == {"async_log_success_event", "async_log_failure_event"}
+    assert own == {
+        "async_log_success_event",
+        "async_log_failure_event",
+        "async_pre_call_hook",
+        "async_post_call_streaming_iterator_hook",
+    }
 
 
 def test_the_hooks_take_litellms_names(load: Load) -> None:
@@ -49,6 +57,172 @@ def test_the_hooks_take_litellms_names(load: Load) -> None:
             "start_time",
             "end_time",
         ]
+
+
+def test_the_hooks_of_a_request_take_litellms_names(load: Load) -> None:
+    handler = load()
+    assert list(inspect.signature(handler.async_pre_call_hook).parameters) == [
+        *("user_api_key_dict", "cache", "data", "call_type"),
+    ]
+    assert list(inspect.signature(handler.async_post_call_streaming_iterator_hook).parameters) == [
+        *("user_api_key_dict", "response", "request_data"),
+    ]
+
+
+def pre_call(handler: Any, data: Any, call_type: str = "acompletion") -> None:
+    asyncio.run(
+        handler.async_pre_call_hook(user_api_key_dict=None, cache=None, data=data, call_type=call_type)
+    )
+
+
+def test_what_would_hide_a_cost_is_changed_in_the_request(load: Load) -> None:
+    data = {"model": "gpt-4o", "stream": True, "additional_drop_params": ["stream_options"]}
+    pre_call(load(), data)
+    assert data["additional_drop_params"] == []
+
+
+def test_several_models_are_refused_as_the_callers_mistake(load: Load) -> None:
+    with pytest.raises(HTTPException) as caught:
+        pre_call(load(), {"model": "gpt-4o-mini,gpt-4o"})
+    assert caught.value.status_code == 400
+    assert "Send a request for each model" in str(caught.value.detail)
+
+
+def test_a_request_that_cannot_be_checked_goes_on(load: Load, caplog: pytest.LogCaptureFixture) -> None:
+    pre_call(load(), None)
+    assert [record.getMessage() for record in caplog.records] == [
+        "impact service: a request could not be checked (AttributeError)"
+    ]
+
+
+GIVEN_UP = {
+    "litellm_call_id": "given-up",
+    "start_time": datetime.now(),
+    "call_type": "acompletion",
+    "user": "alice",
+    "model": "gpt-4o",
+    "custom_llm_provider": "openai",
+}
+
+
+async def parts(*parts: str) -> AsyncGenerator[str]:
+    for part in parts:
+        yield part
+
+
+def streamed(handler: Any, source: AsyncGenerator[str], details: Any = GIVEN_UP) -> AsyncGenerator[str]:
+    """A stream as LiteLLM sends it through the hook."""
+    data = {"litellm_logging_obj": SimpleNamespace(model_call_details=details)}
+    stream: AsyncGenerator[str] = handler.async_post_call_streaming_iterator_hook(
+        user_api_key_dict=None, response=source, request_data=data
+    )
+    return stream
+
+
+async def give_up_before_the_first_part(handler: Any, details: Any = GIVEN_UP) -> None:
+    asked = asyncio.Event()
+
+    async def thinking() -> AsyncGenerator[str]:
+        asked.set()
+        await asyncio.Event().wait()
+        yield "never"
+
+    reading = asyncio.ensure_future(anext(streamed(handler, thinking(), details)))
+    await asked.wait()
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+
+
+def test_a_stream_goes_through_as_it_is_and_is_no_event_of_its_own(load: Load, service: Service) -> None:
+    handler = load()
+
+    async def read() -> list[str]:
+        return [part async for part in streamed(handler, parts("one", "two"))]
+
+    assert asyncio.run(read()) == ["one", "two"]
+    handler._given_up.report_all()
+    succeed(handler, PAYLOADS["plain_async_success"])
+    service.wait_for(lambda s: len(s.taken) == 1)
+
+
+def test_a_stream_that_breaks_is_left_to_the_failure_hook(load: Load) -> None:
+    handler = load()
+
+    async def breaks() -> AsyncGenerator[str]:
+        yield "one"
+        raise OSError("cut")
+
+    async def read() -> None:
+        async for _ in streamed(handler, breaks()):
+            pass
+
+    with pytest.raises(OSError, match="cut"):
+        asyncio.run(read())
+    assert handler._given_up._waiting == {}
+
+
+def test_a_stream_given_up_before_its_first_part_is_an_unpriced_event(load: Load, service: Service) -> None:
+    handler = load()
+    asyncio.run(give_up_before_the_first_part(handler))
+    handler._given_up.report_all()
+    service.wait_for(lambda s: len(s.taken) == 1)
+    [[event]] = service.requests
+    assert event["eventId"].startswith("given-up:failure:")
+    assert {name: event.get(name) for name in ("userId", "model", "provider", "status", "errorCode")} == {
+        "userId": "alice",
+        "model": "gpt-4o",
+        "provider": "openai",
+        "status": "failure",
+        "errorCode": "499",
+    }
+    assert (event["tokens_in"], event["tokens_out"], event["stream"]) == (0, 0, True)
+    assert not {"costUSD", "costEUR", "timeToFirstToken"} & event.keys()
+
+
+def test_a_stream_that_is_closed_in_the_middle_is_given_up_too(load: Load, service: Service) -> None:
+    """A server closes the generator where the client goes between two parts."""
+    handler = load()
+
+    async def read_one() -> None:
+        stream = streamed(handler, parts("one", "two"))
+        assert await anext(stream) == "one"
+        await stream.aclose()
+
+    asyncio.run(read_one())
+    handler._given_up.report_all()
+    service.wait_for(lambda s: len(s.taken) == 1)
+
+
+@pytest.mark.parametrize("hook", [succeed, fail])
+def test_where_litellm_reports_it_after_all_there_is_one_event(
+    load: Load, service: Service, hook: Any
+) -> None:
+    handler = load()
+    payload = PAYLOADS["stream_usage_async_success"]
+    details = payload | {"start_time": datetime.now()}
+    asyncio.run(give_up_before_the_first_part(handler, details))
+    hook(handler, details)
+    handler._given_up.report_all()
+    service.wait_for(lambda s: len(s.taken) == 1)
+    [[event]] = service.requests
+    assert event["tokens_in"] > 0
+
+
+def test_a_stream_of_which_nothing_is_known_is_told_of(load: Load, caplog: pytest.LogCaptureFixture) -> None:
+    handler = load()
+
+    async def read_one() -> None:
+        stream = handler.async_post_call_streaming_iterator_hook(
+            user_api_key_dict=None, response=parts("one", "two"), request_data={}
+        )
+        await anext(stream)
+        await stream.aclose()
+
+    asyncio.run(read_one())
+    assert [record.getMessage() for record in caplog.records] == [
+        "impact service: a stream that its client gave up could not be reported (KeyError)"
+    ]
 
 
 def test_it_never_raises_and_names_nobody(
