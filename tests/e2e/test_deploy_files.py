@@ -315,5 +315,5 @@ def until_reported(outbox: Path, call_type: str) -> list[dict[str, Any]]:
     def of_the_kind() -> list[dict[str, Any]]:
         return [event for event in reported(outbox) if event["callType"] == call_type]
 
-    wait_until(of_the_kind, f"an event of {call_type}")
+    wait_until(lambda: bool(of_the_kind()), f"an event of {call_type}")
     return of_the_kind()
