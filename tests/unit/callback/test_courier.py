@@ -96,6 +96,22 @@ def test_what_a_former_process_left_goes_out_at_the_start(
     service.wait_for(lambda s: s.taken["old"] == 1)
 
 
+def test_an_upgrade_delivers_what_the_old_version_left_under_its_ids(
+    make_courier: CourierMaker, service: Service, tmp_path: Path
+) -> None:
+    """An id is made once, when LiteLLM reports the call. So no new rule makes an event count again; not even
+    where the old version had delivered it, and was killed before it could forget it."""
+    folder = tmp_path / "outbox"
+    folder.mkdir(mode=0o700)
+    old = [line("call-1:success"), line("call-1:failure"), line("5f2a-4b:success")]
+    (folder / f"{1_700_000_000 * 10**9:020d}-4711-00c0ffee.jsonl").write_bytes(b"".join(old))
+    service.taken["call-1:success"] = 1
+    make_courier().start()
+    service.wait_for(lambda s: len(s.taken) == 3)
+    assert [event for request in service.requests for event in request] == [json.loads(each) for each in old]
+    wait_until_empty(tmp_path)
+
+
 def hang_up(_: list[Any]) -> None:
     return None
 
