@@ -153,11 +153,14 @@ def loop_time(folder: Path, ingest: int) -> None:
     python = LITELLM.parent / "python"
     command = [str(python), "-m", "benchmarks.callback.loop_time"]
     run = subprocess.run(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, check=True)
-    names = ("calls in a row", "calls between other work", "(json.dumps of one event there)")
+    names = (
+        *("calls in a row", "calls between other work", "(json.dumps of one event there)"),
+        *("the check before a call", "added to a part of a stream"),
+    )
     print("Microseconds on the event loop:")
     for name, times in zip(names, json.loads(run.stdout), strict=True):
         cuts = statistics.quantiles(times, n=100)
-        print(f"{name:33} p50 {cuts[49]:4.0f}, p99 {cuts[98]:4.0f}")
+        print(f"{name:33} p50 {cuts[49]:5.1f}, p99 {cuts[98]:5.1f}")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
 """How long one call of the callback takes on the event loop, while its courier delivers.
 
 Run by the proxy's Python, since it loads the real handler. Prints the microseconds of each call, as JSON: of
-calls in a row; of calls between which the loop does other work, as a proxy's does; and in that second loop of
-a yardstick, `json.dumps` of one event, since all of it takes longer on a machine that does other things.
+calls in a row; of calls between which the loop does other work, as a proxy's does; in that second loop of a
+yardstick, `json.dumps` of one event, since all of it takes longer on a machine that does other things; of the
+check before a call; and of what the hook of streams adds to each part.
 """
 
 import asyncio
 import json
 import sys
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from litellm_callbacks import proxy_handler_instance as handler
@@ -36,6 +38,41 @@ async def dump() -> float:
     return (time.perf_counter() - start) * 1e6
 
 
+BODY = {
+    "model": "gpt-4o",
+    "messages": [{"role": "user", "content": "Hello"}],
+    "stream": True,
+    "additional_drop_params": ["temperature"],
+    "extra_body": {"top_k": 3},
+}
+PARTS = 500
+
+
+async def check() -> float:
+    """The check before a call; its microseconds."""
+    start = time.perf_counter()
+    await handler.async_pre_call_hook(user_api_key_dict=None, cache=None, data=BODY, call_type="acompletion")
+    return (time.perf_counter() - start) * 1e6
+
+
+async def parts() -> AsyncIterator[int]:
+    for part in range(PARTS):
+        yield part
+
+
+async def added_to_a_part() -> float:
+    """What the hook of streams adds to a part of a stream; its microseconds."""
+    start = time.perf_counter()
+    async for _ in parts():
+        pass
+    middle = time.perf_counter()
+    async for _ in handler.async_post_call_streaming_iterator_hook(
+        user_api_key_dict=None, response=parts(), request_data={}
+    ):
+        pass
+    return ((time.perf_counter() - middle) - (middle - start)) * 1e6 / PARTS
+
+
 async def other_work() -> None:
     """What a proxy's loop does between two calls, for a millisecond: it has the caches and the GIL."""
     end = time.perf_counter() + 0.001
@@ -56,7 +93,9 @@ async def main() -> None:
         between.append(await report(number))
         await other_work()
         yardstick.append(await dump())
-    json.dump([in_a_row, between, yardstick], sys.stdout)
+    checks = [await check() for _ in range(CALLS)]
+    added = [await added_to_a_part() for _ in range(CALLS // 10)]
+    json.dump([in_a_row, between, yardstick, checks, added], sys.stdout)
 
 
 asyncio.run(main())
