@@ -5,6 +5,9 @@ provider it falls back to, and no state has to be set up before:
 
     Hello #call=7 #user=alice #in=1200 #out=300 #cached=1000 #reasoning=120 #fail=openai:2:500
 
+`#hold=status` keeps the whole answer back, `#hold=2` a stream after its first two parts, until somebody
+releases the call: `DELETE /held/7`. `#hold=status,0` does both; `DELETE /held/7/status` releases the first.
+
 What is left out is made up from the text: varied, and the same every time.
 """
 
@@ -16,6 +19,7 @@ from dataclasses import asdict, dataclass
 
 DIRECTIVE = re.compile(r"#([a-z_]+)=([^\s#]+)")
 ALWAYS = "always"
+STATUS = "status"
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class Script:
     user: str | None
     usage: Usage
     failure: Failure | None
+    holds: frozenset[str]
+    """STATUS, or after how many parts a stream is held."""
 
     def status(self, provider: str, attempt: int) -> int:
         """What the provider answers at this try, counted from 1."""
@@ -74,6 +80,7 @@ def parse(text: str) -> Script:
             tokens_reasoning=int(given.get("reasoning", 0)),
         ),
         failure=_failure(given.get("fail")),
+        holds=frozenset(given.get("hold", "").split(",")),
     )
 
 

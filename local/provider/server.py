@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from local.provider.protocols import ENDPOINTS, Ask, Endpoint
-from local.provider.script import Usage, parse
+from local.provider.script import STATUS, Script, Usage, parse
 
 # A key with this in it is refused, as a provider refuses one that it does not know.
 BAD_KEY = "wrong"
+
+HELD = "/held/"
 
 
 @dataclass
@@ -23,6 +25,10 @@ class Journal:
 
     entries: list[dict[str, Any]] = field(default_factory=list)
     _attempts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _released: defaultdict[tuple[str, bool], threading.Event] = field(
+        default_factory=lambda: defaultdict(threading.Event)
+    )
+    """For each call two: of its status, and of its parts."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def attempt(self, call: str, provider: str) -> int:
@@ -31,14 +37,33 @@ class Journal:
             self._attempts[call, provider] += 1
             return self._attempts[call, provider]
 
-    def write(self, **entry: Any) -> None:
+    def write(self, **entry: Any) -> dict[str, Any]:
         with self._lock:
             self.entries.append(entry)
+        return entry
+
+    def hold(self, entry: dict[str, Any], is_status: bool) -> None:
+        """Wait until this is released; meanwhile the entry tells what is held."""
+        with self._lock:
+            released = self._released[entry["call"], is_status]
+            entry["held"] = STATUS if is_status else "parts"
+        released.wait()
+        with self._lock:
+            entry["held"] = None
+
+    def release(self, call: str, only_status: bool = False) -> None:
+        """Let go of what is held of a call, and hold no more of it."""
+        with self._lock:
+            for is_status in (True,) if only_status else (True, False):
+                self._released[call, is_status].set()
 
     def clear(self) -> None:
         with self._lock:
             self.entries.clear()
             self._attempts.clear()
+            for released in self._released.values():
+                released.set()
+            self._released.clear()
 
 
 class ProviderServer(ThreadingHTTPServer):
@@ -66,7 +91,11 @@ class Handler(BaseHTTPRequestHandler):
             self._json(404, {"error": f"nothing at {self.path}"})
 
     def do_DELETE(self) -> None:
-        self.server.journal.clear()
+        if self.path.startswith(HELD):
+            call, _, what = self.path.removeprefix(HELD).partition("/")
+            self.server.journal.release(call, only_status=what == STATUS)
+        else:
+            self.server.journal.clear()
         self._json(200, [])
 
     def do_POST(self) -> None:
@@ -88,7 +117,7 @@ class Handler(BaseHTTPRequestHandler):
         usage = endpoint.usage(script.usage) if status == 200 else Usage(0, 0)
         streamed = endpoint.wants_stream(body)
         # Written before the answer leaves: whoever has the answer finds it here.
-        self.server.journal.write(
+        entry = self.server.journal.write(
             call=script.call,
             user=script.user,
             provider=endpoint.provider,
@@ -97,15 +126,30 @@ class Handler(BaseHTTPRequestHandler):
             attempt=attempt,
             status=status,
             streamed=streamed,
+            held=None,
             **usage.to_dict(),
         )
-        ask = Ask(f"{script.call}-{attempt}", body["model"], usage, body)
+        if STATUS in script.holds:
+            self.server.journal.hold(entry, is_status=True)
+        try:
+            self._answer(endpoint, Ask(f"{script.call}-{attempt}", body["model"], usage, body), entry, script)
+        except (BrokenPipeError, ConnectionResetError):  # the client has gone
+            self.close_connection = True
+
+    def _answer(self, endpoint: Endpoint, ask: Ask, entry: dict[str, Any], script: Script) -> None:
+        status, attempt = entry["status"], entry["attempt"]
         if status != 200:
             self._json(status, endpoint.error(status, f"Told to fail with {status} at try {attempt}."))
-        elif streamed and endpoint.stream is not None:
-            self._stream(endpoint.stream(ask), endpoint.stream_type)
+        elif entry["streamed"] and endpoint.stream is not None:
+            self._stream(self._held(endpoint.stream(ask), script, entry), endpoint.stream_type)
         else:
             self._json(200, endpoint.answer(ask))
+
+    def _held(self, parts: Iterator[bytes], script: Script, entry: dict[str, Any]) -> Iterator[bytes]:
+        for number, part in enumerate(parts):
+            if str(number) in script.holds:
+                self.server.journal.hold(entry, is_status=False)
+            yield part
 
     def _key(self) -> str:
         given = self.headers.get("Authorization") or self.headers.get("x-api-key") or ""

@@ -12,6 +12,7 @@ import pytest
 from local.http_server import running_server
 from local.provider import ProviderServer
 from local.provider.script import Failure, Usage, parse
+from local.waiting import wait_until
 
 OPENAI = "/v1/chat/completions"
 GROQ = "/openai/v1/chat/completions"
@@ -146,3 +147,71 @@ def test_the_journal_tells_what_each_provider_told(server: ProviderServer) -> No
     assert (anthropic["tokens_cache_write"], anthropic["tokens_reasoning"]) == (8, 0)
     assert (embedding["tokens_in"], embedding["tokens_out"], embedding["streamed"]) == (100, 0, False)
     assert (failed["provider"], failed["status"], failed["tokens_in"]) == ("groq", 500, 0)
+
+
+def begin(server: ProviderServer, prompt: str) -> HTTPConnection:
+    """Ask for a stream, and do not wait for it."""
+    connection = HTTPConnection("127.0.0.1", server.server_address[1], timeout=5)
+    body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": prompt}]}
+    connection.request("POST", OPENAI, json.dumps(body), {"Authorization": "Bearer k"})
+    return connection
+
+
+def release(server: ProviderServer, what: str) -> None:
+    connection = HTTPConnection("127.0.0.1", server.server_address[1], timeout=5)
+    connection.request("DELETE", f"/held/{what}")
+    assert connection.getresponse().read() == b"[]"
+    connection.close()
+
+
+def wait_until_held(server: ProviderServer, what: str) -> None:
+    wait_until(lambda: [entry["held"] for entry in server.journal.entries] == [what], f"a held {what}")
+
+
+def assert_silent(connection: HTTPConnection) -> None:
+    connection.sock.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        connection.sock.recv(1)
+    connection.sock.settimeout(5)
+
+
+@pytest.mark.parametrize("parts", [0, 1, 3])
+def test_a_stream_is_held_until_it_is_released(server: ProviderServer, parts: int) -> None:
+    connection = begin(server, f"#call=h #hold={parts}")
+    response = connection.getresponse()
+    assert response.status == 200
+    for _ in range(parts):
+        assert response.readline().startswith(b"data: ")
+        assert response.readline() == b"\n"
+    wait_until_held(server, "parts")
+    release(server, "h")
+    assert response.read().endswith(b"data: [DONE]\n\n")
+    assert server.journal.entries[0]["held"] is None
+    assert chat(server, OPENAI, f"#call=h #hold={parts}", stream=True)[0] == 200  # held no more
+    connection.close()
+
+
+def test_a_status_is_released_by_itself_and_of_one_call(server: ProviderServer) -> None:
+    connection = begin(server, "#call=h #hold=status,0")
+    wait_until_held(server, "status")
+    release(server, "another")
+    assert_silent(connection)
+    release(server, "h/status")
+    response = connection.getresponse()
+    wait_until_held(server, "parts")
+    release(server, "h")
+    assert response.read().endswith(b"data: [DONE]\n\n")
+    connection.close()
+
+
+def test_a_client_that_goes_while_it_is_held_does_no_harm(
+    server: ProviderServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    connection = begin(server, "#call=h #hold=0")
+    connection.getresponse().close()
+    connection.close()
+    wait_until_held(server, "parts")
+    release(server, "h")
+    wait_until(lambda: server.journal.entries[0]["held"] is None, "the release")
+    assert chat(server, OPENAI, "#call=after")[0] == 200
+    assert "Traceback" not in capfd.readouterr().err
