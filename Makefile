@@ -100,6 +100,11 @@ fuzz: .venv/.installed ## Bad input at length, to the functions and over HTTP; e
 crashes: .venv/.installed .venv-proxy/.installed ## Kill a real proxy under load, again and again, and look for what is missing (rounds=20, seed=)
 	@.venv/bin/python -m tests.crashes $(if $(rounds),--rounds $(rounds)) $(if $(seed),--seed $(seed))
 
+.PHONY: librechat
+
+librechat: .venv/.installed ## A LibreChat that is up: users chat, stop and close tabs, and each call is in the ledger once
+	@.venv/bin/python -m tests.librechat
+
 .PHONY: bench load
 
 load: .venv/.installed ## A load with bursts on the stack on this machine, for five minutes (seconds=300, rate=20)
