@@ -66,9 +66,15 @@ def status_of(payload: dict[str, Any]) -> str:
 
 
 def _was_asked(payload: dict[str, Any]) -> bool:
-    """Tell a failure at a provider, or a charge for one, from what LiteLLM refused by itself."""
+    """Tell a failure at a provider, or a charge for one, from what LiteLLM refused by itself.
+
+    Where a client leaves and LiteLLM cancels the call (`cancel_on_disconnect`), it names the provider elsewhere.
+    """
     error = as_dict(payload.get("error_information"))
-    return bool(as_label(error.get("llm_provider"))) or _has_use(payload)
+    provider = error.get("llm_provider")
+    if as_label(error.get("error_code")) == CLIENT_CLOSED_REQUEST:
+        provider = provider or payload.get("custom_llm_provider")
+    return bool(as_label(provider)) or _has_use(payload)
 
 
 def _has_use(payload: dict[str, Any]) -> bool:

@@ -435,6 +435,24 @@ def test_two_failures_of_one_call_that_were_both_charged_are_two_events() -> Non
     assert broken["costUSD"] == Decimal("0.003")
 
 
+@pytest.mark.parametrize(
+    ("code", "provider", "is_due"),
+    [("499", "openai", True), ("499", "", False), ("429", "openai", False), ("400", "openai", False)],
+)
+def test_a_call_that_was_cancelled_because_its_client_left_is_an_unpriced_event(
+    kwargs: dict[str, Any], payload: dict[str, Any], code: str, provider: str, is_due: bool
+) -> None:
+    """The provider has the request by then. What LiteLLM refuses by itself names a provider there, too."""
+    payload |= {"status": "failure", "prompt_tokens": 0, "completion_tokens": 0, "response_cost": 0.0}
+    payload |= {"custom_llm_provider": provider}
+    payload["error_information"] = {"error_code": code, "error_class": "HTTPException", "llm_provider": ""}
+    if not is_due:
+        assert capture(kwargs) is None
+        return
+    event = on_the_wire(kwargs)
+    assert (event["errorCode"], event["provider"], event.get("costUSD")) == ("499", "openai", None)
+
+
 NOT_CHARGED = [
     *("afile_content", "afile_list", "acreate_file", "afile_delete", "alist_batches", "acreate_batch"),
     *("acancel_batch", "alist_input_items", "adelete_responses", "aget_responses", "list_mcp_tools"),
