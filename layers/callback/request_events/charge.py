@@ -68,7 +68,7 @@ def status_of(payload: dict[str, Any]) -> str:
 def _was_asked(payload: dict[str, Any]) -> bool:
     """Tell a failure at a provider, or a charge for one, from what LiteLLM refused by itself.
 
-    Where a client leaves and LiteLLM cancels the call (`cancel_on_disconnect`), it names the provider elsewhere.
+    A call that it cancels because the client left (`cancel_on_disconnect`) names the provider elsewhere.
     """
     error = as_dict(payload.get("error_information"))
     provider = error.get("llm_provider")

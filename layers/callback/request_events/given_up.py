@@ -1,9 +1,9 @@
 """Streams that a client gives up, and that LiteLLM does not report.
 
-LiteLLM 1.106.2 and 1.110.2 call no log hook for a stream that its client gives up before the first part, nor
-for some given up later (/v1/messages of a model that is not Anthropic's). Providers may charge for both.
-For other streams the log hook is called some milliseconds after the client has gone. So whoever sees a client
-go waits for the hook, and reports the stream where it does not come.
+LiteLLM 1.106.2 and 1.110.2 call no log hook for a stream that its client gives up before the first part, nor,
+with a cache, for /v1/messages of a model that is not Anthropic's. Providers may charge for both. For other
+streams the log hook is called some milliseconds after the client has gone. So whoever sees a client go waits
+for the hook, and reports the stream where it does not come.
 """
 
 import os
