@@ -5,6 +5,11 @@ provider it falls back to, and no state has to be set up before:
 
     Hello #call=7 #user=alice #in=1200 #out=300 #cached=1000 #reasoning=120 #fail=openai:2:500
 
+`#break=error:3` ends every stream with an error after three parts. With `cut` the connection breaks instead,
+as soon as `POST /break/<call>` says that its client has the parts; with `stall` nothing comes any more.
+`#tools=2` has the model call the first tool that it is offered twice. `#reads=3` lets a background response
+or a batch be read three times before it is complete.
+
 What is left out is made up from the text: varied, and the same every time.
 """
 
@@ -16,6 +21,8 @@ from dataclasses import asdict, dataclass
 
 DIRECTIVE = re.compile(r"#([a-z_]+)=([^\s#]+)")
 ALWAYS = "always"
+
+CUT, ERROR, STALL = "cut", "error", "stall"
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,14 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Break:
+    """A stream ends after so many parts, in one of the ways above."""
+
+    how: str
+    parts: int
+
+
+@dataclass(frozen=True)
 class Script:
     """One prompt's stage directions."""
 
@@ -52,6 +67,9 @@ class Script:
     user: str | None
     usage: Usage
     failure: Failure | None
+    broken: Break | None = None
+    tools: int = 0
+    reads: int = 0
 
     def status(self, provider: str, attempt: int) -> int:
         """What the provider answers at this try, counted from 1."""
@@ -74,6 +92,9 @@ def parse(text: str) -> Script:
             tokens_reasoning=int(given.get("reasoning", 0)),
         ),
         failure=_failure(given.get("fail")),
+        broken=_break(given.get("break")),
+        tools=int(given.get("tools", 0)),
+        reads=int(given.get("reads", 0)),
     )
 
 
@@ -83,3 +104,13 @@ def _failure(directive: str | None) -> Failure | None:
         return None
     provider, tries, status = directive.split(":")
     return Failure(provider, None if tries == ALWAYS else int(tries), int(status))
+
+
+def _break(directive: str | None) -> Break | None:
+    """`cut:3`, `error:2`, `stall:1`."""
+    if directive is None:
+        return None
+    how, parts = directive.split(":")
+    if how not in (CUT, ERROR, STALL):
+        raise ValueError(f"a stream cannot break by {how}")
+    return Break(how, int(parts))
