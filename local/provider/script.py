@@ -6,9 +6,9 @@ provider it falls back to, and no state has to be set up before:
     Hello #call=7 #user=alice #in=1200 #out=300 #cached=1000 #reasoning=120 #fail=openai:2:500
 
 `#break=error:3` ends every stream with an error after three parts. With `cut` the connection breaks instead,
-as soon as `POST /break/<call>` says that its client has the parts; with `stall` nothing comes any more.
-`#tools=2` has the model call the first tool that it is offered twice. `#reads=3` lets a background response
-or a batch be read three times before it is complete.
+as soon as `POST /break/<call>` says that its client has the parts; with `pause` the stream goes on then; with
+`stall` nothing comes any more. `#tools=2` has the model call the first tool that it is offered twice.
+`#reads=3` lets a background response or a batch be read three times before it is complete.
 
 What is left out is made up from the text: varied, and the same every time.
 """
@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 DIRECTIVE = re.compile(r"#([a-z_]+)=([^\s#]+)")
 ALWAYS = "always"
 
-CUT, ERROR, STALL = "cut", "error", "stall"
+CUT, ERROR, PAUSE, STALL = "cut", "error", "pause", "stall"
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,6 @@ def _break(directive: str | None) -> Break | None:
     if directive is None:
         return None
     how, parts = directive.split(":")
-    if how not in (CUT, ERROR, STALL):
+    if how not in (CUT, ERROR, PAUSE, STALL):
         raise ValueError(f"a stream cannot break by {how}")
     return Break(how, int(parts))

@@ -15,7 +15,7 @@ from typing import Any
 from local.provider import kept, tools
 from local.provider.kept import Kept
 from local.provider.protocols import ENDPOINTS, Ask, Endpoint
-from local.provider.script import CUT, ERROR, Script, Usage, parse
+from local.provider.script import ERROR, PAUSE, STALL, Script, Usage, parse
 
 # A key with this in it is refused, as a provider refuses one that it does not know.
 BAD_KEY = "wrong"
@@ -220,24 +220,29 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", endpoint.stream_type)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        for part in islice(endpoint.stream(ask), broken.parts if broken else None):
+        parts = endpoint.stream(ask)
+        for part in islice(parts, broken.parts if broken else None):
             self._part(part)
         if broken and broken.how != ERROR:
-            self._await_break(script.call if broken.how == CUT else None)
-            self.close_connection = True  # without the chunk that ends an answer
-            return
-        if broken:
+            may_go_on = self._await_break(script.call if broken.how != STALL else None)
+            if broken.how != PAUSE or not may_go_on:
+                self.close_connection = True  # without the chunk that ends an answer
+                return
+            for part in parts:
+                self._part(part)
+        elif broken:
             self._part(endpoint.error_part(500, "Told to break."))
         self.wfile.write(b"0\r\n\r\n")
 
     def _part(self, part: bytes) -> None:
         self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
 
-    def _await_break(self, call: str | None) -> None:
-        """Wait until the stream of a call may break, or its client hangs up."""
+    def _await_break(self, call: str | None) -> bool:
+        """Wait until the stream of a call may break: False if its client hangs up before."""
         while not select.select([self.connection], [], [], POLL_SECONDS)[0]:
             if call is not None and self.server.breaks[call].acquire(blocking=False):
-                return
+                return True
+        return False
 
     def log_message(self, format: str, *args: Any) -> None:
         """Quiet: the journal tells more."""

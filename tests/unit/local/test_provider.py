@@ -186,6 +186,16 @@ def test_a_stream_is_cut_off_once_its_client_has_the_parts(server: ProviderServe
     assert [entry["status"] for entry in server.journal.entries] == [200]
 
 
+def test_a_stream_pauses_until_its_client_has_the_parts(server: ProviderServer) -> None:
+    connection = begun(server, OPENAI, "#call=p #break=pause:2")
+    response = connection.getresponse()
+    while b"forest" not in response.readline():
+        pass
+    assert ask(server, "POST", "/break/p") == (200, b"[]")
+    assert response.read().endswith(b"data: [DONE]\n\n")
+    connection.close()
+
+
 def test_a_stream_that_stalls_goes_no_further(server: ProviderServer) -> None:
     connection = begun(server, OPENAI, "#call=s #break=stall:2")
     response = connection.getresponse()
