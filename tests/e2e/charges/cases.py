@@ -32,6 +32,8 @@ STOPPED: Event = {"status": "success", "errorCode": "499", "estimated": True}
 NO_TOKENS: Event = {**SUCCESS, "tokens_in": 0, "tokens_out": 0}
 
 UPLOAD = {"purpose": "batch", "custom_llm_provider": "openai"}
+BACKGROUND = "background-gpt"
+"""Its operator has set `background`. Where a caller sets it, the callback takes it out."""
 ANTHROPIC = "/anthropic/v1/messages"
 """Passes through to Anthropic."""
 
@@ -95,6 +97,17 @@ def stopped(model: str, path: str = CHAT) -> Callable[[Client], object]:
     return do
 
 
+def given_up(model: str, path: str = CHAT) -> Callable[[Client], object]:
+    """A stream that its client gives up before its first part. It goes on where LiteLLM waits for that."""
+
+    def do(client: Client) -> None:
+        client.give_up(model, f"{ASKED} #break=pause:0", path)
+        if not BEFORE_1_110 and path == CHAT:
+            client.let_it_break()
+
+    return do
+
+
 def read_until(word: str, answer: HTTPResponse) -> None:
     while word.encode() not in (line := answer.readline()):
         assert line, "the stream ended before"
@@ -104,7 +117,7 @@ def in_background(reads: int, again: int) -> Callable[[Client], object]:
     """Make a response in the background, poll until it is complete, and read it again."""
 
     def do(client: Client) -> None:
-        made = client.respond(f"{ASKED} #reads={reads}", background=True)
+        made = client.respond(BACKGROUND, f"{ASKED} #reads={reads}")
         states = [client.send("GET", f"{RESPONSES}/{made['id']}")["status"] for _ in range(reads + 1 + again)]
         assert states == ["in_progress"] * reads + ["completed"] * (1 + again)
 
@@ -112,32 +125,35 @@ def in_background(reads: int, again: int) -> Callable[[Client], object]:
 
 
 def left_alone(client: Client) -> None:
-    client.respond(f"{ASKED} #reads=1", background=True)
+    client.respond(BACKGROUND, f"{ASKED} #reads=1")
 
 
 def left_half_way(client: Client) -> None:
-    made = client.respond(f"{ASKED} #reads=1", background=True)
+    made = client.respond(BACKGROUND, f"{ASKED} #reads=1")
     assert client.send("GET", f"{RESPONSES}/{made['id']}")["status"] == "in_progress"
 
 
 def cancelled(client: Client) -> None:
-    made = client.respond(f"{ASKED} #reads=3", background=True)
+    made = client.respond(BACKGROUND, f"{ASKED} #reads=3")
     path = f"{RESPONSES}/{made['id']}"
     assert client.send("POST", f"{path}/cancel", {})["status"] == "cancelled"
     assert client.send("GET", path)["status"] == "cancelled"
 
 
 def cancelled_too_late(client: Client) -> None:
-    made = client.respond(f"{ASKED} #reads=0", background=True)
+    made = client.respond(BACKGROUND, f"{ASKED} #reads=0")
     path = f"{RESPONSES}/{made['id']}"
     assert client.send("GET", path)["status"] == "completed"
     assert client.send("POST", f"{path}/cancel", {})["status"] == "completed"
 
 
-def kept_and_read_again(client: Client) -> None:
-    made = client.respond(ASKED)
-    for _ in range(3):
-        assert client.send("GET", f"{RESPONSES}/{made['id']}")["status"] == "completed"
+def kept_and_read_again(**more: Any) -> Callable[[Client], object]:
+    def do(client: Client) -> None:
+        made = client.respond("gpt", f"{ASKED} #reads=5", **more)
+        for _ in range(3):
+            assert client.send("GET", f"{RESPONSES}/{made['id']}")["status"] == "completed"
+
+    return do
 
 
 def batch(client: Client) -> None:
@@ -260,7 +276,8 @@ def _background() -> Iterator[Case]:
     yield Case("a background response, cancelled", cancelled, hidden=1)
     yield Case("a background response, cancelled too late", cancelled_too_late, once)
     plain = [{**SUCCESS, **GPT, **WHOLE, "callType": "aresponses"}]
-    yield Case("a response that is read again", kept_and_read_again, plain)
+    yield Case("a response that is read again", kept_and_read_again(), plain)
+    yield Case("a caller's background response", kept_and_read_again(background=True), plain)
     half_price = {"tokens_in": 3000, "tokens_out": 300, "costUSD": Decimal("0.000315")}
     yield Case("a batch", batch, [{**SUCCESS, **GPT, **half_price, "callType": "aretrieve_batch"}])
 
@@ -274,6 +291,19 @@ def _refused() -> Iterator[Case]:
     both = {**SUCCESS, **GPT, **WHOLE, "costUSD": Decimal("0.00186")}
     yield Case("a guardrail that lets pass, for a fee", answered("gpt", f"{ASKED} #fee"), [both])
     yield Case("lists, files and models", lists_files_and_models)
+
+
+def _given_up() -> Iterator[Case]:
+    """LiteLLM 1.110.2 waits for the first part of a chat, and sees only then that nobody does any more."""
+    no_part = {"status": "failure", "tokens_in": 0, "tokens_out": 0, "costUSD": UNPRICED, "errorCode": "499"}
+    gpt, claude = {**no_part, **GPT}, {**no_part, **CLAUDE}
+    chat_gpt = gpt if BEFORE_1_110 else {**STOPPED, **BEGUN_GPT}
+    chat_claude = claude if BEFORE_1_110 else {**STOPPED, **BEGUN_CLAUDE}
+    yield Case("chat on OpenAI, given up", given_up("gpt"), [chat_gpt])
+    yield Case("chat on Anthropic, given up", given_up("claude"), [chat_claude])
+    yield Case("/v1/messages on Anthropic, given up", given_up("claude", MESSAGES), [claude])
+    yield Case("/v1/messages on OpenAI, given up", given_up("gpt", MESSAGES), [gpt])
+    yield Case("/v1/responses, given up", given_up("gpt", RESPONSES), [gpt])
 
 
 def _several_tries() -> Iterator[Case]:
@@ -317,6 +347,7 @@ CASES: Sequence[Case] = (
     Case("chat on OpenAI, stopped", stopped("gpt"), [{**STOPPED, **BEGUN_GPT}]),
     Case("chat on Anthropic, stopped", stopped("claude"), [{**STOPPED, **BEGUN_CLAUDE}]),
     Case("/v1/messages, stopped", stopped("claude", MESSAGES), [{**STOPPED, **BEGUN_CLAUDE}]),
+    *_given_up(),
     *_several_tries(),
     *_background(),
     *_without_price(),

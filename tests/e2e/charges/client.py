@@ -11,7 +11,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import urlsplit
 
-from local.waiting import PATIENCE_SECONDS
+from local.waiting import PATIENCE_SECONDS, wait_until
 
 CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
@@ -60,8 +60,19 @@ class Client:
         with self._asking("POST", path, body) as answer:
             yield answer
 
-    def respond(self, directions: str, **more: Any) -> Any:
-        return self.send("POST", RESPONSES, self.body("gpt", directions, RESPONSES) | more)
+    def give_up(self, model: str, directions: str, path: str) -> None:
+        """Ask for a stream, and hang up once the provider has the request."""
+        body = json.dumps(self.body(model, directions, path) | {"stream": True}).encode()
+        with self._connected() as connection:
+            connection.request("POST", path, body, self._headers(JSON))
+            wait_until(self._is_served, "the request at the provider")
+
+    def _is_served(self) -> bool:
+        with urllib.request.urlopen(f"{self.provider}/journal", timeout=PATIENCE_SECONDS) as answer:
+            return any(entry["user"] == self.user for entry in json.load(answer))
+
+    def respond(self, model: str, directions: str, **more: Any) -> Any:
+        return self.send("POST", RESPONSES, self.body(model, directions, RESPONSES) | more)
 
     def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """The JSON of a good answer."""
@@ -99,16 +110,23 @@ class Client:
 
     @contextmanager
     def _asking(self, method: str, path: str, body: bytes | None, kind: str = JSON) -> Iterator[HTTPResponse]:
-        address = urlsplit(self.proxy)
-        connection = HTTPConnection(address.hostname or "", address.port, timeout=PATIENCE_SECONDS)
-        named = self.headers or {"x-user": self.user}
-        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": kind, **named}
-        try:
-            connection.request(method, path, body, headers)
+        with self._connected() as connection:
+            connection.request(method, path, body, self._headers(kind))
             with connection.getresponse() as answer:
                 yield answer
+
+    @contextmanager
+    def _connected(self) -> Iterator[HTTPConnection]:
+        address = urlsplit(self.proxy)
+        connection = HTTPConnection(address.hostname or "", address.port, timeout=PATIENCE_SECONDS)
+        try:
+            yield connection
         finally:
             connection.close()
+
+    def _headers(self, kind: str) -> dict[str, str]:
+        named = self.headers or {"x-user": self.user}
+        return {"Authorization": f"Bearer {self.key}", "Content-Type": kind, **named}
 
 
 def _good(status: int, answer: bytes) -> Any:

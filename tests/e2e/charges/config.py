@@ -19,6 +19,7 @@ def config(provider: str) -> dict[str, Any]:
             _model("claude", "anthropic/claude-haiku-4-5"),
             _model("hasty-gpt", "openai/gpt-4o-mini", **HASTY),
             _model("hasty-claude", "anthropic/claude-haiku-4-5", **HASTY),
+            _model("background-gpt", "openai/gpt-4o-mini", background=True),
             _model("gpt-or-claude", "openai/gpt-4o-mini"),
             _model("next-claude", "anthropic/claude-next-9"),
             _model("own", "openai/own-1", **OWN_PRICE),
