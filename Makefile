@@ -6,7 +6,7 @@ UV := .venv/bin/uv
 .PHONY: help install lint test test-all
 
 help: ## What each command does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(UV):
 	$(PYTHON) -m venv .venv
@@ -28,6 +28,19 @@ test: .venv/.installed .venv-proxy/.installed ## Every test that needs no Docker
 
 test-all: test ## make test, then what takes longer: crashes, updates, faults, long simulations, every command
 	.venv/bin/pytest -n 3 -m long
+
+.PHONY: test-litellm
+
+LITELLM_TESTS := tests/e2e/test_charges.py tests/e2e/test_deploy_files.py tests/e2e/test_callback_process.py \
+  tests/e2e/test_demo.py::test_every_figure_agrees_and_nothing_is_left
+
+LITELLM_ENVIRONMENTS := $(or $(only),.venv-proxy .venv-proxy-newest)
+
+test-litellm: .venv/.installed $(addsuffix /.installed,$(LITELLM_ENVIRONMENTS)) ## What LiteLLM hands over, in its pinned version and the newest (only=.venv-proxy-newest)
+	@failed=; for environment in $(LITELLM_ENVIRONMENTS); do \
+	  LITELLM_ENVIRONMENT=$$environment .venv/bin/pytest -n 2 -m "long or not long" $(LITELLM_TESTS) \
+	    || failed="$$failed $$environment"; \
+	done; test -z "$$failed" || { echo "Failed with the LiteLLM of:$$failed"; exit 1; }
 
 .PHONY: audit
 
@@ -84,6 +97,10 @@ proxy-env: .venv-proxy/.installed ## The real LiteLLM proxy, in an environment o
 
 .venv-proxy/.installed: $(UV) pyproject.toml layers/callback/pyproject.toml uv.lock
 	UV_PROJECT_ENVIRONMENT=.venv-proxy $(UV) sync --quiet --frozen --only-group proxy --python .venv/bin/python
+	@touch $@
+
+.venv-proxy-newest/.installed: $(UV) pyproject.toml layers/callback/pyproject.toml uv.lock
+	UV_PROJECT_ENVIRONMENT=.venv-proxy-newest $(UV) sync --quiet --frozen --only-group proxy-newest --python .venv/bin/python
 	@touch $@
 
 .PHONY: openapi

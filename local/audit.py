@@ -1,4 +1,4 @@
-"""Known vulnerabilities of every package that uv.lock pins: in the zip, in the tools, in the LiteLLM proxy.
+"""Known vulnerabilities of every package that uv.lock pins: in the zip, in the tools, in the LiteLLM proxies.
 
 Of a package that its source cannot tell anything about, as is each one where there is no way to the source,
 pip-audit says that no vulnerability is known. Here it is called what it is: not audited.
@@ -34,8 +34,9 @@ def main() -> int:
     parser.add_argument("--osv-url", default="https://api.osv.dev/v1/query", help="where OSV answers")
     parser.add_argument("--group", action="append", help="groups of pyproject.toml to audit, not all of them")
     options = parser.parse_args()
-    # The proxy pins what SAM CLI pins otherwise, so the two are locked apart.
-    groups = [options.group] if options.group else [["lambda", "test", "lint", "audit", "aws"], ["proxy"]]
+    # Each proxy pins what SAM CLI pins otherwise, so they are locked apart.
+    all_groups = [["lambda", "test", "lint", "audit", "aws"], ["proxy"], ["proxy-newest"]]
+    groups = [options.group] if options.group else all_groups
     audited: list[Audited] = []
     for some in groups:
         audited.append(audit(some, options.osv_url))

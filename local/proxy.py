@@ -16,10 +16,18 @@ from local.process import running_process
 from local.stack import free_port
 
 PROJECT = Path(__file__).resolve().parents[1]
-ENVIRONMENT = PROJECT / ".venv-proxy"
+ENVIRONMENT = PROJECT / os.environ.get("LITELLM_ENVIRONMENT", ".venv-proxy")
+"""Where LiteLLM is installed: its pinned version, unless a command (`make test-litellm`) names another."""
+PROGRAM = ENVIRONMENT / "bin" / "litellm"
 CONFIG = PROJECT / "deploy" / "litellm_config.yaml"
 CALLBACK = PROJECT / "layers" / "callback"
 BOOT_SECONDS = 120.0
+
+
+def litellm_version() -> str:
+    """The version of LiteLLM that is installed, or "" where there is none."""
+    found = ENVIRONMENT.glob("lib/python*/site-packages/litellm-*.dist-info")
+    return next((path.stem.removeprefix("litellm-") for path in found), "")
 
 
 class ProxyError(RuntimeError):
@@ -60,8 +68,7 @@ def running_proxy(
     It sees the given environment alone, never this shell's: no real key can get into it by accident.
     Raises ProxyError.
     """
-    program = ENVIRONMENT / "bin" / "litellm"
-    if not program.exists():
+    if not PROGRAM.exists():
         raise ProxyError("the LiteLLM proxy is not installed: run `make proxy-env`")
     port, key = free_port(), f"sk-{secrets.token_urlsafe(24)}"
     own = {
@@ -72,6 +79,6 @@ def running_proxy(
         # Otherwise LiteLLM asks the internet for prices at each start.
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     }
-    command = [str(program), "--config", str(config), "--host", "127.0.0.1", "--port", str(port), *arguments]
+    command = [str(PROGRAM), "--config", str(config), "--host", "127.0.0.1", "--port", str(port), *arguments]
     with running_process(command, own | dict(environment), log) as process:
         yield Proxy(f"http://127.0.0.1:{port}", key, process)

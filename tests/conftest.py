@@ -33,6 +33,7 @@ from moto.dynamodb.models import DynamoDBBackend  # noqa: E402
 from xdist.scheduler import LoadScopeScheduling  # noqa: E402
 
 from impact.dynamodb import Store  # noqa: E402
+from local.proxy import ENVIRONMENT, litellm_version  # noqa: E402
 from tests.fuzz import ROUNDS  # noqa: E402
 from tests.tables import drop_tables, make_tables  # noqa: E402
 
@@ -79,6 +80,10 @@ def counted(request: pytest.FixtureRequest) -> Counter[str]:
     """Where a test counts what it sent and saw, over all its parameters: told in the end of `make fuzz`."""
     counts = request.config.stash.setdefault(_counts, {})
     return counts.setdefault(request.node.originalname, Counter())
+
+
+def pytest_report_header() -> str:
+    return f"LiteLLM: {litellm_version() or 'not installed'} ({ENVIRONMENT.name})"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

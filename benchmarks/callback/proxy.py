@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from local.proxy import ENVIRONMENT
+
 ROOT = Path(__file__).resolve().parents[2]
-LITELLM = ROOT / ".venv-proxy/bin/litellm"
+LITELLM = ENVIRONMENT / "bin/litellm"
 MASTER_KEY = "sk-benchmark-of-the-callback"
 
 CONFIG = {

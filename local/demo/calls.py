@@ -26,6 +26,8 @@ UNFILLED = "a header that nobody filled in"
 
 
 QUESTION = "What does a forest cost?"
+NEW_MODEL = "claude-next-9"
+"""Came out today: no price list has it."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ CALLS: Sequence[Call] = (
         named=METADATA,
         stream=True,
     ),
+    Call("carol-new-model", "carol", NEW_MODEL, "#in=1500 #out=120", path=MESSAGES, named=METADATA),
     Call("carol-chat", "carol", "gpt-oss-20b", "#in=1000 #out=200 #cached=256", named=METADATA),
     Call(
         "carol-response",

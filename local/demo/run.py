@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from local.demo.calls import CALLS, QUESTION, make
+from local.demo.calls import CALLS, NEW_MODEL, QUESTION, make
 from local.demo.check import Found, check, check_logs, check_reading
 from local.demo.euros import PARAMETERS
 from local.demo.figures import Items, expected
@@ -25,7 +25,7 @@ from local.demo.report import report
 from local.ecb import Rates, published, recorded, serving
 from local.process import stop
 from local.provider import environment, running_provider
-from local.proxy import Proxy, running_proxy
+from local.proxy import CONFIG, Proxy, running_proxy
 from local.stack import Stack, free_port, running_stack
 from local.stack.stack import sha256
 from local.waiting import wait_until
@@ -59,7 +59,9 @@ def run(say: Say) -> list[str]:
         }
         say("Starting four fake AI providers, and a real LiteLLM proxy that takes them for real")
         provider_url = running.enter_context(running_provider(free_port(), folder / "provider.log"))
-        proxy = running.enter_context(running_proxy(environment(provider_url) | reporting, log))
+        proxy = running.enter_context(
+            running_proxy(environment(provider_url) | reporting, log, _with_new_model(folder))
+        )
         try:
             stack = running.enter_context(running_stack(port=port, progress=say, **parameters))
             say(_about(rates))
@@ -75,6 +77,15 @@ def run(say: Say) -> list[str]:
         if problems:
             _show_log(log)
         return problems
+
+
+def _with_new_model(folder: Path) -> Path:
+    """The configuration of `deploy/`, whose operator has added the model that came out today."""
+    of = f"{{ model: anthropic/{NEW_MODEL}, api_key: os.environ/ANTHROPIC_API_KEY }}"
+    added = f"model_list:\n  - model_name: {NEW_MODEL}\n    litellm_params: {of}\n"
+    config = folder / CONFIG.name
+    config.write_text(CONFIG.read_text().replace("model_list:\n", added))
+    return config
 
 
 def _rates() -> Rates:

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from local.provider.script import Usage
+from local.provider.script import DIRECTIVE, Usage
 
 JSON = dict[str, Any]
 
 WORDS = ("The ", "forest ", "keeps ", "its ", "own ", "accounts.")
 CREATED = 1_700_000_000
+_NDJSON = "application/x-ndjson"
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Ask:
     model: str
     usage: Usage
     body: JSON
+    tools: int = 0
+    """How often the model calls the first tool that it is offered."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Endpoint:
 
     provider: str
     text: Callable[[JSON], str]
-    answer: Callable[[Ask], JSON]
+    answer: Callable[[Ask], JSON | bytes]
     stream: Callable[[Ask], Iterator[bytes]] | None
     error: Callable[[int, str], JSON]
     counts: frozenset[str]
@@ -49,6 +52,11 @@ class Endpoint:
 
     def wants_stream(self, body: JSON) -> bool:
         return self.stream is not None and bool(body.get("stream", self.streams_by_default))
+
+    def error_part(self, status: int, message: str) -> bytes:
+        """An error in the middle of a stream."""
+        error = self.error(status, message)
+        return _line(error) if self.stream_type == _NDJSON else _event(error, error.get("type"))
 
 
 def _event(data: JSON, name: str | None = None) -> bytes:
@@ -70,7 +78,9 @@ def _flatten(content: Any) -> str:
 
 
 def _last_message(body: JSON) -> str:
-    return _flatten(body["messages"][-1])
+    """The last one with stage directions: in a tool loop others come after it."""
+    texts = [_flatten(message) for message in body["messages"]]
+    return next((text for text in reversed(texts) if DIRECTIVE.search(text)), texts[-1])
 
 
 # OpenAI, and Groq, which speaks the same
@@ -87,6 +97,8 @@ def _openai_usage(usage: Usage) -> JSON:
 
 
 def _openai_chat(ask: Ask) -> JSON:
+    calls = _tool_calls(ask)
+    said = {"content": None, "tool_calls": calls} if calls else {"content": "".join(WORDS)}
     return {
         "id": f"chatcmpl-{ask.id}",
         "object": "chat.completion",
@@ -95,12 +107,52 @@ def _openai_chat(ask: Ask) -> JSON:
         "choices": [
             {
                 "index": 0,
-                "message": {"role": "assistant", "content": "".join(WORDS)},
+                "message": {"role": "assistant", **said},
                 "logprobs": None,
-                "finish_reason": "stop",
+                "finish_reason": "tool_calls" if calls else "stop",
             }
         ],
         "usage": _openai_usage(ask.usage),
+    }
+
+
+def _tool_calls(ask: Ask) -> list[JSON]:
+    """None once a tool has answered. The tool gets the prompt: so it knows for whom it works."""
+    tools, messages = ask.body.get("tools"), ask.body["messages"]
+    if not tools or any(message["role"] == "tool" for message in messages):
+        return []
+    name, arguments = tools[0]["function"]["name"], json.dumps({"query": _last_message(ask.body)})
+    return [
+        {
+            "id": f"call_{ask.id}_{number}",
+            "type": "function",
+            "function": {"name": name, "arguments": arguments},
+        }
+        for number in range(ask.tools)
+    ]
+
+
+def _openai_completion(ask: Ask) -> JSON:
+    return {**_completion_chunk(ask, "".join(WORDS), "stop"), "usage": _openai_usage(ask.usage)}
+
+
+def _openai_completion_stream(ask: Ask) -> Iterator[bytes]:
+    for word in WORDS:
+        yield _event(_completion_chunk(ask, word))
+    yield _event(_completion_chunk(ask, "", "stop"))
+    if (ask.body.get("stream_options") or {}).get("include_usage"):
+        yield _event({**_completion_chunk(ask, ""), "choices": [], "usage": _openai_usage(ask.usage)})
+    yield b"data: [DONE]\n\n"
+
+
+def _completion_chunk(ask: Ask, text: str, finish_reason: str | None = None) -> JSON:
+    choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": finish_reason}
+    return {
+        "id": f"cmpl-{ask.id}",
+        "object": "text_completion",
+        "created": CREATED,
+        "model": ask.model,
+        "choices": [choice],
     }
 
 
@@ -171,6 +223,7 @@ def _openai_response(ask: Ask) -> JSON:
             }
         ],
         "parallel_tool_calls": True,
+        "background": bool(ask.body.get("background")),
         "temperature": 1.0,
         "tool_choice": "auto",
         "tools": [],
@@ -303,6 +356,33 @@ _OLLAMA_CHAT = _ollama(lambda text: {"message": {"role": "assistant", "content":
 _OLLAMA_GENERATE = _ollama(lambda text: {"response": text})
 
 
+# Speech, transcription, images, moderation and rerank tell no tokens
+
+
+def _speech(ask: Ask) -> bytes:
+    return b"RIFF of a voice"
+
+
+def _transcription(ask: Ask) -> JSON:
+    return {"text": "".join(WORDS)}
+
+
+def _image(ask: Ask) -> JSON:
+    return {"created": CREATED, "data": [{"b64_json": "aW1hZ2U="}]}
+
+
+def _rerank(ask: Ask) -> JSON:
+    return {"id": ask.id, "results": [{"index": 0, "relevance_score": 0.5}]}
+
+
+def _moderation(ask: Ask) -> JSON:
+    return {
+        "id": ask.id,
+        "model": ask.model,
+        "results": [{"flagged": False, "categories": {}, "category_scores": {}}],
+    }
+
+
 def _prompt(body: JSON) -> str:
     return str(body["prompt"])
 
@@ -311,10 +391,14 @@ def _input(body: JSON) -> str:
     return _flatten(body["input"])
 
 
+def _query(body: JSON) -> str:
+    return str(body["query"])
+
+
 _PLAIN = frozenset({"tokens_in", "tokens_out"})
 _OPENAI = _PLAIN | {"tokens_cached", "tokens_reasoning"}
 _ANTHROPIC = _PLAIN | {"tokens_cached", "tokens_cache_write"}
-_NDJSON = "application/x-ndjson"
+_NONE: frozenset[str] = frozenset()
 
 ENDPOINTS = {
     "/v1/chat/completions": Endpoint(
@@ -323,6 +407,14 @@ ENDPOINTS = {
     "/v1/responses": Endpoint(
         "openai", _input, _openai_response, _openai_response_stream, _openai_error, _OPENAI
     ),
+    "/v1/completions": Endpoint(
+        "openai", _prompt, _openai_completion, _openai_completion_stream, _openai_error, _OPENAI
+    ),
+    "/v1/audio/speech": Endpoint("openai", _input, _speech, None, _openai_error, _NONE),
+    "/v1/audio/transcriptions": Endpoint("openai", _prompt, _transcription, None, _openai_error, _NONE),
+    "/v1/images/generations": Endpoint("openai", _prompt, _image, None, _openai_error, _NONE),
+    "/v1/moderations": Endpoint("openai", _input, _moderation, None, _openai_error, _NONE),
+    "/v1/rerank": Endpoint("cohere", _query, _rerank, None, _openai_error, _NONE),
     "/v1/embeddings": Endpoint(
         "openai", _input, _openai_embeddings, None, _openai_error, frozenset({"tokens_in"})
     ),

@@ -8,6 +8,11 @@ provider it falls back to, and no state has to be set up before:
 `#hold=status` keeps the whole answer back, `#hold=2` a stream after its first two parts, until somebody
 releases the call: `DELETE /held/7`. `#hold=status,0` does both; `DELETE /held/7/status` releases the first.
 
+`#break=error:3` ends every stream with an error after three parts. With `cut` the connection breaks instead,
+as soon as `POST /break/<call>` says that its client has the parts; with `stall`
+nothing comes any more. `#tools=2` has the model call the first tool that it is offered twice.
+`#reads=3` lets a background response or a batch be read three times before it is complete.
+
 What is left out is made up from the text: varied, and the same every time.
 """
 
@@ -20,6 +25,8 @@ from dataclasses import asdict, dataclass
 DIRECTIVE = re.compile(r"#([a-z_]+)=([^\s#]+)")
 ALWAYS = "always"
 STATUS = "status"
+
+CUT, ERROR, STALL = "cut", "error", "stall"
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,14 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Break:
+    """A stream ends after so many parts, in one of the ways above."""
+
+    how: str
+    parts: int
+
+
+@dataclass(frozen=True)
 class Script:
     """One prompt's stage directions."""
 
@@ -58,6 +73,9 @@ class Script:
     failure: Failure | None
     holds: frozenset[str]
     """STATUS, or after how many parts a stream is held."""
+    broken: Break | None = None
+    tools: int = 0
+    reads: int = 0
 
     def status(self, provider: str, attempt: int) -> int:
         """What the provider answers at this try, counted from 1."""
@@ -81,6 +99,9 @@ def parse(text: str) -> Script:
         ),
         failure=_failure(given.get("fail")),
         holds=frozenset(given.get("hold", "").split(",")),
+        broken=_break(given.get("break")),
+        tools=int(given.get("tools", 0)),
+        reads=int(given.get("reads", 0)),
     )
 
 
@@ -90,3 +111,13 @@ def _failure(directive: str | None) -> Failure | None:
         return None
     provider, tries, status = directive.split(":")
     return Failure(provider, None if tries == ALWAYS else int(tries), int(status))
+
+
+def _break(directive: str | None) -> Break | None:
+    """`cut:3`, `error:2`, `stall:1`."""
+    if directive is None:
+        return None
+    how, parts = directive.split(":")
+    if how not in (CUT, ERROR, STALL):
+        raise ValueError(f"a stream cannot break by {how}")
+    return Break(how, int(parts))

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
+import select
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
+from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
 from typing import Any
 
+from local.provider import kept, tools
+from local.provider.kept import Kept
 from local.provider.protocols import ENDPOINTS, Ask, Endpoint
-from local.provider.script import STATUS, Script, Usage, parse
+from local.provider.script import ERROR, STALL, STATUS, Script, Usage, parse
 
 # A key with this in it is refused, as a provider refuses one that it does not know.
 BAD_KEY = "wrong"
 
 HELD = "/held/"
+BREAK = "/break/"
+POLL_SECONDS = 0.05
 
 
 @dataclass
@@ -73,6 +80,9 @@ class ProviderServer(ThreadingHTTPServer):
     def __init__(self, port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), Handler)
         self.journal = Journal()
+        self.kept = Kept()
+        self.breaks: defaultdict[str, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(0))
+        """Of each call, how many of its streams may break now."""
 
     @property
     def url(self) -> str:
@@ -84,31 +94,51 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
+    @property
+    def _route(self) -> str:
+        return self.path.partition("?")[0]
+
     def do_GET(self) -> None:
-        if self.path == "/journal":
-            self._json(200, self.server.journal.entries)
+        if self._route == "/journal":
+            self._send(200, self.server.journal.entries)
         else:
-            self._json(404, {"error": f"nothing at {self.path}"})
+            self._send_found(self.server.kept.read(self._route))
 
     def do_DELETE(self) -> None:
-        if self.path.startswith(HELD):
-            call, _, what = self.path.removeprefix(HELD).partition("/")
+        if self._route.startswith(HELD):
+            call, _, what = self._route.removeprefix(HELD).partition("/")
             self.server.journal.release(call, only_status=what == STATUS)
+            self._send(200, [])
+        elif self._route.startswith(kept.FILES):
+            self._send(200, self.server.kept.delete(self._route))
         else:
             self.server.journal.clear()
-        self._json(200, [])
+            self._send(200, [])
 
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        endpoint = ENDPOINTS.get(self.path)
-        if self.path == "/api/show":
-            self._json(200, {"template": "{{ .Prompt }}", "model_info": {"llama.context_length": 131072}})
+        endpoint = ENDPOINTS.get(self._route)
+        if self._route == "/api/show":
+            self._send(200, {"template": "{{ .Prompt }}", "model_info": {"llama.context_length": 131072}})
+        elif self._route.startswith(BREAK):
+            self.server.breaks[self._route.removeprefix(BREAK)].release()
+            self._send(200, [])
+        elif self._route == tools.PATH:
+            self._serve_tool(json.loads(raw))
+        elif self._route == kept.FILES:
+            form = self._form(raw)
+            self._send(200, self.server.kept.keep_file(str(form["purpose"]), form["file"]))
+        elif self._route == kept.BATCHES:
+            self._serve_batch(json.loads(raw))
+        elif self._route.endswith("/cancel"):
+            self._send_found(self.server.kept.cancel(self._route.removesuffix("/cancel")))
         elif endpoint is None:
-            self._json(404, {"error": f"nothing at {self.path}"})
+            self._send_found(None)
         elif endpoint.provider != "ollama" and BAD_KEY in self._key():
-            self._json(401, endpoint.error(401, "Incorrect API key provided."))
+            self._send(401, endpoint.error(401, "Incorrect API key provided."))
         else:
-            self._serve(endpoint, json.loads(raw))
+            is_form = self.headers.get_content_type() == "multipart/form-data"
+            self._serve(endpoint, self._form(raw) if is_form else json.loads(raw))
 
     def _serve(self, endpoint: Endpoint, body: dict[str, Any]) -> None:
         script = parse(endpoint.text(body))
@@ -117,11 +147,73 @@ class Handler(BaseHTTPRequestHandler):
         usage = endpoint.usage(script.usage) if status == 200 else Usage(0, 0)
         streamed = endpoint.wants_stream(body)
         # Written before the answer leaves: whoever has the answer finds it here.
-        entry = self.server.journal.write(
+        model = body["model"]
+        entry = self._note(script, endpoint.provider, model, attempt, usage, status=status, streamed=streamed)
+        if STATUS in script.holds:
+            self.server.journal.hold(entry, is_status=True)
+        try:
+            self._answer(
+                endpoint, Ask(f"{script.call}-{attempt}", model, usage, body, script.tools), entry, script
+            )
+        except (BrokenPipeError, ConnectionResetError):  # the client has gone
+            self.close_connection = True
+
+    def _answer(self, endpoint: Endpoint, ask: Ask, entry: dict[str, Any], script: Script) -> None:
+        status = entry["status"]
+        if status != 200:
+            self._send(
+                status, endpoint.error(status, f"Told to fail with {status} at try {entry['attempt']}.")
+            )
+        elif entry["streamed"] and endpoint.stream is not None:
+            self._stream(endpoint, self._held(endpoint.stream(ask), script, entry), script)
+        else:
+            answer = endpoint.answer(ask)
+            if self._route == kept.RESPONSES and isinstance(answer, dict):
+                answer = self.server.kept.keep_response(answer, script.reads)
+            self._send(200, answer)
+
+    def _serve_batch(self, body: dict[str, Any]) -> None:
+        """Run all requests of a batch; the directions of the first one are the batch's."""
+        endpoint = ENDPOINTS[body["endpoint"]]
+        answers, scripts = [], []
+        for number, line in enumerate(self.server.kept.lines(body["input_file_id"])):
+            script = parse(endpoint.text(line["body"]))
+            ask = Ask(f"{script.call}-{number}", line["body"]["model"], script.usage, line["body"])
+            response = {"status_code": 200, "request_id": ask.id, "body": endpoint.answer(ask)}
+            answers.append(
+                {"id": ask.id, "custom_id": line["custom_id"], "response": response, "error": None}
+            )
+            scripts.append(script)
+        first, model = scripts[0], line["body"]["model"]
+        total = Usage(*(sum(counts) for counts in zip(*(astuple(s.usage) for s in scripts), strict=True)))
+        self._note(first, endpoint.provider, model, 1, total)
+        self._send(200, self.server.kept.keep_batch(body, answers, first.reads))
+
+    def _serve_tool(self, message: dict[str, Any]) -> None:
+        if (query := tools.query(message)) is not None:
+            script = parse(query)
+            attempt = self.server.journal.attempt(script.call, "mcp")
+            self._note(script, "mcp", "lookup", attempt, Usage(0, 0))
+        answer = tools.answer(message)
+        self._send(202 if answer is None else 200, answer)
+
+    def _note(
+        self,
+        script: Script,
+        provider: str,
+        model: str,
+        attempt: int,
+        usage: Usage,
+        *,
+        status: int = 200,
+        streamed: bool = False,
+    ) -> dict[str, Any]:
+        """Write into the journal what is served, and so charged."""
+        return self.server.journal.write(
             call=script.call,
             user=script.user,
-            provider=endpoint.provider,
-            model=body["model"],
+            provider=provider,
+            model=model,
             path=self.path,
             attempt=attempt,
             status=status,
@@ -129,21 +221,6 @@ class Handler(BaseHTTPRequestHandler):
             held=None,
             **usage.to_dict(),
         )
-        if STATUS in script.holds:
-            self.server.journal.hold(entry, is_status=True)
-        try:
-            self._answer(endpoint, Ask(f"{script.call}-{attempt}", body["model"], usage, body), entry, script)
-        except (BrokenPipeError, ConnectionResetError):  # the client has gone
-            self.close_connection = True
-
-    def _answer(self, endpoint: Endpoint, ask: Ask, entry: dict[str, Any], script: Script) -> None:
-        status, attempt = entry["status"], entry["attempt"]
-        if status != 200:
-            self._json(status, endpoint.error(status, f"Told to fail with {status} at try {attempt}."))
-        elif entry["streamed"] and endpoint.stream is not None:
-            self._stream(self._held(endpoint.stream(ask), script, entry), endpoint.stream_type)
-        else:
-            self._json(200, endpoint.answer(ask))
 
     def _held(self, parts: Iterator[bytes], script: Script, entry: dict[str, Any]) -> Iterator[bytes]:
         for number, part in enumerate(parts):
@@ -155,22 +232,60 @@ class Handler(BaseHTTPRequestHandler):
         given = self.headers.get("Authorization") or self.headers.get("x-api-key") or ""
         return given.removeprefix("Bearer").strip() or BAD_KEY
 
-    def _json(self, status: int, data: object) -> None:
-        raw = json.dumps(data).encode()
+    def _form(self, raw: bytes) -> dict[str, Any]:
+        """The fields of a form: text, but for files, which are bytes."""
+        head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
+        fields: dict[str, Any] = {}
+        for part in message_from_bytes(head + raw).walk():
+            name, content = (
+                part.get_param("name", header="content-disposition"),
+                part.get_payload(decode=True),
+            )
+            if isinstance(content, bytes):
+                fields[str(name)] = content if part.get_filename() else content.decode()
+        return fields
+
+    def _send_found(self, data: object) -> None:
+        if data is None:
+            self._send(404, {"error": f"nothing at {self.path}"})
+        else:
+            self._send(200, data)
+
+    def _send(self, status: int, data: object) -> None:
+        """Send bytes as they are, all else as JSON."""
+        raw = data if isinstance(data, bytes) else json.dumps(data).encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header(
+            "Content-Type", "application/octet-stream" if isinstance(data, bytes) else "application/json"
+        )
         self.send_header("Content-Length", str(len(raw)))
         self.end_headers()
         self.wfile.write(raw)
 
-    def _stream(self, parts: Iterator[bytes], content_type: str) -> None:
+    def _stream(self, endpoint: Endpoint, parts: Iterator[bytes], script: Script) -> None:
+        broken = script.broken
         self.send_response(200)
-        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Type", endpoint.stream_type)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        for part in parts:
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+        for part in islice(parts, broken.parts if broken else None):
+            self._part(part)
+        if broken and broken.how != ERROR:
+            self._await_break(script.call if broken.how != STALL else None)
+            self.close_connection = True  # without the chunk that ends an answer
+            return
+        if broken:
+            self._part(endpoint.error_part(500, "Told to break."))
         self.wfile.write(b"0\r\n\r\n")
+
+    def _part(self, part: bytes) -> None:
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+
+    def _await_break(self, call: str | None) -> None:
+        """Wait until the stream of a call may break, or its client hangs up."""
+        while not select.select([self.connection], [], [], POLL_SECONDS)[0]:
+            if call is not None and self.server.breaks[call].acquire(blocking=False):
+                return
 
     def log_message(self, format: str, *args: Any) -> None:
         """Quiet: the journal tells more."""

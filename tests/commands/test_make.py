@@ -9,11 +9,16 @@ from tests.commands.test_make_for_a_stack import COMMANDS as FOR_A_STACK
 
 pytestmark = pytest.mark.long
 
-ARE_TESTS = {"faults": "test_an_event_whose_answer_was_lost", "fuzz": "test_only_a_rate_is_entered"}
+ARE_TESTS = {
+    "faults": "test_an_event_whose_answer_was_lost",
+    "fuzz": "test_only_a_rate_is_entered",
+    "test-litellm": "test_a_fallback_leads_to_a_model_that_is_there",
+}
 """Run tests that `make test-all` runs anyway: so here just one of them each."""
 COMMANDS = {
     **dict.fromkeys(("help", "lint", "audit", "validate", "build", "openapi"), ""),
     **dict.fromkeys(ARE_TESTS, ""),
+    "test-litellm": "only=.venv-proxy",
     "simulate": "seeds=10",
     "crashes": "rounds=1",
     "load": "seconds=3 rate=4",

@@ -274,7 +274,7 @@ def test_a_response_is_made_while_its_caller_waits(proxy: Proxy, outbox: Path) -
     """In the background its cost would be known only to whoever reads it through the proxy."""
     asked = {"input": "What does a forest cost?", "background": True}
     answer = post(proxy, "/v1/responses", {"model": "gpt-4o", "user": "alice"} | asked)
-    assert (answer["status"], answer.get("background")) == ("completed", None)
+    assert (answer["status"], answer["background"]) == ("completed", False)
     costs = [event["costUSD"] for event in until_reported(outbox, "aresponses")]
     assert len(costs) == 1
     assert costs[0] > 0

@@ -49,6 +49,8 @@ LABELS = (
 """What an event that is too large can do without, dispensable ones first."""
 MODEL_BYTES_MIN = 128
 CONVERSATION_HEADER = "x-librechat-conversation-id"
+BATCH_MAX = 100_000
+"""Most requests in a batch that a provider takes (Anthropic; OpenAI takes half of it)."""
 HEADERS_MAX = 1000
 """How many headers of a request are looked at."""
 LITELLM_TAG = "User-Agent:"
@@ -159,14 +161,20 @@ def _is_session(text: str) -> bool:
 
 
 def _model_of(kwargs: dict[str, Any], payload: dict[str, Any], provider: str | None) -> str:
-    batch_models = as_dict(payload.get("hidden_params")).get("batch_models")
-    if (
-        isinstance(batch_models, list)
-        and len(batch_models) == 1
-        and (of_all := _model(batch_models[0], provider))
-    ):
-        return of_all
-    return _model(kwargs.get("model"), provider) or _model(payload.get("model"), provider) or UNKNOWN
+    return (
+        _batch_model(payload, provider)
+        or _model(kwargs.get("model"), provider)
+        or _model(payload.get("model"), provider)
+        or UNKNOWN
+    )
+
+
+def _batch_model(payload: dict[str, Any], provider: str | None) -> str | None:
+    """That of a batch all of whose requests were for one: LiteLLM lists it once for each request."""
+    models = as_dict(payload.get("hidden_params")).get("batch_models")
+    if not isinstance(models, list) or len(models) > BATCH_MAX or set(map(type, models)) != {str}:
+        return None
+    return _model(models[0], provider) if models.count(models[0]) == len(models) else None
 
 
 def _model(value: object, provider: str | None) -> str | None:

@@ -519,13 +519,24 @@ def test_a_read_of_a_background_response_that_is_not_complete_takes_no_id(
 
 def test_a_batch_counts_once_when_it_is_complete(kwargs: dict[str, Any], payload: dict[str, Any]) -> None:
     payload |= {"call_type": "aretrieve_batch", "id": "batch_1", "model": "unknown"}
-    payload["hidden_params"] = {"batch_models": ["gpt-4o-mini"]}
+    payload["hidden_params"] = {"batch_models": ["gpt-4o-mini", "gpt-4o-mini"]}
     first = on_the_wire(kwargs | {"model": None})
     payload["startTime"] += 60
     assert on_the_wire(kwargs | {"litellm_call_id": "another"})["eventId"] == first["eventId"]
     assert (first["model"], first["costUSD"]) == ("gpt-4o-mini", Decimal("0.00475"))
     payload |= {"prompt_tokens": 0, "completion_tokens": 0, "response_cost": 0.0}
     assert capture(kwargs) is None
+
+
+@pytest.mark.parametrize(
+    "models", [["gpt-4o", "gpt-4o-mini"], [], [None, None], [["gpt-4o"]], "gpt-4o", None]
+)
+def test_a_batch_for_several_models_has_none_of_them(
+    kwargs: dict[str, Any], payload: dict[str, Any], models: object
+) -> None:
+    payload |= {"call_type": "aretrieve_batch", "id": "batch_1", "model": "unknown"}
+    payload["hidden_params"] = {"batch_models": models}
+    assert on_the_wire(kwargs | {"model": None})["model"] == "unknown"
 
 
 SESSIONS = [

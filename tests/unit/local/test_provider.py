@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from http.client import HTTPConnection
+from http.client import HTTPConnection, IncompleteRead
 from typing import Any
 
 import pytest
@@ -215,3 +215,112 @@ def test_a_client_that_goes_while_it_is_held_does_no_harm(
     wait_until(lambda: server.journal.entries[0]["held"] is None, "the release")
     assert chat(server, OPENAI, "#call=after")[0] == 200
     assert "Traceback" not in capfd.readouterr().err
+
+
+def ask(
+    server: ProviderServer, method: str, path: str, body: bytes = b"", kind: str = ""
+) -> tuple[int, bytes]:
+    connection = HTTPConnection("127.0.0.1", server.server_address[1], timeout=5)
+    connection.request(method, path, body, {"Content-Type": kind} if kind else {})
+    response = connection.getresponse()
+    content = response.read()
+    connection.close()
+    return response.status, content
+
+
+@pytest.mark.parametrize("path", [OPENAI, ANTHROPIC])
+def test_a_stream_breaks_with_an_error_after_its_parts(server: ProviderServer, path: str) -> None:
+    *parts, error = sse(chat(server, path, "#break=error:3", stream=True)[1])
+    assert len(parts) == 3
+    assert error["error"]["message"] == "Told to break."
+
+
+def test_a_stream_is_cut_off_once_its_client_has_the_parts(server: ProviderServer) -> None:
+    connection = begin(server, "#call=c #break=cut:2")
+    response = connection.getresponse()
+    while b"forest" not in response.readline():
+        pass
+    assert ask(server, "POST", "/break/c") == (200, b"[]")
+    with pytest.raises(IncompleteRead):
+        response.read()
+    connection.close()
+    assert [entry["status"] for entry in server.journal.entries] == [200]
+
+
+def test_a_stream_that_stalls_goes_no_further(server: ProviderServer) -> None:
+    connection = begin(server, "#call=s #break=stall:2")
+    response = connection.getresponse()
+    assert connection.sock
+    connection.sock.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        response.read()
+    response.close()
+    connection.close()
+
+
+def test_a_background_response_is_complete_after_its_reads(server: ProviderServer) -> None:
+    body = {"model": "r", "input": "#in=33 #out=3 #reads=2", "background": True}
+    made = json.loads(post(server, "/v1/responses", body)[1])
+    assert (made["status"], made["usage"]) == ("queued", None)
+    reads = [json.loads(ask(server, "GET", f"/v1/responses/{made['id']}")[1]) for _ in range(4)]
+    assert [read["status"] for read in reads] == ["in_progress"] * 2 + ["completed"] * 2
+    assert [(read["usage"] or {}).get("total_tokens") for read in reads] == [None, None, 36, 36]
+    assert len(server.journal.entries) == 1
+
+
+def test_a_response_can_be_cancelled_until_it_is_complete(server: ProviderServer) -> None:
+    for reads, status in ((1, "cancelled"), (0, "completed")):
+        body = {"model": "r", "input": f"#reads={reads}", "background": True}
+        path = f"/v1/responses/{json.loads(post(server, '/v1/responses', body)[1])['id']}"
+        ask(server, "GET", path)
+        assert json.loads(ask(server, "POST", f"{path}/cancel")[1])["status"] == status
+        assert json.loads(ask(server, "GET", path)[1])["status"] == status
+
+
+def test_a_batch_from_the_upload_to_its_output(server: ProviderServer) -> None:
+    asked = {"model": "m", "messages": [{"role": "user", "content": "#call=b #in=10 #out=5 #reads=1"}]}
+    line = json.dumps({"custom_id": "1", "method": "POST", "url": OPENAI, "body": asked})
+    form = (
+        '--x\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
+        '--x\r\nContent-Disposition: form-data; name="file"; filename="f.jsonl"\r\n\r\n'
+        f"{line}\n{line}\r\n--x--\r\n"
+    )
+    file = json.loads(ask(server, "POST", "/v1/files", form.encode(), "multipart/form-data; boundary=x")[1])
+    made = json.loads(post(server, "/v1/batches", {"input_file_id": file["id"], "endpoint": OPENAI})[1])
+    path = f"/v1/batches/{made['id']}"
+    states = [made["status"], *(json.loads(ask(server, "GET", path)[1])["status"] for _ in range(2))]
+    assert states == ["validating", "in_progress", "completed"]
+    output = json.loads(ask(server, "GET", path)[1])["output_file_id"]
+    answers = ask(server, "GET", f"/v1/files/{output}/content")[1].splitlines()
+    assert [json.loads(one)["response"]["body"]["usage"]["total_tokens"] for one in answers] == [15, 15]
+    [entry] = server.journal.entries
+    assert (entry["call"], entry["path"], entry["tokens_in"], entry["tokens_out"]) == (
+        "b",
+        "/v1/batches",
+        20,
+        10,
+    )
+    assert ask(server, "DELETE", f"/v1/files/{output}")[0] == 200
+    assert ask(server, "GET", f"/v1/files/{output}")[0] == 404
+
+
+def test_a_model_calls_the_tool_that_it_is_offered_and_the_tool_costs_each_time(
+    server: ProviderServer,
+) -> None:
+    tools = [{"type": "function", "function": {"name": "lookup", "parameters": {}}}]
+    prompt = "#call=t #user=alice #tools=2"
+    message = json.loads(chat(server, OPENAI, prompt, tools=tools)[1])["choices"][0]["message"]
+    calls = [call["function"] for call in message["tool_calls"]]
+    assert [call["name"] for call in calls] == ["lookup"] * 2
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "lookup"}}
+    call["params"] |= {"arguments": json.loads(calls[0]["arguments"])}  # type: ignore[operator]
+    assert json.loads(post(server, "/mcp", call)[1])["result"]["isError"] is False
+    assert post(server, "/mcp", {"jsonrpc": "2.0", "method": "notifications/initialized"})[0] == 202
+    told = [{"role": "user", "content": prompt}, message, {"role": "tool", "content": "It is green."}]
+    _, text = post(server, OPENAI, {"model": "m", "messages": told, "tools": tools})
+    assert json.loads(text)["choices"][0]["finish_reason"] == "stop"
+    assert [(entry["call"], entry["provider"]) for entry in server.journal.entries] == [
+        ("t", "openai"),
+        ("t", "mcp"),
+        ("t", "openai"),
+    ]

@@ -1,0 +1,43 @@
+"""An MCP server with one tool, which LiteLLM's MCP gateway calls in a tool loop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+JSON = dict[str, Any]
+
+PATH = "/mcp"
+TOOL = {
+    "name": "lookup",
+    "description": "Looks something up.",
+    "inputSchema": {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]},
+}
+_RESULTS = {
+    "tools/list": {"tools": [TOOL]},
+    "tools/call": {"content": [{"type": "text", "text": "It is green."}], "isError": False},
+    "ping": {},
+}
+
+
+def query(message: JSON) -> str | None:
+    """What the tool is asked for; None where it is not called."""
+    if message.get("method") != "tools/call":
+        return None
+    return str(message["params"]["arguments"]["query"])
+
+
+def answer(message: JSON) -> JSON | None:
+    """The answer to a JSON-RPC message; None where none is due."""
+    if "id" not in message:
+        return None
+    reply: JSON = {"jsonrpc": "2.0", "id": message["id"]}
+    method = message["method"]
+    if method == "initialize":
+        server = {"name": "fake", "version": "1"}
+        version = message["params"]["protocolVersion"]
+        return reply | {
+            "result": {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": server}
+        }
+    if method in _RESULTS:
+        return reply | {"result": _RESULTS[method]}
+    return reply | {"error": {"code": -32601, "message": f"no method {method}"}}
