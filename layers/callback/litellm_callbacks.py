@@ -28,13 +28,13 @@ if importlib.util.find_spec("request_events") is None:  # a copy beside LiteLLM'
 
 from request_events import pre_call
 from request_events.capture import capture, encode
-from request_events.charge import CLIENT_CLOSED_REQUEST, FAILURE
+from request_events.charge import CLIENT_CLOSED_REQUEST, FAILURE, STREAM_HAD_BEGUN
 from request_events.courier import Courier
-from request_events.given_up import GivenUp
 from request_events.notices import warn
 from request_events.outbox import Outbox
 from request_events.rules import SOURCE_MAX, UNKNOWN
 from request_events.shutdown import Shutdown, at_exit_before
+from request_events.unreported import Ended, UnreportedStreams, start_of_the_try
 
 DEFAULT_URL = "http://localhost:3090/api/request-event"
 LAMBDA_TIMEOUT_SECONDS = 3.0
@@ -61,11 +61,11 @@ class Aim2BalanceCallbackHandler(CustomLogger):  # type: ignore[misc]
         super().__init__()
         self._on_lambda = bool(environ.get("AWS_LAMBDA_FUNCTION_NAME"))
         self._courier = _courier(environ, self._on_lambda)
-        self._given_up = GivenUp(self._report_given_up, _litellm_is_behind)
+        self._unreported = UnreportedStreams(self._report_ended, _litellm_is_behind)
         if not self._on_lambda:
             self._courier.start()
             self._shutdown = Shutdown(self._courier)
-            atexit.register(self._given_up.report_all)  # of exit handlers the last one runs first
+            atexit.register(self._unreported.report_all)  # of exit handlers the last one runs first
             _drain_litellm_first()
 
     async def async_log_success_event(
@@ -96,34 +96,35 @@ class Aim2BalanceCallbackHandler(CustomLogger):  # type: ignore[misc]
     async def async_post_call_streaming_iterator_hook(
         self, user_api_key_dict: object, response: AsyncIterator[Any], request_data: dict[str, Any]
     ) -> AsyncIterator[Any]:
-        """LiteLLM sends each stream through this. It only looks whether the client goes before the end."""
+        """LiteLLM sends each stream through this. It only looks whether one ends early."""
         try:
             async for part in response:
                 yield part
-        except (asyncio.CancelledError, GeneratorExit):
-            self._client_has_gone(request_data)
+        except BaseException as reason:  # the client has gone, or the stream broke
+            self._ended_early(request_data, reason)
             raise
 
-    def _client_has_gone(self, request_data: dict[str, Any]) -> None:
+    def _ended_early(self, request_data: dict[str, Any], reason: BaseException) -> None:
         try:
-            self._given_up.add(request_data["litellm_logging_obj"], asyncio.get_running_loop().call_later)
+            ended = Ended(request_data["litellm_logging_obj"], reason, datetime.now())
+            self._unreported.add(ended, asyncio.get_running_loop().call_later)
         except Exception as error:
-            _warn_of(error, "a stream that its client gave up could not be reported (%s)")
+            _warn_of(error, "a stream that ended early could not be reported (%s)")
 
-    def _report_given_up(self, stream: Any, went: datetime) -> None:
+    def _report_ended(self, ended: Ended) -> None:
         try:
-            event = capture(_as_failure(stream, went), SOURCE)
+            event = capture(_as_failure(ended), SOURCE)
             if event is not None:
                 self._courier.send(encode(event))
         except Exception as error:
-            _warn_of(error, "a stream that its client gave up could not be reported (%s)")
+            _warn_of(error, "a stream that ended early could not be reported (%s)")
 
     async def _report(self, kwargs: dict[str, Any]) -> None:
         try:
-            self._given_up.reported(kwargs)
             event = capture(kwargs, SOURCE)
             if event is None:
                 return
+            self._unreported.reported(kwargs)
             self._courier.send(encode(event))
             if self._on_lambda:  # which freezes the process, threads and all, once it has answered
                 await asyncio.get_running_loop().run_in_executor(None, self._courier.flush)
@@ -136,26 +137,39 @@ def _warn_of(error: Exception, text: str) -> None:
     warn(name, text, name)
 
 
-def _as_failure(stream: Any, went: datetime) -> dict[str, Any]:
-    """What LiteLLM would hand its failure hook, had it one for a client that goes."""
+def _as_failure(ended: Ended) -> dict[str, Any]:
+    """What LiteLLM would hand its failure hook, had it reported the stream as the paid one that it may be."""
     from litellm.litellm_core_utils.litellm_logging import get_standard_logging_object_payload
 
-    details = stream.model_call_details
+    details = ended.call.model_call_details
     payload = get_standard_logging_object_payload(
         kwargs=details,
         init_response_obj={},
-        start_time=details["start_time"],
-        end_time=went,
-        logging_obj=stream,
+        start_time=start_of_the_try(details),
+        end_time=ended.time,
+        logging_obj=ended.call,
         status=FAILURE,
     )
-    error = {
-        "error_code": CLIENT_CLOSED_REQUEST,
-        "error_class": "ClientDisconnected",
-        "llm_provider": details.get("custom_llm_provider") or UNKNOWN,
+    failure = {
+        **(payload or {}),
+        "stream": True,
+        "error_information": {
+            **_error_of(ended.reason),
+            "llm_provider": details.get("custom_llm_provider") or UNKNOWN,
+        },
+        STREAM_HAD_BEGUN: True,
     }
-    failure = {**(payload or {}), "stream": True, "error_information": error}
     return {**details, "standard_logging_object": failure}
+
+
+def _error_of(reason: BaseException) -> dict[str, str]:
+    if isinstance(reason, (asyncio.CancelledError, GeneratorExit)):
+        return {"error_code": CLIENT_CLOSED_REQUEST, "error_class": "ClientDisconnected"}
+    code = getattr(reason, "status_code", None)
+    return {
+        "error_code": str(code) if isinstance(code, int) else "",
+        "error_class": type(reason).__name__,
+    }
 
 
 def _courier(environ: Mapping[str, str], on_lambda: bool) -> Courier:

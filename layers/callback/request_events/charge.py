@@ -41,6 +41,8 @@ RATES_MAX = 1000
 """How many prices of a model are looked at."""
 
 CLIENT_CLOSED_REQUEST = "499"
+STREAM_HAD_BEGUN = "stream_had_begun"
+"""In a payload of our own: the provider had answered before the stream ended, so it may charge."""
 _TIME_OUTS = ("408", "504", CLIENT_CLOSED_REQUEST)
 
 
@@ -133,7 +135,8 @@ def _was_refused(payload: dict[str, Any]) -> bool:
     """Tell a failure that nobody charges. After a time-out, or where the client left, the provider may."""
     error = as_dict(payload.get("error_information"))
     code, name = as_label(error.get("error_code")) or "", as_label(error.get("error_class")) or ""
-    may_be_charged = code in _TIME_OUTS or "timeout" in name.lower() or "cancelled" in name.lower()
+    is_open = code in _TIME_OUTS or "timeout" in name.lower() or "cancelled" in name.lower()
+    may_be_charged = is_open or payload.get(STREAM_HAD_BEGUN) is True
     return status_of(payload) == FAILURE and not _has_use(payload) and not may_be_charged
 
 

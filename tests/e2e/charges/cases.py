@@ -30,6 +30,8 @@ BEGUN_GPT: Event = {**GPT, "tokens_in": SOME, "tokens_out": SOME, "costUSD": LIS
 BEGUN_CLAUDE: Event = {**CLAUDE, "tokens_in": 1200, "tokens_out": SOME, "costUSD": LISTED}
 STOPPED: Event = {"status": "success", "errorCode": "499", "estimated": True}
 NO_TOKENS: Event = {**SUCCESS, "tokens_in": 0, "tokens_out": 0}
+NOT_COUNTED: Event = {**FAILURE, "tokens_in": 0, "tokens_out": 0, "costUSD": UNPRICED}
+"""Reported by the callback itself, which saw the stream end."""
 
 UPLOAD = {"purpose": "batch", "custom_llm_provider": "openai"}
 BACKGROUND = "background-gpt"
@@ -237,10 +239,15 @@ def _broken_streams() -> Iterator[Case]:
 
 
 def _broken_elsewhere() -> Iterator[Case]:
-    """LiteLLM 1.106.2 counts no tokens here, and names no provider: it looks like a call that it refused."""
+    """LiteLLM 1.106.2 counts no tokens here, and names no provider: it looks like a call that it refused.
+
+    What breaks /v1/responses passes through the hook of streams, so the callback sees it.
+    """
+    responses = {**NOT_COUNTED, **GPT} if BEFORE_1_110 else {**FAILURE, **BEGUN_GPT}
+    cut = broken("gpt", "cut", RESPONSES)
+    yield Case("/v1/responses on OpenAI: cut", cut, [{**responses, "errorCode": "ReadError"}])
     places = {
         "/v1/messages on OpenAI": (broken("gpt", "cut", MESSAGES), BEGUN_GPT),
-        "/v1/responses on OpenAI": (broken("gpt", "cut", RESPONSES), BEGUN_GPT),
         "Anthropic passed through": (
             broken("claude-haiku-4-5", "cut", ANTHROPIC),
             {**BEGUN_CLAUDE, "provider": "unknown"},
@@ -311,14 +318,18 @@ def _several_tries() -> Iterator[Case]:
     fails = f"{ASKED} #fail=openai:always:500"
     whole = {**SUCCESS, **CLAUDE, **WHOLE}
     yield Case("a try that fails, then a fallback", answered("gpt-or-claude", fails), [failure, whole])
-    # Of several failures of one request LiteLLM tells of the first.
+    # Of several failures of one request LiteLLM tells of the first. It has counted the tokens of the other.
     broken_fallback = broken("gpt-or-claude", "cut", directions=fails)
-    yield Case("a try that fails, then a broken fallback", broken_fallback, [failure], hidden=1)
-    # Without a part LiteLLM counts no tokens, and names no provider.
-    yield Case("a stream that breaks at once", broken_at_once("gpt"), hidden=1)
-    yield Case(
-        "a stream that breaks at once, and so does its fallback", broken_at_once("gpt-or-claude"), hidden=2
-    )
+    cut = {**FAILURE, **BEGUN_CLAUDE, "errorCode": "500"}
+    yield Case("a try that fails, then a broken fallback", broken_fallback, [failure, cut])
+    # Without a part LiteLLM counts no tokens, and names no provider. 1.110.2 waits for the first part before
+    # the hook of streams comes to see anything.
+    at_once = {**NOT_COUNTED, "errorCode": "500"}
+    one, both = broken_at_once("gpt"), broken_at_once("gpt-or-claude")
+    seen = 1 if BEFORE_1_110 else 0
+    yield Case("a stream that breaks at once", one, [{**at_once, **GPT}][:seen], hidden=1 - seen)
+    and_fallback = "a stream that breaks at once, and so does its fallback"
+    yield Case(and_fallback, both, [{**at_once, **CLAUDE}][:seen], hidden=2 - seen)
 
 
 def _plain() -> Iterator[Case]:

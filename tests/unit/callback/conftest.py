@@ -133,5 +133,5 @@ def load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, service: Service) -> I
         handler._courier.close(5)
         if not handler._on_lambda:
             atexit.unregister(handler._shutdown.close)
-            atexit.unregister(handler._given_up.report_all)
+            atexit.unregister(handler._unreported.report_all)
     signal.signal(signal.SIGTERM, former)

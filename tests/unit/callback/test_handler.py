@@ -141,31 +141,46 @@ def test_a_stream_goes_through_as_it_is_and_is_no_event_of_its_own(load: Load, s
         return [part async for part in streamed(handler, parts("one", "two"))]
 
     assert asyncio.run(read()) == ["one", "two"]
-    handler._given_up.report_all()
+    handler._unreported.report_all()
     succeed(handler, PAYLOADS["plain_async_success"])
     service.wait_for(lambda s: len(s.taken) == 1)
 
 
-def test_a_stream_that_breaks_is_left_to_the_failure_hook(load: Load) -> None:
-    handler = load()
+class BrokenStream(Exception):
+    """As LiteLLM raises it."""
 
+    status_code = 503
+
+
+async def break_off(handler: Any, details: Any = GIVEN_UP) -> None:
     async def breaks() -> AsyncGenerator[str]:
         yield "one"
-        raise OSError("cut")
+        raise BrokenStream("cut")
 
-    async def read() -> None:
-        async for _ in streamed(handler, breaks()):
+    with pytest.raises(BrokenStream, match="cut"):
+        async for _ in streamed(handler, breaks(), details):
             pass
 
-    with pytest.raises(OSError, match="cut"):
-        asyncio.run(read())
-    assert handler._given_up._waiting == {}
+
+def test_a_stream_that_breaks_and_that_litellm_does_not_report_is_an_unpriced_event(
+    load: Load, service: Service
+) -> None:
+    """LiteLLM's failure hook names no provider and no tokens then, as for what it refuses by itself."""
+    handler = load()
+    details = PAYLOADS["unknown_model_async_failure"] | GIVEN_UP
+    asyncio.run(break_off(handler, details))
+    fail(handler, details)
+    handler._unreported.report_all()
+    service.wait_for(lambda s: len(s.taken) == 1)
+    [[event]] = service.requests
+    assert (event["status"], event["errorCode"], event["provider"]) == ("failure", "503", "openai")
+    assert "costUSD" not in event
 
 
 def test_a_stream_given_up_before_its_first_part_is_an_unpriced_event(load: Load, service: Service) -> None:
     handler = load()
     asyncio.run(give_up_before_the_first_part(handler))
-    handler._given_up.report_all()
+    handler._unreported.report_all()
     service.wait_for(lambda s: len(s.taken) == 1)
     [[event]] = service.requests
     assert event["eventId"].startswith("given-up:failure:")
@@ -190,20 +205,22 @@ def test_a_stream_that_is_closed_in_the_middle_is_given_up_too(load: Load, servi
         await stream.aclose()
 
     asyncio.run(read_one())
-    handler._given_up.report_all()
+    handler._unreported.report_all()
     service.wait_for(lambda s: len(s.taken) == 1)
 
 
+@pytest.mark.parametrize("end", [give_up_before_the_first_part, break_off])
+@pytest.mark.parametrize("is_first", [True, False])
 @pytest.mark.parametrize("hook", [succeed, fail])
 def test_where_litellm_reports_it_after_all_there_is_one_event(
-    load: Load, service: Service, hook: Any
+    load: Load, service: Service, hook: Any, is_first: bool, end: Any
 ) -> None:
     handler = load()
-    payload = PAYLOADS["stream_usage_async_success"]
-    details = payload | {"start_time": datetime.now()}
-    asyncio.run(give_up_before_the_first_part(handler, details))
-    hook(handler, details)
-    handler._given_up.report_all()
+    details = PAYLOADS["stream_usage_async_success"] | {"start_time": datetime.now()}
+    told = [lambda: asyncio.run(end(handler, details)), lambda: hook(handler, details)]
+    for tell in reversed(told) if is_first else told:
+        tell()
+    handler._unreported.report_all()
     service.wait_for(lambda s: len(s.taken) == 1)
     [[event]] = service.requests
     assert event["tokens_in"] > 0
@@ -221,7 +238,7 @@ def test_a_stream_of_which_nothing_is_known_is_told_of(load: Load, caplog: pytes
 
     asyncio.run(read_one())
     assert [record.getMessage() for record in caplog.records] == [
-        "impact service: a stream that its client gave up could not be reported (KeyError)"
+        "impact service: a stream that ended early could not be reported (KeyError)"
     ]
 
 

@@ -1,4 +1,4 @@
-"""Streams whose client has gone: LiteLLM's own report counts; where it does not come, ours does."""
+"""Streams that end early: LiteLLM's own report counts; where it does not come, ours does."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from request_events import given_up
-from request_events.given_up import GivenUp
+from request_events import unreported
+from request_events.unreported import Ended, UnreportedStreams
 
 
 class Loop:
@@ -28,8 +28,9 @@ class Loop:
             entry[1](*entry[2])
 
 
-def stream(call_id: object = "call", start: object = "10:00:00.000001") -> Any:
-    return SimpleNamespace(model_call_details={"litellm_call_id": call_id, "start_time": start})
+def stream(call_id: object = "call", start: object = "10:00:00.000001", **details: object) -> Ended:
+    call = SimpleNamespace(model_call_details={"litellm_call_id": call_id, "start_time": start, **details})
+    return Ended(call, GeneratorExit(), datetime.now())
 
 
 @pytest.fixture
@@ -43,16 +44,16 @@ def reported() -> list[Any]:
 
 
 @pytest.fixture
-def waiting(reported: list[Any]) -> GivenUp:
-    return GivenUp(lambda stream, went: reported.append(stream), is_behind=lambda: False)
+def waiting(reported: list[Any]) -> UnreportedStreams:
+    return UnreportedStreams(reported.append, is_behind=lambda: False)
 
 
 def test_it_is_reported_once_where_litellm_does_not_report_it(
-    waiting: GivenUp, loop: Loop, reported: list[Any]
+    waiting: UnreportedStreams, loop: Loop, reported: list[Any]
 ) -> None:
     given = stream()
     waiting.add(given, loop.call_later)
-    loop.advance(given_up.WAIT_SECONDS - 1)
+    loop.advance(unreported.WAIT_SECONDS - 1)
     assert reported == []
     loop.advance(1)
     assert reported == [given]
@@ -61,7 +62,7 @@ def test_it_is_reported_once_where_litellm_does_not_report_it(
     assert reported == [given]
 
 
-def test_litellms_own_report_comes_first(waiting: GivenUp, loop: Loop, reported: list[Any]) -> None:
+def test_litellms_own_report_comes_first(waiting: UnreportedStreams, loop: Loop, reported: list[Any]) -> None:
     given = stream()
     waiting.add(given, loop.call_later)
     waiting.reported({"litellm_call_id": "call", "start_time": "10:00:00.000001", "model": "gpt-4o"})
@@ -70,7 +71,7 @@ def test_litellms_own_report_comes_first(waiting: GivenUp, loop: Loop, reported:
 
 
 def test_a_call_id_that_a_caller_uses_again_hides_nothing(
-    waiting: GivenUp, loop: Loop, reported: list[Any]
+    waiting: UnreportedStreams, loop: Loop, reported: list[Any]
 ) -> None:
     """He knows no microsecond."""
     given = stream()
@@ -83,17 +84,17 @@ def test_a_call_id_that_a_caller_uses_again_hides_nothing(
 
 def test_it_waits_for_as_long_as_litellm_has_reports_to_hand_over(loop: Loop, reported: list[Any]) -> None:
     behind = [True, True, False]
-    waiting = GivenUp(lambda stream, went: reported.append(stream), is_behind=lambda: behind.pop(0))
+    waiting = UnreportedStreams(reported.append, is_behind=lambda: behind.pop(0))
     waiting.add(stream(), loop.call_later)
-    loop.advance(given_up.WAIT_SECONDS)
-    loop.advance(given_up.WAIT_SECONDS)
+    loop.advance(unreported.WAIT_SECONDS)
+    loop.advance(unreported.WAIT_SECONDS)
     assert reported == []
-    loop.advance(given_up.WAIT_SECONDS)
+    loop.advance(unreported.WAIT_SECONDS)
     assert len(reported) == 1
 
 
 def test_at_the_end_of_the_process_nothing_waits_any_longer(
-    waiting: GivenUp, loop: Loop, reported: list[Any]
+    waiting: UnreportedStreams, loop: Loop, reported: list[Any]
 ) -> None:
     streams = [stream(f"call-{number}") for number in range(3)]
     for given in streams:
@@ -103,7 +104,7 @@ def test_at_the_end_of_the_process_nothing_waits_any_longer(
 
 
 def test_a_forked_child_does_not_report_what_is_its_parents(
-    waiting: GivenUp, loop: Loop, reported: list[Any], monkeypatch: pytest.MonkeyPatch
+    waiting: UnreportedStreams, loop: Loop, reported: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting.add(stream(), loop.call_later)
     monkeypatch.setattr("os.getpid", lambda: 1)
@@ -113,28 +114,49 @@ def test_a_forked_child_does_not_report_what_is_its_parents(
 
 @pytest.mark.parametrize("given", [stream(call_id=None), stream(call_id=7), stream(start=None)])
 def test_one_that_could_not_be_recognised_is_reported_at_once(
-    given: Any, waiting: GivenUp, loop: Loop, reported: list[Any]
+    given: Any, waiting: UnreportedStreams, loop: Loop, reported: list[Any]
 ) -> None:
     waiting.add(given, loop.call_later)
     assert (reported, loop.due) == ([given], [])
 
 
 def test_so_many_wait_and_no_more(
-    waiting: GivenUp, loop: Loop, reported: list[Any], monkeypatch: pytest.MonkeyPatch
+    waiting: UnreportedStreams, loop: Loop, reported: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each holds its prompt in memory."""
-    monkeypatch.setattr(given_up, "WAITING_MAX", 2)
+    monkeypatch.setattr(unreported, "WAITING_MAX", 2)
     streams = [stream(f"call-{number}") for number in range(3)]
     for given in streams:
         waiting.add(given, loop.call_later)
     assert reported == streams[2:]
 
 
-def test_it_says_when_the_client_went(loop: Loop) -> None:
-    times: list[datetime] = []
-    waiting = GivenUp(lambda stream, went: times.append(went), is_behind=lambda: False)
-    before = datetime.now()
-    waiting.add(stream(), loop.call_later)
-    after = datetime.now()
+def test_a_report_that_comes_before_the_end_is_seen_counts_as_well(
+    waiting: UnreportedStreams, loop: Loop, reported: list[Any]
+) -> None:
+    """LiteLLM tells of a stream that breaks before the break has come through its hooks."""
+    given = stream()
+    waiting.reported(given.call.model_call_details)
+    waiting.add(given, loop.call_later)
     loop.advance(100)
-    assert before <= times[0] <= after
+    assert (reported, loop.due) == ([], [])
+
+
+def test_the_report_of_an_earlier_try_is_not_that_of_the_last(
+    waiting: UnreportedStreams, loop: Loop, reported: list[Any]
+) -> None:
+    waiting.reported(stream(api_call_start_time="10:00:01").call.model_call_details)
+    waiting.add(last := stream(api_call_start_time="10:00:02"), loop.call_later)
+    loop.advance(100)
+    assert reported == [last]
+
+
+def test_so_many_reports_are_remembered_and_no_more(
+    waiting: UnreportedStreams, loop: Loop, reported: list[Any]
+) -> None:
+    for number in range(unreported.REPORTED_MAX + 1):
+        waiting.reported(stream(f"call-{number}").call.model_call_details)
+    for number in (0, 1):
+        waiting.add(stream(f"call-{number}"), loop.call_later)
+    loop.advance(100)
+    assert [each.call.model_call_details["litellm_call_id"] for each in reported] == ["call-0"]
