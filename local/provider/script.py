@@ -8,10 +8,11 @@ provider it falls back to, and no state has to be set up before:
 `#hold=status` keeps the whole answer back, `#hold=2` a stream after its first two parts, until somebody
 releases the call: `DELETE /held/7`. `#hold=status,0` does both; `DELETE /held/7/status` releases the first.
 
-`#break=error:3` ends every stream with an error after three parts. With `cut` the connection breaks instead,
-as soon as `POST /break/<call>` says that its client has the parts; with `stall`
-nothing comes any more. `#tools=2` has the model call the first tool that it is offered twice.
-`#reads=3` lets a background response or a batch be read three times before it is complete.
+`#break=error:3` ends every stream with an error after three parts; with `cut` the connection breaks, and with
+`stall` nothing comes any more. `#break=cut:3 #hold=3` breaks it once its client has the parts.
+
+`#tools=2` has the model call the first tool that it is offered twice. `#reads=3` lets a background response
+or a batch be read three times before it is complete.
 
 What is left out is made up from the text: varied, and the same every time.
 """
@@ -25,7 +26,6 @@ from dataclasses import asdict, dataclass
 DIRECTIVE = re.compile(r"#([a-z_]+)=([^\s#]+)")
 ALWAYS = "always"
 STATUS = "status"
-
 CUT, ERROR, STALL = "cut", "error", "stall"
 
 
@@ -71,11 +71,11 @@ class Script:
     user: str | None
     usage: Usage
     failure: Failure | None
-    holds: frozenset[str]
-    """STATUS, or after how many parts a stream is held."""
     broken: Break | None = None
     tools: int = 0
     reads: int = 0
+    holds: frozenset[str] = frozenset()
+    """STATUS, or after how many parts a stream is held."""
 
     def status(self, provider: str, attempt: int) -> int:
         """What the provider answers at this try, counted from 1."""
@@ -98,10 +98,10 @@ def parse(text: str) -> Script:
             tokens_reasoning=int(given.get("reasoning", 0)),
         ),
         failure=_failure(given.get("fail")),
-        holds=frozenset(given.get("hold", "").split(",")),
         broken=_break(given.get("break")),
         tools=int(given.get("tools", 0)),
         reads=int(given.get("reads", 0)),
+        holds=frozenset(given.get("hold", "").split(",")),
     )
 
 

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import json
-import select
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, field
 from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import islice
 from typing import Any
 
 from local.provider import kept, tools
 from local.provider.kept import Kept
 from local.provider.protocols import ENDPOINTS, Ask, Endpoint
-from local.provider.script import ERROR, STALL, STATUS, Script, Usage, parse
+from local.provider.script import ERROR, STALL, STATUS, Break, Script, Usage, parse
 
 # A key with this in it is refused, as a provider refuses one that it does not know.
 BAD_KEY = "wrong"
 
 HELD = "/held/"
-BREAK = "/break/"
-POLL_SECONDS = 0.05
 
 
 @dataclass
@@ -81,8 +77,6 @@ class ProviderServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), Handler)
         self.journal = Journal()
         self.kept = Kept()
-        self.breaks: defaultdict[str, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(0))
-        """Of each call, how many of its streams may break now."""
 
     @property
     def url(self) -> str:
@@ -105,12 +99,12 @@ class Handler(BaseHTTPRequestHandler):
             self._send_found(self.server.kept.read(self._route))
 
     def do_DELETE(self) -> None:
-        if self._route.startswith(HELD):
+        if self._route.startswith(kept.FILES):
+            self._send(200, self.server.kept.delete(self._route))
+        elif self._route.startswith(HELD):
             call, _, what = self._route.removeprefix(HELD).partition("/")
             self.server.journal.release(call, only_status=what == STATUS)
             self._send(200, [])
-        elif self._route.startswith(kept.FILES):
-            self._send(200, self.server.kept.delete(self._route))
         else:
             self.server.journal.clear()
             self._send(200, [])
@@ -120,9 +114,6 @@ class Handler(BaseHTTPRequestHandler):
         endpoint = ENDPOINTS.get(self._route)
         if self._route == "/api/show":
             self._send(200, {"template": "{{ .Prompt }}", "model_info": {"llama.context_length": 131072}})
-        elif self._route.startswith(BREAK):
-            self.server.breaks[self._route.removeprefix(BREAK)].release()
-            self._send(200, [])
         elif self._route == tools.PATH:
             self._serve_tool(json.loads(raw))
         elif self._route == kept.FILES:
@@ -147,30 +138,37 @@ class Handler(BaseHTTPRequestHandler):
         usage = endpoint.usage(script.usage) if status == 200 else Usage(0, 0)
         streamed = endpoint.wants_stream(body)
         # Written before the answer leaves: whoever has the answer finds it here.
-        model = body["model"]
-        entry = self._note(script, endpoint.provider, model, attempt, usage, status=status, streamed=streamed)
+        entry = self._note(
+            script, endpoint.provider, body["model"], attempt, usage, status=status, streamed=streamed
+        )
         if STATUS in script.holds:
             self.server.journal.hold(entry, is_status=True)
         try:
-            self._answer(
-                endpoint, Ask(f"{script.call}-{attempt}", model, usage, body, script.tools), entry, script
-            )
+            ask = Ask(f"{script.call}-{attempt}", body["model"], usage, body, script.tools)
+            self._answer(endpoint, ask, entry, script)
         except (BrokenPipeError, ConnectionResetError):  # the client has gone
             self.close_connection = True
 
     def _answer(self, endpoint: Endpoint, ask: Ask, entry: dict[str, Any], script: Script) -> None:
-        status = entry["status"]
+        status, attempt = entry["status"], entry["attempt"]
         if status != 200:
-            self._send(
-                status, endpoint.error(status, f"Told to fail with {status} at try {entry['attempt']}.")
-            )
+            self._send(status, endpoint.error(status, f"Told to fail with {status} at try {attempt}."))
         elif entry["streamed"] and endpoint.stream is not None:
-            self._stream(endpoint, self._held(endpoint.stream(ask), script, entry), script)
+            self._stream(endpoint, self._parts(endpoint.stream(ask), script, entry), script.broken)
         else:
             answer = endpoint.answer(ask)
             if self._route == kept.RESPONSES and isinstance(answer, dict):
                 answer = self.server.kept.keep_response(answer, script.reads)
             self._send(200, answer)
+
+    def _parts(self, parts: Iterator[bytes], script: Script, entry: dict[str, Any]) -> Iterator[bytes]:
+        """The parts of a stream until it breaks, each once it is not held any more."""
+        for number, part in enumerate(parts):
+            if str(number) in script.holds:
+                self.server.journal.hold(entry, is_status=False)
+            if script.broken and number == script.broken.parts:
+                return
+            yield part
 
     def _serve_batch(self, body: dict[str, Any]) -> None:
         """Run all requests of a batch; the directions of the first one are the batch's."""
@@ -222,12 +220,6 @@ class Handler(BaseHTTPRequestHandler):
             **usage.to_dict(),
         )
 
-    def _held(self, parts: Iterator[bytes], script: Script, entry: dict[str, Any]) -> Iterator[bytes]:
-        for number, part in enumerate(parts):
-            if str(number) in script.holds:
-                self.server.journal.hold(entry, is_status=False)
-            yield part
-
     def _key(self) -> str:
         given = self.headers.get("Authorization") or self.headers.get("x-api-key") or ""
         return given.removeprefix("Bearer").strip() or BAD_KEY
@@ -262,30 +254,24 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(raw)
 
-    def _stream(self, endpoint: Endpoint, parts: Iterator[bytes], script: Script) -> None:
-        broken = script.broken
+    def _stream(self, endpoint: Endpoint, parts: Iterator[bytes], broken: Break | None) -> None:
         self.send_response(200)
         self.send_header("Content-Type", endpoint.stream_type)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        for part in islice(parts, broken.parts if broken else None):
+        for part in parts:
             self._part(part)
-        if broken and broken.how != ERROR:
-            self._await_break(script.call if broken.how != STALL else None)
-            self.close_connection = True  # without the chunk that ends an answer
-            return
-        if broken:
+        if broken and broken.how == ERROR:
             self._part(endpoint.error_part(500, "Told to break."))
-        self.wfile.write(b"0\r\n\r\n")
+        if broken and broken.how == STALL:
+            self.connection.recv(1)  # until the client hangs up
+        if broken and broken.how != ERROR:
+            self.close_connection = True  # without the chunk that ends an answer
+        else:
+            self.wfile.write(b"0\r\n\r\n")
 
     def _part(self, part: bytes) -> None:
         self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
-
-    def _await_break(self, call: str | None) -> None:
-        """Wait until the stream of a call may break, or its client hangs up."""
-        while not select.select([self.connection], [], [], POLL_SECONDS)[0]:
-            if call is not None and self.server.breaks[call].acquire(blocking=False):
-                return
 
     def log_message(self, format: str, *args: Any) -> None:
         """Quiet: the journal tells more."""

@@ -76,9 +76,11 @@ def broken(
     """A stream that its provider breaks once the client has had its first parts."""
 
     def do(client: Client) -> None:
-        with client.chatting(model, f"{directions} #break={how}:{parts}", path, stream=True) as answer:
+        with client.chatting(
+            model, f"{directions} #break={how}:{parts} #hold={parts}", path, stream=True
+        ) as answer:
             read_until("forest", answer)
-            client.let_it_break()
+            client.release()
             answer.read1()
             client.read(answer)
 

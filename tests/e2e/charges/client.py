@@ -99,12 +99,6 @@ class Client:
         with self._asking("POST", path, body, f"multipart/form-data; boundary={BOUNDARY}") as answer:
             return _good(answer.status, self.read(answer))
 
-    def let_it_break(self) -> None:
-        """Tell the provider that what came before the break has arrived."""
-        request = urllib.request.Request(f"{self.provider}/break/{self.user}", b"")
-        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS):
-            pass
-
     @staticmethod
     def read(answer: HTTPResponse) -> bytes:
         """As much as comes: LiteLLM may cut a stream off that broke."""

@@ -236,11 +236,11 @@ def test_a_stream_breaks_with_an_error_after_its_parts(server: ProviderServer, p
 
 
 def test_a_stream_is_cut_off_once_its_client_has_the_parts(server: ProviderServer) -> None:
-    connection = begin(server, "#call=c #break=cut:2")
+    connection = begin(server, "#call=c #break=cut:2 #hold=2")
     response = connection.getresponse()
     while b"forest" not in response.readline():
         pass
-    assert ask(server, "POST", "/break/c") == (200, b"[]")
+    release(server, "c")
     with pytest.raises(IncompleteRead):
         response.read()
     connection.close()
@@ -250,10 +250,9 @@ def test_a_stream_is_cut_off_once_its_client_has_the_parts(server: ProviderServe
 def test_a_stream_that_stalls_goes_no_further(server: ProviderServer) -> None:
     connection = begin(server, "#call=s #break=stall:2")
     response = connection.getresponse()
-    assert connection.sock
-    connection.sock.settimeout(0.2)
-    with pytest.raises(TimeoutError):
-        response.read()
+    for _ in range(4):
+        response.readline()
+    assert_silent(connection)
     response.close()
     connection.close()
 
