@@ -1,6 +1,5 @@
 """One sender: the callback's outbox and courier in a process of their own, and a clock on each POST."""
 
-import http.client
 import json
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from request_events.courier import Courier
 from request_events.outbox import Outbox
+from request_events.transport import Reply
 
 BURST_SECONDS = 2.0
 BURST_EVERY_SECONDS = 60.0
@@ -54,18 +54,19 @@ class _Timed(Courier):
 
     sent: Sent
 
-    def _post(self, body: bytes) -> tuple[int, http.client.HTTPMessage, bytes]:
+    def _post(self, body: bytes) -> Reply:
         began = time.monotonic()
         try:
-            status, headers, content = super()._post(body)
+            reply = super()._post(body)
         except Exception as error:
             self.sent.unanswered.append(f"{type(error).__name__} after {time.monotonic() - began:.1f} s")
             raise
         self.sent.seconds.append(time.monotonic() - began)
+        status = reply.status
         self.sent.statuses[status] = self.sent.statuses.get(status, 0) + 1
-        if status != 200 and not (status == 503 and headers.get("Retry-After")):
-            self.sent.wrong.append(f"{status}: {content[:200]!r}")
-        return status, headers, content
+        if status != 200 and not (status == 503 and reply.headers.get("Retry-After")):
+            self.sent.wrong.append(f"{status}: {reply.body[:200]!r}")
+        return reply
 
 
 def send(name: str, folder: Path, url: str, token: str, load: Load, drain: float, result: Connection) -> None:

@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from impact.dynamodb import Store
 from impact.keys import day_shard
 from local.tables import template
-from request_events.courier import ANSWER_SECONDS
+from request_events.transport import ANSWER_SECONDS
 from tests.faults.deployed import SHARDS, Deployed, context, lambda_api
 from tests.faults.proxy import BROKEN, CUT_OFF, FAULTS, RESET, THROTTLED, Proxy, Rule, faulty, slow
 

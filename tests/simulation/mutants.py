@@ -15,9 +15,10 @@ from impact.dynamodb import Store
 from impact.intake import Fate, Intake, Taken, _fate, _results
 from impact.keys import LATE
 from impact.ledger import Entry, Ledger
-from request_events import courier
-from request_events.courier import Answer, Courier
-from request_events.outbox import Outbox
+from request_events import answers, courier
+from request_events.answers import Answer
+from request_events.courier import Courier
+from request_events.outbox import Outbox, Segment
 
 
 @dataclass(frozen=True)
@@ -76,20 +77,17 @@ def as_of_is_ignored() -> AbstractContextManager[Any]:
 
 @mutant(seed=64)
 def an_outbox_entry_is_acknowledged_before_the_2xx() -> AbstractContextManager[Any]:
-    def deliver_all(self: Courier, patient: bool) -> bool:
-        self._outbox.release()
-        while (segment := self._outbox.take()) is not None:
-            try:
-                batches = list(segment.batches(self._batch_size, courier.BODY_BYTES_MAX))
-                segment.delete()
-                for batch in batches:
-                    if not self._deliver(batch, patient):
-                        return False
-            finally:
-                segment.close()
-        return True
+    deliver = Courier._deliver
 
-    return patch.object(Courier, "_deliver_all", deliver_all)
+    def hasty(self: Courier, segment: Segment, turn: Any, patient: bool) -> bool:
+        lines = [
+            line for batch in segment.batches(self._batch_size, courier.BODY_BYTES_MAX) for line in batch
+        ]
+        segment.delete()
+        segment._lines = iter(lines)
+        return deliver(self, segment, turn, patient)
+
+    return patch.object(Courier, "_deliver", hasty)
 
 
 @mutant(seed=14)
@@ -174,12 +172,12 @@ def the_day_of_an_event_is_the_one_on_which_it_arrives() -> AbstractContextManag
 
 @mutant(seed=1)
 def a_503_counts_as_taken() -> AbstractContextManager[Any]:
-    return patch.object(courier, "_partly_taken", lambda lines, content: Answer())
+    return patch.object(answers, "_partly_taken", lambda lines, content: Answer())
 
 
 @mutant(seed=11)
 def a_5xx_counts_as_taken() -> AbstractContextManager[Any]:
-    judge = courier.judge
+    judge = answers.judge
 
     def lenient(lines: Any, status: int, headers: Any, body: bytes) -> Answer:
         return Answer() if status in (502, 504) else judge(lines, status, headers, body)
@@ -224,11 +222,11 @@ def a_torn_event_ends_the_segment() -> AbstractContextManager[Any]:
 
     whole = Outbox._whole
 
-    def all_or_nothing(self: Outbox, fd: int) -> Iterator[bytes]:
+    def all_or_nothing(self: Outbox, fd: int, stuck: set[bytes]) -> Iterator[bytes]:
         with os.fdopen(fd, "rb", closefd=False) as file:
             is_torn = not file.read().endswith(b"\n")
             file.seek(0)
-        return iter(()) if is_torn else whole(self, fd)
+        return iter(()) if is_torn else whole(self, fd, stuck)
 
     return patch.object(Outbox, "_whole", all_or_nothing)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from request_events import courier, metrics, outbox, status
+from request_events import answers, courier, metrics, outbox, status, transport
 from request_events.capture import capture, encode
 from request_events.courier import Courier
 from request_events.outbox import Outbox
@@ -59,6 +59,14 @@ class Disk:
             self.world.kill(worker)
         return os.write(fd, data)
 
+    def pwrite(self, fd: int, data: bytes, offset: int) -> int:
+        worker = self.world.process
+        assert isinstance(worker, Worker)
+        if worker.dies_writing:
+            os.pwrite(fd, data[: self.world.random.randrange(len(data))], offset)
+            self.world.kill(worker)
+        return os.pwrite(fd, data, offset)
+
     def freed(self, process: Process) -> None:
         """Close what a dead process had open, as the kernel does."""
         for fd in self.open_files.pop(process, ()):
@@ -97,7 +105,7 @@ class Worker(Process):
     @property
     def in_memory(self) -> set[bytes]:
         """Lines that the disk did not take yet: they die with the process."""
-        return set(self.outbox._memory)
+        return {*self.outbox._memory, *self.outbox._memory_later}
 
 
 class Connection:
@@ -109,6 +117,12 @@ class Connection:
         self._timeout = timeout
         self._answered = Signal(cloud.world)
         self._answers: list[tuple[int, dict[str, str], bytes] | None] = []
+
+    sock = None
+
+    def connect(self) -> None:
+        if self._cloud.is_down:
+            raise ConnectionRefusedError
 
     def request(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> None:
         world = self._world
@@ -168,7 +182,7 @@ def installed(cloud: Cloud, disk: Disk) -> Any:
             now = clock.now(UTC).isoformat()
             disk.not_kept.append({"time": now, "reason": reason, "event": json.loads(line)})
 
-    quiet = {"warn": lambda *arguments: None}
+    quiet: dict[str, Any] = {"warn": lambda *arguments, **options: None}
     names = SimpleNamespace(token_hex=lambda size: f"{world.random.getrandbits(8 * size):0{2 * size}x}")
     return replaced(
         (
@@ -178,8 +192,6 @@ def installed(cloud: Cloud, disk: Disk) -> Any:
                 "threading": threading,
                 "time": time,
                 "random": world.random,
-                "http": fake_http,
-                "datetime": clock,
                 "os": SimpleNamespace(),
                 "_report": report,
                 # An outage lasts hours here: nobody looks at it every second.
@@ -188,6 +200,8 @@ def installed(cloud: Cloud, disk: Disk) -> Any:
                 "REPORT_SECONDS": float("inf"),
             },
         ),
+        (transport, quiet | {"http": fake_http, "time": time}),
+        (answers, {"datetime": clock}),
         (status, quiet),
         (metrics, quiet),
         (

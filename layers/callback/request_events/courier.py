@@ -1,62 +1,62 @@
 """Delivers what the outbox holds, from a thread of its own, for as long as it takes."""
 
-import http.client
 import json
+import logging
 import math
 import os
 import random
-import ssl
+import socket
 import threading
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
 
+from request_events.answers import AHEAD_SECONDS, Answer, Lines, ahead, judge
 from request_events.notices import warn
-from request_events.outbox import SEGMENT_BYTES, Outbox
+from request_events.outbox import SEGMENT_BYTES, Outbox, Postponed, Segment
 from request_events.status import Status
+from request_events.transport import ANSWER_SECONDS, NoAnswer, Reply, Transport, Unreachable
 
 BATCH_EVENTS_MAX = 500
 """The service takes no more at once."""
 BODY_BYTES_MAX = 900_000
-ANSWER_SECONDS = 25.0
-"""So long an answer is waited for. The service needs up to 20 s to say which events it has stored: who does
-not wait for that sends all of them again, and again."""
-ANSWER_BYTES_MAX = 6_000_000
-"""No Lambda answers more."""
 BACKOFF_SECONDS = 0.5
 BACKOFF_SECONDS_MAX = 60.0
-RETRY_AFTER_SECONDS_MAX = 3600.0
+TRIES = 4
+"""So often a batch is sent as it is, while what comes back is not the service's word. Then it is divided."""
+DIVIDING = 24
+"""So many failures in a row can come of dividing one batch; more than that is an outage."""
+FAILURES_AGAIN = 16
+"""So many failures of a segment that was refused before end its turn: it has another one later."""
+POSTPONED_SECONDS_MAX = 3600.0
 LOOK_SECONDS = 1.0
 """How often the size of a segment is looked at while nothing can be delivered."""
 REPORT_SECONDS = 10.0
 """How often it is looked at how much waits in the outbox."""
 HURRY_SECONDS = 0.05
 """How soon an event is sent once the process is about to end."""
-
-_TOO_LARGE = 413
-_BAD_INPUT = (400, 422)
-_ADVICE = {
-    401: "check IMPACT_SERVICE_TOKEN",
-    403: "check IMPACT_SERVICE_TOKEN",
-    408: "it is busy",
-    429: "it is busy",
-}
-
-Lines = list[bytes]
+CLOCKS_DIFFER_SECONDS = 120.0
+"""So far from the service's clock, this machine's is told of."""
 
 
 @dataclass
-class Answer:
-    """What became of a batch: what is to be sent again, in which parts, and what never can be delivered."""
+class Turn:
+    """What became of a segment's events."""
 
-    again: list[Lines] = field(default_factory=list)
-    rejected: list[tuple[bytes, Any]] = field(default_factory=list)
+    before: Postponed
+    left: Lines = field(default_factory=list)
+    """Those that stay in the outbox."""
+    gone: int = 0
+    """How many were taken or put aside."""
+    early: float = math.inf
+    """In how many seconds the first of those can be taken that are ahead of the service's clock."""
+    no_room: bool = False
+    """Whether some are to be put aside, and the disk is full."""
+    failures: int = 0
+    """How often something came back that is not the service's word, or nothing."""
+    words: int | None = None
+    """How often the service itself had answered before the first of them."""
     problem: str = ""
-    """Why the batch is to be sent again after a while; empty where the service took its decision."""
-    retry_after: float = 0.0
 
 
 class Courier:
@@ -72,20 +72,16 @@ class Courier:
         flush_seconds: float = 1.0,
         timeout: float = ANSWER_SECONDS,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be an http:// or https:// URL")
+        self._transport = Transport(url, token, timeout)
         self._outbox = outbox
-        self._address = (parts.hostname, parts.port)
-        self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
-        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        self._timeout = timeout
         self._batch_size = min(batch_size, BATCH_EVENTS_MAX)
         self._flush_seconds = flush_seconds
         self._status = Status(outbox, flush_seconds)
-        self._connection: http.client.HTTPConnection | None = None
         self._thread: threading.Thread | None = None
+        self._writer: threading.Thread | None = None
+        self._words = 0  # how often the service itself has said what became of events
+        self._failures = 0  # in a row: answers that are somebody else's, or none
+        self._picky_until = 0.0  # somebody has refused events for what is in them
         self._reset()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._after_fork)
@@ -101,6 +97,10 @@ class Courier:
         full = self._outbox.append(line) == self._batch_size and self._idle
         if full or self._outbox.size >= SEGMENT_BYTES:
             self._wake.set()
+        if self._outbox.is_slow and self._thread is not None:
+            self._write.set()
+            if self._writer is None:
+                self._start_writer()
         if self._forked:
             self.start()
 
@@ -119,16 +119,20 @@ class Courier:
         """Deliver what can be delivered within so many seconds. The rest stays in the outbox."""
         self._closing = True
         self._wake.set()
+        self._write.set()
+        if (writer := self._writer) is not None:
+            writer.join(seconds)
         if self._thread is not None:
             self._thread.join(seconds)
             if self._thread.is_alive():
                 return
             self._report()
-        self._disconnect()
+        self._transport.close()
         self._outbox.close()
 
     def _reset(self) -> None:
         self._wake = threading.Event()
+        self._write = threading.Event()
         self._delivering = threading.Lock()
         self._idle = self._closing = self._hurried = self._forked = False
         self._report_at = -REPORT_SECONDS
@@ -137,7 +141,8 @@ class Courier:
         """A fork takes no threads along, and its parent's connection is not its own."""
         in_background = self._forked or self._thread is not None
         self._outbox.after_fork()
-        self._connection = self._thread = None
+        self._transport.after_fork()
+        self._thread = self._writer = None
         self._reset()
         self._forked = in_background
 
@@ -169,35 +174,121 @@ class Courier:
 
     def _deliver_all(self, patient: bool) -> bool:
         self._outbox.release()
-        while (segment := self._outbox.take()) is not None:
+        is_refused = False  # of several that were refused before, one a time is enough to see it again
+        while (segment := self._outbox.take(fresh_only=is_refused)) is not None:
             try:
                 self._look()
-                for batch in segment.batches(self._batch_size, BODY_BYTES_MAX):
-                    if not self._deliver(batch, patient):
-                        return False
-                segment.delete()
+                turn = Turn(segment.before)
+                goes_on = self._deliver(segment, turn, patient)
+                if goes_on or not patient:
+                    is_refused |= self._end(segment, turn)
+                if not goes_on:
+                    return False
             finally:
                 segment.close()
         self._look()
+        return not self._outbox.is_postponed
+
+    def _deliver(self, segment: Segment, turn: Turn, patient: bool) -> bool:
+        """Send a segment, until each event of it is taken, put aside or left for another turn.
+
+        False if there was no time for that. Who has no patience tries once, and leaves the rest.
+        """
+        # Without patience there is one failure a turn: smaller batches in the next find what is refused.
+        size = self._batch_size if patient else max(1, self._batch_size >> turn.before.turns)
+        batches = segment.batches(size, BODY_BYTES_MAX)
+        for batch in batches:
+            parts = [batch]
+            tries = 1 if turn.before.turns or time.monotonic() < self._picky_until else TRIES
+            while parts:
+                part = parts.pop()
+                answer = self._send(part)
+                self._settle(part, answer, turn)
+                parts += answer.again
+                if not answer.problem:
+                    continue
+                tries -= answer.is_foreign
+                if patient and answer.is_foreign and tries <= 0:
+                    parts += _divided(parts.pop(), turn)
+                if not patient or (turn.before.turns and turn.failures >= FAILURES_AGAIN):
+                    turn.left += [line for rest in (*parts, *batches) for line in rest]
+                    return patient
+                if not self._pause(self._seconds_until_next_try(answer, is_part=tries <= 0)):
+                    return False
         return True
 
-    def _deliver(self, batch: Lines, patient: bool) -> bool:
-        """Send a batch until every event of it is taken or put aside, or until there is no time left."""
-        parts = [batch]
-        attempt = 0
-        while parts:
-            part = parts.pop()
-            answer = self._send(part)
-            for line, reason in answer.rejected:
-                _report(line, reason, is_kept=self._outbox.put_aside(line, reason))
-            self._status.delivered(len(part) - len(answer.rejected) - sum(map(len, answer.again)))
-            parts += answer.again
-            if answer.problem:
-                warn(answer.problem, "%s; no event is lost, delivery is tried again", answer.problem)
-                if not patient or not self._pause(_backoff(attempt, answer.retry_after)):
-                    return False
-                attempt += 1
-        return True
+    def _settle(self, part: Lines, answer: Answer, turn: Turn) -> None:
+        """Put aside what is refused for good, and remember what else an answer says."""
+        for line, reason in answer.rejected:
+            try:
+                is_kept = self._outbox.put_aside(line, reason)
+            except OSError as problem:
+                warn("aside", "no room to put aside what is refused: %s", problem.strerror or "OSError")
+                turn.left.append(line)
+                turn.no_room = True
+            else:
+                turn.gone += 1
+                _report(line, reason, is_kept=is_kept)
+        for line, seconds in answer.early:
+            turn.left.append(line)
+            turn.early = min(turn.early, seconds)
+        settled = len(part) - sum(map(len, answer.again))
+        taken = settled - len(answer.rejected) - len(answer.early)
+        self._status.delivered(taken)
+        turn.gone += taken
+        if answer.is_foreign:
+            turn.words = self._words if turn.words is None else turn.words
+            turn.failures += 1
+            turn.problem = answer.problem
+        if settled:
+            self._words += 1
+            self._failures = 0
+        if answer.problem:
+            self._failures += 1
+            warn(answer.problem, "%s; no event is lost, delivery is tried again", answer.problem)
+
+    def _seconds_until_next_try(self, answer: Answer, *, is_part: bool) -> float:
+        if not answer.is_foreign:
+            return _backoff(self._failures - 1, answer.retry_after)
+        if is_part and self._failures < DIVIDING:
+            return random.uniform(0, BACKOFF_SECONDS / 5)  # noqa: S311  # nosec B311  # nothing secret
+        return _backoff(self._failures - 1, min(answer.retry_after, BACKOFF_SECONDS_MAX))
+
+    def _end(self, segment: Segment, turn: Turn) -> bool:
+        """Keep of a segment what is left, and see when its next turn comes; tell whether it was refused.
+
+        It was if others got through since it failed first: that is no outage. What is refused on the way is
+        never put aside: whoever does that may stop doing it.
+        """
+        if not turn.left and not segment.stuck:
+            segment.delete()
+            return False
+        no_room = turn.no_room or bool(segment.stuck)
+        since = turn.words if turn.before.words is None else turn.before.words
+        is_refused = turn.failures > 0 and since is not None and self._words > since
+        turns, seconds = turn.before.turns, turn.early
+        if is_refused or no_room:
+            turns = 1 if turn.gone else turns + 1
+            longest = POSTPONED_SECONDS_MAX if is_refused else BACKOFF_SECONDS_MAX
+            seconds = min(seconds, longest, 2 * BACKOFF_SECONDS * 2 ** min(turns, 16))
+        words = self._words if turn.failures else None
+        segment.postpone(Postponed(time.monotonic() + (seconds if seconds < math.inf else 0.0), turns, words))
+        if is_refused:
+            self._tell_of_refusal(turn)
+        try:
+            segment.keep(turn.left)
+        except OSError as problem:  # what was delivered is sent again, and told to be a duplicate
+            warn("keep", "a file of the outbox cannot be made smaller: %s", problem.strerror or "OSError")
+        return is_refused
+
+    def _tell_of_refusal(self, turn: Turn) -> None:
+        self._picky_until = time.monotonic() + POSTPONED_SECONDS_MAX
+        warn(
+            f"refused: {turn.problem}",
+            "%s, but only to some events: %d of them wait in the outbox for what is in them, while others "
+            "get through. Does a firewall on the way do that? They are tried again, in an hour at most",
+            *(turn.problem, len(turn.left)),
+        )
 
     def _pause(self, seconds: float) -> bool:
         """Wait before the next try, but not when in a hurry; False if there is to be none."""
@@ -228,130 +319,60 @@ class Courier:
             warn(f"report {name}", "cannot tell how much waits in the outbox (%s)", name)
 
     def _send(self, lines: Lines) -> Answer:
+        host, sent = self._transport.host, time.time()
         try:
-            status, headers, body = self._post(b"[" + b",".join(lines) + b"]")
-        except (OSError, http.client.HTTPException) as error:
-            self._disconnect()
-            problem = f"no answer from {self._address[0]} ({type(error).__name__}): check IMPACT_SERVICE_URL"
-            return Answer([lines], problem=problem)
-        return judge(lines, status, headers, body)
-
-    def _post(self, body: bytes) -> tuple[int, http.client.HTTPMessage, bytes]:
-        if self._connection is not None:
-            try:
-                return self._exchange(self._connection, body)
-            except (ConnectionError, http.client.BadStatusLine):
-                self._disconnect()  # the server had closed it while it was idle
-        host, port = self._address
-        if self._tls:
-            self._connection = http.client.HTTPSConnection(
-                host, port, timeout=self._timeout, context=self._tls
-            )
+            reply = self._post(b"[" + b",".join(lines) + b"]")
+        except Unreachable as error:
+            return Answer([lines], problem=str(error))
+        except NoAnswer as error:
+            problem = f"no answer from {host} ({error}): check IMPACT_SERVICE_URL"
+            return Answer([lines], problem=problem, is_foreign=True)
+        answer = judge(lines, reply.status, reply.headers, reply.body)
+        if answer.is_foreign:
+            answer.problem = f"{host} answers {reply.status}, not in the service's words"
         else:
-            self._connection = http.client.HTTPConnection(host, port, timeout=self._timeout)
-        return self._exchange(self._connection, body)
+            _tell_of_clocks(ahead(reply.headers, sent, time.time()))
+        return answer
 
-    def _exchange(
-        self, connection: http.client.HTTPConnection, body: bytes
-    ) -> tuple[int, http.client.HTTPMessage, bytes]:
-        connection.request("POST", self._path, body, self._headers)
-        response = connection.getresponse()
-        content = response.read(ANSWER_BYTES_MAX)
-        if response.will_close or not response.isclosed():
-            self._disconnect()
-        return response.status, response.headers, content
+    def _post(self, body: bytes) -> Reply:
+        return self._transport.post(body)
 
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+    def _start_writer(self) -> None:
+        self._writer = threading.Thread(target=self._write_behind, name="impact-writer", daemon=True)
+        self._writer.start()
 
-
-def judge(lines: Lines, status: int, headers: http.client.HTTPMessage, body: bytes) -> Answer:
-    """Tell from the service's answer what became of a batch. Nothing counts as taken that it does not say."""
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        content = None
-    if isinstance(content, dict) and status in (200, 503):
-        answer = _taken(lines, content) if status == 200 else _partly_taken(lines, content)
-        if answer is not None:
-            answer.retry_after = _retry_after(headers)
-            return answer
-    if status in (200, *_BAD_INPUT) and (broken := [line for line in lines if not _is_json(line)]):
-        whole = [line for line in lines if line not in broken]
-        return Answer([whole] if whole else [], [(line, "incomplete") for line in broken])
-    # Others answer 400 and 422 as well: only the service's own words are a refusal for good.
-    if status == _TOO_LARGE or (status in _BAD_INPUT and _is_ours(content)):
-        return _halves(lines, status, content)
-    advice = _ADVICE.get(status, "check IMPACT_SERVICE_URL" if status < 500 else "it will recover")
-    return Answer(
-        [lines], problem=f"the service answers {status} ({advice})", retry_after=_retry_after(headers)
-    )
+    def _write_behind(self) -> None:
+        """While the disk is slow, bring to it what `send` has left in memory, so that nobody waits for it."""
+        while self._outbox.is_slow and not self._closing:
+            self._outbox.spill()
+            self._write.wait(LOOK_SECONDS)
+            self._write.clear()
+        self._writer = None
+        self._outbox.spill()
 
 
-def _taken(lines: Lines, content: dict[str, Any]) -> Answer | None:
-    rejected = _named(lines, content.get("rejected"))
-    if rejected is None or _stored(content) + len(rejected) != len(lines):
-        return None
-    return Answer(rejected=[(lines[index], errors) for index, errors in rejected.items()])
-
-
-def _partly_taken(lines: Lines, content: dict[str, Any]) -> Answer | None:
-    again = _named(lines, content.get("retry"))
-    rejected = _named(lines, content.get("rejected"))
-    if not again or rejected is None or _stored(content) + len(rejected | again) != len(lines):
-        return None
-    return Answer(
-        [[lines[index] for index in again]],
-        [(lines[index], errors) for index, errors in rejected.items() if index not in again],
-        problem="the service is short of storage (503)",
-    )
-
-
-def _stored(content: dict[str, Any]) -> float:
-    """How many events an answer says are stored; no number that could be right where it does not."""
-    created, duplicates = content.get("created"), content.get("duplicates")
-    if type(created) is int and type(duplicates) is int and min(created, duplicates) >= 0:
-        return created + duplicates
-    return math.nan
-
-
-def _named(lines: Lines, entries: object) -> dict[int, Any] | None:
-    """The errors of the events that a part of an answer names by their index; None if it is no such part."""
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        return None
-    indexes = [entry.get("index") for entry in entries]
-    if not all(type(index) is int and 0 <= index < len(lines) for index in indexes):
-        return None
-    return {entry["index"]: entry.get("errors") for entry in entries}
-
-
-def _is_json(line: bytes) -> bool:
-    """Tell an event from garbage, of which a batch holds none, or several, or is no JSON at all."""
-    try:
-        json.loads(line.decode())
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _halves(lines: Lines, status: int, content: object) -> Answer:
-    """Find the event that a batch was refused for."""
+def _divided(lines: Lines, turn: Turn) -> list[Lines]:
+    """The halves of what was refused; a single event is left for another turn."""
     if len(lines) == 1:
-        return Answer(rejected=[(lines[0], _details(content) or f"HTTP {status}")])
+        turn.left += lines
+        return []
     middle = len(lines) // 2
-    return Answer(again=[lines[middle:], lines[:middle]])
+    return [lines[middle:], lines[:middle]]
 
 
-def _is_ours(content: object) -> bool:
-    error = content.get("error") if isinstance(content, dict) else None
-    return isinstance(error, dict) and "code" in error
-
-
-def _details(content: object) -> object:
-    error = content.get("error") if isinstance(content, dict) else None
-    return error.get("details") if isinstance(error, dict) else None
+def _tell_of_clocks(seconds: float | None) -> None:
+    if seconds is None or abs(seconds) < CLOCKS_DIFFER_SECONDS:
+        return
+    what = (
+        "ahead of the service's: events wait until their time has come"
+        if seconds > AHEAD_SECONDS
+        else "ahead of the service's"
+        if seconds > 0
+        else "behind the service's: requests count for a time, or a day, that is too early"
+    )
+    text = "the clock of this machine (%s) is %d minutes %s; set it right"
+    minutes = round(abs(seconds) / 60)
+    warn("clock", text, socket.gethostname(), minutes, what, every=600, level=logging.ERROR)
 
 
 def _report(line: bytes, reason: Any, *, is_kept: bool) -> None:
@@ -375,16 +396,3 @@ def _backoff(attempt: int, retry_after: float) -> float:
     longest = min(BACKOFF_SECONDS_MAX, BACKOFF_SECONDS * 2 ** min(attempt, 10))
     jitter = random.uniform(0, longest)  # noqa: S311  # nosec B311  # nothing secret
     return max(jitter, retry_after)
-
-
-def _retry_after(headers: http.client.HTTPMessage) -> float:
-    """Seconds, from a number or from an HTTP date."""
-    text = headers.get("Retry-After", "").strip()
-    try:
-        if text.isdecimal():
-            seconds = float(text)
-        else:
-            seconds = (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError, OverflowError):
-        return 0.0
-    return min(max(0.0, seconds), RETRY_AFTER_SECONDS_MAX)

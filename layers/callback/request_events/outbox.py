@@ -8,13 +8,15 @@ no difference whether a process has let go of a segment, or was killed; and proc
 
 import contextlib
 import errno
+import io
 import json
 import os
 import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import accumulate, islice
 from pathlib import Path
@@ -39,16 +41,54 @@ REJECTED_BYTES = 1_000_000_000
 """How much is kept of what can never be delivered."""
 LINE_BYTES = 65_536
 """No event is as long by far: the most that is read at once of a file that holds something else."""
+SHRINK_BYTES = 64_000_000
+"""A larger file is none of ours, and is not made smaller."""
+SLOW_SECONDS = 0.05
+"""A write that takes longer than this is one that the event loop should not wait for."""
+SLOW_MODE_SECONDS = 10.0
+"""For so long after a slow write, events go to memory first, and from there to disk by a thread."""
+SPILL_EVENTS = 500
+
+
+@dataclass(frozen=True)
+class Postponed:
+    """Of a segment that could not be delivered as a whole: when its next turn comes."""
+
+    until: float = 0.0
+    """On the monotonic clock."""
+    turns: int = 0
+    """How many turns in a row it was refused for what is in it."""
+    words: int | None = None
+    """How often the service itself had answered by then, where it failed for want of such an answer."""
 
 
 class Segment:
     """Some events that are due, held by this process until it is closed."""
 
-    def __init__(self, lines: Iterator[bytes], delete: Callable[[], None], close: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        lines: Iterator[bytes],
+        *,
+        keep: Callable[[Collection[bytes]], None],
+        close: Callable[[], None],
+        postpone: Callable[[Postponed], None],
+        before: Postponed,
+        stuck: Collection[bytes] = (),
+    ) -> None:
         self._lines = lines
-        self.delete = delete
-        """Forget the events: they are delivered."""
+        self.keep = keep
+        """Forget all events but these: they are delivered, or put aside."""
         self.close = close
+        self.postpone = postpone
+        """Let it have its next turn later."""
+        self.before = before
+        """What came of its last turn."""
+        self.stuck = stuck
+        """What is no event and could not be put aside: it is kept in any case."""
+
+    def delete(self) -> None:
+        """Forget the events: they are delivered."""
+        self.keep(())
 
     def batches(self, events: int, size: int) -> Iterator[list[bytes]]:
         """The events, in batches of at most so many, and of at most so many bytes (one event at least)."""
@@ -69,14 +109,22 @@ class Outbox:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.others: tuple[Path, ...] = ()
+        """Other folders whose events are delivered as well: those of the same service under another name."""
         self._lock = threading.Lock()  # held for a moment only: the event loop waits for it
+        self._writing = threading.Lock()  # of the threads that write what waits in memory, or change files
+        self._is_spilling = False
+        self._slow_until = 0.0
         self._memory: deque[bytes] = deque()
+        self._memory_later: list[bytes] = []  # of those, what was refused
+        self._memory_before = Postponed()
+        self._postponed: dict[Path, Postponed] = {}
         self._held: set[int] = set()  # what is being delivered
         self._fd: int | None = None  # the segment that is appended to
         self._path = folder
         self._size = 0
         self._count = 0
-        self._due: deque[str] = deque()  # what is left of the last look into the folder
+        self._due: deque[Path] = deque()  # what is left of the last look into the folder
         self._survey = Survey(folder)
         self._room = FOLDER_BYTES
         self._room_rejected = REJECTED_BYTES
@@ -88,7 +136,7 @@ class Outbox:
     def append(self, line: bytes) -> int:
         """Keep one event (a line of JSON); tell how many this process has kept since the last `release`."""
         with self._lock:
-            if self._memory or not self._on_disk(line):
+            if self._memory or self._is_spilling or self.is_slow or not self._on_disk(line):
                 self._in_memory(line)
             self._count += 1
             return self._count
@@ -99,6 +147,11 @@ class Outbox:
         return self._count
 
     @property
+    def is_slow(self) -> bool:
+        """Whether a write took so long a while ago that a thread should do it: see `spill`."""
+        return time.monotonic() < self._slow_until
+
+    @property
     def waits_in_memory(self) -> bool:
         """Whether the disk did not take some events yet."""
         return bool(self._memory) and fcntl is not None
@@ -106,20 +159,33 @@ class Outbox:
     @property
     def in_memory(self) -> int:
         """How many events wait in memory."""
-        return len(self._memory)
+        return len(self._memory) + len(self._memory_later)
+
+    @property
+    def is_postponed(self) -> bool:
+        """Whether some events wait for a later turn."""
+        return bool(self._postponed) or bool(self._memory_later)
 
     @property
     def size(self) -> int:
         """Bytes in the segment that this process appends to."""
         return self._size
 
+    def spill(self) -> None:
+        """Bring to disk what waits in memory, while `append` goes on. For a thread that may wait."""
+        with self._writing:
+            self._spill()
+
     def release(self) -> None:
         """Let go of what this process has appended, so that it is due for delivery."""
-        self._spill()
-        with self._lock:
-            self._count = 0
-        if not self._size:
-            return
+        with self._writing:
+            self._spill()
+            with self._lock:
+                self._count = 0
+            if self._size:
+                self._renew()
+
+    def _renew(self) -> None:
         path, fresh = self._path, None
         with contextlib.suppress(OSError):  # the next append tries again, and tells
             path, fresh = self._create()
@@ -139,20 +205,24 @@ class Outbox:
             for line in os.pread(fd, size, 0).splitlines(keepends=True):
                 self._in_memory(line)
 
-    def take(self) -> Segment | None:
-        """The oldest segment that nobody holds, or None where nothing is due.
+    def take(self, fresh_only: bool = False) -> Segment | None:
+        """The oldest segment that nobody holds and whose turn it is, or None where there is none.
 
         One that was not deleted is due again once the others had their turn: it holds up none of them.
+        `fresh_only`: not one that was refused before for what is in it.
         """
-        for name in self._turns():
+        for path in self._turns():
+            before = self._postponed.get(path, _NEVER)
+            if before.until > time.monotonic() or (fresh_only and before.turns):
+                continue
             try:
-                if (segment := self._hold(self._folder / name)) is not None:
+                if (segment := self._hold(path, before)) is not None:
                     return segment
             except FileNotFoundError:  # delivered meanwhile
                 continue
             except OSError as problem:
                 self._warn(problem)
-        return self._from_memory()
+        return self._from_memory(fresh_only)
 
     def measure(self) -> Depth:
         """See how much waits, and so how much more may come. Not for the event loop: it reads files."""
@@ -164,17 +234,23 @@ class Outbox:
         self._room_rejected = REJECTED_BYTES - depth.rejected_bytes
         return depth
 
-    def _turns(self) -> Iterator[str]:
+    def _turns(self) -> Iterator[Path]:
         """What is left of the last look into the folder, then what a new one finds."""
         while self._due:
             yield self._due.popleft()
-        self._due.extend(self._names())
+        self._due.extend(self._paths())
         while self._due:
             yield self._due.popleft()
 
-    def _names(self) -> list[str]:
+    def _paths(self) -> list[Path]:
+        paths = [folder / name for folder in (self._folder, *self.others) for name in self._names(folder)]
+        paths.sort(key=lambda path: path.name)
+        self._postponed = {path: self._postponed[path] for path in paths if path in self._postponed}
+        return paths
+
+    def _names(self, folder: Path) -> list[str]:
         try:
-            return sorted(filter(SEGMENT.fullmatch, os.listdir(self._folder))) if fcntl else []
+            return list(filter(SEGMENT.fullmatch, os.listdir(folder))) if fcntl else []
         except FileNotFoundError:  # not made yet
             return []
         except OSError as problem:
@@ -196,7 +272,7 @@ class Outbox:
             is_kept = self._keep_aside(data.encode() + b"\n", now)
         except OSError:
             with self._lock:
-                if line + b"\n" not in self._memory:
+                if line + b"\n" not in self._memory and line + b"\n" not in self._memory_later:
                     raise
             is_kept = False  # in memory it would hold up all that came after it
         if is_kept:
@@ -220,7 +296,7 @@ class Outbox:
 
     def close(self) -> None:
         """Let go of everything, and leave no empty file."""
-        with self._lock:
+        with self._writing, self._lock:
             if self._fd is not None:
                 if not self._size:
                     self._path.unlink(missing_ok=True)
@@ -230,11 +306,14 @@ class Outbox:
     def after_fork(self) -> None:
         """Start anew in a child process: what was appended so far is its parent's."""
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._memory.clear()
+        self._memory_later.clear()
         for fd in self._held | ({self._fd} if self._fd is not None else set()):
             os.close(fd)  # the parent's locks stay: they end when nobody has the file open
         self._held, self._fd = set(), None
         self._size = self._count = 0
+        self._is_spilling = False
 
     def _on_disk(self, line: bytes) -> bool:
         if not fcntl or len(line) > self._room:
@@ -246,13 +325,23 @@ class Outbox:
             return False
         return True
 
+    def _write(self, data: bytes) -> None:
+        """Write, and see how long it takes."""
+        began = time.monotonic()
+        try:
+            self._append(data)
+        finally:
+            ended = time.monotonic()
+            if ended - began > SLOW_SECONDS:
+                self._slow_until = ended + SLOW_MODE_SECONDS
+
     def _in_memory(self, line: bytes) -> None:
-        if len(self._memory) < MEMORY_EVENTS:
+        if self.in_memory < MEMORY_EVENTS:
             self._memory.append(line)
         else:  # the newest: all that came before are safe, and may be on their way already
             self.dropped += 1
 
-    def _write(self, data: bytes) -> None:
+    def _append(self, data: bytes) -> None:
         if self._fd is None:
             self._path, self._fd = self._create()
             self._size = 0
@@ -282,7 +371,7 @@ class Outbox:
             if fd is not None:  # else somebody took it, empty as it was, before we had locked it
                 return path, fd
 
-    def _hold(self, path: Path) -> Segment | None:
+    def _hold(self, path: Path, before: Postponed) -> Segment | None:
         fd = _open_locked(path)
         if fd is None:
             return None
@@ -291,50 +380,105 @@ class Outbox:
             os.close(fd)
             return None
         self._held.add(fd)
-        return Segment(self._whole(fd), lambda: _forget(path, fd), lambda: self._let_go(fd))
+        stuck: set[bytes] = set()
+
+        def keep(lines: Collection[bytes]) -> None:
+            if kept := {*lines, *stuck}:
+                _shrink(fd, kept)
+            else:
+                _forget(path, fd)
+                self._postponed.pop(path, None)
+
+        def postpone(record: Postponed) -> None:
+            self._postponed[path] = record
+
+        return Segment(
+            self._whole(fd, stuck),
+            keep=keep,
+            close=lambda: self._let_go(fd),
+            postpone=postpone,
+            before=before,
+            stuck=stuck,
+        )
 
     def _let_go(self, fd: int) -> None:
         self._held.discard(fd)
         os.close(fd)
 
-    def _whole(self, fd: int) -> Iterator[bytes]:
-        """The events of a segment. What is none goes aside: it would hold up the rest."""
+    def _whole(self, fd: int, stuck: set[bytes]) -> Iterator[bytes]:
+        """The events of a segment. What is none goes aside: it would hold up the rest.
+
+        `stuck` gets what is none and could not be put aside: the disk is full.
+        """
         with os.fdopen(fd, "rb", closefd=False) as file:
             while line := file.readline(LINE_BYTES):
                 if line.endswith(b"\n") and b"\0" not in line and len(line) > 1:
                     yield line[:-1]  # or what only the service can tell from an event
                     continue
+                rest = line.strip(b"\0\n")  # zeros stand where the disk never got what was to be there
+                if not rest:
+                    continue
                 warn("torn", "what was written in part only is kept in the outbox's folder %s/", REJECTED)
-                if rest := line.strip(b"\0\n"):  # zeros stand where the disk never got what was to be there
+                try:
                     self.put_aside(rest, "incomplete")
+                except OSError as problem:
+                    self._warn(problem)
+                    stuck.add(line.removesuffix(b"\n"))
 
-    def _from_memory(self) -> Segment | None:
+    def _from_memory(self, fresh_only: bool) -> Segment | None:
         with self._lock:
             lines = list(islice(self._memory, 500))
+        if lines:
+            return self._in_memory_segment(lines, Postponed())
+        before = self._memory_before
+        if self._memory_later and not fresh_only and before.until <= time.monotonic():
+            return self._in_memory_segment(self._memory_later[:500], before)
+        return None
 
-        def delete() -> None:
+    def _in_memory_segment(self, lines: list[bytes], before: Postponed) -> Segment:
+        def keep(kept: Collection[bytes]) -> None:
+            """Those that are kept have their next turn after all others."""
             with self._lock:
                 for line in lines:
                     if self._memory and self._memory[0] is line:  # and not on disk meanwhile
                         self._memory.popleft()
+                    elif not _remove(self._memory_later, line):
+                        continue
+                    if line[:-1] in kept:
+                        self._memory_later.append(line)
 
-        return Segment((line[:-1] for line in lines), delete, lambda: None) if lines else None
+        def postpone(record: Postponed) -> None:
+            self._memory_before = record
+
+        given = (line[:-1] for line in lines)
+        return Segment(given, keep=keep, close=lambda: None, postpone=postpone, before=before)
 
     def _spill(self) -> None:
-        """Bring to disk what had to wait in memory, a little at a time."""
+        """Bring to disk what had to wait in memory, a little at a time.
+
+        `append` does not touch the segment meanwhile, and does not wait for it either.
+        """
         try:
-            while self._memory and fcntl:
+            while lines := self._next_to_spill():
+                self._write(b"".join(lines))
                 with self._lock:
-                    first = list(islice(self._memory, 100))
-                    ends = accumulate(map(len, first))
-                    some = [line for line, end in zip(first, ends, strict=True) if end <= self._room]
-                    if not some:
-                        return
-                    self._write(b"".join(some))
-                    for _ in some:
-                        self._memory.popleft()
+                    for line in lines:
+                        if self._memory and self._memory[0] is line:  # and not delivered meanwhile
+                            self._memory.popleft()
+                        else:
+                            _remove(self._memory_later, line)
         except OSError as problem:
             self._warn(problem)
+        finally:
+            self._is_spilling = False
+
+    def _next_to_spill(self) -> list[bytes]:
+        with self._lock:
+            first = list(islice(self._memory, SPILL_EVENTS)) or self._memory_later[:SPILL_EVENTS]
+            ends = accumulate(map(len, first))
+            some = [line for line, end in zip(first, ends, strict=True) if end <= self._room]
+            self._is_spilling = bool(some) and fcntl is not None
+            return some if self._is_spilling else []
 
     def _warn(self, problem: OSError) -> None:
         warn(
@@ -343,6 +487,56 @@ class Outbox:
             self._folder,
             problem.strerror or problem,
         )
+
+
+_NEVER = Postponed()
+
+
+def _remove(lines: list[bytes], line: bytes) -> bool:
+    for index, each in enumerate(lines):
+        if each is line:
+            del lines[index]
+            return True
+    return False
+
+
+def _shrink(fd: int, lines: set[bytes]) -> None:
+    """Leave only these lines in a segment that we hold.
+
+    In place, because a full disk has no room for another file; and so that each of them is in there at every
+    moment, whoever is killed: a line is written again further ahead where it does not cover itself, and what
+    it covers in part is made zeros up to its end.
+    """
+    size = os.fstat(fd).st_size
+    if size > SHRINK_BYTES:
+        return
+    data = os.pread(fd, size, 0)
+    file = io.BytesIO(data)
+    end = 0  # of what is done
+    while line := file.readline(LINE_BYTES):
+        start = file.tell() - len(line)
+        if line.removesuffix(b"\n") not in lines:
+            continue
+        copy = line.removesuffix(b"\n") + b"\n"
+        if start - end >= len(copy):
+            covered = min(data.find(b"\n", end + len(copy) - 1) + 1 or start, start)
+            _overwrite(fd, copy + _nothing(covered - end - len(copy)), end)
+            end += len(copy)
+        else:
+            _overwrite(fd, _nothing(start - end), end)
+            end = start + len(line)
+    if end < size:
+        os.ftruncate(fd, end)
+
+
+def _nothing(size: int) -> bytes:
+    """A line that holds no event."""
+    return b"\0" * (size - 1) + b"\n" if size else b""
+
+
+def _overwrite(fd: int, data: bytes, offset: int) -> None:
+    if data and os.pwrite(fd, data, offset) < len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _forget(path: Path, fd: int) -> None:

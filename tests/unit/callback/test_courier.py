@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from local.waiting import wait_until
 from request_events import courier as courier_module
-from request_events.courier import Courier, judge
+from request_events.answers import judge
+from request_events.courier import Courier
 from request_events.outbox import Outbox
 from tests.unit.callback.conftest import CourierMaker
 from tests.unit.callback.service import (
@@ -206,7 +207,8 @@ def test_whatever_is_answered_nothing_counts_as_taken_that_the_answer_does_not_s
 ) -> None:
     lines = [b'{"eventId":"%d"}' % number for number in range(5)]
     told = judge(lines, status, HTTPMessage(), json.dumps(content).encode())
-    named = [each for part in told.again for each in part] + [each for each, _ in told.rejected]
+    named = [each for part in told.again for each in part]
+    named += [each for each, _ in (*told.rejected, *told.early)]
     assert set(named) <= set(lines)
     assert len(set(named)) == len(named)
     if taken := len(lines) - len(named):
@@ -319,7 +321,7 @@ def test_one_bad_event_does_not_hold_up_others(
 def test_a_body_that_is_too_large_is_halved(courier: Courier, service: Service, tmp_path: Path) -> None:
     def small(events: list[Any]) -> Answer:
         too_large = len(events) > 2 or "huge" in ids(events)
-        return (413, {}, b"Payload Too Large") if too_large else service.take(events)
+        return error(413) if too_large else service.take(events)
 
     service.always = small
     send(courier, *range(9), "huge")

@@ -267,7 +267,7 @@ def test_a_bad_setting_is_told_and_replaced(load: Load, caplog: pytest.LogCaptur
     )
     for name in ("SERVICE_URL", "BATCH_SIZE", "FLUSH_SECONDS", "SERVICE_TOKEN"):
         assert f"IMPACT_{name}" in caplog.text
-    assert handler._courier._address == ("localhost", 3090)
+    assert (handler._courier._transport.host, handler._courier._transport._port) == ("localhost", 3090)
     assert (handler._courier._batch_size, handler._courier._flush_seconds) == (100, 1.0)
 
 
