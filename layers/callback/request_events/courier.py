@@ -186,6 +186,8 @@ class Courier:
                     return False
             finally:
                 segment.close()
+            if turn.failures:  # what came meanwhile gets its turn before this one's next
+                self._outbox.release()
         self._look()
         return not self._outbox.is_postponed
 
@@ -196,10 +198,13 @@ class Courier:
         """
         # Without patience there is one failure a turn: smaller batches in the next find what is refused.
         size = self._batch_size if patient else max(1, self._batch_size >> turn.before.turns)
+        if turn.before.turns:  # its turn may end early: each time others come first
+            segment.reorder(lambda lines: random.sample(lines, len(lines)))
         batches = segment.batches(size, BODY_BYTES_MAX)
         for batch in batches:
             parts = [batch]
-            tries = 1 if turn.before.turns or time.monotonic() < self._picky_until else TRIES
+            is_suspect = turn.before.turns or time.monotonic() < self._picky_until
+            tries = 1 if is_suspect else max(1, TRIES - self._failures)
             while parts:
                 part = parts.pop()
                 answer = self._send(part)

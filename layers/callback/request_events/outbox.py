@@ -86,6 +86,10 @@ class Segment:
         self.stuck = stuck
         """What is no event and could not be put aside: it is kept in any case."""
 
+    def reorder(self, how: Callable[[list[bytes]], list[bytes]]) -> None:
+        """Let its events come in another order."""
+        self._lines = iter(how(list(self._lines)))
+
     def delete(self) -> None:
         """Forget the events: they are delivered."""
         self.keep(())

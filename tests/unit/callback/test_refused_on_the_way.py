@@ -1,0 +1,365 @@
+"""Somebody between the proxy and the service refuses events for a word in them: the rest must go on."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from itertools import count, pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.waiting import wait_until
+from request_events import courier as courier_module
+from request_events import outbox as outbox_module
+from request_events.courier import Courier
+from request_events.outbox import Outbox
+from tests.unit.callback.conftest import CourierMaker
+from tests.unit.callback.service import Answer, Behaviour, Service, answer, ok
+from tests.unit.callback.test_courier import ids, line, on_disk, rejected, send, wait_until_empty
+from tests.unit.callback.test_outbox_trouble import SEGMENT, event, mounted
+
+HTML = b"<html>Blocked</html>"
+FIREWALLS: dict[str, Behaviour] = {
+    "403": lambda _: (403, {"Content-Type": "text/html"}, HTML),
+    "413": lambda _: (413, {}, b"Payload Too Large"),
+    "400": lambda _: (400, {}, HTML),
+    "406": lambda _: (406, {}, HTML),
+    "200": lambda _: (200, {}, HTML),
+    "302": lambda _: (302, {"Location": "https://firewall.example/"}, b""),
+    "500": lambda _: (500, {}, HTML),
+    "503 for an hour": lambda _: (503, {"Retry-After": "3600"}, HTML),
+    "403 in JSON": lambda _: answer(403, {"message": "Forbidden by policy"}),
+    "422 in JSON": lambda _: answer(422, {"detail": "no"}),
+    "a reset": lambda _: None,
+}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(courier_module, "BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(courier_module, "BACKOFF_SECONDS_MAX", 0.01)
+    monkeypatch.setattr(courier_module, "POSTPONED_SECONDS_MAX", 0.05)
+    monkeypatch.setattr(courier_module, "LOOK_SECONDS", 0.01)
+
+
+class Firewall:
+    """Refuses every request that has one of these events."""
+
+    def __init__(self, service: Service, names: set[str], refuse: Behaviour = FIREWALLS["403"]) -> None:
+        self._service = service
+        self.names = names
+        self.refuse = refuse
+        self.refused = 0
+        service.always = self
+
+    def __call__(self, events: list[Any]) -> Answer | None:
+        if self.names & set(ids(events)):
+            self.refused += 1
+            return self.refuse(events)
+        return self._service.take(events)
+
+
+def wait_for_all_but(service: Service, count: int, firewall: Firewall) -> None:
+    service.wait_for(lambda s: len(s.taken) == count - len(firewall.names))
+    assert not firewall.names & set(service.taken)
+
+
+@pytest.mark.parametrize("kind", FIREWALLS)
+def test_one_refused_event_of_a_thousand_holds_up_no_other_and_is_not_lost(
+    courier: Courier, service: Service, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    firewall = Firewall(service, {"400"}, FIREWALLS[kind])
+    send(courier, *range(1001))
+    courier.start()
+    wait_for_all_but(service, 1001, firewall)
+    wait_until(lambda: on_disk(tmp_path) == {b"400"}, "only the refused event in the outbox")
+    send(courier, *range(2000, 2010))
+    service.wait_for(lambda s: len(s.taken) == 1010)
+    told = [record.getMessage() for record in caplog.records if "only to some events" in record.getMessage()]
+    assert told
+    assert "127.0.0.1" in told[0]
+    assert "alice" not in caplog.text
+    assert rejected(tmp_path) == []
+    firewall.names = set()
+    service.wait_for(lambda s: s.taken["400"] == 1)
+    wait_until_empty(tmp_path)
+    assert rejected(tmp_path) == []
+
+
+@pytest.mark.parametrize("step", [1, 2, 7, 50])
+def test_the_events_of_a_whole_team_hold_up_no_other(
+    make_courier: CourierMaker, service: Service, tmp_path: Path, step: int
+) -> None:
+    """Also where there is one in each batch, so that at first nothing at all gets through."""
+    refused = {str(number) for number in range(300) if number % step == 0 or number < 150}
+    firewall = Firewall(service, refused)
+    courier = make_courier(batch_size=100)
+    send(courier, *range(300))
+    send(courier, "last")
+    courier.start()
+    wait_for_all_but(service, 301, firewall)
+    wait_until(lambda: len(on_disk(tmp_path)) == len(refused), "only refused events in the outbox")
+    firewall.names = set()
+    service.wait_for(lambda s: len(s.taken) == 301)
+    wait_until_empty(tmp_path)
+    assert rejected(tmp_path) == []
+
+
+def test_where_everything_is_refused_nothing_is_written_and_all_arrives_later(
+    make_courier: CourierMaker, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def written(*_: object) -> int:
+        raise AssertionError
+
+    monkeypatch.setattr(os, "pwrite", written)
+    service.always = FIREWALLS["403"]
+    courier = make_courier(batch_size=10)
+    former = Outbox(tmp_path / "outbox")
+    for number in range(100):
+        former.append(line(number))
+        if number % 30 == 0:
+            former.release()
+    former.close()
+    before = [path.read_bytes() for path in sorted(tmp_path.glob("outbox/*"))]
+    courier.start()
+    service.wait_for(lambda s: len(s.requests) > 150)
+    assert [path.read_bytes() for path in sorted(tmp_path.glob("outbox/*"))] == before
+    service.always = None
+    service.wait_for(lambda s: len(s.taken) == 100)
+    wait_until_empty(tmp_path)
+
+
+def test_who_refuses_everything_is_not_flooded(
+    courier: Courier, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dividing costs some requests in a row; then they come as seldom as in any outage."""
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> bool:
+        pauses.append(seconds)
+        return len(pauses) < 200
+
+    monkeypatch.setattr(courier, "_pause", pause)
+    monkeypatch.setattr(courier_module.random, "uniform", lambda low, high: high)
+    monkeypatch.setattr(courier_module, "BACKOFF_SECONDS", 0.5)
+    monkeypatch.setattr(courier_module, "BACKOFF_SECONDS_MAX", 60.0)
+    service.always = FIREWALLS["403"]
+    send(courier, *range(1000))
+    courier._deliver_all(patient=True)
+    assert pauses[:3] == [0.5, 1.0, 2.0]
+    assert sum(pause < 60 for pause in pauses) <= courier_module.DIVIDING
+    assert set(pauses[courier_module.DIVIDING :]) == {60.0}
+
+
+def test_a_refused_event_is_tried_less_and_less_often(
+    courier: Courier, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a clock that stands still; up to once an hour, while others get through."""
+    clock = [1000.0]
+    for each in (courier_module, outbox_module):
+        monkeypatch.setattr(each, "time", FakeTime(clock))
+    monkeypatch.setattr(courier_module, "BACKOFF_SECONDS", 0.5)
+    monkeypatch.setattr(courier_module, "POSTPONED_SECONDS_MAX", 3600.0)
+    monkeypatch.setattr(courier, "_pause", lambda seconds: True)
+    firewall = Firewall(service, {"bad"})
+    send(courier, "bad")
+    tried: list[float] = []
+    for number in range(1000):
+        clock[0] += 20.0
+        send(courier, number)
+        before = firewall.refused
+        courier._deliver_all(patient=True)
+        if firewall.refused > before:
+            tried.append(clock[0])
+    gaps = [late - early for early, late in pairwise(tried)]
+    assert gaps[-1] == pytest.approx(3600, abs=21)
+    assert len(gaps) < 20
+    clock[0] += 3601
+    firewall.names = set()
+    courier._deliver_all(patient=True)
+    assert service.taken["bad"] == 1
+
+
+class FakeTime:
+    def __init__(self, clock: list[float]) -> None:
+        self._clock = clock
+        self.time, self.time_ns = time.time, time.time_ns
+
+    def monotonic(self) -> float:
+        return self._clock[0]
+
+
+def test_a_refused_event_in_memory_on_a_disk_that_takes_nothing_holds_up_no_other(
+    make_courier: CourierMaker, service: Service, tmp_path: Path
+) -> None:
+    (tmp_path / "outbox").touch()  # no folder can be made there
+    firewall = Firewall(service, {str(number) for number in range(3, 200)})
+    courier = make_courier()
+    send(courier, *range(1000))
+    courier.start()
+    wait_for_all_but(service, 1000, firewall)
+    wait_until(lambda: courier._outbox.in_memory == len(firewall.names), "only the refused ones in memory")
+    firewall.names = set()
+    service.wait_for(lambda s: len(s.taken) == 1000)
+    wait_until(lambda: not courier._outbox.in_memory, "nothing left in memory")
+
+
+def test_on_lambda_a_refused_event_holds_up_no_other(courier: Courier, service: Service) -> None:
+    """There each request delivers once, and nothing is delivered in between."""
+    firewall = Firewall(service, {"5"})
+    send(courier, *range(10))
+    numbers = count(100)
+
+    def request() -> bool:
+        send(courier, next(numbers))
+        return courier.flush()
+
+    def others() -> bool:
+        request()
+        return set(map(str, range(10))) - set(service.taken) == {"5"}
+
+    wait_until(others, "all but the refused one")
+    firewall.names = set()
+    wait_until(request, "an empty outbox")
+    assert service.taken["5"] == 1
+
+
+def test_a_disk_full_of_one_segment_with_a_refused_event_gets_room_again(
+    make_courier: CourierMaker, service: Service, folder: Path
+) -> None:
+    """The event that is refused for good is to be put aside, and there is no room for it."""
+
+    def refuse(events: list[Any]) -> Answer:
+        bad = [index for index, each in enumerate(events) if each["eventId"] in ("e-3", "e-90")]
+        good = [each for index, each in enumerate(events) if index not in bad]
+        service.take(good)
+        return ok(len(good), 0, tuple({"index": index, "errors": []} for index in bad))
+
+    with mounted(folder, "size=64k"):
+        number = 0
+        with (folder / SEGMENT).open("wb", buffering=0) as file:
+            try:
+                while file.write(event(number)) == len(event(number)):
+                    number += 1
+            except OSError:
+                pass
+        os.truncate(folder / SEGMENT, number * len(event(0)))
+        (folder / "filler").write_bytes(b"x" * (os.statvfs(folder).f_bavail * os.statvfs(folder).f_bsize))
+        assert os.statvfs(folder).f_bavail == 0
+        service.always = refuse
+        courier = make_courier()
+        courier.start()
+        courier.send(event(1000))
+        service.wait_for(lambda s: len(s.taken) >= number - 1)
+        wait_until(lambda: len(put_aside(folder)) == 2, "both refused events put aside")
+        assert sorted(put_aside(folder)) == ["e-3", "e-90"]
+        assert set(service.taken) == {f"e-{each}" for each in (*range(number), 1000)} - {"e-3", "e-90"}
+        courier.close(10)
+        assert list(folder.glob("*.jsonl")) == []
+
+
+def put_aside(folder: Path) -> list[str]:
+    text = "".join(path.read_text() for path in folder.glob("rejected/*.jsonl"))
+    return ids([json.loads(record)["event"] for record in text.splitlines()])
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("kept", [{0}, {59}, {3, 4, 5, 31}, set(range(0, 60, 2)), set(range(30, 60)), {30}])
+def test_a_kill_while_a_segment_is_made_smaller_loses_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, kept: set[int]
+) -> None:
+    """At each write, and within it."""
+    folder.mkdir()
+    pwrite, ftruncate = os.pwrite, os.ftruncate
+    whole = [event(number).replace(b"x", b"x" * (1 + number % 3)) for number in range(60)]
+    writes = 0
+
+    def shrink(dies_at: int) -> None:
+        nonlocal writes
+        writes = 0
+        (folder / SEGMENT).write_bytes(b"".join(whole))
+
+        def write(fd: int, data: bytes, offset: int) -> int:
+            step(lambda: pwrite(fd, data[: len(data) // 2], offset))
+            return pwrite(fd, data, offset)
+
+        def step(last: Callable[[], object] = lambda: None) -> None:
+            nonlocal writes
+            writes += 1
+            if writes == dies_at:
+                last()
+                raise Killed
+
+        def cut(fd: int, size: int) -> None:
+            step()
+            ftruncate(fd, size)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pwrite", write)
+            patch.setattr(os, "ftruncate", cut)
+            outbox = Outbox(folder)
+            segment = outbox.take()
+            assert segment
+            try:
+                segment.keep([whole[number][:-1] for number in kept])
+            except Killed:
+                pass
+            finally:
+                segment.close()
+
+    shrink(dies_at=0)
+    assert [line + b"\n" for line in lines_of(folder)] == [whole[number] for number in sorted(kept)]
+    assert (folder / SEGMENT).stat().st_size <= sum(map(len, whole)) * (max(kept) + 1) // 60 + 1000
+    for dies_at in range(1, writes + 1):
+        shrink(dies_at)
+        assert {whole[number][:-1] for number in kept} <= set(lines_of(folder)), dies_at
+
+
+def lines_of(folder: Path) -> list[bytes]:
+    outbox = Outbox(folder)
+    segment = outbox.take()
+    assert segment
+    try:
+        return [line for batch in segment.batches(100, 10**6) for line in batch]
+    finally:
+        segment.close()
+
+
+def test_what_waits_is_counted_and_none_is_lost_when_the_process_starts_anew(
+    make_courier: CourierMaker, service: Service, tmp_path: Path
+) -> None:
+    firewall = Firewall(service, {"3", "7"})
+    first = make_courier()
+    send(first, *range(10))
+    first.start()
+    wait_for_all_but(service, 10, firewall)
+    wait_until(lambda: first._outbox.measure().events == 2, "two events that wait")
+    first.close(10)
+    firewall.names = set()
+    make_courier().start()
+    service.wait_for(lambda s: len(s.taken) == 10)
+    wait_until_empty(tmp_path)
+
+
+def test_what_the_service_itself_refuses_while_a_stranger_refuses_is_put_aside(
+    courier: Courier, service: Service, tmp_path: Path
+) -> None:
+    firewall = Firewall(service, {"3"})
+
+    def both(events: list[Any]) -> Answer | None:
+        if "5" in ids(events) and not {"3"} & set(ids(events)):
+            service.take([each for each in events if each["eventId"] != "5"])
+            return ok(len(events) - 1, 0, ({"index": ids(events).index("5"), "errors": []},))
+        return firewall(events)
+
+    service.always = both
+    send(courier, *range(10))
+    courier.start()
+    service.wait_for(lambda s: len(s.taken) == 8)
+    wait_until(lambda: on_disk(tmp_path) == {b"3"}, "only what the stranger refuses")
+    assert rejected(tmp_path) == ["5"]
