@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from email.utils import format_datetime
 from inspect import unwrap
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -122,7 +123,8 @@ class Cloud:
         self._idle.append(container)
         status = answer["statusCode"]
         assert status in (200, 201, 503), answer
-        return status, answer["headers"], answer["body"].encode()
+        date = format_datetime(self.world.clock, usegmt=True)
+        return status, answer["headers"] | {"Date": date}, answer["body"].encode()
 
     def _count_meanwhile(self, body: bytes) -> None:
         """Let somebody count a day just while an event of it arrives: most often one that has closed."""

@@ -15,8 +15,8 @@ EARLY_SECONDS_MAX = 3600.0
 """So long at most an event that came too early waits for its next try."""
 EARLY_SECONDS = 60.0
 """The same where it is not known by how much it was early."""
-CLOCKS_SECONDS = 2.0
-"""By so much `Date`, which has whole seconds, and the clock that judged an event may differ."""
+EARLY_SECONDS_MIN = 10.0
+"""And so long at least: `Date` and the clock that judged an event may differ."""
 
 _TOO_LARGE = 413
 _BAD_INPUT = (400, 422)
@@ -195,7 +195,9 @@ def _seconds_early(line: bytes, now: float) -> float:
         time = (ts if ts.tzinfo else ts.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
         return 0.0
-    return max(0.0, time - AHEAD_SECONDS - now + CLOCKS_SECONDS)
+    if time <= now:  # too old: by days
+        return 0.0
+    return max(EARLY_SECONDS_MIN, time - AHEAD_SECONDS - now + 1)
 
 
 def _said_to_be_ahead(errors: list[Any]) -> float:

@@ -96,8 +96,8 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         status, headers, body = answer
-        self.send_response(status)
-        for name, value in headers.items():
+        self.send_response_only(status)
+        for name, value in {"Date": self.date_time_string(), **headers}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
