@@ -3,6 +3,7 @@
 import os
 from datetime import timedelta
 from decimal import Decimal
+from hashlib import blake2b
 from zoneinfo import ZoneInfo
 
 from impact.billing import Terms
@@ -18,6 +19,12 @@ def calendar() -> Calendar:
 
 def shard_count() -> int:
     return int(os.environ.get("SHARD_COUNT", "16"))
+
+
+def service_id() -> str:
+    """The name of this service among all others: that of its ledger, which no update changes."""
+    ledger = os.environ.get("LEDGER_ARN") or os.environ["REQUEST_EVENTS_TABLE"]
+    return blake2b(ledger.encode(), digest_size=8).hexdigest()
 
 
 def terms() -> Terms:

@@ -28,6 +28,9 @@ ANSWER_SECONDS = 3.0
 """What is kept of the function's time limit to answer in; more than one attempt of a put takes."""
 RETRY_AFTER = {"retry-after": "2"}
 
+SERVICE = {"impact-service": config.service_id()}
+"""Says in each answer which service this is, whatever its URL: events for one never go to another."""
+
 RATES_SECONDS = 1.0
 """How long a start waits for the exchange rates."""
 
@@ -71,11 +74,13 @@ def handler(event: Event, context: LambdaContext) -> Response:
     deadline = monotonic() + context.get_remaining_time_in_millis() / 1000 - ANSWER_SECONDS
     try:
         body = read_body(event)
-        return _take_array(body, now, deadline) if isinstance(body, list) else _take_one(body, now, deadline)
+        take = _take_array if isinstance(body, list) else _take_one
+        response = take(body, now, deadline)
     except HttpError as error:
         metrics.add_metric("RequestsRefused", MetricUnit.Count, 1)
         logger.warning("request refused", status=error.status, code=error.body["error"]["code"])
-        return error.response()
+        response = error.response()
+    return response | {"headers": response["headers"] | SERVICE}
 
 
 def _entry(raw: Any, now: datetime) -> Entry:

@@ -178,7 +178,11 @@ def _responses(route: str, given: dict[int, Any]) -> Schema:
 def _headers(given: dict[str, Any]) -> Schema:
     names = sorted({name for answer in given.values() for name in answer["headers"]})
     described = {
-        "retry-after": {"description": "Seconds.", "schema": {"type": "string", "pattern": "^[0-9]+$"}}
+        "retry-after": {"description": "Seconds.", "schema": {"type": "string", "pattern": "^[0-9]+$"}},
+        "impact-service": {
+            "description": "Which service this is: the same under each of its URLs.",
+            "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+        },
     }
     return {"headers": {name.title(): described[name] for name in names}} if names else {}
 

@@ -1,5 +1,6 @@
 """Delivers what the outbox holds, from a thread of its own, for as long as it takes."""
 
+import contextlib
 import json
 import logging
 import math
@@ -74,6 +75,7 @@ class Courier:
     ) -> None:
         self._transport = Transport(url, token, timeout)
         self._outbox = outbox
+        self._folders = outbox.claim(self._transport.url)
         self._batch_size = min(batch_size, BATCH_EVENTS_MAX)
         self._flush_seconds = flush_seconds
         self._status = Status(outbox, flush_seconds)
@@ -317,11 +319,27 @@ class Courier:
 
     def _report(self) -> None:
         self._report_at = time.monotonic() + REPORT_SECONDS
+        self._look_for_others()
         try:
             self._status.report(time.time())
         except Exception as error:  # what nobody can be told is no reason not to deliver
             name = type(error).__name__
             warn(f"report {name}", "cannot tell how much waits in the outbox (%s)", name)
+
+    def _look_for_others(self) -> None:
+        """Deliver also what waits for the same service in other folders of the outbox."""
+        if self._folders is None:
+            return
+        with contextlib.suppress(OSError):
+            self._outbox.others = self._folders.same()
+            if self._words:  # before that it is not known which service this is
+                self._folders.tell_of_others()
+
+    def _learn(self, service_id: str) -> None:
+        """The service says who it is."""
+        if self._folders is not None and service_id != self._folders.id:
+            self._folders.learn(service_id)
+            self._look_for_others()
 
     def _send(self, lines: Lines) -> Answer:
         host, sent = self._transport.host, time.time()
@@ -337,6 +355,7 @@ class Courier:
             answer.problem = f"{host} answers {reply.status}, not in the service's words"
         else:
             _tell_of_clocks(ahead(reply.headers, sent, time.time()))
+            self._learn(reply.headers.get("Impact-Service", ""))
         return answer
 
     def _post(self, body: bytes) -> Reply:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 REJECTED = "rejected"
 """The folder, within the outbox, of what the service refused for good."""
+SERVICE = "service.json"
+"""The file, within an outbox, that says whose it is."""
 SEGMENT = re.compile(r"(\d{20})-\d+-[0-9a-f]{8}\.jsonl")
 """The name of a segment: when it was made (nanoseconds since 1970), by which process, and chance."""
 
@@ -61,7 +63,8 @@ class Survey:
         for name, entry in _entries(self._folder):
             try:
                 if not SEGMENT.fullmatch(name):
-                    stranger = name if entry.is_file() and not name.startswith(".") else stranger
+                    is_ours = name == SERVICE or name.startswith(".")
+                    stranger = name if entry.is_file() and not is_ours else stranger
                     continue
                 bytes_ = entry.stat().st_size
                 contents = self._known.get(name, Contents())

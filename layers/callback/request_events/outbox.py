@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from request_events.depth import REJECTED, SEGMENT, Depth, Survey
+from request_events.folders import Folders
 from request_events.notices import warn
 
 try:
@@ -136,6 +137,15 @@ class Outbox:
         """Events that had no room; that were put aside; that had no room to be put aside."""
         if fcntl is None:
             warn("flock", "this system has no file locks: undelivered events are kept in memory only")
+
+    def claim(self, url: str) -> Folders | None:
+        """Keep the events for one service from now on; in a folder of their own if this one is another's."""
+        if fcntl is None:
+            return None
+        folders = Folders(self._folder, url)
+        self._folder = self._path = folders.own
+        self._survey = Survey(folders.own)
+        return folders
 
     def append(self, line: bytes) -> int:
         """Keep one event (a line of JSON); tell how many this process has kept since the last `release`."""

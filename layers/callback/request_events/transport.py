@@ -61,6 +61,9 @@ class Transport:
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        self.url = f"{parts.scheme}://{host}:{self._port}{self._path}"
+        """Without what is secret in it."""
         self.proxy = _proxy(parts.scheme, self.host, self._port)
         if self.proxy and not self._tls:
             self._path = f"http://{parts.netloc.rpartition('@')[2]}{self._path}"

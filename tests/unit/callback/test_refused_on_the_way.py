@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import time
 from collections.abc import Callable
 from itertools import count, pairwise
@@ -142,7 +143,7 @@ def test_who_refuses_everything_is_not_flooded(
         return len(pauses) < 200
 
     monkeypatch.setattr(courier, "_pause", pause)
-    monkeypatch.setattr(courier_module.random, "uniform", lambda low, high: high)
+    monkeypatch.setattr(random, "uniform", lambda low, high: high)
     monkeypatch.setattr(courier_module, "BACKOFF_SECONDS", 0.5)
     monkeypatch.setattr(courier_module, "BACKOFF_SECONDS_MAX", 60.0)
     service.always = FIREWALLS["403"]

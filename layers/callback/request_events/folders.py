@@ -1,0 +1,208 @@
+"""Whose an outbox is: a folder belongs to one service, which the file `service.json` in it names.
+
+The first URL that uses a folder claims it. Another one gets a folder of its own within it: the events of one
+service never go to another. The same service under another name is known by the id that its answers carry.
+"""
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from request_events.depth import SEGMENT, SERVICE
+from request_events.notices import warn
+
+ID = re.compile(r"[0-9a-f]{8,64}", flags=re.ASCII)
+"""How a service names itself, in the header `Impact-Service`."""
+SECONDS = 60.0
+"""Events that wait for longer than this in another service's folder are nobody's business at the moment."""
+_FOLDER = re.compile(r"[0-9a-f]{16}", flags=re.ASCII)
+_FILE_BYTES_MAX = 10_000
+
+
+@dataclass(frozen=True)
+class Owner:
+    """What a folder says of its service."""
+
+    url: str
+    id: str | None = None
+
+
+class Folders:
+    """An outbox's folder, and those within it."""
+
+    def __init__(self, root: Path, url: str) -> None:
+        """Claim a folder for a URL; on a disk that cannot be used, the first one."""
+        self.root = root
+        self.url = url
+        self.id: str | None = None
+        self.own = root
+        with contextlib.suppress(OSError):  # the outbox itself tells of a disk that it cannot use
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not self._claim(root):
+                self.own = root / blake2b(url.encode(), digest_size=8).hexdigest()
+                self._make_own()
+            for folder in self._others():
+                self._claim(folder)  # nobody's: an operator has deleted its `service.json`
+            if owner := _read(self.own):
+                self.id = owner.id
+
+    def learn(self, service_id: str) -> None:
+        """Remember how the service names itself."""
+        if service_id == self.id or not ID.fullmatch(service_id):
+            return
+        self.id = service_id
+        with contextlib.suppress(OSError):
+            if (owner := _read(self.own)) and owner.url == self.url:
+                _replace(self.own, Owner(self.url, service_id))
+
+    def same(self) -> tuple[Path, ...]:
+        """The other folders of this service. Raises OSError."""
+        return tuple(folder for folder, is_same in self._judged() if is_same)
+
+    def tell_of_others(self) -> None:
+        """Log, once each, which folders wait for another service. Raises OSError."""
+        for folder, is_same in self._judged():
+            if not is_same and _waits(folder):
+                owner = _read(folder)
+                warn(
+                    f"folder {folder.name}",
+                    "events in %s wait for another service (%s) and are left alone. "
+                    "If it is the same service, delete the file %s in there and restart",
+                    *(folder, _host(owner), SERVICE),
+                    every=float("inf"),
+                )
+
+    def _judged(self) -> Iterator[tuple[Path, bool]]:
+        for folder in self._others():
+            with contextlib.suppress(FileNotFoundError):
+                owner = _read(folder)
+                yield (
+                    folder,
+                    owner is not None
+                    and (owner.url == self.url or (self.id is not None and owner.id == self.id)),
+                )
+
+    def _others(self) -> list[Path]:
+        with os.scandir(self.root) as entries:
+            named = [
+                Path(entry.path)
+                for entry in entries
+                if _FOLDER.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+            ]
+        return [folder for folder in (self.root, *sorted(named)) if folder != self.own]
+
+    def _claim(self, folder: Path) -> bool:
+        """Tell whether a folder is ours; it is if it was nobody's."""
+        try:
+            owner = _read(folder)
+        except FileNotFoundError:
+            _create(folder, Owner(self.url))
+            owner = _read(folder)
+        return owner is not None and owner.url == self.url
+
+    def _make_own(self) -> None:
+        """Make the folder of this URL, with its owner in it from the first moment on."""
+        new = self.root / f".{secrets.token_hex(8)}"
+        if not self.own.exists():
+            new.mkdir(mode=0o700)
+            _create(new, Owner(self.url))
+            try:
+                new.rename(self.own)
+            except OSError:  # another process was faster
+                (new / SERVICE).unlink()
+                new.rmdir()
+        try:
+            owner = _read(self.own)
+        except FileNotFoundError:
+            owner = None
+        if owner is None or owner.url != self.url:
+            _replace(self.own, Owner(self.url))
+
+
+def _read(folder: Path) -> Owner | None:
+    """Who owns a folder; None if it cannot be told. Raises FileNotFoundError where nobody does."""
+    try:
+        fd = os.open(folder / SERVICE, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_NOFOLLOW", 0))
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return None
+    try:
+        text = os.read(fd, _FILE_BYTES_MAX + 1) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+        content: Any = json.loads(text) if len(text) <= _FILE_BYTES_MAX else None
+        url, service_id = content["url"], content.get("id")
+        if isinstance(url, str):
+            return Owner(url, service_id if isinstance(service_id, str) else None)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        pass
+    finally:
+        os.close(fd)
+    return None
+
+
+def _create(folder: Path, owner: Owner) -> None:
+    """Write who owns a folder, unless another process was faster."""
+    path = _written(folder, owner)
+    try:
+        os.link(path, folder / SERVICE)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links
+        with contextlib.suppress(FileExistsError):
+            fd = os.open(folder / SERVICE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            os.write(fd, path.read_bytes())
+            os.close(fd)
+    finally:
+        path.unlink()
+
+
+def _replace(folder: Path, owner: Owner) -> None:
+    path = _written(folder, owner)
+    try:
+        path.replace(folder / SERVICE)
+    except OSError:
+        path.unlink()
+        raise
+
+
+def _written(folder: Path, owner: Owner) -> Path:
+    path = folder / f".{SERVICE}.{secrets.token_hex(8)}"
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    data = json.dumps(asdict(owner)).encode() + b"\n"
+    try:
+        if os.write(fd, data) < len(data):
+            raise OSError("no space left")
+    except OSError:
+        path.unlink()
+        raise
+    finally:
+        os.close(fd)
+    return path
+
+
+def _waits(folder: Path) -> bool:
+    """Tell whether something in a folder has been waiting for a while."""
+    with os.scandir(folder) as entries:
+        return any(
+            int(match[1]) / 1e9 < time.time() - SECONDS and entry.stat().st_size > 0
+            for entry in entries
+            if (match := SEGMENT.fullmatch(entry.name))
+        )
+
+
+def _host(owner: Owner | None) -> str:
+    with contextlib.suppress(ValueError):
+        host = urlsplit(owner.url).netloc.rpartition("@")[2] if owner else ""
+        if re.fullmatch(r"[\w.:\[\]-]{1,300}", host, flags=re.ASCII):
+            return host
+    return "an unknown one"
