@@ -30,6 +30,7 @@ class Service(ThreadingHTTPServer):
         self.taken: Counter[str] = Counter()
         self.requests: list[list[Any]] = []
         self.headers: list[dict[str, str]] = []
+        self.paths: list[str] = []
         self.changed = threading.Condition()
 
     def take(self, events: list[Any]) -> Answer:
@@ -73,6 +74,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Service
 
     def do_POST(self) -> None:
+        self.server.paths.append(self.path)
         body = self.rfile.read(int(self.headers["Content-Length"]))
         try:
             self.respond(self.behave(json.loads(body)))
