@@ -1,0 +1,172 @@
+"""A disk that takes its time with each write, as one on a network: the event loop must not wait for it."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.waiting import wait_until
+from request_events import outbox as module
+from request_events.outbox import Outbox
+from tests.children import child
+from tests.unit.callback.conftest import CourierMaker
+from tests.unit.callback.service import Service, error
+from tests.unit.callback.test_courier import on_disk, send
+from tests.unit.callback.test_outbox import take_all
+
+
+class SlowDisk:
+    """Each write waits until it is let through, but for those of the thread that made it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._write, self._loop = os.write, threading.current_thread()
+        self.writes: list[threading.Thread] = []
+        self.is_open = threading.Event()
+        self.waits = threading.Event()
+        monkeypatch.setattr(os, "write", self.write)
+
+    def write(self, fd: int, data: bytes) -> int:
+        if not data.startswith(b'{"eventId"'):  # of somebody else
+            return self._write(fd, data)
+        self.writes.append(threading.current_thread())
+        if threading.current_thread() is self._loop:
+            time.sleep(module.SLOW_SECONDS * 1.2)
+        else:
+            self.waits.set()
+            self.is_open.wait()
+            time.sleep(module.SLOW_SECONDS * 1.2)
+        return self._write(fd, data)
+
+    @property
+    def writes_of_the_loop(self) -> int:
+        return self.writes.count(self._loop)
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowDisk]:
+    made = SlowDisk(monkeypatch)
+    yield made
+    made.is_open.set()
+
+
+def test_the_event_loop_meets_one_slow_write_and_nothing_is_lost(
+    make_courier: CourierMaker, service: Service, tmp_path: Path, disk: SlowDisk
+) -> None:
+    """Also while the disk hangs: the lock that `send` needs is not held meanwhile."""
+    service.always = lambda _: error(503, Retry_After="3600")
+    courier = make_courier()
+    courier.start()
+    send(courier, 0)
+    send(courier, 1)
+    assert disk.waits.wait(10)
+    send(courier, *range(2, 200))  # the disk hangs: a thread waits for it, and this one does not
+    assert disk.writes_of_the_loop == 1
+    disk.is_open.set()
+    everything = {b"%d" % number for number in range(200)}
+    wait_until(lambda: on_disk(tmp_path) == everything, "all events on disk, though none can be delivered")
+    assert disk.writes_of_the_loop == 1
+    assert len(disk.writes) < 20  # in batches
+    service.always = None
+    courier.hurry()
+    service.wait_for(lambda s: len(s.taken) == 200)
+    assert set(service.taken.values()) == {1}
+
+
+def test_a_disk_that_is_quick_again_is_written_to_at_once(
+    make_courier: CourierMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, service: Service
+) -> None:
+    service.always = lambda _: error(503, Retry_After="3600")
+    monkeypatch.setattr(module, "SLOW_MODE_SECONDS", 0.2)
+    courier = make_courier()
+    courier.start()
+    with monkeypatch.context() as slow:
+        disk = SlowDisk(slow)
+        disk.is_open.set()
+        send(courier, "slow")
+    assert courier._outbox.is_slow
+    wait_until(lambda: not courier._outbox.is_slow and courier._writer is None, "the end of the slow mode")
+    send(courier, "quick")
+    assert on_disk(tmp_path) == {b"slow", b"quick"}
+
+
+def test_an_end_while_the_disk_is_slow_loses_nothing(
+    make_courier: CourierMaker, tmp_path: Path, service: Service, disk: SlowDisk
+) -> None:
+    disk.is_open.set()
+    with service.hanging():
+        courier = make_courier(flush_seconds=0.01)
+        courier.start()
+        send(courier, 0)
+        service.wait_for(lambda s: len(s.requests) > 0)
+        send(courier, *range(1, 50))
+        courier.close(0.5)  # the courier waits for an answer, and is left behind
+        assert on_disk(tmp_path) == {b"%d" % number for number in range(50)}
+
+
+def test_a_spill_and_a_delivery_at_once_lose_nothing(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is delivered from memory while it is being written comes twice, which does no harm."""
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: 0)  # full
+    for number in range(5):
+        outbox.append(b"%d\n" % number)
+    taken: list[bytes] = []
+
+    def deliver_meanwhile(fd: int, data: bytes) -> int:
+        if not taken:
+            segment = outbox.take()
+            assert segment
+            first = next(segment.batches(3, 10**6))
+            taken.extend(first)
+            segment.keep([b"3", b"4"])
+            outbox.append(b"5\n")
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", deliver_meanwhile)
+    outbox.spill()
+    outbox.release()
+    assert outbox.in_memory == 0
+    assert {*taken, *take_all(outbox)} == {b"%d" % number for number in range(6)}
+
+
+WRITER = """
+import os, sys
+from pathlib import Path
+from request_events.courier import Courier
+from request_events.outbox import Outbox
+import time
+write = os.write
+def slow(fd, data):
+    if data.startswith(b'{"eventId"'):
+        time.sleep(0.1)
+    return write(fd, data)
+os.write = slow
+courier = Courier(Outbox(Path(sys.argv[1])), "http://127.0.0.1:1/", "t0ken")
+courier.start()
+number = 0
+while True:
+    courier.send(b'{"eventId": "%d"}\\n' % number)
+    number += 1
+    write(1, b"%d\\n" % number)
+    time.sleep(0.005)
+"""
+
+
+def test_a_kill_on_a_slow_disk_costs_what_came_during_a_write_or_two(folder: Path, outbox: Outbox) -> None:
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", WRITER, str(folder)]
+    with child(command, env=environ, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        for _ in range(200):
+            process.stdout.readline()
+        process.send_signal(signal.SIGKILL)
+        sent = 200 + len(process.stdout.readlines())
+        process.wait()
+    kept = take_all(outbox)
+    assert [b'{"eventId": "%d"}' % number for number in range(len(kept))] == kept  # the first ones, in order
+    assert 0 < sent - len(kept) < 100
