@@ -31,6 +31,8 @@ class Service(ThreadingHTTPServer):
         self.requests: list[list[Any]] = []
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
+        self.clients: list[tuple[str, int]] = []
+        """By which connection each request came."""
         self.changed = threading.Condition()
 
     def take(self, events: list[Any]) -> Answer:
@@ -75,6 +77,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.server.paths.append(self.path)
+        self.server.clients.append(self.client_address)
         body = self.rfile.read(int(self.headers["Content-Length"]))
         try:
             self.respond(self.behave(json.loads(body)))

@@ -1,0 +1,195 @@
+"""What a forked child inherits of a courier, and must not use; what is on disk is for its owner only."""
+
+import atexit
+import json
+import os
+import signal
+import stat
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.client import HTTPMessage
+from multiprocessing import get_context
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from request_events.answers import RETRY_AFTER_SECONDS_MAX, judge
+from request_events.courier import Courier
+from request_events.outbox import Outbox
+from request_events.shutdown import Shutdown
+from tests.unit.callback.conftest import CourierMaker
+from tests.unit.callback.service import Service
+from tests.unit.callback.test_courier import send
+
+DONE = 7
+
+
+def in_child(work: Callable[[], object]) -> None:
+    """Do something in a forked child, which ends without any exit handler; see that it came to its end."""
+
+    def run() -> None:
+        work()
+        os._exit(DONE)
+
+    process = get_context("fork").Process(target=run)
+    process.start()
+    process.join(30)
+    if process.is_alive():
+        process.kill()
+        process.join()
+        raise AssertionError("the child hangs")
+    assert process.exitcode == DONE
+
+
+@pytest.mark.parametrize(
+    "lock", ["_outbox._lock", "_outbox._writing", "_delivering", "_wake._cond", "_write._cond"]
+)
+def test_a_lock_that_was_held_at_the_fork_holds_up_no_child(
+    courier: Courier, service: Service, lock: str
+) -> None:
+    send(courier, "parent")
+    held: Any = courier
+    for name in lock.split("."):
+        held = getattr(held, name)
+
+    def work() -> None:
+        send(courier, "child")
+        courier.start()
+        courier.close(10)
+
+    with held:
+        in_child(work)
+    assert service.taken == {"child": 1}
+    assert courier.flush()
+    assert service.taken == {"child": 1, "parent": 1}
+
+
+def test_a_child_has_none_of_its_parents_events(
+    make_courier: CourierMaker, service: Service, folder: Path
+) -> None:
+    """Neither those in memory nor those that the parent has appended or is delivering."""
+    former = Outbox(folder)
+    former.append(b'{"eventId": "held"}\n')
+    former.close()
+    courier = make_courier()
+    outbox = courier._outbox
+    held = outbox.take()
+    assert held
+    send(courier, "on disk")
+    outbox._memory.append(b'{"eventId": "in memory"}\n')
+    outbox._memory_later.append(b'{"eventId": "later in memory"}\n')
+
+    def work() -> None:
+        courier.flush()
+        outbox.close()
+
+    in_child(work)
+    assert not service.taken
+    held.close()
+    assert courier.flush()
+    assert set(service.taken) == {"held", "on disk", "in memory", "later in memory"}
+
+
+def test_a_child_has_a_connection_of_its_own(courier: Courier, service: Service) -> None:
+    send(courier, "before")
+    assert courier.flush()
+
+    def work() -> None:
+        send(courier, "child")
+        courier.flush()
+
+    in_child(work)
+    send(courier, "after")
+    assert courier.flush()
+    before, child, after = service.clients
+    assert before == after
+    assert child != before
+
+
+def test_a_child_starts_a_thread_of_its_own_with_its_first_event(courier: Courier, service: Service) -> None:
+    courier.start()
+    parents = courier._thread
+
+    def work() -> None:
+        assert courier._thread is None
+        assert courier._writer is None
+        send(courier, "child")
+        assert courier._thread is not parents
+        courier.close(10)
+
+    in_child(work)
+    assert service.taken == {"child": 1}
+
+
+def test_a_child_of_a_courier_that_was_not_started_starts_none(courier: Courier) -> None:
+    """As on Lambda."""
+
+    def work() -> None:
+        send(courier, "child")
+        assert courier._thread is None
+
+    in_child(work)
+
+
+def test_the_exit_of_a_child_is_not_its_parents() -> None:
+    closed: list[float] = []
+    former = signal.getsignal(signal.SIGTERM)
+    stub: Any = SimpleNamespace(close=closed.append)
+    ending = Shutdown(stub)
+    try:
+
+        def work() -> None:
+            ending._told = 0.0
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+            ending.close()
+            assert closed == []
+            assert signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+        in_child(work)
+        ending.close()
+        assert len(closed) == 1
+    finally:
+        atexit.unregister(ending.close)
+        signal.signal(signal.SIGTERM, former)
+
+
+def test_what_is_on_disk_is_for_its_owner_only(make_courier: CourierMaker, folder: Path) -> None:
+    """Whatever files are made with elsewhere in the process."""
+    former = os.umask(0)
+    try:
+        courier = make_courier()
+        send(courier, "a")
+        courier._outbox.release()
+        send(courier, "b")
+        courier._outbox.put_aside(b'{"eventId": "c"}', "not valid")
+    finally:
+        os.umask(former)
+    found = [folder, *folder.rglob("*")]
+    assert {path.name for path in found} > {"rejected", "service.json"}
+    assert len(found) == 6  # two segments, and what is put aside
+    for path in found:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        assert mode == (0o700 if path.is_dir() else 0o600), path
+
+
+@pytest.mark.parametrize(
+    ("after", "seconds"),
+    [
+        ("3600", 3600),
+        ("3601", RETRY_AFTER_SECONDS_MAX),
+        ("9" * 400, RETRY_AFTER_SECONDS_MAX),
+        (timedelta(days=365), RETRY_AFTER_SECONDS_MAX),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", RETRY_AFTER_SECONDS_MAX),
+        (timedelta(days=-1), 0),
+        ("soon", 0),
+    ],
+)
+def test_nobody_makes_us_wait_for_longer_than_an_hour(after: str | timedelta, seconds: float) -> None:
+    headers = HTTPMessage()
+    date = after if isinstance(after, str) else format_datetime(datetime.now(UTC) + after, usegmt=True)
+    headers["Retry-After"] = date
+    content = {"error": {"code": "storage", "message": "x", "details": []}}
+    assert judge([b"{}"], 503, headers, json.dumps(content).encode()).retry_after == seconds
