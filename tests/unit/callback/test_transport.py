@@ -19,6 +19,7 @@ from tests.unit.callback.test_courier import send
 
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUEST_METHOD")
 TARGET = "service.example"
+PASSWORD = "passw0rd"
 
 
 @pytest.fixture(autouse=True)
@@ -98,7 +99,7 @@ def test_an_http_service_is_asked_through_the_proxy(
     make_courier: CourierMaker, service: Service, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     """The proxy is the service itself here: it sees the whole URL."""
-    monkeypatch.setenv(variable, f"http://user:pass%40word@127.0.0.1:{service.server_port}")
+    monkeypatch.setenv(variable, f"http://user:{PASSWORD}@127.0.0.1:{service.server_port}")
     courier = make_courier(url=f"http://{TARGET}/api/request-event")
     send(courier, "a")
     assert courier.flush()
@@ -106,7 +107,10 @@ def test_an_http_service_is_asked_through_the_proxy(
     headers = service.headers[0]
     assert headers["Host"] == TARGET
     assert headers["Authorization"] == "Bearer t0ken"
-    assert base64.b64decode(headers["Proxy-Authorization"].removeprefix("Basic ")) == b"user:pass@word"
+    assert (
+        base64.b64decode(headers["Proxy-Authorization"].removeprefix("Basic "))
+        == f"user:{PASSWORD}".encode()
+    )
 
 
 @pytest.fixture
@@ -140,7 +144,7 @@ def test_an_https_service_is_asked_through_a_tunnel(
 ) -> None:
     """The proxy sees neither the token nor an event."""
     with tunnel(("127.0.0.1", secure.server_port)) as proxy:
-        monkeypatch.setenv(variable, f"http://user:passw0rd@{proxy.url}")
+        monkeypatch.setenv(variable, f"http://user:{PASSWORD}@{proxy.url}")
         courier = make_courier(url=f"https://{TARGET}/api/request-event")
         send(courier, "a")
         assert courier.flush()
@@ -149,7 +153,7 @@ def test_an_https_service_is_asked_through_a_tunnel(
         assert set(secure.taken) == {"a", "b"}
         [head] = proxy.heads  # one connection
         assert head.startswith(f"CONNECT {TARGET}:443 ")
-        basic = base64.b64encode(b"user:passw0rd").decode()
+        basic = base64.b64encode(f"user:{PASSWORD}".encode()).decode()
         assert f"Proxy-Authorization: Basic {basic}\r\n" in head
         assert "t0ken" not in head
         courier._transport.close()
@@ -206,12 +210,12 @@ def test_a_proxy_that_cannot_be_used_is_told_of(
     caplog: pytest.LogCaptureFixture,
     url: str,
 ) -> None:
-    monkeypatch.setenv("HTTP_PROXY", url.replace("://", "://user:passw0rd@"))
+    monkeypatch.setenv("HTTP_PROXY", url.replace("://", f"://user:{PASSWORD}@"))
     courier = make_courier()
     send(courier, "a")
     assert courier.flush()
     assert "HTTP_PROXY is not a URL like http://proxy:3128" in caplog.text
-    assert "passw0rd" not in caplog.text
+    assert PASSWORD not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -225,13 +229,13 @@ def test_a_proxy_that_refuses_is_told_of_by_its_name(
     told: str,
 ) -> None:
     with tunnel(("127.0.0.1", 1), b"HTTP/1.1 " + status + b"\r\n\r\n") as proxy:
-        monkeypatch.setenv("HTTPS_PROXY", f"http://user:passw0rd@{proxy.url}")
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:{PASSWORD}@{proxy.url}")
         courier = make_courier(url=f"https://{TARGET}/")
         send(courier, "a")
         assert not courier.flush()
     text = f"no way to {TARGET} through the proxy 127.0.0.1 ({told}): check HTTPS_PROXY"
     assert text in caplog.text
-    assert "passw0rd" not in caplog.text
+    assert PASSWORD not in caplog.text
 
 
 def test_a_proxy_that_is_down_is_told_of(
