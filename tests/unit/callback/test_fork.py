@@ -36,12 +36,12 @@ def in_child(work: Callable[[], object]) -> None:
 
     process = get_context("fork").Process(target=run)
     process.start()
-    process.join(30)
-    if process.is_alive():
+    try:
+        process.join(30)
+        assert process.exitcode == DONE
+    finally:
         process.kill()
         process.join()
-        raise AssertionError("the child hangs")
-    assert process.exitcode == DONE
 
 
 @pytest.mark.parametrize(
