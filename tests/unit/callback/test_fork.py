@@ -93,6 +93,37 @@ def test_a_child_has_none_of_its_parents_events(
     assert set(service.taken) == {"held", "on disk", "in memory", "later in memory"}
 
 
+def test_a_child_that_lives_on_keeps_no_lock_of_its_parent(courier: Courier, folder: Path) -> None:
+    """A lock lasts until the last process that has the file open has closed it."""
+    outbox = courier._outbox
+    send(courier, "due")
+    outbox.release()
+    held = outbox.take()
+    assert held
+    send(courier, "appended")
+    context = get_context("fork")
+    is_there = context.Event()
+
+    def child() -> None:
+        is_there.set()
+        signal.pause()
+
+    process = context.Process(target=child)
+    process.start()
+    try:
+        assert is_there.wait(30)
+        held.close()
+        outbox.close()
+        other = Outbox(folder)
+        taken = [segment for segment in (other.take(), other.take()) if segment]
+        for segment in taken:
+            segment.close()
+        assert len(taken) == 2
+    finally:
+        process.kill()
+        process.join()
+
+
 def test_a_child_has_a_connection_of_its_own(courier: Courier, service: Service) -> None:
     send(courier, "before")
     assert courier.flush()
@@ -117,7 +148,7 @@ def test_a_child_starts_a_thread_of_its_own_with_its_first_event(courier: Courie
         assert courier._thread is None
         assert courier._writer is None
         send(courier, "child")
-        assert courier._thread is not parents
+        assert courier._thread not in (None, parents)
         courier.close(10)
 
     in_child(work)

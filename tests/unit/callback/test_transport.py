@@ -108,8 +108,7 @@ def test_an_http_service_is_asked_through_the_proxy(
     assert headers["Host"] == TARGET
     assert headers["Authorization"] == "Bearer t0ken"
     assert (
-        base64.b64decode(headers["Proxy-Authorization"].removeprefix("Basic "))
-        == f"user:{PASSWORD}".encode()
+        base64.b64decode(headers["Proxy-Authorization"].removeprefix("Basic ")) == f"user:{PASSWORD}".encode()
     )
 
 
