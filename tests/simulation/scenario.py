@@ -324,8 +324,9 @@ class Simulation:
     def _machine(self, number: int) -> Machine:
         folder = self.folder / f"outbox-{number}"
         skew = self.random.uniform(-120, 120)
-        if self.random.random() < 0.1:  # what it reports is of a time that the service refuses
-            skew = self.random.choice((400.0, HOUR, 5 * HOUR))
+        clocks = Random(f"{self.seed} {number}")
+        if clocks.random() < 0.1:  # what it reports is of a time that the service refuses by then
+            skew = clocks.choice((400.0, HOUR, 5 * HOUR))
         return Machine(folder, skew, [None] * self.random.randint(1, 2))
 
     def _somewhere(self) -> tuple[Machine, int]:

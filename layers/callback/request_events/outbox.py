@@ -531,7 +531,7 @@ def _shrink(fd: int, lines: set[bytes]) -> None:
         start = file.tell() - len(line)
         if line.removesuffix(b"\n") not in lines:
             continue
-        copy = line.removesuffix(b"\n") + b"\n"
+        copy = line if line.endswith(b"\n") else line + b"\0\n"  # what is torn must not look whole
         if start - end >= len(copy):
             covered = min(data.find(b"\n", end + len(copy) - 1) + 1 or start, start)
             _overwrite(fd, copy + _nothing(covered - end - len(copy)), end)

@@ -1,5 +1,6 @@
 """Somebody between the proxy and the service refuses events for a word in them: the rest must go on."""
 
+import errno
 import json
 import os
 import random
@@ -319,6 +320,29 @@ def test_a_kill_while_a_segment_is_made_smaller_loses_nothing(
     for dies_at in range(1, writes + 1):
         shrink(dies_at)
         assert {whole[number][:-1] for number in kept} <= set(lines_of(folder)), dies_at
+
+
+def test_what_is_torn_stays_so_until_there_is_room_to_put_it_aside(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.mkdir()
+    (folder / SEGMENT).write_bytes(event(0) + event(1) + b'{"eventId": "torn"')
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    outbox = Outbox(folder)
+    with monkeypatch.context() as disk:
+        disk.setattr(Outbox, "_keep_aside", full)
+        for expected in ([event(0)[:-1], event(1)[:-1]], [], []):
+            segment = outbox.take()
+            assert segment
+            assert [each for batch in segment.batches(10, 10**6) for each in batch] == expected
+            segment.delete()
+            segment.close()
+    assert lines_of(folder) == []
+    text = "".join(path.read_text() for path in folder.glob("rejected/*.jsonl"))
+    assert [json.loads(record)["event"] for record in text.splitlines()] == ['{"eventId": "torn"']
 
 
 def lines_of(folder: Path) -> list[bytes]:

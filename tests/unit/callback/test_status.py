@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,6 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -25,7 +27,7 @@ from request_events.outbox import Outbox
 from request_events.status import LATE_SECONDS, Status
 from tests.children import child
 from tests.unit.callback.conftest import CourierMaker
-from tests.unit.callback.service import Service, error, ok, unused_port
+from tests.unit.callback.service import Answer, Service, answer, error, ok
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
 OLD = f"{int(START.timestamp() * 1e9):020d}-1-00000000.jsonl"
@@ -284,16 +286,27 @@ def test_workers_are_added_up_but_the_folder_is_counted_once(
 ) -> None:
     shared = tmp_path / "prometheus"
     shared.mkdir()
-    down = f"http://127.0.0.1:{unused_port()}/"
     shown: dict[str, float] = {}
+    one_at_a_time = threading.Lock()
+
+    def take_twenty(events: list[Any]) -> Answer:
+        with one_at_a_time:
+            room = 20 - len(service.taken)
+            service.take(events[:room])
+            retry = [{"index": index} for index in range(room, len(events))]
+            content = {"created": len(events) - len(retry), "duplicates": 0, "rejected": [], "retry": retry}
+            return answer(503 if retry else 200, content)
+
+    service.always = take_twenty
 
     def all_have_reported() -> bool:
         shown.update(added_up(shared))
         return shown.get("impact_events_delivered_total") == 20 and shown["impact_outbox_events"] == 10
 
     with ExitStack() as running:
-        for url in (service.url, service.url, down):
-            running.enter_context(worker(folder, url, "10", "early", PROMETHEUS_MULTIPROC_DIR=str(shared)))
+        for _ in range(3):
+            setting = {"PROMETHEUS_MULTIPROC_DIR": str(shared)}
+            running.enter_context(worker(folder, service.url, "10", "early", **setting))
         service.wait_for(lambda s: len(s.taken) == 20)
         wait_until(all_have_reported, "the metrics of all three")
     assert shown["impact_outbox_oldest_age_seconds"] > 0
