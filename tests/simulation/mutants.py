@@ -231,7 +231,7 @@ def a_torn_event_ends_the_segment() -> AbstractContextManager[Any]:
     return patch.object(Outbox, "_whole", all_or_nothing)
 
 
-@mutant(seed=1194)
+@mutant(seed=6788)
 def a_count_does_not_mind_others() -> AbstractContextManager[Any]:
     end_count = Store.end_count
 
