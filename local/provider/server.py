@@ -14,7 +14,7 @@ from typing import Any
 from local.provider import kept, tools
 from local.provider.kept import Kept
 from local.provider.protocols import ENDPOINTS, Ask, Endpoint
-from local.provider.script import ERROR, STALL, STATUS, Break, Script, Usage, parse
+from local.provider.script import ERROR, STALL, STATUS, Script, Usage, parse
 
 # A key with this in it is refused, as a provider refuses one that it does not know.
 BAD_KEY = "wrong"
@@ -69,6 +69,10 @@ class Journal:
             self._released.clear()
 
 
+class BrokenStream(Exception):
+    """A stream that is to end here, in one of the ways of `script.py`."""
+
+
 class ProviderServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
@@ -94,31 +98,31 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self._route == "/journal":
-            self._send(200, self.server.journal.entries)
+            self._json(200, self.server.journal.entries)
         else:
             self._send_found(self.server.kept.read(self._route))
 
     def do_DELETE(self) -> None:
         if self._route.startswith(kept.FILES):
-            self._send(200, self.server.kept.delete(self._route))
+            self._json(200, self.server.kept.delete(self._route))
         elif self._route.startswith(HELD):
             call, _, what = self._route.removeprefix(HELD).partition("/")
             self.server.journal.release(call, only_status=what == STATUS)
-            self._send(200, [])
+            self._json(200, [])
         else:
             self.server.journal.clear()
-            self._send(200, [])
+            self._json(200, [])
 
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         endpoint = ENDPOINTS.get(self._route)
         if self._route == "/api/show":
-            self._send(200, {"template": "{{ .Prompt }}", "model_info": {"llama.context_length": 131072}})
+            self._json(200, {"template": "{{ .Prompt }}", "model_info": {"llama.context_length": 131072}})
         elif self._route == tools.PATH:
             self._serve_tool(json.loads(raw))
         elif self._route == kept.FILES:
             form = self._form(raw)
-            self._send(200, self.server.kept.keep_file(str(form["purpose"]), form["file"]))
+            self._json(200, self.server.kept.keep_file(str(form["purpose"]), form["file"]))
         elif self._route == kept.BATCHES:
             self._serve_batch(json.loads(raw))
         elif self._route.endswith("/cancel"):
@@ -126,7 +130,7 @@ class Handler(BaseHTTPRequestHandler):
         elif endpoint is None:
             self._send_found(None)
         elif endpoint.provider != "ollama" and BAD_KEY in self._key():
-            self._send(401, endpoint.error(401, "Incorrect API key provided."))
+            self._json(401, endpoint.error(401, "Incorrect API key provided."))
         else:
             is_form = self.headers.get_content_type() == "multipart/form-data"
             self._serve(endpoint, self._form(raw) if is_form else json.loads(raw))
@@ -146,27 +150,35 @@ class Handler(BaseHTTPRequestHandler):
         try:
             ask = Ask(f"{script.call}-{attempt}", body["model"], usage, body, script.tools)
             self._answer(endpoint, ask, entry, script)
+        except BrokenStream as broken:
+            if broken.args == (STALL,):
+                self.connection.recv(1)  # until the client hangs up
+            self.close_connection = True  # without the chunk that ends an answer
         except (BrokenPipeError, ConnectionResetError):  # the client has gone
             self.close_connection = True
 
     def _answer(self, endpoint: Endpoint, ask: Ask, entry: dict[str, Any], script: Script) -> None:
         status, attempt = entry["status"], entry["attempt"]
         if status != 200:
-            self._send(status, endpoint.error(status, f"Told to fail with {status} at try {attempt}."))
+            self._json(status, endpoint.error(status, f"Told to fail with {status} at try {attempt}."))
         elif entry["streamed"] and endpoint.stream is not None:
-            self._stream(endpoint, self._parts(endpoint.stream(ask), script, entry), script.broken)
+            self._stream(self._parts(endpoint, ask, entry, script), endpoint.stream_type)
         else:
             answer = endpoint.answer(ask)
             if self._route == kept.RESPONSES and isinstance(answer, dict):
                 answer = self.server.kept.keep_response(answer, script.reads)
             self._send(200, answer)
 
-    def _parts(self, parts: Iterator[bytes], script: Script, entry: dict[str, Any]) -> Iterator[bytes]:
-        """The parts of a stream until it breaks, each once it is not held any more."""
-        for number, part in enumerate(parts):
+    def _parts(self, endpoint: Endpoint, ask: Ask, entry: dict[str, Any], script: Script) -> Iterator[bytes]:
+        """The parts of a stream, each once it is held no more. Raises BrokenStream where it is to break."""
+        assert endpoint.stream is not None
+        for number, part in enumerate(endpoint.stream(ask)):
             if str(number) in script.holds:
                 self.server.journal.hold(entry, is_status=False)
             if script.broken and number == script.broken.parts:
+                if script.broken.how != ERROR:
+                    raise BrokenStream(script.broken.how)
+                yield endpoint.error_part(500, "Told to break.")
                 return
             yield part
 
@@ -185,7 +197,7 @@ class Handler(BaseHTTPRequestHandler):
         first, model = scripts[0], line["body"]["model"]
         total = Usage(*(sum(counts) for counts in zip(*(astuple(s.usage) for s in scripts), strict=True)))
         self._note(first, endpoint.provider, model, 1, total)
-        self._send(200, self.server.kept.keep_batch(body, answers, first.reads))
+        self._json(200, self.server.kept.keep_batch(body, answers, first.reads))
 
     def _serve_tool(self, message: dict[str, Any]) -> None:
         if (query := tools.query(message)) is not None:
@@ -193,7 +205,7 @@ class Handler(BaseHTTPRequestHandler):
             attempt = self.server.journal.attempt(script.call, "mcp")
             self._note(script, "mcp", "lookup", attempt, Usage(0, 0))
         answer = tools.answer(message)
-        self._send(202 if answer is None else 200, answer)
+        self._json(202 if answer is None else 200, answer)
 
     def _note(
         self,
@@ -239,39 +251,35 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send_found(self, data: object) -> None:
         if data is None:
-            self._send(404, {"error": f"nothing at {self.path}"})
+            self._json(404, {"error": f"nothing at {self.path}"})
         else:
             self._send(200, data)
 
     def _send(self, status: int, data: object) -> None:
         """Send bytes as they are, all else as JSON."""
-        raw = data if isinstance(data, bytes) else json.dumps(data).encode()
+        if isinstance(data, bytes):
+            self._raw(status, data, "application/octet-stream")
+        else:
+            self._json(status, data)
+
+    def _json(self, status: int, data: object) -> None:
+        self._raw(status, json.dumps(data).encode(), "application/json")
+
+    def _raw(self, status: int, raw: bytes, content_type: str) -> None:
         self.send_response(status)
-        self.send_header(
-            "Content-Type", "application/octet-stream" if isinstance(data, bytes) else "application/json"
-        )
+        self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(raw)))
         self.end_headers()
         self.wfile.write(raw)
 
-    def _stream(self, endpoint: Endpoint, parts: Iterator[bytes], broken: Break | None) -> None:
+    def _stream(self, parts: Iterator[bytes], content_type: str) -> None:
         self.send_response(200)
-        self.send_header("Content-Type", endpoint.stream_type)
+        self.send_header("Content-Type", content_type)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         for part in parts:
-            self._part(part)
-        if broken and broken.how == ERROR:
-            self._part(endpoint.error_part(500, "Told to break."))
-        if broken and broken.how == STALL:
-            self.connection.recv(1)  # until the client hangs up
-        if broken and broken.how != ERROR:
-            self.close_connection = True  # without the chunk that ends an answer
-        else:
-            self.wfile.write(b"0\r\n\r\n")
-
-    def _part(self, part: bytes) -> None:
-        self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+        self.wfile.write(b"0\r\n\r\n")
 
     def log_message(self, format: str, *args: Any) -> None:
         """Quiet: the journal tells more."""

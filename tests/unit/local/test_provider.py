@@ -11,6 +11,7 @@ import pytest
 
 from local.http_server import running_server
 from local.provider import ProviderServer
+from local.provider import server as provider_server
 from local.provider.script import Failure, Usage, parse
 from local.waiting import wait_until
 
@@ -233,6 +234,23 @@ def test_a_stream_breaks_with_an_error_after_its_parts(server: ProviderServer, p
     *parts, error = sse(chat(server, path, "#break=error:3", stream=True)[1])
     assert len(parts) == 3
     assert error["error"]["message"] == "Told to break."
+
+
+def test_a_provider_of_ones_own_can_change_what_is_streamed() -> None:
+    """Trials with other programs add to the fake providers, through these two methods."""
+
+    class Handler(provider_server.Handler):
+        def do_GET(self) -> None:
+            self._json(200, {"mine": True})
+
+        def _stream(self, parts: Iterator[bytes], content_type: str) -> None:
+            super()._stream((part.replace(b"forest", b"meadow") for part in parts), content_type)
+
+    own = ProviderServer()
+    own.RequestHandlerClass = Handler
+    with running_server(own):
+        assert "meadow" in chat(own, OPENAI, "#out=9", stream=True)[1]
+        assert json.loads(ask(own, "GET", "/mine")[1]) == {"mine": True}
 
 
 def test_a_stream_is_cut_off_once_its_client_has_the_parts(server: ProviderServer) -> None:
