@@ -5,9 +5,8 @@ it reports several charges under one call id: the rounds of a tool loop, a retry
 """
 
 import re
-from collections.abc import Iterator
 from hashlib import blake2b
-from itertools import islice
+from itertools import repeat
 from typing import Any
 
 from request_events.rules import COST_MAX, EVENT_ID_MAX, is_unfilled
@@ -37,8 +36,8 @@ CALL_ID_READ = 10_000
 
 COST_MIN = 1e-21
 """A smaller float than this can have more decimal places than an event may, and is no price."""
-RATES_MAX = 1000
-"""How many prices of a model are looked at."""
+VALUES_MAX = 1000
+"""How many values of a model's entry in the price map are looked at."""
 
 CLIENT_CLOSED_REQUEST = "499"
 STREAM_HAD_BEGUN = "stream_had_begun"
@@ -149,18 +148,27 @@ def _is_free(payload: dict[str, Any]) -> bool:
     if payload.get("response_cost_failure_debug_info"):
         return False
     model = as_dict(as_dict(payload.get("model_map_information")).get("model_map_value"))
-    looked_at = list(islice(_rates(model), RATES_MAX))
-    rates = [rate for rate in looked_at if rate is not None]
-    declared = any(isinstance(rate, float) for rate in rates)
-    return declared and len(looked_at) < RATES_MAX and not any(rates)
+    rates = _rates(model, VALUES_MAX)
+    return any(isinstance(rate, float) for rate in rates) and not any(rates)
 
 
-def _rates(value: Any, is_rate: bool = False, depth: int = 5) -> Iterator[float | None]:
-    """Every number under a name with `cost` in it, also within lists of tiers; None for all else."""
-    yield as_number(value) if is_rate else None
-    if isinstance(value, dict) and depth:
-        for name, inner in value.items():
-            yield from _rates(inner, is_rate or (isinstance(name, str) and "cost" in name), depth - 1)
-    elif isinstance(value, list) and depth:
-        for inner in value:
-            yield from _rates(inner, is_rate, depth - 1)
+def _rates(model: dict[str, Any], budget: int) -> list[int | float]:
+    """Every number under a name with `cost` in it, also within lists of tiers.
+
+    None at all where a model has more values than the budget allows to look at.
+    """
+    rates: list[int | float] = []
+    inside: list[tuple[Any, bool]] = [(model, False)]
+    for value, is_rate in inside:  # which grows meanwhile
+        budget -= len(value)
+        if budget < 0:
+            return []
+        for name, each in value.items() if isinstance(value, dict) else zip(repeat(""), value, strict=False):
+            if each is None:  # most of them
+                continue
+            named = is_rate or (isinstance(name, str) and "cost" in name)
+            if isinstance(each, (dict, list)):
+                inside.append((each, named))
+            elif named and (rate := as_number(each)) is not None:
+                rates.append(rate)
+    return rates

@@ -163,7 +163,7 @@ class Outbox:
     @property
     def is_slow(self) -> bool:
         """Whether a write took so long a while ago that a thread should do it: see `spill`."""
-        return time.monotonic() < self._slow_until
+        return bool(self._slow_until) and time.monotonic() < self._slow_until
 
     @property
     def waits_in_memory(self) -> bool:

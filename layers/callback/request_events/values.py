@@ -1,6 +1,7 @@
 """Reading values of which nothing is known: what is not of its right type reads as None.
 
 LiteLLM's payload holds parts that come from the caller, so classes of their own, too, and texts of any size.
+What is nearly always there, a plain text or number, is told first: these run for every request.
 """
 
 import math
@@ -22,12 +23,16 @@ def as_bool(value: object) -> bool | None:
 
 def as_number(value: Any) -> int | float | None:
     """A number as JSON has it, whatever kind of one it is."""
+    if type(value) is float or type(value) is int:
+        return value
     if isinstance(value, float):
         return float.__float__(value)
     return int.__int__(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def as_instant(value: Any) -> float | None:
+    if type(value) is float and TS_MIN <= value <= TS_MAX:
+        return value
     number = as_number(value)
     return float(number) if number is not None and TS_MIN <= number <= TS_MAX else None
 
@@ -35,6 +40,8 @@ def as_instant(value: Any) -> float | None:
 def as_tokens(value: object) -> int | None:
     if value is None:
         return None
+    if type(value) is int and 0 <= value <= TOKENS_MAX:
+        return value
     number = as_number(value)
     if isinstance(number, float):
         number = int(number) if math.isfinite(number) and number.is_integer() else None
@@ -57,8 +64,10 @@ def as_string(value: object) -> str | None:
 
 
 def as_label(value: object) -> str | None:
-    if value is None:  # most of them
+    if value is None:
         return None
+    if type(value) is str and 0 < len(value) <= LABEL_MAX and value.isascii() and not value.isspace():
+        return value
     text = (as_string(value) or "")[:LABEL_MAX]
     return encodable(text) if text and not text.isspace() else None
 
