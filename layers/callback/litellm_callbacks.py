@@ -150,9 +150,11 @@ def _as_failure(ended: Ended) -> dict[str, Any]:
         logging_obj=ended.call,
         status=FAILURE,
     )
+    caching = getattr(ended.call, "caching_details", None)
     failure = {
         **(payload or {}),
         "stream": True,
+        "cache_hit": isinstance(caching, dict) and caching.get("cache_hit") is True,
         "error_information": {
             **_error_of(ended.reason),
             "llm_provider": details.get("custom_llm_provider") or UNKNOWN,

@@ -232,6 +232,8 @@ ATTEMPTS: list[dict[str, Any]] = [
     {"extra_body": {"stream": True}},
     {"model": "gpt-4o", "extra_body": {"model": "gpt-4o-mini"}},
     {"custom_llm_provider": "ollama"},
+    {"stream": True, "additional_drop_params": {"stream_options.include_usage": 1}},
+    {"stream": True, "additional_drop_params": [".stream_options.include_usage"]},
 ]
 """To have a request cost nothing or less, not be reported, or be reported as of another key."""
 REFUSED: list[dict[str, Any]] = [
@@ -255,6 +257,35 @@ def test_a_caller_cannot_hide_what_a_request_cost(proxy: Proxy, outbox: Path) ->
     }
     assert (user, key, team) == ("alice", None, None)
     assert cost > 0
+
+
+REFUSED_FIRST = {"model": "claude-haiku-4-5", "stream": True}
+"""Its key is refused here, so LiteLLM goes on with what the caller gives as a fallback."""
+
+
+@pytest.mark.long
+@needs_litellm
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"additional_drop_params": ["stream_options"]},
+        {"extra_body": {"stream_options": {"include_usage": False}}},
+        {"custom_llm_provider": "ollama"},
+        {"stream_options": None},
+    ],
+)
+def test_a_caller_cannot_hide_a_cost_in_the_body_of_a_fallback(
+    proxy: Proxy, outbox: Path, body: dict[str, Any]
+) -> None:
+    def costs(group: str) -> list[float]:
+        return [event["costUSD"] for event in reported(outbox) if event.get("modelGroup") == group]
+
+    before = len(costs("gpt-4o"))
+    assert chat(proxy, {"model": "gpt-4o"}) == 200
+    assert chat(proxy, REFUSED_FIRST | {"fallbacks": [{"model": "gpt-4o", **body}]}) == 200
+    wait_until(lambda: len(costs("gpt-4o")) == before + 2, "both events")
+    assert len(set(costs("gpt-4o"))) == 1
 
 
 @pytest.mark.long

@@ -3,6 +3,7 @@
 Each rule is as narrow as possible. Seen with LiteLLM 1.106.2 and 1.110.2.
 """
 
+import re
 from typing import Any
 
 CHAT_CALLS = frozenset(("acompletion", "completion"))
@@ -13,6 +14,11 @@ MODEL_CALLS = (
     | frozenset(("atext_completion", "text_completion", "anthropic_messages", "aembedding", "embeddings"))
     | frozenset(("aimage_generation", "image_generation", "aspeech", "atranscription", "arerank"))
 )
+
+FALLBACKS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
+"""Where a caller names other models, each with a body of its own."""
+_FIRST_OF_A_PATH = re.compile(r"[^.\[]+|\[[^\]]*\]")
+"""As LiteLLM reads a path such as `tools[*].strict` (litellm_core_utils/dot_notation_indexing.py)."""
 
 SEVERAL_MODELS = "One request asks one model. Send a request for each model."
 
@@ -30,13 +36,59 @@ def check(data: dict[str, Any], call_type: object) -> None:
         return
     if call_type in CHAT_CALLS and _names_several_models(data):
         raise Refused(SEVERAL_MODELS)
-    if "additional_drop_params" in data:
-        _keep_stream_options(data)
-    if "extra_body" in data:
-        _clean_extra_body(data["extra_body"])
-    if "background" in data and call_type in RESPONSES_CALLS:
-        del data["background"]  # whoever never reads the answer through the proxy would not be charged
-    data.pop("custom_llm_provider", None)  # another provider's prices, for the model of this one
+    _clean(data, call_type)
+    settings = data.get("router_settings_override")
+    for source in (data, settings) if isinstance(settings, dict) else (data,):
+        for name in FALLBACKS:
+            if source.get(name):
+                _clean_fallbacks(source[name], call_type)
+                if call_type in CHAT_CALLS:
+                    _ask_for_usage(data)
+
+
+def _clean(body: dict[str, Any], call_type: object) -> None:
+    if "additional_drop_params" in body:
+        _keep_stream_options(body)
+    if "extra_body" in body:
+        _clean_extra_body(body["extra_body"])
+    if "background" in body and call_type in RESPONSES_CALLS:
+        del body["background"]  # whoever never reads the answer through the proxy would not be charged
+    body.pop("custom_llm_provider", None)  # another provider's prices, for the model of this one
+
+
+def _ask_for_usage(data: dict[str, Any]) -> None:
+    """Have a stream end with its token counts, which the caller does not see unless he asked for them.
+
+    LiteLLM does the same by itself, but not where the first model needs no asking and a fallback does.
+    """
+    options = data.get("stream_options")
+    options = options if isinstance(options, dict) else {}
+    if data.get("stream") and options.get("include_usage") is not True:
+        data["stream_options"] = {**options, "include_usage": True}
+        data["_litellm_strip_stream_usage"] = True
+
+
+def _clean_fallbacks(fallbacks: object, call_type: object) -> None:
+    """LiteLLM puts each body that a caller gives with a fallback over the request's own, after this check."""
+    targets = [fallbacks]
+    while targets:
+        target = targets.pop()
+        if isinstance(target, list):
+            targets.extend(target)
+        elif isinstance(target, dict) and isinstance(target.get("model"), str):
+            _clean_target(target, call_type)
+            targets.extend(target[name] for name in FALLBACKS if name in target)
+        elif isinstance(target, dict):  # `{"gpt-4o-mini": ["gpt-4o", {...}]}`, or a body without a model
+            others = [value for value in target.values() if isinstance(value, list)]
+            targets.extend(others)
+            if len(others) < len(target):
+                _clean_target(target, call_type)
+
+
+def _clean_target(target: dict[str, Any], call_type: object) -> None:
+    _clean(target, call_type)
+    for name in ("stream", "stream_options"):  # those of the request hold for all
+        target.pop(name, None)
 
 
 def _names_several_models(data: dict[str, Any]) -> bool:
@@ -50,11 +102,14 @@ def _keep_stream_options(data: dict[str, Any]) -> None:
     dropped = data["additional_drop_params"]
     if isinstance(dropped, list):
         data["additional_drop_params"] = [name for name in dropped if not _is_about_the_stream(name)]
+    elif dropped is not None:  # LiteLLM takes paths from whatever can be looped over
+        del data["additional_drop_params"]
 
 
 def _is_about_the_stream(name: object) -> bool:
-    """Whether it is `stream`, `stream_options` or, as LiteLLM has it, a path into them."""
-    return isinstance(name, str) and name.partition(".")[0].partition("[")[0] in ("stream", "stream_options")
+    """Whether it is `stream`, `stream_options` or a path into them."""
+    first = _FIRST_OF_A_PATH.search(name) if isinstance(name, str) else None
+    return first is not None and first[0] in ("stream", "stream_options")
 
 
 def _clean_extra_body(extra: object) -> None:

@@ -8,7 +8,6 @@ for the hook, and reports the stream where no event comes of it.
 """
 
 import os
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,8 +17,8 @@ WAIT_SECONDS = 5.0
 """How long LiteLLM's own report is waited for. It came after 3 to 290 ms."""
 WAITING_MAX = 10_000
 """How many streams may wait at once."""
-REPORTED_MAX = 1000
-"""How many of the last reports are remembered: that of a stream may come before its end is seen."""
+REPORTED = "impact_service_reported"
+"""Marks a call's details: of which try a report has come. That may be before the end of a stream is seen."""
 
 Key = tuple[str, Any]
 
@@ -47,24 +46,26 @@ class UnreportedStreams:
         self._report = report
         self._is_behind = is_behind
         self._waiting: dict[Key, Ended] = {}
-        self._reported: deque[Key] = deque(maxlen=REPORTED_MAX)
         self._pid = os.getpid()
 
     def add(self, ended: Ended, later: Callable[..., object]) -> None:
         """Take a stream that has just ended. `later` is the event loop's `call_later`."""
-        key = _key(ended.call.model_call_details)
+        details = ended.call.model_call_details
+        key = _key(details)
+        if REPORTED in details and details[REPORTED] == key:
+            return
         if key is None or len(self._waiting) >= WAITING_MAX:
             self._report(ended)
-        elif key not in self._reported:
+        else:
             self._waiting[key] = ended
             later(WAIT_SECONDS, self._end_the_wait, key, later)
 
     def reported(self, details: dict[str, Any]) -> None:
         """LiteLLM reports this call itself."""
-        if (key := _key(details)) is not None:
-            self._reported.append(key)
-            if self._waiting:
-                self._waiting.pop(key, None)
+        key = _key(details)
+        details[REPORTED] = key
+        if self._waiting and key is not None:
+            self._waiting.pop(key, None)
 
     def report_all(self) -> None:
         """Stop waiting: the process ends. In a forked child it does nothing: the streams are its parent's."""

@@ -95,7 +95,7 @@ def test_a_request_that_cannot_be_checked_goes_on(load: Load, caplog: pytest.Log
     ]
 
 
-GIVEN_UP = {
+GIVEN_UP: dict[str, Any] = {
     "litellm_call_id": "given-up",
     "start_time": datetime.now(),
     "call_type": "acompletion",
@@ -110,9 +110,11 @@ async def parts(*parts: str) -> AsyncGenerator[str]:
         yield part
 
 
-def streamed(handler: Any, source: AsyncGenerator[str], details: Any = GIVEN_UP) -> AsyncGenerator[str]:
+def streamed(
+    handler: Any, source: AsyncGenerator[str], details: Any = GIVEN_UP, **call: object
+) -> AsyncGenerator[str]:
     """A stream as LiteLLM sends it through the hook."""
-    data = {"litellm_logging_obj": SimpleNamespace(model_call_details=details)}
+    data = {"litellm_logging_obj": SimpleNamespace(model_call_details=details, **call)}
     stream: AsyncGenerator[str] = handler.async_post_call_streaming_iterator_hook(
         user_api_key_dict=None, response=source, request_data=data
     )
@@ -193,6 +195,22 @@ def test_a_stream_given_up_before_its_first_part_is_an_unpriced_event(load: Load
     }
     assert (event["tokens_in"], event["tokens_out"], event["stream"]) == (0, 0, True)
     assert not {"costUSD", "costEUR", "timeToFirstToken"} & event.keys()
+
+
+def test_a_stream_from_the_cache_costs_nothing_though_it_is_given_up(load: Load, service: Service) -> None:
+    """LiteLLM reports neither."""
+    handler = load()
+
+    async def read_one() -> None:
+        stream = streamed(handler, parts("one", "two"), caching_details={"cache_hit": True})
+        await anext(stream)
+        await stream.aclose()
+
+    asyncio.run(read_one())
+    handler._unreported.report_all()
+    service.wait_for(lambda s: len(s.taken) == 1)
+    [[event]] = service.requests
+    assert (event["costUSD"], event["cacheHit"], event["errorCode"]) == (0, True, "499")
 
 
 def test_a_stream_that_is_closed_in_the_middle_is_given_up_too(load: Load, service: Service) -> None:

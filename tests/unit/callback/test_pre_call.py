@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from request_events.pre_call import CHAT_CALLS, MODEL_CALLS, RESPONSES_CALLS, Refused, check
+from request_events.pre_call import CHAT_CALLS, FALLBACKS, MODEL_CALLS, RESPONSES_CALLS, Refused, check
 
+USAGE = {"include_usage": True}
+TOOLS = [{"type": "image_generation", "background": "transparent", "model": "gpt-image-1"}]
 HONEST: list[dict[str, Any]] = [
     {"model": "gpt-4o", "messages": [{"role": "user", "content": "gpt-4o-mini,gpt-4o"}], "stream": True},
     {
@@ -20,6 +22,12 @@ HONEST: list[dict[str, Any]] = [
     {"model": "gpt-4o", "extra_body": {"top_k": 3, "guided_json": {"stream": True, "model": "x"}}},
     {"model": "gpt-4o", "extra_body": {"stream_options": {"include_usage": True}}},
     {"model": "gpt-4o", "extra_body": None, "additional_drop_params": None},
+    {
+        "model": "gpt-4o",
+        "stream": False,
+        "fallbacks": ["gpt-4o-mini", {"model": "claude", "tools": TOOLS}, {"a": ["b"]}],
+    },
+    {"model": "gpt-4o", "tools": TOOLS, "context_window_fallbacks": None, "router_settings_override": 7},
     {"model": None},
     {},
 ]
@@ -50,11 +58,66 @@ def test_a_comma_is_a_part_of_a_name_where_litellm_takes_it_for_one(call_type: s
 
 
 @pytest.mark.parametrize(
-    "dropped", ["stream_options", "stream_options.include_usage", "stream", "stream_options[0]"]
+    "dropped",
+    [
+        *("stream_options", "stream_options.include_usage", "stream", "stream_options[0]"),
+        *(".stream_options.include_usage", "...stream_options.include_usage", ".stream_options"),
+    ],
 )
 def test_nobody_has_the_token_counts_of_a_stream_dropped(dropped: str) -> None:
     asked = {"stream": True, "additional_drop_params": ["temperature", dropped, "user"]}
     assert checked(asked)["additional_drop_params"] == ["temperature", "user"]
+
+
+@pytest.mark.parametrize("dropped", [{"stream_options.include_usage": 1}, "stream_options", 7, True])
+def test_what_is_no_list_of_parameters_drops_none(dropped: object) -> None:
+    """LiteLLM takes the keys of an object as paths."""
+    assert checked({"stream": True, "additional_drop_params": dropped}) == {"stream": True}
+
+
+HIDDEN: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"additional_drop_params": ["stream_options"]}, {"additional_drop_params": []}),
+    ({"extra_body": {"stream_options": {"include_usage": False}}}, {"extra_body": {"stream_options": USAGE}}),
+    ({"extra_body": {"model": "gpt-4o"}}, {"extra_body": {}}),
+    ({"custom_llm_provider": "ollama"}, {}),
+    ({"background": True}, {}),
+    ({"stream_options": None}, {}),
+    ({"stream_options": {"include_usage": False}, "stream": True}, {}),
+]
+
+
+@pytest.mark.parametrize("place", FALLBACKS)
+@pytest.mark.parametrize(
+    "within",
+    [
+        lambda body: [{"model": "gpt-4o", **body}],
+        lambda body: ["gpt-4o-mini", {"model": "gpt-4o", **body}],
+        lambda body: [{"gpt-4o-mini": ["gpt-4o", {"model": "gpt-4o", **body}]}],
+        lambda body: [{"model": "gpt-4o", "fallbacks": [{"model": "gpt-4o", **body}]}],
+        lambda body: [{"temperature": 1, **body}],
+    ],
+)
+@pytest.mark.parametrize(("asked", "left"), HIDDEN)
+def test_nothing_hides_in_the_body_of_a_fallback(place: str, within: Any, asked: Any, left: Any) -> None:
+    """LiteLLM puts it over the request's own once the first try has failed."""
+    assert checked({place: within(copy.deepcopy(asked))}, "aresponses") == {place: within(left)}
+    override = {"router_settings_override": {place: within(copy.deepcopy(asked))}}
+    assert checked(override, "aresponses") == {"router_settings_override": {place: within(left)}}
+
+
+@pytest.mark.parametrize("options", [None, {}, {"include_usage": False}, "no", []])
+@pytest.mark.parametrize("place", FALLBACKS)
+def test_a_stream_that_a_caller_lets_fall_back_is_counted(options: object, place: str) -> None:
+    """A Claude counts its tokens unasked, so LiteLLM does not ask; the model it falls back to needs that."""
+    asked = {"stream": True, "stream_options": options, place: ["gpt-4o"]}
+    assert checked(asked) == {
+        "stream": True,
+        "stream_options": USAGE,
+        "_litellm_strip_stream_usage": True,
+        place: ["gpt-4o"],
+    }
+    own = {"stream": True, "stream_options": USAGE, place: ["gpt-4o"]}
+    assert checked(copy.deepcopy(own)) == own
 
 
 @pytest.mark.parametrize("options", [None, {}, {"include_usage": False}, "no", []])
@@ -101,7 +164,10 @@ ANY = st.recursive(
 @given(
     data=st.dictionaries(
         st.sampled_from(
-            ["model", "stream", "stream_options", "extra_body", "additional_drop_params", "background"]
+            [
+                *("model", "stream", "stream_options", "extra_body", "additional_drop_params", "background"),
+                *FALLBACKS,
+            ]
         ),
         ANY,
     ),
