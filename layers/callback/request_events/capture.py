@@ -218,10 +218,10 @@ def _token_details(usage: dict[str, Any]) -> dict[str, int | None]:
 
 def _service_tier(payload: dict[str, Any], metadata: dict[str, Any]) -> str | None:
     """What the provider served: as LiteLLM priced it, else as the provider said."""
-    places = (payload.get("cost_breakdown"), metadata.get("usage_object"), payload.get("response"))
-    tiers = (as_label(as_dict(place).get("service_tier")) for place in places)
-    tier = next((tier for tier in tiers if tier), None)
-    return cut(tier, TIER_MAX) if tier else None
+    for place in (payload.get("cost_breakdown"), metadata.get("usage_object"), payload.get("response")):
+        if isinstance(place, dict) and (tier := as_label(place.get("service_tier"))):
+            return cut(tier, TIER_MAX)
+    return None
 
 
 def _cost_parts(payload: dict[str, Any]) -> dict[str, float | None]:
@@ -259,10 +259,10 @@ def _header(wanted: str, kwargs: dict[str, Any], metadata: dict[str, Any]) -> ob
         named = as_dict(headers)
         if len(named) > HEADERS_MAX:  # no client sends as many
             continue
-        for name, value in named.items():
-            matters = isinstance(name, str) and len(name) == len(wanted) and name.lower() == wanted
-            if matters and value is not None and as_string(value) != "":
-                found = value
+        for name in named:
+            if isinstance(name, str) and len(name) == len(wanted) and name.lower() == wanted:
+                value = named[name]
+                found = value if value is not None and as_string(value) != "" else found
     return found
 
 
