@@ -3,11 +3,16 @@
 import http.client
 import json
 import math
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+SERVICE_HEADER = "Impact-Service"
+"""By which the service names itself in its answers; those of its first versions do not have it."""
+ID = re.compile(r"[0-9a-f]{8,64}", flags=re.ASCII)
 RETRY_AFTER_SECONDS_MAX = 3600.0
 AHEAD_SECONDS = 300.0
 """How far an event's time may be ahead of the service's clock."""
@@ -69,8 +74,9 @@ def judge(lines: Lines, status: int, headers: http.client.HTTPMessage, body: byt
     if status in (200, *_BAD_INPUT) and (broken := [line for line in lines if not _is_json(line)]):
         whole = [line for line in lines if line not in broken]
         return Answer([whole] if whole else [], [(line, "incomplete") for line in broken])
-    # Others answer 400, 413 and 422 as well: only the service's own words are a refusal for good.
-    if status in (_TOO_LARGE, *_BAD_INPUT) and is_ours(content):
+    is_service = _is_service(content, headers)
+    # Others answer 400, 413 and 422 as well: only the service's own words, with reasons, refuse for good.
+    if status in (_TOO_LARGE, *_BAD_INPUT) and is_service and _details(content):
         answer = _halves(lines, status, content)
         _spare_early(answer, headers)
         return answer
@@ -79,14 +85,38 @@ def judge(lines: Lines, status: int, headers: http.client.HTTPMessage, body: byt
         [lines],
         problem=f"the service answers {status} ({advice})",
         retry_after=_retry_after(headers),
-        is_foreign=not (is_ours(content) or status == 407 or _is_gateways(status, content)),
+        is_foreign=not (is_service or status == 407 or _is_gateways(status, content)),
     )
 
 
-def is_ours(content: object) -> bool:
-    """Tell whether an answer that is not a 2xx has the service's own shape."""
+def _is_service(content: object, headers: http.client.HTTPMessage) -> bool:
+    """Tell whether an answer that is not a 2xx is the service's own.
+
+    The header says so, or the exact shape of an error: the service's first versions send no header.
+    An `error` with a `code` says nothing: Google, Azure, OpenAI and many gateways answer that.
+    """
     error = content.get("error") if isinstance(content, dict) else None
-    return isinstance(error, dict) and "code" in error
+    if not isinstance(error, dict):
+        return False
+    if ID.fullmatch(headers.get(SERVICE_HEADER, "")):
+        return "code" in error
+    texts = (error.get("code"), error.get("message"))
+    return (
+        error.keys() == {"code", "message", "details"}
+        and _are_texts(texts)
+        and _are_details(error["details"])
+    )
+
+
+def _are_details(details: object) -> bool:
+    return isinstance(details, list) and all(
+        isinstance(each, dict) and each.keys() == {"field", "message"} and _are_texts(each.values())
+        for each in details
+    )
+
+
+def _are_texts(values: Iterable[object]) -> bool:
+    return all(isinstance(value, str) for value in values)
 
 
 def ahead(headers: http.client.HTTPMessage, sent: float, received: float) -> float | None:

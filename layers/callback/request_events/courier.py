@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from request_events.answers import AHEAD_SECONDS, Answer, Lines, ahead, judge
+from request_events.answers import AHEAD_SECONDS, SERVICE_HEADER, Answer, Lines, ahead, judge
 from request_events.notices import warn
 from request_events.outbox import SEGMENT_BYTES, Outbox, Postponed, Segment
 from request_events.status import Status
@@ -355,7 +355,7 @@ class Courier:
             answer.problem = f"{host} answers {reply.status}, not in the service's words"
         else:
             _tell_of_clocks(ahead(reply.headers, sent, time.time()))
-            self._learn(reply.headers.get("Impact-Service", ""))
+            self._learn(reply.headers.get(SERVICE_HEADER, ""))
         return answer
 
     def _post(self, body: bytes) -> Reply:

@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from request_events.answers import ID
 from request_events.depth import SEGMENT, SERVICE
 from request_events.notices import warn
 
-ID = re.compile(r"[0-9a-f]{8,64}", flags=re.ASCII)
-"""How a service names itself, in the header `Impact-Service`."""
 SECONDS = 60.0
 """Events that wait for longer than this in another service's folder are nobody's business at the moment."""
 _FOLDER = re.compile(r"[0-9a-f]{16}", flags=re.ASCII)

@@ -125,7 +125,9 @@ def answer(status: int, content: object, **headers: str) -> Answer:
 
 
 def error(status: int, **headers: str) -> Answer:
-    return answer(status, {"error": {"code": "x", "message": "x", "details": []}}, **headers)
+    """The service's own, with a reason where it refuses what it was sent."""
+    details = [{"field": "body", "message": "x"}] if status in (400, 413, 422) else []
+    return answer(status, {"error": {"code": "x", "message": "x", "details": details}}, **headers)
 
 
 def ok(created: int = 0, duplicates: int = 0, rejected: tuple[dict[str, Any], ...] = ()) -> Answer:

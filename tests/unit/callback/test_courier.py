@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from impact.http import HttpError
 from local.waiting import wait_until
 from request_events import courier as courier_module
 from request_events.answers import judge
@@ -160,6 +161,7 @@ def test_what_is_no_acknowledgement_is_sent_again(
     assert rejected(tmp_path) == []
 
 
+DETAIL = {"field": "body", "message": "x"}
 COUNTS = st.one_of(st.integers(-1, 6), st.none(), st.just(1.0), st.just(True), st.just("2"))
 ENTRY = st.one_of(
     st.none(),
@@ -174,7 +176,7 @@ ANSWERS = st.fixed_dictionaries(
     {},
     optional={
         "created": COUNTS, "duplicates": COUNTS, "rejected": ENTRIES, "retry": ENTRIES,
-        "error": st.one_of(st.text(), st.just({"code": "x", "details": []})),
+        "error": st.one_of(st.text(), st.just({"code": "x", "message": "x", "details": [DETAIL]})),
     },
 )  # fmt: skip
 
@@ -316,6 +318,55 @@ def test_one_bad_event_does_not_hold_up_others(
     service.wait_for(lambda s: len(s.taken) == 4)
     wait_until_empty(tmp_path)
     assert rejected(tmp_path) == ["bad"]
+
+
+STRANGERS: dict[str, dict[str, Any]] = {
+    "Google": {"code": 400, "message": "Invalid", "status": "INVALID_ARGUMENT", "details": []},
+    "Azure": {"code": "BadRequest", "message": "Invalid", "details": []},
+    "Azure in detail": {
+        "code": "BadRequest",
+        "message": "Invalid",
+        "details": [{"code": "x", "message": "x", "target": "x"}],
+    },
+    "OpenAI": {"message": "Invalid", "type": "invalid_request_error", "param": None, "code": "400"},
+    "a gateway": {"code": "WAF-400", "message": "blocked"},
+    "with more": {"code": "x", "message": "x", "details": [DETAIL], "requestId": "x"},
+    "no text": {"code": "x", "message": None, "details": [DETAIL]},
+    "other details": {"code": "x", "message": "x", "details": ["x"]},
+}
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+@pytest.mark.parametrize("kind", STRANGERS)
+def test_an_error_of_somebody_else_is_no_refusal_for_good(kind: str, status: int) -> None:
+    told = judge([b"{}"], status, HTTPMessage(), json.dumps({"error": STRANGERS[kind]}).encode())
+    assert told.again == [[b"{}"]]
+    assert not told.rejected
+    assert told.is_foreign == (kind != "Azure")  # without a detail it is the shape of the service's 503
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_whose_error_a_5xx_is(status: int) -> None:
+    def is_foreign(content: object, service_id: str = "") -> bool:
+        headers = HTTPMessage()
+        headers["Impact-Service"] = service_id
+        return judge([b"{}"], status, headers, json.dumps({"error": content}).encode()).is_foreign
+
+    assert not is_foreign({"code": "storage", "message": "x", "details": []})
+    assert not is_foreign({"code": "storage", "and": "what a later version adds"}, "0123456789abcdef")
+    for others in ({"code": "storage"}, {"code": 503, "message": "x", "details": []}, "x", None):
+        assert is_foreign(others)
+        assert is_foreign(others, "not an id")
+
+
+@pytest.mark.parametrize("headers", [{}, {"Impact-Service": "0123456789abcdef"}])
+def test_the_services_error_is_a_refusal_for_good_in_each_of_its_versions(headers: dict[str, str]) -> None:
+    message = HTTPMessage()
+    for name, value in headers.items():
+        message[name] = value
+    detail = {"field": "body", "message": "is not JSON"}
+    raised = HttpError(422, "invalid", "The event is not valid.", [detail])
+    assert judge([b"{}"], 422, message, json.dumps(raised.body).encode()).rejected == [(b"{}", [detail])]
 
 
 def test_a_body_that_is_too_large_is_halved(courier: Courier, service: Service, tmp_path: Path) -> None:
@@ -494,7 +545,7 @@ def test_a_disk_that_takes_events_again_gets_them_while_the_service_is_down(
 def on_disk(tmp_path: Path) -> set[bytes]:
     """The ids of the events in the outbox's segments."""
     lines = b"".join(path.read_bytes() for path in tmp_path.glob("outbox/*.jsonl")).splitlines()
-    return {json.loads(event)["eventId"].encode() for event in lines}
+    return {json.loads(event)["eventId"].encode() for event in lines if b"\0" not in event}
 
 
 def out_of_space(self: Outbox, data: bytes) -> None:
