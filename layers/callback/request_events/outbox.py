@@ -44,6 +44,9 @@ LINE_BYTES = 65_536
 """No event is as long by far: the most that is read at once of a file that holds something else."""
 SHRINK_BYTES = 64_000_000
 """A larger file is none of ours, and is not made smaller."""
+MOVES_MAX = 100
+"""So often at most are lines copied within a file that is made smaller: each time waits twice for the disk.
+The gap grows as lines move up, so this is enough, but where there is little to gain."""
 SLOW_SECONDS = 0.05
 """A write that takes longer than this is one that the event loop should not wait for."""
 SLOW_MODE_SECONDS = 10.0
@@ -517,30 +520,54 @@ def _remove(lines: list[bytes], line: bytes) -> bool:
 def _shrink(fd: int, lines: set[bytes]) -> None:
     """Leave only these lines in a segment that we hold.
 
-    In place, because a full disk has no room for another file; and so that each of them is in there at every
-    moment, whoever is killed: a line is written again further ahead where it does not cover itself, and what
-    it covers in part is made zeros up to its end.
+    In place, because a full disk has no room for another file. Each of them is in there at every moment, and
+    nothing that nobody wrote, whoever is killed and if power is lost: lines are copied further ahead, to
+    where zeros were written before, so that a copy that is not whole holds zeros; and the originals are
+    overwritten only once their copies are on disk. What would cover itself in part stays where it is.
     """
     size = os.fstat(fd).st_size
     if size > SHRINK_BYTES:
         return
     data = os.pread(fd, size, 0)
-    file = io.BytesIO(data)
-    end = 0  # of what is done
-    while line := file.readline(LINE_BYTES):
-        start = file.tell() - len(line)
-        if line.removesuffix(b"\n") not in lines:
-            continue
-        copy = line if line.endswith(b"\n") else line + b"\0\n"  # what is torn must not look whole
-        if start - end >= len(copy):
-            covered = min(data.find(b"\n", end + len(copy) - 1) + 1 or start, start)
-            _overwrite(fd, copy + _nothing(covered - end - len(copy)), end)
-            end += len(copy)
+    kept = deque(_found(data, lines))
+    end = moves = 0  # end: of what is done
+    while kept:
+        start, line = kept[0]
+        copies = _fitting(kept, start - end) if moves < MOVES_MAX else b""
+        if copies:
+            moves += 1
+            covered = min(data.find(b"\n", end + len(copies) - 1) + 1 or start, start)
+            for written in (_nothing(covered - end), copies):
+                _overwrite(fd, written, end)
+                os.fsync(fd)
+            end += len(copies)
         else:
+            kept.popleft()
             _overwrite(fd, _nothing(start - end), end)
             end = start + len(line)
     if end < size:
         os.ftruncate(fd, end)
+
+
+def _found(data: bytes, lines: set[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Where these lines begin, and each with its line break."""
+    file = io.BytesIO(data)
+    while line := file.readline(LINE_BYTES):
+        if line.removesuffix(b"\n") in lines:
+            yield file.tell() - len(line), line
+
+
+def _fitting(kept: deque[tuple[int, bytes]], room: int) -> bytes:
+    """Take the next lines, as many as there is room for."""
+    copies = b""
+    while kept:
+        _, line = kept[0]
+        copy = line if line.endswith(b"\n") else line + b"\0\n"  # what is torn must not look whole
+        if len(copies) + len(copy) > room:
+            break
+        copies += copy
+        kept.popleft()
+    return copies
 
 
 def _nothing(size: int) -> bytes:
