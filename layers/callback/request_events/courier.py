@@ -91,8 +91,10 @@ class Courier:
     def start(self) -> None:
         """Deliver in the background from now on, first what a former process has left."""
         self._forked = False
-        self._thread = threading.Thread(target=self._run, name="impact-courier", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name="impact-courier", daemon=True)
+        with contextlib.suppress(RuntimeError):  # the process ends: the next one delivers what is on disk
+            thread.start()
+            self._thread = thread
 
     def send(self, line: bytes) -> None:
         """Accept one event, a line of JSON. It is safe on disk when this returns; it never waits for more."""
@@ -101,7 +103,9 @@ class Courier:
             self._wake.set()
         if self._outbox.is_slow and self._thread is not None:
             self._write.set()
-            if self._writer is None:
+            if self._closing:  # nobody is served any more, and no thread may outlive this one
+                self._outbox.spill()
+            elif self._writer is None:
                 self._start_writer()
         if self._forked:
             self.start()
@@ -124,6 +128,8 @@ class Courier:
         self._write.set()
         if (writer := self._writer) is not None:
             writer.join(seconds)
+        elif self._outbox.waits_in_memory:
+            self._outbox.spill()
         if self._thread is not None:
             self._thread.join(seconds)
             if self._thread.is_alive():
@@ -362,8 +368,10 @@ class Courier:
         return self._transport.post(body)
 
     def _start_writer(self) -> None:
-        self._writer = threading.Thread(target=self._write_behind, name="impact-writer", daemon=True)
-        self._writer.start()
+        writer = threading.Thread(target=self._write_behind, name="impact-writer", daemon=True)
+        with contextlib.suppress(RuntimeError):  # the process ends: `close` does it then
+            writer.start()
+            self._writer = writer
 
     def _write_behind(self) -> None:
         """While the disk is slow, bring to it what `send` has left in memory, so that nobody waits for it."""

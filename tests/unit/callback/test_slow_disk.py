@@ -109,6 +109,64 @@ def test_an_end_while_the_disk_is_slow_loses_nothing(
         assert on_disk(tmp_path) == {b"%d" % number for number in range(50)}
 
 
+def test_where_no_thread_can_be_started_any_more_nothing_is_lost(
+    make_courier: CourierMaker,
+    tmp_path: Path,
+    service: Service,
+    disk: SlowDisk,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From Python 3.12 on exit handlers cannot start threads; and events come after ours as well."""
+    disk.is_open.set()
+    with service.hanging():
+        courier = make_courier(flush_seconds=0.01)
+        courier.start()
+        send(courier, 0)
+        service.wait_for(lambda s: len(s.requests) > 0)
+
+        def start(thread: threading.Thread) -> None:
+            raise RuntimeError("can't create new thread at interpreter shutdown")
+
+        with monkeypatch.context() as ending:
+            ending.setattr(threading.Thread, "start", start)
+            send(courier, *range(1, 50))
+            assert courier._outbox.in_memory
+            courier.close(0.1)
+            send(courier, *range(50, 60))
+        assert on_disk(tmp_path) == {b"%d" % number for number in range(60)}
+
+
+EXIT = """
+import atexit, os, sys, time
+from pathlib import Path
+from request_events.courier import Courier
+from request_events.outbox import Outbox
+from request_events.shutdown import Shutdown
+courier = Courier(Outbox(Path(sys.argv[1])), "http://127.0.0.1:1/", "t0ken", flush_seconds=3600)
+courier.start()
+write = os.write
+def slow(fd, data):
+    time.sleep(0.1)
+    return write(fd, data)
+def late(numbers):
+    os.write = slow
+    for number in numbers:
+        courier.send(b'{"eventId": "%d"}\\n' % number)
+atexit.register(late, range(10, 15))
+Shutdown(courier)
+atexit.register(late, range(10))
+"""
+
+
+def test_what_exit_handlers_send_on_a_slow_disk_is_not_lost(folder: Path, outbox: Outbox) -> None:
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", EXIT, str(folder)], env=environ, capture_output=True, text=True, check=True
+    )
+    assert done.stderr.count("Traceback") == 0
+    assert sorted(take_all(outbox)) == sorted(b'{"eventId": "%d"}' % number for number in range(15))
+
+
 def test_a_spill_and_a_delivery_at_once_lose_nothing(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is delivered from memory while it is being written comes twice, which does no harm."""
     write = os.write
