@@ -5,6 +5,7 @@ service never go to another. The same service under another name is known by the
 """
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -22,10 +23,16 @@ from request_events.answers import ID
 from request_events.depth import SEGMENT, SERVICE
 from request_events.notices import warn
 
+try:
+    import fcntl
+except ImportError:  # Windows: there nothing is kept on disk
+    fcntl = None  # type: ignore[assignment]
+
 SECONDS = 60.0
-"""Events that wait for longer than this in another service's folder are nobody's business at the moment."""
+"""Events that wait for longer than this in another service's folder are told of: who delivers them?."""
 _FOLDER = re.compile(r"[0-9a-f]{16}", flags=re.ASCII)
 _FILE_BYTES_MAX = 10_000
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 @dataclass(frozen=True)
@@ -40,20 +47,38 @@ class Folders:
     """An outbox's folder, and those within it."""
 
     def __init__(self, root: Path, url: str) -> None:
-        """Claim a folder for a URL; on a disk that cannot be used, the first one."""
+        """Claim a folder for a URL; on a disk that cannot be used, none yet: `claim` tries again."""
         self.root = root
         self.url = url
         self.id: str | None = None
+        """Of the service, by an answer to this process: what a file says may be out of date."""
         self.own = root
+        self._named = root / blake2b(url.encode(), digest_size=8).hexdigest()
         with contextlib.suppress(OSError):  # the outbox itself tells of a disk that it cannot use
-            root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not self._claim(root):
-                self.own = root / blake2b(url.encode(), digest_size=8).hexdigest()
-                self._make_own()
+            self._claim_one()
             for folder in self._others():
                 self._claim(folder)  # nobody's: an operator has deleted its `service.json`
-            if owner := _read(self.own):
-                self.id = owner.id
+
+    def claim(self) -> Path:
+        """Our own folder; another than before if that is not ours any more. Raises OSError.
+
+        It is so where a disk was not mounted yet at the start.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            if (owner := _read(self.own)) and owner.url == self.url:
+                return self.own
+        self._claim_one()
+        return self.own
+
+    def is_ours(self, folder: Path) -> bool:
+        """Tell whether the events in a folder are for our service. Raises OSError."""
+        if folder == self._named:
+            return True
+        try:
+            owner = _read(folder)
+        except FileNotFoundError:  # nobody's, and there was no room to claim it
+            return folder == self.own
+        return owner is not None and self._is_same(owner)
 
     def learn(self, service_id: str) -> None:
         """Remember how the service names itself."""
@@ -61,7 +86,8 @@ class Folders:
             return
         self.id = service_id
         with contextlib.suppress(OSError):
-            if (owner := _read(self.own)) and owner.url == self.url:
+            owner = _read(self.own)
+            if owner and owner.url == self.url and owner.id != service_id:
                 _replace(self.own, Owner(self.url, service_id))
 
     def same(self) -> tuple[Path, ...]:
@@ -85,11 +111,10 @@ class Folders:
         for folder in self._others():
             with contextlib.suppress(FileNotFoundError):
                 owner = _read(folder)
-                yield (
-                    folder,
-                    owner is not None
-                    and (owner.url == self.url or (self.id is not None and owner.id == self.id)),
-                )
+                yield folder, owner is not None and self._is_same(owner)
+
+    def _is_same(self, owner: Owner) -> bool:
+        return owner.url == self.url or (self.id is not None and owner.id == self.id)
 
     def _others(self) -> list[Path]:
         with os.scandir(self.root) as entries:
@@ -100,6 +125,14 @@ class Folders:
             ]
         return [folder for folder in (self.root, *sorted(named)) if folder != self.own]
 
+    def _claim_one(self) -> None:
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._claim(self.root):
+            self.own = self.root
+        else:
+            self._make_named()
+            self.own = self._named
+
     def _claim(self, folder: Path) -> bool:
         """Tell whether a folder is ours; it is if it was nobody's."""
         try:
@@ -109,44 +142,61 @@ class Folders:
             owner = _read(folder)
         return owner is not None and owner.url == self.url
 
-    def _make_own(self) -> None:
-        """Make the folder of this URL, with its owner in it from the first moment on."""
+    def _make_named(self) -> None:
+        """Make the folder that is called by this URL, with its owner in it from the first moment on."""
         new = self.root / f".{secrets.token_hex(8)}"
-        if not self.own.exists():
+        if not self._named.exists():
             new.mkdir(mode=0o700)
             _create(new, Owner(self.url))
             try:
-                new.rename(self.own)
+                new.rename(self._named)
             except OSError:  # another process was faster
                 (new / SERVICE).unlink()
                 new.rmdir()
         try:
-            owner = _read(self.own)
+            owner = _read(self._named)
         except FileNotFoundError:
             owner = None
         if owner is None or owner.url != self.url:
-            _replace(self.own, Owner(self.url))
+            with contextlib.suppress(OSError):  # it is ours by its name
+                _replace(self._named, Owner(self.url))
 
 
 def _read(folder: Path) -> Owner | None:
     """Who owns a folder; None if it cannot be told. Raises FileNotFoundError where nobody does."""
     try:
-        fd = os.open(folder / SERVICE, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_NOFOLLOW", 0))
+        fd = os.open(folder / SERVICE, _READ)
     except FileNotFoundError:
         raise
     except OSError:
         return None
     try:
-        text = os.read(fd, _FILE_BYTES_MAX + 1) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
-        content: Any = json.loads(text) if len(text) <= _FILE_BYTES_MAX else None
-        url, service_id = content["url"], content.get("id")
-        if isinstance(url, str):
-            return Owner(url, service_id if isinstance(service_id, str) else None)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        pass
+        return _owner(fd)
     finally:
         os.close(fd)
-    return None
+
+
+def _owner(fd: int) -> Owner | None:
+    """What a file says. Raises FileNotFoundError where it was written in part, before power was lost."""
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return None
+        text = os.pread(fd, _FILE_BYTES_MAX + 1, 0)
+    except OSError:
+        return None
+    if len(text) > _FILE_BYTES_MAX:
+        return None
+    try:
+        content: Any = json.loads(text)
+    except ValueError:
+        raise FileNotFoundError from None
+    except RecursionError:
+        return None
+    url = content.get("url") if isinstance(content, dict) else None
+    if not isinstance(url, str):
+        return None
+    service_id = content.get("id")
+    return Owner(url, service_id if isinstance(service_id, str) else None)
 
 
 def _create(folder: Path, owner: Owner) -> None:
@@ -155,14 +205,28 @@ def _create(folder: Path, owner: Owner) -> None:
     try:
         os.link(path, folder / SERVICE)
     except FileExistsError:
-        pass
+        _mend(path, folder / SERVICE)
     except OSError:  # a file system without links
         with contextlib.suppress(FileExistsError):
             fd = os.open(folder / SERVICE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            fcntl.flock(fd, fcntl.LOCK_EX)  # so that nobody takes it for one that was written in part
             os.write(fd, path.read_bytes())
             os.close(fd)
     finally:
-        path.unlink()
+        path.unlink(missing_ok=True)
+
+
+def _mend(path: Path, broken: Path) -> None:
+    """Put a file in the place of one that was written in part, unless another process was faster."""
+    fd = os.open(broken, _READ)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        if os.fstat(fd).st_nlink:
+            _owner(fd)
+    except FileNotFoundError:
+        path.replace(broken)
+    finally:
+        os.close(fd)
 
 
 def _replace(folder: Path, owner: Owner) -> None:
@@ -180,7 +244,8 @@ def _written(folder: Path, owner: Owner) -> Path:
     data = json.dumps(asdict(owner)).encode() + b"\n"
     try:
         if os.write(fd, data) < len(data):
-            raise OSError("no space left")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(fd)  # else a loss of power can leave its name, and nothing in it
     except OSError:
         path.unlink()
         raise

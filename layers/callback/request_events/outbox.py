@@ -117,6 +117,7 @@ class Outbox:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._folders: Folders | None = None
         self.others: tuple[Path, ...] = ()
         """Other folders whose events are delivered as well: those of the same service under another name."""
         self._lock = threading.Lock()  # held for a moment only: the event loop waits for it
@@ -145,10 +146,10 @@ class Outbox:
         """Keep the events for one service from now on; in a folder of their own if this one is another's."""
         if fcntl is None:
             return None
-        folders = Folders(self._folder, url)
-        self._folder = self._path = folders.own
-        self._survey = Survey(folders.own)
-        return folders
+        self._folders = Folders(self._folder, url)
+        self._folder = self._path = self._folders.own
+        self._survey = Survey(self._folder)
+        return self._folders
 
     def append(self, line: bytes) -> int:
         """Keep one event (a line of JSON); tell how many this process has kept since the last `release`."""
@@ -260,10 +261,23 @@ class Outbox:
             yield self._due.popleft()
 
     def _paths(self) -> list[Path]:
-        paths = [folder / name for folder in (self._folder, *self.others) for name in self._names(folder)]
+        paths = [folder / name for folder in self._ours() for name in self._names(folder)]
         paths.sort(key=lambda path: path.name)
         self._postponed = {path: self._postponed[path] for path in paths if path in self._postponed}
         return paths
+
+    def _ours(self) -> list[Path]:
+        """The folders to deliver from. Whose they are is seen each time: a disk may be mounted by now."""
+        if self._folders is None:
+            return [self._folder, *self.others]
+        with contextlib.suppress(OSError):  # `append` tells of it
+            self._claim()
+        return [folder for folder in (self._folder, *self.others) if self._folders.is_ours(folder)]
+
+    def _claim(self) -> None:
+        """Keep what comes from now on in a folder that is ours. Raises OSError."""
+        if self._folders is not None and (own := self._folders.claim()) != self._folder:
+            self._folder, self._survey = own, Survey(own)
 
     def _names(self, folder: Path) -> list[str]:
         try:
@@ -381,6 +395,7 @@ class Outbox:
 
     def _create(self) -> tuple[Path, int]:
         """Make a new segment, with our lock on it."""
+        self._claim()
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         while True:
             path = self._folder / f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"

@@ -1,5 +1,6 @@
 """Whose an outbox is: two services on one machine, with the same outbox, each get their own events."""
 
+import errno
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import pytest
 
 from local.waiting import wait_until
 from request_events import courier as courier_module
+from request_events import folders as folders_module
 from request_events.courier import Courier
 from request_events.folders import Folders
 from request_events.outbox import Outbox
@@ -117,7 +119,7 @@ def test_of_several_processes_that_start_at_once_one_has_the_folder(folder: Path
         assert str(folder) in owned
         assert [path for path in folder.iterdir() if path.name.startswith(".")] == []
         for path in folder.rglob("service.json"):
-            path.unlink()
+            path.write_bytes(WRITTEN_IN_PART["half"])
 
 
 PROXY = """
@@ -272,8 +274,6 @@ def test_each_service_has_its_own_rejected_events(
 
 
 HOSTILE: dict[str, Callable[[Path], object]] = {
-    "not JSON": lambda path: path.write_bytes(b"\xff{"),
-    "empty": lambda path: path.touch(),
     "a list": lambda path: path.write_text("[]"),
     "other types": lambda path: path.write_text('{"url": 1, "id": []}'),
     "another id": lambda path: path.write_text(json.dumps({"url": "\n" * 99 + "http://[x/", "id": {"a": 1}})),
@@ -303,6 +303,154 @@ def test_whatever_a_folder_says_events_are_delivered(
     service.wait_for(lambda s: s.taken["a"] == 1)
     courier.close(5)
     assert set(service.taken) == {"a"}
+
+
+WRITTEN_IN_PART = {
+    "empty": b"",
+    "zeros": b"\0" * 80,
+    "half": b'{"url": "http://a.exam',
+    "garbage": b"\xff{",
+}
+"""What a loss of power can leave."""
+
+
+@pytest.mark.parametrize("kind", WRITTEN_IN_PART)
+def test_a_folder_whose_owner_was_written_in_part_is_nobodys(
+    make_courier: CourierMaker, service: Service, folder: Path, kind: str
+) -> None:
+    folder.mkdir()
+    (folder / OLD).write_bytes(line("old"))
+    (folder / "service.json").write_bytes(WRITTEN_IN_PART[kind])
+    make_courier().start()
+    service.wait_for(lambda s: s.taken["old"] == 1)
+    assert owner(folder)["url"] == service.url
+    assert not list(folder.glob(".*"))
+
+
+def test_the_owner_of_a_folder_is_on_disk_before_it_has_its_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def noted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def do(*arguments: Any) -> Any:
+            done.append(name)
+            return call(*arguments)
+
+        return do
+
+    monkeypatch.setattr(os, "fsync", noted("fsync", os.fsync))
+    monkeypatch.setattr(os, "link", noted("link", os.link))
+    monkeypatch.setattr(Path, "replace", noted("replace", Path.replace))
+    Folders(folder, A).learn(ID)
+    assert done == ["fsync", "link", "fsync", "replace"]
+    (folder / "service.json").write_bytes(b"")
+    Folders(folder, A)
+    assert done[4:] == ["fsync", "link", "replace"]
+
+
+def test_a_disk_that_is_mounted_later_and_another_services_is_not_delivered_from(
+    tmp_path: Path, service: Service, make_courier: CourierMaker, folder: Path
+) -> None:
+    disk = tmp_path / "disk"
+    left_behind(disk, A, "of A")
+    folder.symlink_to(tmp_path / "not mounted" / "yet")
+    courier = make_courier()
+    courier.send(line("a"))
+    assert courier._outbox.in_memory == 1
+    folder.unlink()
+    folder.symlink_to(disk)
+    courier.start()
+    service.wait_for(lambda s: s.taken["a"] == 1)
+    send(courier, "b")
+    service.wait_for(lambda s: s.taken["b"] == 1)
+    own = Folders(folder, service.url).own
+    wait_until(lambda: courier._outbox._folder == own, "a folder of its own")
+    assert own != folder
+    assert owner(disk)["url"] == A
+    assert (disk / OLD).read_bytes() == line("of A")
+    assert set(service.taken) == {"a", "b"}
+
+
+def test_a_disk_that_is_mounted_over_a_folder_in_use_is_not_delivered_from(
+    tmp_path: Path, service: Service, make_courier: CourierMaker, folder: Path
+) -> None:
+    """What was appended before is delivered once the disk is gone again."""
+    disk, under = tmp_path / "disk", tmp_path / "under"
+    left_behind(disk, A, "of A")
+    under.mkdir()
+    folder.symlink_to(under)
+    courier = make_courier()
+    courier.send(line("before"))
+    folder.unlink()
+    folder.symlink_to(disk)
+    courier.flush()
+    courier.send(line("after"))
+    courier.flush()
+    assert set(service.taken) == {"after"}
+    assert (disk / OLD).read_bytes() == line("of A")
+    folder.unlink()
+    folder.symlink_to(under)
+    courier.flush()
+    assert set(service.taken) == {"before", "after"}
+
+
+def test_where_no_folder_can_be_made_nothing_of_another_service_is_taken(
+    service: Service, make_courier: CourierMaker, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_behind(folder, A, "of A")
+
+    def fails(_: Folders) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Folders, "_make_named", fails)
+    courier = make_courier()
+    send(courier, "a")
+    courier.flush()
+    assert set(service.taken) == {"a"}
+    assert [path.name for path in folder.glob("*.jsonl")] == [OLD]
+
+
+def test_a_full_disk_with_events_that_are_nobodys_gets_room_again(
+    service: Service, make_courier: CourierMaker, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older version left them; and there is no room to write down whose they are."""
+    folder.mkdir()
+    (folder / OLD).write_bytes(line("old"))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(folders_module, "_written", full)
+        courier = make_courier()
+        courier.flush()
+        assert set(service.taken) == {"old"}
+        assert not (folder / OLD).exists()
+    send(courier, "new")
+    courier.flush()
+    assert set(service.taken) == {"old", "new"}
+    assert owner(folder)["url"] == service.url
+
+
+def test_an_id_from_a_file_is_no_reason_to_deliver_what_another_url_left(
+    make_courier: CourierMaker, service: Service, folder: Path
+) -> None:
+    """Another service may answer at our URL by now: what counts is who answers this process."""
+    left = left_behind(folder, B, "left")
+    Folders(folder, B).learn(ID)
+    Folders(folder, service.url).learn(ID)
+    service.always = identified(service, OTHER_ID)
+    courier = make_courier()
+    courier._report()
+    assert courier.flush()
+    send(courier, "a")
+    courier.start()
+    service.wait_for(lambda s: s.taken["a"] == 1)
+    wait_until(lambda: owner(courier._outbox._folder)["id"] == OTHER_ID, "the id of now")
+    courier.close(5)
+    assert set(service.taken) == {"a"}
+    assert (left / OLD).exists()
 
 
 @pytest.mark.parametrize("service_id", ["", "short", "../../etc", "0" * 65, "0123456789ABCDEF", "ü" * 16])
