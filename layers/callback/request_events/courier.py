@@ -28,7 +28,7 @@ TRIES = 4
 DIVIDING = 24
 """So many failures in a row can come of dividing one batch; more than that is an outage."""
 FAILURES_AGAIN = 16
-"""So many failures of a segment that was refused before end its turn: it has another one later."""
+"""After so many failures ends the turn of a segment that was refused in an earlier one."""
 POSTPONED_SECONDS_MAX = 3600.0
 LOOK_SECONDS = 1.0
 """How often the size of a segment is looked at while nothing can be delivered."""
@@ -55,8 +55,10 @@ class Turn:
     """Whether some are to be put aside, and the disk is full."""
     failures: int = 0
     """How often something came back that is not the service's word, or nothing."""
-    words: int | None = None
-    """How often the service itself had answered before the first of them."""
+    answers_at_first: int | None = None
+    """How often the service itself had answered before the first failure."""
+    answers_at_last: int = 0
+    """The same before the last one."""
     problem: str = ""
 
 
@@ -81,9 +83,9 @@ class Courier:
         self._status = Status(outbox, flush_seconds)
         self._thread: threading.Thread | None = None
         self._writer: threading.Thread | None = None
-        self._words = 0  # how often the service itself has said what became of events
+        self._answers_seen = 0  # how often the service itself has said what became of events
         self._failures = 0  # in a row: answers that are somebody else's, or none
-        self._picky_until = 0.0  # somebody has refused events for what is in them
+        self._suspect_until = 0.0  # somebody has refused events for what is in them
         self._reset()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._after_fork)
@@ -211,7 +213,7 @@ class Courier:
         batches = segment.batches(size, BODY_BYTES_MAX)
         for batch in batches:
             parts = [batch]
-            is_suspect = turn.before.turns or time.monotonic() < self._picky_until
+            is_suspect = turn.before.turns or time.monotonic() < self._suspect_until
             tries = 1 if is_suspect else max(1, TRIES - self._failures)
             while parts:
                 part = parts.pop()
@@ -250,11 +252,13 @@ class Courier:
         self._status.delivered(taken)
         turn.gone += taken
         if answer.is_foreign:
-            turn.words = self._words if turn.words is None else turn.words
+            turn.answers_at_last = self._answers_seen
+            if turn.answers_at_first is None:
+                turn.answers_at_first = self._answers_seen
             turn.failures += 1
             turn.problem = answer.problem
         if settled:
-            self._words += 1
+            self._answers_seen += 1
             self._failures = 0
         if answer.problem:
             self._failures += 1
@@ -270,22 +274,24 @@ class Courier:
     def _end(self, segment: Segment, turn: Turn) -> bool:
         """Keep of a segment what is left, and see when its next turn comes; tell whether it was refused.
 
-        It was if others got through since it failed first: that is no outage. What is refused on the way is
-        never put aside: whoever does that may stop doing it.
+        It was if it failed, others got through, and it failed again: in an outage, however long, all failures
+        come before what gets through. What is refused on the way is never put aside: whoever does that may
+        stop doing it.
         """
         if not turn.left and not segment.stuck:
             segment.delete()
             return False
         no_room = turn.no_room or bool(segment.stuck)
-        since = turn.words if turn.before.words is None else turn.before.words
-        is_refused = turn.failures > 0 and since is not None and self._words > since
+        since = turn.answers_at_first if turn.before.answers_seen is None else turn.before.answers_seen
+        is_refused = turn.failures > 0 and since is not None and turn.answers_at_last > since
         turns, seconds = turn.before.turns, turn.early
         if is_refused or no_room:
             turns = 1 if turn.gone else turns + 1
             longest = POSTPONED_SECONDS_MAX if is_refused else BACKOFF_SECONDS_MAX
             seconds = min(seconds, longest, 2 * BACKOFF_SECONDS * 2 ** min(turns, 16))
-        words = self._words if turn.failures else None
-        segment.postpone(Postponed(time.monotonic() + (seconds if seconds < math.inf else 0.0), turns, words))
+        answers_seen = turn.answers_at_last if turn.failures else None
+        until = time.monotonic() + (seconds if seconds < math.inf else 0.0)
+        segment.postpone(Postponed(until, turns, answers_seen))
         if is_refused:
             self._tell_of_refusal(turn)
         try:
@@ -295,7 +301,7 @@ class Courier:
         return is_refused
 
     def _tell_of_refusal(self, turn: Turn) -> None:
-        self._picky_until = time.monotonic() + POSTPONED_SECONDS_MAX
+        self._suspect_until = time.monotonic() + POSTPONED_SECONDS_MAX
         warn(
             f"refused: {turn.problem}",
             "%s, but only to some events: %d of them wait in the outbox for what is in them, while others "
@@ -338,12 +344,12 @@ class Courier:
             return
         with contextlib.suppress(OSError):
             self._outbox.others = self._folders.same()
-            if self._words:  # before that it is not known which service this is
+            if self._answers_seen:  # before that it is not known which service this is
                 self._folders.tell_of_others()
 
     def _learn(self, service_id: str) -> None:
         """The service says who it is."""
-        if self._folders is not None and service_id != self._folders.id:
+        if self._folders is not None and service_id and service_id != self._folders.id:
             self._folders.learn(service_id)
             self._look_for_others()
 

@@ -62,8 +62,8 @@ class Postponed:
     """On the monotonic clock."""
     turns: int = 0
     """How many turns in a row it was refused for what is in it."""
-    words: int | None = None
-    """How often the service itself had answered by then, where it failed for want of such an answer."""
+    answers_seen: int | None = None
+    """How often the service had answered before the last failure, if it failed for want of an answer."""
 
 
 class Segment:

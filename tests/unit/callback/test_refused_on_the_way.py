@@ -133,6 +133,21 @@ def test_where_everything_is_refused_nothing_is_written_and_all_arrives_later(
     wait_until_empty(tmp_path)
 
 
+@pytest.mark.parametrize("kind", ["403", "500", "a reset"])
+@pytest.mark.parametrize("failures", [1, 5, 12, 40])
+def test_an_outage_however_long_is_not_taken_for_a_firewall(
+    make_courier: CourierMaker, service: Service, caplog: pytest.LogCaptureFixture, kind: str, failures: int
+) -> None:
+    service.script.extend([FIREWALLS[kind]] * failures)
+    courier = make_courier(batch_size=100)
+    send(courier, *range(300))
+    courier.start()
+    service.wait_for(lambda s: len(s.taken) == 300)
+    courier.close(5)
+    assert "only to some events" not in caplog.text
+    assert courier._suspect_until == 0.0
+
+
 def test_who_refuses_everything_is_not_flooded(
     courier: Courier, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
