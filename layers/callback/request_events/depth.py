@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,6 +37,24 @@ class Depth:
     """Bytes that the disk still has."""
     stranger: str | None = None
     """The name of a file that is none of ours, or a newer version's."""
+    bytes_elsewhere: int = 0
+    """Of the bytes, those in other folders of the service: each has a bound of its own."""
+
+    @property
+    def bytes_here(self) -> int:
+        """Of the bytes, those that the outbox's own bound is for."""
+        return self.bytes - self.bytes_elsewhere
+
+    def with_others(self, others: "list[Depth]") -> "Depth":
+        """Count also what waits for the same service in other folders."""
+        elsewhere = sum(each.bytes for each in others)
+        return replace(
+            self,
+            events=self.events + sum(each.events for each in others),
+            bytes=self.bytes + elsewhere,
+            oldest=min((d.oldest for d in (self, *others) if d.oldest is not None), default=None),
+            bytes_elsewhere=elsewhere,
+        )
 
 
 @dataclass(frozen=True)
@@ -103,8 +121,12 @@ def _read(path: str, known: Contents) -> Contents:
         since = known.since if known.size else _since(os.path.basename(path), file.read(CHUNK_BYTES))
         file.seek(known.size)
         events = known.events
+        last = b""
         while chunk := file.read(CHUNK_BYTES):
-            events += chunk.count(b"\n")
+            text = last + chunk
+            # Zeros, or nothing, before the line break: there is no event in that line.
+            events += chunk.count(b"\n") - text.count(b"\0\n") - text.count(b"\n\n")
+            last = chunk[-1:]
         return Contents(file.tell(), events, since)
 
 

@@ -135,6 +135,7 @@ class Outbox:
         self._count = 0
         self._due: deque[Path] = deque()  # what is left of the last look into the folder
         self._survey = Survey(folder)
+        self._surveys: dict[Path, Survey] = {}
         self._room = FOLDER_BYTES
         self._room_rejected = REJECTED_BYTES
         self.dropped = self.rejected = self.rejected_dropped = 0
@@ -250,7 +251,8 @@ class Outbox:
             appended = before - self._room  # since then; the look may have seen it or not
             self._room = FOLDER_BYTES - depth.bytes - appended
         self._room_rejected = REJECTED_BYTES - depth.rejected_bytes
-        return depth
+        self._surveys = {folder: self._surveys.get(folder) or Survey(folder) for folder in self.others}
+        return depth.with_others([survey.look() for survey in self._surveys.values()])
 
     def _turns(self) -> Iterator[Path]:
         """What is left of the last look into the folder, then what a new one finds."""

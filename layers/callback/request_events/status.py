@@ -38,7 +38,7 @@ class Status:
         """Log what there is to say and set the metrics; `now` in seconds since 1970. Raises OSError."""
         depth = self._outbox.measure()
         age = max(0.0, now - depth.oldest) if depth.oldest is not None else 0.0
-        room = int(max(0, min(FOLDER_BYTES - depth.bytes, depth.free)))
+        room = int(max(0, min(FOLDER_BYTES - depth.bytes_here, depth.free)))
         self._tell_of_delay(depth, age, room)
         self._tell_of_room(depth, room)
         self._tell_of_losses(depth)
@@ -66,12 +66,12 @@ class Status:
             )
 
     def _tell_of_room(self, depth: Depth, room: int) -> None:
-        if depth.bytes > room:
+        if depth.bytes_here > room:
             warn(
                 "room",
                 "the outbox is %d%% full: %d events wait (%d MB), room for about %d more; "
                 "once it is full, new events are dropped",
-                *(100 * depth.bytes // (depth.bytes + room), depth.events, depth.bytes // MB),
+                *(100 * depth.bytes_here // (depth.bytes_here + room), depth.events, depth.bytes // MB),
                 room * depth.events // depth.bytes,
             )
         waiting = self._outbox.in_memory
@@ -91,7 +91,7 @@ class Status:
             *(
                 dropped,
                 "the outbox is full"
-                if depth.bytes >= FOLDER_BYTES - EVENT_BYTES_MAX
+                if depth.bytes_here >= FOLDER_BYTES - EVENT_BYTES_MAX
                 else "the disk takes none",
             ),
             self._outbox.in_memory,

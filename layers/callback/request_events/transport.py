@@ -63,7 +63,7 @@ class Transport:
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         host = f"[{self.host}]" if ":" in self.host else self.host
         self.url = f"{parts.scheme}://{host}:{self._port}{self._path}"
-        """Without what is secret in it."""
+        """Without user and password; with the query, which a URL of the service does not have."""
         self.proxy = _proxy(parts.scheme, self.host, self._port)
         if self.proxy and not self._tls:
             self._path = f"http://{parts.netloc.rpartition('@')[2]}{self._path}"

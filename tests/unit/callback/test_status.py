@@ -353,3 +353,29 @@ def test_reports_are_made_while_nothing_can_be_delivered(
     courier.send(event(1, old))
     told = "1 events (0.0 MB) wait in the outbox, the oldest for 6 minutes"
     wait_until(lambda: told in caplog.text, told)
+
+
+def test_what_waits_for_the_service_in_its_other_folders_counts_too(folder: Path, outbox: Outbox) -> None:
+    other = folder.parent / "other"
+    left = Outbox(other)
+    for _ in range(3):
+        left.append(b'{"eventId": "left"}\n')
+    left.close()
+    outbox.append(b'{"eventId": "own"}\n')
+    alone = outbox.measure()
+    outbox.others = (other,)
+    both = outbox.measure()
+    assert (alone.events, both.events) == (1, 4)
+    assert both.bytes - both.bytes_elsewhere == alone.bytes
+    assert both.oldest
+    assert alone.oldest
+    assert both.oldest < alone.oldest
+    outbox.others = ()
+    assert outbox.measure() == alone
+
+
+def test_lines_of_zeros_are_no_events(folder: Path, outbox: Outbox) -> None:
+    lines = b'{"eventId": "1"}\n' + b"\0" * 99 + b"\n" + b'{"eventId": "2"}\n\n' + b"\0\n" * 70_000
+    folder.mkdir(exist_ok=True)
+    (folder / "00001795418608164711-1-00000000.jsonl").write_bytes(lines)
+    assert outbox.measure().events == 2
