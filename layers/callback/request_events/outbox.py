@@ -127,7 +127,7 @@ class Outbox:
         self._memory: deque[bytes] = deque()
         self._memory_later: list[bytes] = []  # of those, what was refused
         self._memory_before = Postponed()
-        self._postponed: dict[Path, Postponed] = {}
+        self._postponed: dict[str, Postponed] = {}  # by the path of a segment
         self._held: set[int] = set()  # what is being delivered
         self._fd: int | None = None  # the segment that is appended to
         self._path = folder
@@ -231,7 +231,7 @@ class Outbox:
         `fresh_only`: not one that was refused before for what is in it.
         """
         for path in self._turns():
-            before = self._postponed.get(path, _NEVER)
+            before = self._postponed.get(str(path), _NEVER)
             if before.until > time.monotonic() or (fresh_only and before.turns):
                 continue
             try:
@@ -263,10 +263,18 @@ class Outbox:
             yield self._due.popleft()
 
     def _paths(self) -> list[Path]:
-        paths = [folder / name for folder in self._ours() for name in self._names(folder)]
-        paths.sort(key=lambda path: path.name)
-        self._postponed = {path: self._postponed[path] for path in paths if path in self._postponed}
-        return paths
+        """What is due, the oldest first. Most of many files wait for a later turn: those cost little here."""
+        now, due, postponed = time.monotonic(), [], {}
+        for folder in self._ours():
+            for name in self._names(folder):
+                path = f"{folder}{os.sep}{name}"
+                before = self._postponed.get(path)
+                if before is not None:
+                    postponed[path] = before
+                if before.until <= now if before else SEGMENT.fullmatch(name):
+                    due.append((name, path))
+        self._postponed = postponed
+        return [Path(path) for _, path in sorted(due)]
 
     def _ours(self) -> list[Path]:
         """The folders to deliver from. Whose they are is seen each time: a disk may be mounted by now."""
@@ -283,7 +291,7 @@ class Outbox:
 
     def _names(self, folder: Path) -> list[str]:
         try:
-            return list(filter(SEGMENT.fullmatch, os.listdir(folder))) if fcntl else []
+            return os.listdir(folder) if fcntl else []
         except FileNotFoundError:  # not made yet
             return []
         except OSError as problem:
@@ -421,10 +429,10 @@ class Outbox:
                 _shrink(fd, kept)
             else:
                 _forget(path, fd)
-                self._postponed.pop(path, None)
+                self._postponed.pop(str(path), None)
 
         def postpone(record: Postponed) -> None:
-            self._postponed[path] = record
+            self._postponed[str(path)] = record
 
         return Segment(
             self._whole(fd, stuck),

@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 
 from request_events import outbox as module
-from request_events.outbox import SEGMENT_BYTES, Outbox, Segment
+from request_events.outbox import SEGMENT_BYTES, Outbox, Postponed, Segment
 from tests.children import child
 
 
@@ -296,3 +297,26 @@ def test_a_million_events_are_few_files(outbox: Outbox, folder: Path) -> None:
     assert len(files(folder)) <= 5
     outbox.release()
     assert len(take_all(outbox)) == 10_000
+
+
+def test_a_look_at_thousands_of_files_that_wait_makes_nothing_of_them(
+    outbox: Outbox, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.mkdir()
+    for number in range(2000):
+        (folder / f"{number:020d}-1-00000000.jsonl").write_bytes(b"waits\n")
+    while (segment := outbox.take()) is not None:
+        segment.postpone(Postponed(time.monotonic() + 3600, 1))
+        segment.close()
+    made: list[str] = []
+
+    def path(name: str) -> Path:
+        made.append(name)
+        return Path(name)
+
+    outbox.append(b"new\n")
+    outbox.release()
+    monkeypatch.setattr(module, "Path", path)
+    assert take_all(outbox) == [b"new"]
+    assert len(made) == 1
+    assert outbox.is_postponed
