@@ -188,10 +188,8 @@ def _owner(fd: int) -> Owner | None:
         return None
     try:
         content: Any = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise FileNotFoundError from None
-    except RecursionError:
-        return None
     url = content.get("url") if isinstance(content, dict) else None
     if not isinstance(url, str):
         return None
