@@ -76,10 +76,12 @@ def judge(lines: Lines, status: int, headers: http.client.HTTPMessage, body: byt
         return Answer([whole] if whole else [], [(line, "incomplete") for line in broken])
     is_service = _is_service(content, headers)
     # Others answer 400, 413 and 422 as well: only the service's own words, with reasons, refuse for good.
-    if status in (_TOO_LARGE, *_BAD_INPUT) and is_service and _details(content):
-        answer = _halves(lines, status, content)
-        _spare_early(answer, headers)
-        return answer
+    if status in (_TOO_LARGE, *_BAD_INPUT) and is_service:
+        if _details(content):
+            answer = _halves(lines, status, content)
+            _spare_early(answer, headers)
+            return answer
+        is_service = False  # which would have said why
     advice = _ADVICE.get(status, "check IMPACT_SERVICE_URL" if status < 500 else "it will recover")
     return Answer(
         [lines],
@@ -110,8 +112,7 @@ def _is_service(content: object, headers: http.client.HTTPMessage) -> bool:
 
 def _are_details(details: object) -> bool:
     return isinstance(details, list) and all(
-        isinstance(each, dict) and each.keys() == {"field", "message"} and _are_texts(each.values())
-        for each in details
+        isinstance(each, dict) and _are_texts((each.get("field"), each.get("message"))) for each in details
     )
 
 

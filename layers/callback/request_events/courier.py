@@ -28,7 +28,7 @@ TRIES = 4
 DIVIDING = 24
 """So many failures in a row can come of dividing one batch; more than that is an outage."""
 FAILURES_AGAIN = 16
-"""After so many failures ends the turn of a segment that was refused in an earlier one."""
+"""A segment that was refused in an earlier turn ends its turn after so many failures."""
 POSTPONED_SECONDS_MAX = 3600.0
 LOOK_SECONDS = 1.0
 """How often the size of a segment is looked at while nothing can be delivered."""

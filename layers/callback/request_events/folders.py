@@ -29,7 +29,7 @@ except ImportError:  # Windows: there nothing is kept on disk
     fcntl = None  # type: ignore[assignment]
 
 SECONDS = 60.0
-"""Events that wait for longer than this in another service's folder are told of: who delivers them?."""
+"""Events that wait for longer than this in another service's folder are reported in the log."""
 _FOLDER = re.compile(r"[0-9a-f]{16}", flags=re.ASCII)
 _FILE_BYTES_MAX = 10_000
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
