@@ -179,8 +179,9 @@ def _courier(environ: Mapping[str, str], on_lambda: bool) -> Courier:
     if not token or not token.isascii() or not token.isprintable():
         warn("token", "IMPACT_SERVICE_TOKEN is no token: the service will refuse every event until it is one")
         token = ""  # nosec B105  # none
-    folder = environ.get("IMPACT_OUTBOX") or _default_outbox(environ, on_lambda)
-    outbox = Outbox(Path(os.path.expanduser(folder)).absolute())
+    named = environ.get("IMPACT_OUTBOX")
+    folder = named or _default_outbox(environ, on_lambda)
+    outbox = Outbox(Path(os.path.expanduser(folder)).absolute(), is_default=not named)
     options: dict[str, Any] = {
         "batch_size": _number(environ, "IMPACT_BATCH_SIZE", int, 100, (1, 500)),
         "flush_seconds": _number(environ, "IMPACT_FLUSH_SECONDS", float, 1.0, (0.01, 3600)),

@@ -77,7 +77,7 @@ class Courier:
     ) -> None:
         self._transport = Transport(url, token, timeout)
         self._outbox = outbox
-        self._folders = outbox.claim(self._transport.url)
+        self._folders = outbox.claim(self._transport.url, token)
         self._batch_size = min(batch_size, BATCH_EVENTS_MAX)
         self._flush_seconds = flush_seconds
         self._status = Status(outbox, flush_seconds)

@@ -1,7 +1,8 @@
 """Whose an outbox is: a folder belongs to one service, which the file `service.json` in it names.
 
-The first URL that uses a folder claims it. Another one gets a folder of its own within it: the events of one
-service never go to another. The same service under another name is known by the id that its answers carry.
+The first URL that uses a folder claims it. Another service gets a folder of its own within it: the events of
+one service never go to another. The same service under another name is known by its token, or by the id that
+its answers carry; with another token, by its URL or that id.
 """
 
 import contextlib
@@ -41,15 +42,23 @@ class Owner:
 
     url: str
     id: str | None = None
+    token: str | None = None
+    """A digest."""
 
 
 class Folders:
     """An outbox's folder, and those within it."""
 
-    def __init__(self, root: Path, url: str) -> None:
-        """Claim a folder for a URL; on a disk that cannot be used, none yet: `claim` tries again."""
+    def __init__(self, root: Path, url: str, token: str = "", *, is_default: bool = False) -> None:
+        """Claim a folder for a service; on a disk that cannot be used, none yet: `claim` tries again.
+
+        `is_default`: nobody has named the folder, so proxies of several services may share it unawares. There
+        the same token alone does not make a service the same; only its host may have another name.
+        """
         self.root = root
         self.url = url
+        self._token = blake2b(token.encode(), digest_size=16).hexdigest() if token else None
+        self._is_default = is_default
         self.id: str | None = None
         """Of the service, by an answer to this process: what a file says may be out of date."""
         self.own = root
@@ -65,7 +74,7 @@ class Folders:
         It is so where a disk was not mounted yet at the start.
         """
         with contextlib.suppress(FileNotFoundError):
-            if (owner := _read(self.own)) and owner.url == self.url:
+            if (owner := _read(self.own)) and self._is_same(owner):
                 return self.own
         self._claim_one()
         return self.own
@@ -87,8 +96,8 @@ class Folders:
         self.id = service_id
         with contextlib.suppress(OSError):
             owner = _read(self.own)
-            if owner and owner.url == self.url and owner.id != service_id:
-                _replace(self.own, Owner(self.url, service_id))
+            if owner and self._is_same(owner) and owner.id != service_id:
+                _replace(self.own, self._owner(service_id))
 
     def same(self) -> tuple[Path, ...]:
         """The other folders of this service. Raises OSError."""
@@ -114,7 +123,18 @@ class Folders:
                 yield folder, owner is not None and self._is_same(owner)
 
     def _is_same(self, owner: Owner) -> bool:
-        return owner.url == self.url or (self.id is not None and owner.id == self.id)
+        return (
+            owner.url == self.url
+            or (self.id is not None and owner.id == self.id)
+            or self._is_same_by_token(owner)
+        )
+
+    def _is_same_by_token(self, owner: Owner) -> bool:
+        is_same = self._token is not None and owner.token == self._token
+        return is_same and (not self._is_default or _without_host(owner.url) == _without_host(self.url))
+
+    def _owner(self, service_id: str | None = None) -> Owner:
+        return Owner(self.url, service_id, self._token)
 
     def _others(self) -> list[Path]:
         with os.scandir(self.root) as entries:
@@ -138,16 +158,21 @@ class Folders:
         try:
             owner = _read(folder)
         except FileNotFoundError:
-            _create(folder, Owner(self.url))
+            _create(folder, self._owner())
             owner = _read(folder)
-        return owner is not None and owner.url == self.url
+        if owner is None or not self._is_same(owner):
+            return False
+        if owner != (now := self._owner(owner.id)):
+            with contextlib.suppress(OSError):  # under its old name it is the same service as well
+                _replace(folder, now)
+        return True
 
     def _make_named(self) -> None:
         """Make the folder that is called by this URL, with its owner in it from the first moment on."""
         new = self.root / f".{secrets.token_hex(8)}"
         if not self._named.exists():
             new.mkdir(mode=0o700)
-            _create(new, Owner(self.url))
+            _create(new, self._owner())
             try:
                 new.rename(self._named)
             except OSError:  # another process was faster
@@ -159,7 +184,7 @@ class Folders:
             owner = None
         if owner is None or owner.url != self.url:
             with contextlib.suppress(OSError):  # it is ours by its name
-                _replace(self._named, Owner(self.url))
+                _replace(self._named, self._owner())
 
 
 def _read(folder: Path) -> Owner | None:
@@ -193,8 +218,12 @@ def _owner(fd: int) -> Owner | None:
     url = content.get("url") if isinstance(content, dict) else None
     if not isinstance(url, str):
         return None
-    service_id = content.get("id")
-    return Owner(url, service_id if isinstance(service_id, str) else None)
+    service_id, token = content.get("id"), content.get("token")
+    return Owner(
+        url,
+        service_id if isinstance(service_id, str) else None,
+        token if isinstance(token, str) else None,
+    )
 
 
 def _create(folder: Path, owner: Owner) -> None:
@@ -260,6 +289,14 @@ def _waits(folder: Path) -> bool:
             for entry in entries
             if (match := SEGMENT.fullmatch(entry.name))
         )
+
+
+def _without_host(url: str) -> tuple[str, int | None, str, str] | None:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.port, parts.path, parts.query
+    except ValueError:
+        return None
 
 
 def _host(owner: Owner | None) -> str:

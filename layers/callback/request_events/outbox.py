@@ -115,8 +115,10 @@ class Segment:
 class Outbox:
     """A folder of undelivered events. `append` may be called by any thread, the rest by one at a time."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_default: bool = False) -> None:
+        """`is_default`: nobody has named the folder, so proxies of several services may share it unawares."""
         self._folder = folder
+        self._is_default = is_default
         self._folders: Folders | None = None
         self.others: tuple[Path, ...] = ()
         """Other folders whose events are delivered as well: those of the same service under another name."""
@@ -143,11 +145,11 @@ class Outbox:
         if fcntl is None:
             warn("flock", "this system has no file locks: undelivered events are kept in memory only")
 
-    def claim(self, url: str) -> Folders | None:
+    def claim(self, url: str, token: str = "") -> Folders | None:
         """Keep the events for one service from now on; in a folder of their own if this one is another's."""
         if fcntl is None:
             return None
-        self._folders = Folders(self._folder, url)
+        self._folders = Folders(self._folder, url, token, is_default=self._is_default)
         self._folder = self._path = self._folders.own
         self._survey = Survey(self._folder)
         return self._folders

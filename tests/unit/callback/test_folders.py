@@ -42,6 +42,7 @@ def identified(service: Service, service_id: str) -> Callable[[list[Any]], Answe
 
 def owner(folder: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((folder / "service.json").read_text())
+    content.pop("token", None)
     return content
 
 
@@ -127,7 +128,8 @@ import sys
 from pathlib import Path
 from request_events.courier import Courier
 from request_events.outbox import Outbox
-courier = Courier(Outbox(Path(sys.argv[1])), sys.argv[2], "t0ken", flush_seconds=0.05)
+outbox = Outbox(Path(sys.argv[1]), is_default=sys.argv[5] == "default")
+courier = Courier(outbox, sys.argv[2], sys.argv[6], flush_seconds=0.05)
 courier.start()
 for number in range(int(sys.argv[4])):
     courier.send(b'{"eventId": "%s-%d"}\\n' % (sys.argv[3].encode(), number))
@@ -138,8 +140,12 @@ courier.close(10)
 
 
 @contextmanager
-def proxy(folder: Path, service: Service, name: str, events: int) -> Iterator["subprocess.Popen[str]"]:
-    command = [sys.executable, "-c", PROXY, str(folder), service.url, name, str(events)]
+def proxy(
+    folder: Path, service: Service, name: str, events: int, kind: str
+) -> Iterator["subprocess.Popen[str]"]:
+    """`default`: in the folder that nobody has named, with one token for all; else with one for each URL."""
+    token = "t0ken" if kind == "default" else f"token for {service.url}"
+    command = [sys.executable, "-c", PROXY, str(folder), service.url, name, str(events), kind, token]
     environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with child(command, env=environ, **pipes) as process:
@@ -153,25 +159,26 @@ def end(process: "subprocess.Popen[str]") -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.parametrize("kind", ["default", "named"])
 @pytest.mark.parametrize("first", ["killed", "other"])
 def test_the_events_of_a_killed_proxy_go_to_no_other_service(
-    folder: Path, service: Service, other: Service, first: str
+    folder: Path, service: Service, other: Service, first: str, kind: str
 ) -> None:
     """Real processes; whichever of the two came first and has the outermost folder."""
     if first == "other":
-        with proxy(folder, other, "first", 1) as process:
+        with proxy(folder, other, "first", 1, kind) as process:
             end(process)
     service.always = lambda _: error(503)
     other.always = identified(other, OTHER_ID)
-    with proxy(folder, service, "killed", 195) as process:
+    with proxy(folder, service, "killed", 195, kind) as process:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    with proxy(folder, other, "other", 10) as process:
+    with proxy(folder, other, "other", 10, kind) as process:
         other.wait_for(lambda s: sum(name.startswith("other") for name in s.taken) == 10)
         end(process)
     assert not any(name.startswith("killed") for name in other.taken)
     service.always = None
-    with proxy(folder, service, "killed", 195) as process:
+    with proxy(folder, service, "killed", 195, kind) as process:
         service.wait_for(lambda s: len(s.taken) == 195)
         end(process)
     assert {name.partition("-")[0] for name in service.taken} == {"killed"}
@@ -187,6 +194,51 @@ def test_a_rotated_token_is_the_same_service(
     make_courier(token="new").start()
     service.wait_for(lambda s: s.taken["a"] == 1)
     assert service.headers[-1]["Authorization"] == "Bearer new"
+
+
+MOVED = "http://new.example:80/api/request-event"
+OTHER_PORT = "http://a.example:8080/api/request-event"
+
+
+@pytest.mark.parametrize(
+    ("url", "token", "is_default", "is_same"),
+    [
+        (A, "new", False, True),
+        (A, "new", True, True),
+        (MOVED, "t0ken", False, True),
+        (MOVED, "t0ken", True, True),
+        (OTHER_PORT, "t0ken", False, True),  # a folder that somebody named: it is his who has the token
+        (OTHER_PORT, "t0ken", True, False),  # two proxies, say, that were given one token for a trial
+        (MOVED, "new", False, False),
+        (MOVED, "", False, False),
+    ],
+)
+def test_which_service_is_the_same_before_it_has_said_who_it_is(
+    folder: Path, url: str, token: str, is_default: bool, is_same: bool
+) -> None:
+    """Such as one that was never reached, because its URL was wrong."""
+    assert Folders(folder, A, "t0ken", is_default=is_default).own == folder
+    found = Folders(folder, url, token, is_default=is_default)
+    assert (found.own == folder) == is_same
+    assert found.is_ours(folder) == is_same
+    assert owner(folder)["url"] == (url if is_same else A)
+    assert "t0ken" not in (folder / "service.json").read_text()
+
+
+def test_without_a_token_no_service_is_another(folder: Path) -> None:
+    Folders(folder, A)
+    assert Folders(folder, B).own != folder
+
+
+def test_what_was_left_under_a_wrong_url_goes_out_under_the_right_one(
+    make_courier: CourierMaker, service: Service, tmp_path: Path
+) -> None:
+    former = make_courier(url="http://nobody.invalid:1/api/request-event")
+    send(former, "a", "b")
+    former.close(5)
+    make_courier().start()
+    service.wait_for(lambda s: set(s.taken) == {"a", "b"})
+    wait_until_empty(tmp_path)
 
 
 @pytest.mark.parametrize("is_outermost", [True, False])
