@@ -49,7 +49,7 @@ class Owner:
 class Folders:
     """An outbox's folder, and those within it."""
 
-    def __init__(self, root: Path, url: str, token: str = "", *, is_default: bool = False) -> None:
+    def __init__(self, root: Path, url: str, token: str | None = None, *, is_default: bool = False) -> None:
         """Claim a folder for a service; on a disk that cannot be used, none yet: `claim` tries again.
 
         `is_default`: nobody has named the folder, so proxies of several services may share it unawares. There

@@ -145,7 +145,7 @@ class Outbox:
         if fcntl is None:
             warn("flock", "this system has no file locks: undelivered events are kept in memory only")
 
-    def claim(self, url: str, token: str = "") -> Folders | None:
+    def claim(self, url: str, token: str | None = None) -> Folders | None:
         """Keep the events for one service from now on; in a folder of their own if this one is another's."""
         if fcntl is None:
             return None
