@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from request_events.rules import AHEAD_SECONDS
+
 GRACE = timedelta(hours=3)
 """How long after its end a day stays open for events on their way; a later one leaves a mark."""
 MARK_MARGIN = timedelta(minutes=30)
 """So long before a day closes its events are marked already: longer than an ingest, or clocks differ."""
-AHEAD = timedelta(minutes=5)
+AHEAD = timedelta(seconds=AHEAD_SECONDS)
 """How far a sender's clock may be ahead."""
 RETENTION_RESERVE = timedelta(days=2)
 """An event is refused so long before its day begins to expire: time to count it before TTL deletes."""

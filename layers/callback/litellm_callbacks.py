@@ -225,23 +225,23 @@ def _number(
 
 def _drain_litellm_first() -> None:
     """At exit LiteLLM hands over the calls it has still queued: that must come before the last delivery."""
-    try:
-        from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
-
-        at_exit_before(GLOBAL_LOGGING_WORKER._flush_on_exit)
-    except (ImportError, AttributeError):  # another version of LiteLLM: those events go out at the next start
-        return
+    if (flush := getattr(_litellm_queue(), "_flush_on_exit", None)) is not None:
+        at_exit_before(flush)  # else another version of LiteLLM: those events go out at the next start
 
 
 def _litellm_is_behind() -> bool:
     """Whether calls wait in LiteLLM's queue for its callbacks."""
+    queue = getattr(_litellm_queue(), "_queue", None)
+    return queue is not None and not queue.empty()
+
+
+def _litellm_queue() -> Any:
+    """What hands calls to LiteLLM's callbacks, or None in a version of LiteLLM that has no such thing."""
     try:
         from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
-
-        queue = GLOBAL_LOGGING_WORKER._queue
-        return queue is not None and not queue.empty()
-    except (ImportError, AttributeError):  # another version of LiteLLM
-        return False
+    except ImportError:
+        return None
+    return GLOBAL_LOGGING_WORKER
 
 
 proxy_handler_instance = Aim2BalanceCallbackHandler()

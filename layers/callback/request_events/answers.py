@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from request_events.rules import AHEAD_SECONDS
+
 SERVICE_HEADER = "Impact-Service"
 """By which the service names itself in its answers; those of its first versions do not have it."""
 ID = re.compile(r"[0-9a-f]{8,64}", flags=re.ASCII)
 RETRY_AFTER_SECONDS_MAX = 3600.0
-AHEAD_SECONDS = 300.0
-"""How far an event's time may be ahead of the service's clock."""
 EARLY_SECONDS_MAX = 3600.0
 """So long at most an event that came too early waits for its next try."""
 EARLY_SECONDS = 60.0
@@ -78,7 +78,7 @@ def judge(lines: Lines, status: int, headers: http.client.HTTPMessage, body: byt
     # Others answer 400, 413 and 422 as well: only the service's own words, with reasons, refuse for good.
     if status in (_TOO_LARGE, *_BAD_INPUT) and is_service:
         if _details(content):
-            answer = _halves(lines, status, content)
+            answer = _find_refused(lines, status, content)
             _spare_early(answer, headers)
             return answer
         is_service = False  # which would have said why
@@ -184,12 +184,17 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
-def _halves(lines: Lines, status: int, content: object) -> Answer:
+def halves(lines: Lines) -> list[Lines]:
+    """Two parts of some events; the first one last, as they are taken from the end."""
+    middle = len(lines) // 2
+    return [lines[middle:], lines[:middle]]
+
+
+def _find_refused(lines: Lines, status: int, content: object) -> Answer:
     """Find the event that a batch was refused for."""
     if len(lines) == 1:
         return Answer(rejected=[(lines[0], _details(content) or f"HTTP {status}")])
-    middle = len(lines) // 2
-    return Answer(again=[lines[middle:], lines[:middle]])
+    return Answer(again=halves(lines))
 
 
 def _details(content: object) -> object:

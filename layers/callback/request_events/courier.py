@@ -12,9 +12,10 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from request_events.answers import AHEAD_SECONDS, SERVICE_HEADER, Answer, Lines, ahead, judge
+from request_events.answers import SERVICE_HEADER, Answer, Lines, ahead, halves, judge
 from request_events.notices import warn
 from request_events.outbox import SEGMENT_BYTES, Outbox, Postponed, Segment
+from request_events.rules import AHEAD_SECONDS
 from request_events.status import Status
 from request_events.transport import ANSWER_SECONDS, NoAnswer, Reply, Transport, Unreachable
 
@@ -24,9 +25,9 @@ BODY_BYTES_MAX = 900_000
 BACKOFF_SECONDS = 0.5
 BACKOFF_SECONDS_MAX = 60.0
 TRIES = 4
-"""So often a batch is sent as it is, while what comes back is not the service's word. Then it is divided."""
+"""How often a batch is sent whole while the answers are not the service's own. Then it is divided."""
 DIVIDING = 24
-"""So many failures in a row can come of dividing one batch; more than that is an outage."""
+"""How many failures in a row are taken for those of dividing one batch. More of them are an outage."""
 FAILURES_AGAIN = 16
 """A segment that was refused in an earlier turn ends its turn after so many failures."""
 POSTPONED_SECONDS_MAX = 3600.0
@@ -37,7 +38,7 @@ REPORT_SECONDS = 10.0
 HURRY_SECONDS = 0.05
 """How soon an event is sent once the process is about to end."""
 CLOCKS_DIFFER_SECONDS = 120.0
-"""So far from the service's clock, this machine's is told of."""
+"""From this difference to the service's clock on, that of this machine is reported in the log."""
 
 
 @dataclass
@@ -398,8 +399,7 @@ def _divided(lines: Lines, turn: Turn) -> list[Lines]:
     if len(lines) == 1:
         turn.left += lines
         return []
-    middle = len(lines) // 2
-    return [lines[middle:], lines[:middle]]
+    return halves(lines)
 
 
 def _tell_of_clocks(seconds: float | None) -> None:

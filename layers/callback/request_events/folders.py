@@ -29,7 +29,7 @@ try:
 except ImportError:  # Windows: there nothing is kept on disk
     fcntl = None  # type: ignore[assignment]
 
-SECONDS = 60.0
+WAITED_SECONDS = 60.0
 """Events that wait for longer than this in another service's folder are reported in the log."""
 _FOLDER = re.compile(r"[0-9a-f]{16}", flags=re.ASCII)
 _FILE_BYTES_MAX = 10_000
@@ -101,13 +101,12 @@ class Folders:
 
     def same(self) -> tuple[Path, ...]:
         """The other folders of this service. Raises OSError."""
-        return tuple(folder for folder, is_same in self._judged() if is_same)
+        return tuple(folder for folder, owner in self._owners() if owner and self._is_same(owner))
 
     def tell_of_others(self) -> None:
         """Log, once each, which folders wait for another service. Raises OSError."""
-        for folder, is_same in self._judged():
-            if not is_same and _waits(folder):
-                owner = _read(folder)
+        for folder, owner in self._owners():
+            if not (owner and self._is_same(owner)) and _waits(folder):
                 warn(
                     f"folder {folder.name}",
                     "events in %s wait for another service (%s) and are left alone. "
@@ -116,11 +115,11 @@ class Folders:
                     every=float("inf"),
                 )
 
-    def _judged(self) -> Iterator[tuple[Path, bool]]:
+    def _owners(self) -> Iterator[tuple[Path, Owner | None]]:
+        """The other folders, and whose they are; None where that cannot be told."""
         for folder in self._others():
             with contextlib.suppress(FileNotFoundError):
-                owner = _read(folder)
-                yield folder, owner is not None and self._is_same(owner)
+                yield folder, _read(folder)
 
     def _is_same(self, owner: Owner) -> bool:
         return (
@@ -285,7 +284,7 @@ def _waits(folder: Path) -> bool:
     """Tell whether something in a folder has been waiting for a while."""
     with os.scandir(folder) as entries:
         return any(
-            int(match[1]) / 1e9 < time.time() - SECONDS and entry.stat().st_size > 0
+            int(match[1]) / 1e9 < time.time() - WAITED_SECONDS and entry.stat().st_size > 0
             for entry in entries
             if (match := SEGMENT.fullmatch(entry.name))
         )

@@ -38,12 +38,11 @@ def check(data: dict[str, Any], call_type: object) -> None:
         raise Refused(SEVERAL_MODELS)
     _clean(data, call_type)
     settings = data.get("router_settings_override")
-    for source in (data, settings) if isinstance(settings, dict) else (data,):
-        for name in FALLBACKS:
-            if source.get(name):
-                _clean_fallbacks(source[name], call_type)
-                if call_type in CHAT_CALLS:
-                    _ask_for_usage(data)
+    sources = (data, settings) if isinstance(settings, dict) else (data,)
+    if fallbacks := [source[name] for source in sources for name in FALLBACKS if source.get(name)]:
+        _clean_fallbacks(fallbacks, call_type)
+        if call_type in CHAT_CALLS:
+            _ask_for_usage(data)
 
 
 def _clean(body: dict[str, Any], call_type: object) -> None:
@@ -68,9 +67,8 @@ def _ask_for_usage(data: dict[str, Any]) -> None:
         data["_litellm_strip_stream_usage"] = True
 
 
-def _clean_fallbacks(fallbacks: object, call_type: object) -> None:
+def _clean_fallbacks(targets: list[Any], call_type: object) -> None:
     """LiteLLM puts each body that a caller gives with a fallback over the request's own, after this check."""
-    targets = [fallbacks]
     while targets:
         target = targets.pop()
         if isinstance(target, list):

@@ -20,6 +20,9 @@ COST_MAX = 10**9
 DIGITS_MAX = 38
 """Significant digits that a DynamoDB number holds, and the decimal places that we take."""
 
+AHEAD_SECONDS = 300
+"""How far the time of an event may be ahead of the service's clock."""
+
 UNFILLED = r"\{\{[^{}]*\}\}"
 """A regular expression: what in an id says that nobody filled in its template."""
 _PLACEHOLDER = re.compile(UNFILLED)

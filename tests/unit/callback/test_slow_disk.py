@@ -7,12 +7,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from local.waiting import wait_until
 from request_events import outbox as module
+from request_events.courier import Courier
 from request_events.outbox import Outbox
 from tests.children import child
 from tests.unit.callback.conftest import CourierMaker
@@ -95,15 +97,22 @@ def test_a_disk_that_is_quick_again_is_written_to_at_once(
     assert on_disk(tmp_path) == {b"slow", b"quick"}
 
 
-def test_an_end_while_the_disk_is_slow_loses_nothing(
-    make_courier: CourierMaker, tmp_path: Path, service: Service, disk: SlowDisk
-) -> None:
-    disk.is_open.set()
+@contextmanager
+def waiting_for_an_answer(make_courier: CourierMaker, service: Service) -> Iterator[Courier]:
+    """A courier that has sent event 0, and gets no answer within the block."""
     with service.hanging():
         courier = make_courier(flush_seconds=0.01)
         courier.start()
         send(courier, 0)
         service.wait_for(lambda s: len(s.requests) > 0)
+        yield courier
+
+
+def test_an_end_while_the_disk_is_slow_loses_nothing(
+    make_courier: CourierMaker, tmp_path: Path, service: Service, disk: SlowDisk
+) -> None:
+    disk.is_open.set()
+    with waiting_for_an_answer(make_courier, service) as courier:
         send(courier, *range(1, 50))
         courier.close(0.5)  # the courier waits for an answer, and is left behind
         assert on_disk(tmp_path) == {b"%d" % number for number in range(50)}
@@ -118,11 +127,7 @@ def test_where_no_thread_can_be_started_any_more_nothing_is_lost(
 ) -> None:
     """From Python 3.12 on exit handlers cannot start threads; and events come after ours as well."""
     disk.is_open.set()
-    with service.hanging():
-        courier = make_courier(flush_seconds=0.01)
-        courier.start()
-        send(courier, 0)
-        service.wait_for(lambda s: len(s.requests) > 0)
+    with waiting_for_an_answer(make_courier, service) as courier:
 
         def start(thread: threading.Thread) -> None:
             raise RuntimeError("can't create new thread at interpreter shutdown")
