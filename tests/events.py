@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from impact.calendar import Calendar, timestamp
+from impact.calendar import Calendar, Settings, timestamp
 from impact.ledger import Ledger
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -43,4 +43,4 @@ def event(**fields: Any) -> dict[str, Any]:
 
 
 def ledger(zone: str = "UTC", retention_days: int = 400, shard_count: int = 4) -> Ledger:
-    return Ledger(Calendar(ZoneInfo(zone), timedelta(days=retention_days)), shard_count)
+    return Ledger(Calendar.of(Settings(ZoneInfo(zone), timedelta(days=retention_days), shard_count)))

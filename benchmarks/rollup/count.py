@@ -20,12 +20,12 @@ DAY = "2026-11-23"
 def ours() -> Callable[[], int]:
     """The rollup itself: pages, sums, reads and writes of summaries, the total."""
     from impact.billing import Terms
-    from impact.calendar import Calendar
+    from impact.calendar import Calendar, Settings
     from impact.dynamodb import Store, connect
     from impact.rollup import count
 
     store = Store(connect(read_timeout=20, attempts=2), "events", "summaries", "state")
-    calendar = Calendar(ZoneInfo("UTC"), timedelta(days=400))
+    calendar = Calendar.of(Settings(ZoneInfo("UTC"), timedelta(days=400), 1))
     return lambda: (
         count(store, calendar, Terms(), DAY, 0, as_of=datetime(2026, 11, 23, 13, tzinfo=UTC)).events
     )

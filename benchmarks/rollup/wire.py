@@ -11,7 +11,7 @@ from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from zoneinfo import ZoneInfo
 
-from impact.calendar import Calendar
+from impact.calendar import Calendar, Settings
 from impact.dynamodb import to_wire
 from impact.exchange import in_euros
 from impact.footprint import Footprints
@@ -30,7 +30,7 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 def page(projected: bool) -> bytes:
     """One page of events as they are met: whole items, or what the rollup's projection leaves of them."""
-    ledger = Ledger(Calendar(ZoneInfo("UTC"), timedelta(days=400)), shard_count=1)
+    ledger = Ledger(Calendar.of(Settings(ZoneInfo("UTC"), timedelta(days=400), shard_count=1)))
     footprints = Footprints({}, None)
     items = []
     for n in range(PAGE_EVENTS):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from impact.keys import shard_of
 from request_events.rules import AHEAD_SECONDS
 
 GRACE = timedelta(hours=3)
@@ -16,6 +17,9 @@ AHEAD = timedelta(seconds=AHEAD_SECONDS)
 """How far a sender's clock may be ahead."""
 RETENTION_RESERVE = timedelta(days=2)
 """An event is refused so long before its day begins to expire: time to count it before TTL deletes."""
+
+FIRST_DAY = "2000-01-01"
+"""No event is of a day before."""
 
 DAY = "2[0-9]{3}-[0-9]{2}-[0-9]{2}"
 """How a day is written, as a regular expression."""
@@ -50,17 +54,62 @@ def days_between(first: str, last: str) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class Calendar:
-    """Days (`YYYY-MM-DD`) in the stack's reporting time zone, and how long their events are kept."""
+class Settings:
+    """How a stack lays its days down: what its parameters ask for, and what holds for whole days."""
 
     zone: ZoneInfo
+    """Reporting time zone: where a day begins."""
     retention: timedelta
-
-    def day_of(self, instant: datetime) -> str:
-        return instant.astimezone(self.zone).date().isoformat()
+    """How long the ledger keeps an event."""
+    shard_count: int
+    """Partitions of a day."""
 
     def starts_at(self, day: str) -> datetime:
         return datetime.combine(date.fromisoformat(day), time.min, self.zone).astimezone(UTC)
+
+    def date_of(self, instant: datetime) -> str:
+        return instant.astimezone(self.zone).date().isoformat()
+
+
+@dataclass(frozen=True)
+class Period:
+    """The days from `first_day` on, up to the next period, and what holds for them."""
+
+    first_day: str
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """Days (`YYYY-MM-DD`), and what holds for each: its time zone, its retention, its shards.
+
+    A day keeps the settings that it began with, whatever the stack's parameters say later. So the place of an
+    event in the ledger follows from the event alone, and every function finds the same one. Days follow each
+    other without a gap: where a period has another time zone, the last day before it is longer or shorter.
+    """
+
+    periods: tuple[Period, ...]
+    """In order; the first one holds for all days before it, too."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Calendar":
+        """The calendar of a stack whose settings never changed."""
+        return cls((Period(FIRST_DAY, settings),))
+
+    def settings_of(self, day: str) -> Settings:
+        return next((p for p in reversed(self.periods) if p.first_day <= day), self.periods[0]).settings
+
+    def day_of(self, instant: datetime) -> str:
+        *later, first = reversed(self.periods)
+        following = None
+        for period in later:
+            if instant >= period.settings.starts_at(period.first_day):
+                return _until(period.settings.date_of(instant), following)
+            following = period
+        return _until(first.settings.date_of(instant), following)
+
+    def starts_at(self, day: str) -> datetime:
+        return self.settings_of(day).starts_at(day)
 
     def closes_at(self, day: str) -> datetime:
         """When the day is over and its grace has passed: what is counted from then on is final."""
@@ -73,19 +122,41 @@ class Calendar:
         """Tell whether an event stored now may come after the last regular rollup of its day."""
         return now >= self.closes_at(day) - MARK_MARGIN
 
+    def shard_count(self, day: str) -> int:
+        return self.settings_of(day).shard_count
+
+    def shard_of(self, user_id: str, day: str) -> int:
+        """Tell in which shard of a day a user's events lie."""
+        return shard_of(user_id, self.shard_count(day))
+
     def refusal(self, ts: datetime, now: datetime) -> str | None:
         """Say why an event of that time cannot be taken now, or None if it can."""
         if ts > now + AHEAD:
             return f"is more than {AHEAD.seconds // 60} minutes ahead of the service's clock"
-        if ts < now - self.retention + RETENTION_RESERVE:
-            days = (self.retention - RETENTION_RESERVE).days
-            return f"is older than {days} days, what the service can still count"
+        longest = self._retention(ts) - RETENTION_RESERVE
+        if ts < now - longest:
+            return f"is older than {longest.days} days, what the service can still count"
         return None
 
     def expires_at(self, ts: datetime) -> int:
         """When DynamoDB may delete the event (seconds since the epoch)."""
-        return int((ts + self.retention).timestamp())
+        return int((ts + self._retention(ts)).timestamp())
+
+    def countable_until(self, day: str) -> datetime:
+        """From when on TTL may have deleted an event of that day: counting it anew would lose money."""
+        return self.starts_at(day) + self.settings_of(day).retention
 
     def may_have_expired(self, day: str, now: datetime) -> bool:
-        """Tell whether TTL may have deleted an event of that day: counting it anew would lose money."""
-        return now >= self.starts_at(day) + self.retention
+        return now >= self.countable_until(day)
+
+    def oldest_day(self, now: datetime) -> str:
+        """The first day of which the ledger may still hold an event."""
+        return self.day_of(now - max(period.settings.retention for period in self.periods))
+
+    def _retention(self, ts: datetime) -> timedelta:
+        return self.settings_of(self.day_of(ts)).retention
+
+
+def _until(day: str, following: Period | None) -> str:
+    """The day, or the last one before the next period: it goes on until that begins."""
+    return min(day, day_before(following.first_day)) if following else day

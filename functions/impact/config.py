@@ -4,21 +4,29 @@ import os
 from datetime import timedelta
 from decimal import Decimal
 from hashlib import blake2b
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from impact.billing import Terms
-from impact.calendar import Calendar
+from impact.calendar import Settings
+from impact.settings import SettingsRefused
 
 
-def calendar() -> Calendar:
-    return Calendar(
-        zone=ZoneInfo(os.environ.get("REPORTING_TIME_ZONE", "UTC")),
-        retention=timedelta(days=int(os.environ.get("RETENTION_DAYS", "400"))),
+def settings() -> Settings:
+    """What the parameters ask of days. Raises SettingsRefused."""
+    name = os.environ.get("REPORTING_TIME_ZONE", "UTC")
+    try:
+        zone = ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise SettingsRefused(f"ReportingTimeZone {name!r} is no time zone of the IANA's list") from None
+    return Settings(
+        zone,
+        retention=retention(),
+        shard_count=int(os.environ.get("SHARD_COUNT", "16")),
     )
 
 
-def shard_count() -> int:
-    return int(os.environ.get("SHARD_COUNT", "16"))
+def retention() -> timedelta:
+    return timedelta(days=int(os.environ.get("RETENTION_DAYS", "400")))
 
 
 def service_id() -> str:

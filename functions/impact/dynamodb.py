@@ -4,11 +4,13 @@ import json
 import os
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import boto3
 import botocore.session
@@ -17,8 +19,20 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from botocore.parsers import JSONParser, ResponseParserFactory
 
-from impact.calendar import day_before, timestamp
-from impact.keys import COUNTING, LATE, PROGRESS, RATE, TOTAL, parse_day_shard, user_prefix
+from impact.calendar import FIRST_DAY, Period, Settings, day_before, timestamp
+from impact.keys import (
+    DAY_SUM,
+    LATE,
+    MARK,
+    MARK_GROUP,
+    PERIOD,
+    PROGRESS,
+    RATE,
+    TOTAL,
+    day_shard,
+    parse_day_shard,
+    user_prefix,
+)
 from impact.rates import REACH, Rate, Rates
 from impact.summary import EVENT_FIELDS
 from impact.types import Item, WireItem
@@ -33,9 +47,7 @@ UNPROCESSED_MAX = 8
 PAUSE_SECONDS = 0.05
 """Before the first of these tries at most; twice as long before each further one, 6 s together."""
 
-COUNT_LONGEST = timedelta(minutes=30)
-"""A count that began so long ago has ended, or Lambda has ended it, after 15 minutes. The rest is for what it
-had sent by then, and for clocks that differ."""
+LAST_DAY = "9999-12-31"
 
 _serialize = TypeSerializer().serialize
 
@@ -110,30 +122,39 @@ def item_from_wire(item: dict[str, Any]) -> Item:
     return {name: from_wire(value) for name, value in item.items()}
 
 
-def _mark(item: Item) -> "Mark":
-    # One that an earlier version left has no renewals.
-    return Mark(item["key"], item["token"], item.get("renewals", 0))
-
-
 @dataclass(frozen=True)
 class Mark:
-    """A late mark as it was read. `token` and `renewals` change each time that it is left anew."""
+    """The late mark of a (day, shard), as it was read."""
 
-    key: str
-    token: str
-    renewals: int
+    day: str
+    shard: int
+    number: int = 0
+    """How often it was left. It only grows: a mark that was left anew never looks as it did before."""
+    since: datetime | None = None
+    """Since when it stands, however often it was left anew; None if it does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Which version of an item was read: it is replaced only as long as it is there."""
+
+    revision: str | None
+    """New with each write. None: written by an earlier version of this service, known by its `asOf`."""
+    as_of: str
+
+    @classmethod
+    def of(cls, item: Item) -> "Version":
+        return cls(item.get("revision"), item["asOf"])
 
 
 @dataclass(frozen=True)
-class Turn:
-    """A count of a (day, shard) that is under way."""
+class DaySum:
+    """What the totals of a day's shards add up to."""
 
-    key: str
-    token: str
-    number: int
-    """How many have begun, this one included, since last there was none."""
-    alone: bool
-    """Whether no other was under way when it began."""
+    changes: int
+    """How often one of them was written since the day closed."""
+    sums: Item | None
+    """None: not known, or of an earlier number of changes."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +163,7 @@ class Progress:
 
     final_through: str
     shard_count: int
+    """Of the stack's first days: where an earlier version looks, and where this one did."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +172,43 @@ class Page:
 
     user_ids: list[str]
     last: str | None
+
+
+def _unchanged(version: Version) -> tuple[str, WireItem]:
+    """The condition that an item is still in the version that was read, and its values."""
+    if version.revision is not None:
+        return "revision = :before", {":before": {"S": version.revision}}
+    return "(attribute_not_exists(revision) AND asOf = :before)", {":before": {"S": version.as_of}}
+
+
+def _mark_key(day: str, group: int) -> WireItem:
+    return to_wire({"kind": MARK, "key": day_shard(day, group)})
+
+
+def _marks(item: Item) -> Iterator[Mark]:
+    """Read the marks that share an item, those that do not stand too."""
+    for name, number in item.items():
+        if name.startswith("left"):
+            shard, day = int(name.removeprefix("left")), parse_day_shard(item["key"])[0]
+            since = item.get(f"since{shard}")
+            yield Mark(day, shard, number, datetime.fromtimestamp(since, UTC) if since else None)
+
+
+def _period(item: Item) -> Period:
+    retention = timedelta(days=item["retentionDays"])
+    return Period(item["key"], Settings(ZoneInfo(item["timeZone"]), retention, item["shardCount"]))
+
+
+def _period_item(period: Period, now: datetime) -> Item:
+    settings = period.settings
+    return {
+        "kind": PERIOD,
+        "key": period.first_day,
+        "timeZone": settings.zone.key,
+        "retentionDays": settings.retention.days,
+        "shardCount": settings.shard_count,
+        "recordedAt": timestamp(now),
+    }
 
 
 @dataclass(frozen=True)
@@ -204,7 +263,7 @@ class Store:
 
     # Summaries
 
-    def summaries_of(self, keys: Sequence[tuple[str, str]], *, consistent: bool = False) -> list[Item]:
+    def summaries_of(self, keys: Sequence[tuple[str, str]], *, consistent: bool) -> list[Item]:
         """Read the summaries of (user, day) pairs, as many as there are, in no order. Raises TooBusy."""
         found: list[Item] = []
         for start in range(0, len(keys), BATCH_GET_MAX):
@@ -212,20 +271,46 @@ class Store:
             found += self._batch({"Keys": wanted, "ConsistentRead": consistent})
         return found
 
-    def put_summary(self, summary: Item) -> bool:
-        """Replace a summary unless a younger computation has written it. Return whether it was written."""
-        return self._put_if_younger(self.summaries, summary)
+    def put_summary(self, summary: Item, before: Version | None) -> bool:
+        """Put a summary in the place of the version that was read (None: there was none).
+
+        Return whether that one was still there.
+        """
+        return self._replace(self.summaries, summary, before)
+
+    def delete_summary(self, user_id: str, day: str, before: Version) -> bool:
+        """Delete the version of a summary that was read. Return whether it, or none, was there."""
+        condition, values = _unchanged(before)
+        return self._delete_if(
+            f"attribute_not_exists(asOf) OR {condition}",
+            self.summaries,
+            {"userId": user_id, "day": day},
+            ExpressionAttributeValues=values,
+        )
 
     def user_summaries(self, user_id: str, first: str, last: str) -> list[Item]:
         """Read a user's summaries from the first to the last day, both included, in order."""
+        if first > last:
+            return []
         pages = self._pages(
             TableName=self.summaries,
-            ConsistentRead=True,  # no older than the marks, which are read before
+            ConsistentRead=True,  # no older than the marks, which are read first: else it might show as final
             KeyConditionExpression="userId = :u AND #day BETWEEN :a AND :b",
             ExpressionAttributeNames={"#day": "day"},
             ExpressionAttributeValues={":u": {"S": user_id}, ":a": {"S": first}, ":b": {"S": last}},
         )
         return [item_from_wire(item) for page in pages for item in page]
+
+    def all_users_of(self, day_shard: str) -> Iterator[str]:
+        """List all users with a summary of that (day, shard). A new one may be missing for a second or so."""
+        pages = self._pages(
+            TableName=self.summaries,
+            IndexName="byDay",
+            KeyConditionExpression="dayShard = :d",
+            ExpressionAttributeValues={":d": {"S": day_shard}},
+            ProjectionExpression="userId",
+        )
+        return (item["userId"]["S"] for page in pages for item in page)
 
     def users_of(self, day_shard: str, *, after: str | None, limit: int) -> Page:
         """List users with a summary of that (day, shard), in the order of their ids."""
@@ -266,78 +351,82 @@ class Store:
             "attribute_not_exists(usd)", self.state, item, ReturnValuesOnConditionCheckFailure="ALL_OLD"
         )
 
-    # State: late marks, totals of (day, shard)s, progress
+    # State: the settings of days
 
-    def mark_late(self, day_shard: str, token: str, now: datetime) -> Mark:
-        """Say that a closed day has to be counted again. Each call needs a token of its own.
+    def periods(self) -> tuple[Period, ...]:
+        """Read which settings hold from which day on, in order."""
+        return tuple(_period(item) for item in self._state_between(PERIOD, FIRST_DAY, LAST_DAY))
 
-        A try that the SDK gave up may still be carried out, after marks of other events. It would bring back
-        an earlier token, but not an earlier number of renewals: a mark that stands never looks as before.
+    def put_first_period(self, period: Period, now: datetime) -> bool:
+        """Write down what holds from the beginning. Return whether it is new: what is there stays."""
+        return self._put_if("attribute_not_exists(shardCount)", self.state, _period_item(period, now))
+
+    def put_period(self, period: Period, now: datetime) -> None:
+        """Write down what holds from a day to come on, in place of what was to hold from it on."""
+        self.client.put_item(TableName=self.state, Item=to_wire(_period_item(period, now)))
+
+    # State: late marks
+
+    def mark_late(self, day: str, shards: Iterable[int], now: datetime) -> None:
+        """Say that shards of a closed day, of one group, have to be counted again.
+
+        A try that the SDK gave up and that is carried out later leaves them marked once more: no harm.
         """
-        answer = self.client.update_item(
-            TableName=self.state,
-            Key=to_wire({"kind": LATE, "key": day_shard}),
-            UpdateExpression="SET #token = :token, markedAt = if_not_exists(markedAt, :now)"
-            " ADD renewals :one",
-            ExpressionAttributeNames={"#token": "token"},
-            ExpressionAttributeValues=to_wire({":token": token, ":now": timestamp(now), ":one": 1}),
-            ReturnValues="ALL_NEW",
-        )
-        return _mark(item_from_wire(answer["Attributes"]))
-
-    def late_mark(self, day_shard: str) -> Mark | None:
-        item = self._state(LATE, day_shard)
-        return _mark(item) if item else None
-
-    def late_marks(self, first: str = "0", last: str = "9999-12-31") -> set[tuple[str, int]]:
-        """List the marked (day, shard)s of the days from first to last."""
-        return {parse_day_shard(item["key"]) for item in self._state_between(LATE, first, last)}
-
-    def marked_since(self) -> dict[tuple[str, int], datetime]:
-        """Tell of each marked (day, shard) since when its mark stands, however often it was left anew."""
-        marks = self._state_between(LATE, "0", "9999-12-31")
-        return {parse_day_shard(item["key"]): datetime.fromisoformat(item["markedAt"]) for item in marks}
-
-    def clear_mark(self, mark: Mark) -> bool:
-        """Delete a mark unless it was left anew since it was read. Return whether it is gone."""
-        return self._delete_if(
-            "attribute_not_exists(#token) OR (#token = :token AND NOT renewals > :renewals)",
-            {"kind": LATE, "key": mark.key},
-            ExpressionAttributeNames={"#token": "token"},
-            ExpressionAttributeValues=to_wire({":token": mark.token, ":renewals": mark.renewals}),
-        )
-
-    def begin_count(self, day_shard: str, token: str, now: datetime) -> Turn:
-        """Say that a count begins, before it reads anything. Each needs a token of its own."""
-        token = f"{timestamp(now)} {token}"
-        answer = self.client.update_item(
-            TableName=self.state,
-            Key=to_wire({"kind": COUNTING, "key": day_shard}),
-            UpdateExpression="ADD underWay :me, begun :one",
-            ExpressionAttributeValues={":me": {"SS": [token]}, ":one": {"N": "1"}},
-            ReturnValues="ALL_NEW",
-        )
-        counting = item_from_wire(answer["Attributes"])
-        longest = timestamp(now - COUNT_LONGEST)
-        others = [other for other in counting["underWay"] if other != token and other > longest]
-        return Turn(day_shard, token, counting["begun"], alone=not others)
-
-    def end_count(self, turn: Turn) -> bool:
-        """Say that a count has ended. Return whether no other was under way at any time since it began."""
-        key, me = {"kind": COUNTING, "key": turn.key}, {":me": {"S": turn.token}}
-        if turn.alone and self._delete_if(
-            "attribute_not_exists(begun) OR (begun = :number AND contains(underWay, :me))",
-            key,
-            ExpressionAttributeValues=me | {":number": {"N": str(turn.number)}},
-        ):
-            return True
+        shards = list(shards)
+        [group] = {shard // MARK_GROUP for shard in shards}
+        since = ", ".join(f"since{shard} = if_not_exists(since{shard}, :now)" for shard in shards)
         self.client.update_item(
             TableName=self.state,
-            Key=to_wire(key),
-            UpdateExpression="DELETE underWay :me",
-            ExpressionAttributeValues={":me": {"SS": [turn.token]}},
+            Key=_mark_key(day, group),
+            UpdateExpression=f"SET {since} ADD " + ", ".join(f"left{shard} :one" for shard in shards),
+            ExpressionAttributeValues=to_wire({":now": int(now.timestamp()), ":one": 1}),
         )
-        return False
+
+    def late_mark(self, day: str, shard: int) -> Mark:
+        answer = self.client.get_item(
+            TableName=self.state, Key=_mark_key(day, shard // MARK_GROUP), ConsistentRead=True
+        )
+        marks = {mark.shard: mark for mark in _marks(item_from_wire(answer.get("Item") or {}))}
+        return marks.get(shard, Mark(day, shard))
+
+    def standing_marks(self, first: str = FIRST_DAY, last: str = LAST_DAY) -> list[Mark]:
+        """List the marks that stand of the days from first to last."""
+        items = self._state_between(MARK, first, last)
+        return [mark for item in items for mark in _marks(item) if mark.since]
+
+    def late_marks(self, first: str = FIRST_DAY, last: str = LAST_DAY) -> set[tuple[str, int]]:
+        """List the marked (day, shard)s of the days from first to last."""
+        return {(mark.day, mark.shard) for mark in self.standing_marks(first, last)}
+
+    def clear_mark(self, mark: Mark) -> bool:
+        """Take a mark away unless it was left anew since it was read. Return whether it is gone."""
+        return self._update_if(
+            f"attribute_not_exists(since{mark.shard}) OR left{mark.shard} = :number",
+            _mark_key(mark.day, mark.shard // MARK_GROUP),
+            f"REMOVE since{mark.shard}",
+            {":number": mark.number},
+        )
+
+    def forget_marks(self, before: str) -> None:
+        """Delete what is left of the marks of days before one, where none stands: they cannot come again."""
+        for item in list(self._state_between(MARK, FIRST_DAY, day_before(before))):
+            if not any(mark.since for mark in _marks(item)):
+                self.client.delete_item(TableName=self.state, Key=to_wire({"kind": MARK, "key": item["key"]}))
+
+    def take_over_marks(self, now: datetime) -> None:
+        """Leave anew the marks that an earlier version of this service left, in their place."""
+        for item in list(self._state_between(LATE, FIRST_DAY, LAST_DAY)):
+            day, shard = parse_day_shard(item["key"])
+            self.mark_late(day, [shard], now)
+            self._delete_if(
+                "attribute_not_exists(#token) OR #token = :token",
+                self.state,
+                {"kind": LATE, "key": item["key"]},
+                ExpressionAttributeNames={"#token": "token"},
+                ExpressionAttributeValues=to_wire({":token": item["token"]}),
+            )
+
+    # State: totals of (day, shard)s, sums of days, progress
 
     def total(self, day_shard: str) -> Item | None:
         return self._state(TOTAL, day_shard)
@@ -346,8 +435,43 @@ class Store:
         """Read the totals of all (day, shard)s from the first to the last day."""
         return self._state_between(TOTAL, first, last)
 
-    def put_total(self, day_shard: str, total: Item) -> bool:
-        return self._put_if_younger(self.state, {"kind": TOTAL, "key": day_shard} | total)
+    def put_total(self, day_shard: str, total: Item, before: Version | None) -> bool:
+        """Put a total in the place of the version that was read (None: there was none).
+
+        Return whether that one was still there.
+        """
+        return self._replace(self.state, {"kind": TOTAL, "key": day_shard} | total, before)
+
+    def note_change(self, day: str) -> None:
+        """Say that a total of a closed day has changed: the day's sum is another one since."""
+        self.client.update_item(
+            TableName=self.state,
+            Key=to_wire({"kind": DAY_SUM, "key": day}),
+            UpdateExpression="ADD changes :one",
+            ExpressionAttributeValues={":one": {"N": "1"}},
+        )
+
+    def day_sums(self, first: str, last: str) -> dict[str, DaySum]:
+        """Read what is known of the sums of days, from the first to the last."""
+        items = self._state_between(DAY_SUM, first, last)
+        return {
+            item["key"]: DaySum(
+                item["changes"], item["sums"] if item.get("summed") == item["changes"] else None
+            )
+            for item in items
+        }
+
+    def put_day_sums(self, day: str, sums: Item, changes: int) -> bool:
+        """Keep the sums of a day's totals, unless one has changed since. Return whether they were kept.
+
+        `changes` is the number that was read before the totals.
+        """
+        return self._update_if(
+            "changes = :changes",
+            to_wire({"kind": DAY_SUM, "key": day}),
+            "SET sums = :sums, summed = :changes",
+            {":sums": sums, ":changes": changes},
+        )
 
     def progress(self) -> Progress | None:
         item = self._state(PROGRESS, "progress")
@@ -389,13 +513,16 @@ class Store:
                 return
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
-    def _put_if_younger(self, table: str, item: Item) -> bool:
+    def _replace(self, table: str, item: Item, before: Version | None) -> bool:
+        """Put an item, as a revision of its own, in the place of the version that was read."""
+        condition, values = _unchanged(before) if before else ("attribute_not_exists(asOf)", None)
+        options: Any = {"ExpressionAttributeValues": values} if values else {}
         return self._put_if(
-            "attribute_not_exists(asOf) OR asOf < :asOf",
+            condition,
             table,
-            item,
-            ExpressionAttributeValues={":asOf": {"S": item["asOf"]}},
+            item | {"revision": token_hex(8)},
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            **options,
         )
 
     def _put_if(self, condition: str, table: str, item: Item, **options: Any) -> bool:
@@ -412,11 +539,25 @@ class Store:
             return item_from_wire(there) == item
         return True
 
-    def _delete_if(self, condition: str, key: Item, **expressions: Any) -> bool:
-        """Delete an item of State where the condition holds. Return whether it did."""
+    def _delete_if(self, condition: str, table: str, key: Item, **expressions: Any) -> bool:
+        """Delete an item where the condition holds. Return whether it did."""
         try:
             self.client.delete_item(
-                TableName=self.state, Key=to_wire(key), ConditionExpression=condition, **expressions
+                TableName=table, Key=to_wire(key), ConditionExpression=condition, **expressions
+            )
+        except self.client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def _update_if(self, condition: str, key: WireItem, update: str, values: Item) -> bool:
+        """Update an item of State where the condition holds. Return whether it did."""
+        try:
+            self.client.update_item(
+                TableName=self.state,
+                Key=key,
+                UpdateExpression=update,
+                ConditionExpression=condition,
+                ExpressionAttributeValues=to_wire(values),
             )
         except self.client.exceptions.ConditionalCheckFailedException:
             return False
@@ -429,6 +570,8 @@ class Store:
         return item_from_wire(answer["Item"]) if answer.get("Item") else None
 
     def _state_between(self, kind: str, first_day: str, last_day: str) -> Iterator[Item]:
+        if first_day > last_day:  # which DynamoDB takes for an error, and moto for nothing
+            return iter(())
         pages = self._pages(
             TableName=self.state,
             KeyConditionExpression="kind = :k AND #key BETWEEN :a AND :b",

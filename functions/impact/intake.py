@@ -1,7 +1,7 @@
 """Putting validated events into the ledger, in parallel and within a time limit, and marking late days."""
 
-import uuid
 from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from impact.calendar import Calendar
 from impact.dynamodb import Store
+from impact.keys import MARK_GROUP, parse_day_shard
 from impact.ledger import Entry
 
 T = TypeVar("T")
@@ -40,10 +41,9 @@ class Intake:
     """Writes to the ledger; `writers` bounds how many requests are under way at once."""
 
     store: Store
-    calendar: Calendar
     writers: Executor
 
-    def take(self, entries: list[Entry], now: datetime, deadline: float) -> Taken:
+    def take(self, entries: list[Entry], calendar: Calendar, now: datetime, deadline: float) -> Taken:
         """Store entries until `deadline` (on the monotonic clock). Never raises for a fault of storage."""
         failures: Counter[str] = Counter()
         appending = [self.writers.submit(self.store.append, entry.item) for entry in entries]
@@ -52,7 +52,7 @@ class Intake:
         late = {
             entry.day_shard
             for entry, fate in zip(entries, fates, strict=True)
-            if fate is not Fate.RETRY and self.calendar.needs_mark(entry.day, now)
+            if fate is not Fate.RETRY and calendar.needs_mark(entry.day, now)
         }
         unmarked = late - self._mark(late, now, deadline, failures)
         return Taken(
@@ -64,10 +64,18 @@ class Intake:
         )
 
     def _mark(self, late: set[str], now: datetime, deadline: float, failures: Counter[str]) -> set[str]:
-        """Mark (day, shard)s, and return those that are marked now."""
-        keys = sorted(late)
-        marking = [self.writers.submit(self.store.mark_late, key, uuid.uuid4().hex, now) for key in keys]
-        return {mark.key for mark in _results(marking, deadline, failures) if mark}
+        """Mark (day, shard)s, those that share an item at once, and return those that are marked now."""
+        groups: dict[tuple[str, int], dict[str, int]] = {}
+        for key in sorted(late):
+            day, shard = parse_day_shard(key)
+            groups.setdefault((day, shard // MARK_GROUP), {})[key] = shard
+
+        def mark(day: str, shards: dict[str, int]) -> Iterable[str]:
+            self.store.mark_late(day, shards.values(), now)
+            return shards
+
+        marking = [self.writers.submit(mark, day, shards) for (day, _), shards in groups.items()]
+        return {key for marked in _results(marking, deadline, failures) for key in marked or ()}
 
 
 def _fate(is_new: bool | None) -> Fate:

@@ -2,16 +2,22 @@
 
 import hashlib
 
+MARK = "mark"
+"""State kind: (day, shard)s that an event reached after their day had closed, MARK_GROUP to an item."""
 LATE = "late"
-"""State kind: a (day, shard) that an event reached after its day had closed."""
-COUNTING = "counting"
-"""State kind: the counts of a (day, shard) that are under way."""
+"""State kind: the same as earlier versions left it, an item each."""
 TOTAL = "total"
 """State kind: the sum of a (day, shard), over all its users."""
+DAY_SUM = "day"
+"""State kind: the sum of a day, over all its shards."""
+PERIOD = "settings"
+"""State kind: from which day on which settings hold."""
 PROGRESS = "rollup"
 """State kind: how far days are final."""
 RATE = "rate"
 """State kind: the euro reference rate of an ECB date."""
+MARK_GROUP = 32
+"""Shards whose late marks share an item: as many as fit a write unit."""
 SORT_KEY_BYTES = 1024
 """DynamoDB's limit for a sort key."""
 

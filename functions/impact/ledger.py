@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from impact.calendar import Calendar, timestamp
-from impact.keys import SORT_KEY_BYTES, day_shard, shard_of, user_event
+from impact.keys import SORT_KEY_BYTES, day_shard, user_event
 from impact.types import FieldErrors, Item
 from request_events.event import FIELDS, RequestEvent
 
@@ -64,10 +64,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class Ledger:
-    """How this stack lays events down: in which days and in how many shards."""
+    """How this stack lays events down."""
 
     calendar: Calendar
-    shard_count: int
 
     def entry(self, raw: object, now: datetime) -> Entry:
         """Validate one event, as read from JSON with floats as Decimal, received at `now`.
@@ -89,7 +88,7 @@ class Ledger:
         day = self.calendar.day_of(event.ts)
         return fields | {
             "eventId": event_id,
-            "dayShard": day_shard(day, shard_of(event.userId, self.shard_count)),
+            "dayShard": day_shard(day, self.calendar.shard_of(event.userId, day)),
             "userEvent": user_event(event.userId, event_id),
             "day": day,
             "receivedAt": timestamp(now),

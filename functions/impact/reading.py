@@ -12,7 +12,7 @@ from impact.billing import Terms, statement, terms_of
 from impact.calendar import Calendar, days_between, timestamp
 from impact.decimals import ZERO
 from impact.dynamodb import Store
-from impact.keys import day_shard, has_room, shard_of
+from impact.keys import day_shard, has_room
 from impact.rates import Rate
 from impact.summary import Tally, tally
 from impact.types import Item
@@ -20,7 +20,7 @@ from impact.types import Item
 PAGE_USERS = 100
 """Users on one page of a day."""
 
-INTERNAL = {"dayShard"}
+INTERNAL = {"dayShard", "revision"}
 """Attributes of a summary that are of no use outside."""
 
 
@@ -34,13 +34,12 @@ class Reader:
 
     store: Store
     calendar: Calendar
-    shard_count: int
     terms: Terms
 
     def user(self, user_id: str, first: str, last: str, *, fresh: bool, now: datetime) -> dict[str, Any]:
         """One user's days with use, in order, and their sum. `fresh` counts open days from the ledger."""
-        shard = shard_of(user_id, self.shard_count)
-        marked = {day for day, marked_shard in self.store.late_marks(first, last) if marked_shard == shard}
+        marks = self.store.late_marks(first, last)
+        marked = {day for day, shard in marks if shard == self.calendar.shard_of(user_id, day)}
         days = {item["day"]: item for item in self.store.user_summaries(user_id, first, last)}
         if fresh:
             days |= self._counted(user_id, self._open_days(days, marked, first, last, now), now)
@@ -50,22 +49,25 @@ class Reader:
     def day(self, day: str, cursor: str | None) -> dict[str, Any]:
         """One page of the users of a day. Raises BadCursor."""
         shard, after = _parse_cursor(cursor) if cursor else (0, None)
+        shard_count = self.calendar.shard_count(day)
+        marked = {marked_shard for _, marked_shard in self.store.late_marks(day, day)}
         user_ids: list[str] = []
-        while shard < self.shard_count and len(user_ids) < PAGE_USERS:
+        while shard < shard_count and len(user_ids) < PAGE_USERS:
             wanted = PAGE_USERS - len(user_ids)
             page = self.store.users_of(day_shard(day, shard), after=after, limit=wanted)
             user_ids += page.user_ids
             shard, after = (shard, page.last) if page.last else (shard + 1, None)
-        marked = {marked_shard for _, marked_shard in self.store.late_marks(day, day)}
-        items = {item["userId"]: item for item in self.store.summaries_of([(u, day) for u in user_ids])}
+        # No older than the marks, which are read before: else an old figure could show as final.
+        found = self.store.summaries_of([(user_id, day) for user_id in user_ids], consistent=True)
+        items = {item["userId"]: item for item in found}
         return {
             "day": day,
             "items": [
-                _shown(items[user_id], reopened=shard_of(user_id, self.shard_count) in marked)
+                _shown(items[user_id], reopened=self.calendar.shard_of(user_id, day) in marked)
                 for user_id in user_ids
                 if user_id in items
             ],
-            "next": _cursor(shard, after) if shard < self.shard_count else None,
+            "next": _cursor(shard, after) if shard < shard_count else None,
         }
 
     def platform(self, first: str, last: str) -> dict[str, Any]:
@@ -94,10 +96,9 @@ class Reader:
         ]
 
     def _counted(self, user_id: str, days: Iterable[str], now: datetime) -> dict[str, Item]:
-        shard = shard_of(user_id, self.shard_count)
         counted = {}
         for day in days:
-            key = day_shard(day, shard)
+            key = day_shard(day, self.calendar.shard_of(user_id, day))
             pages = self.store.event_pages(key, user_id=user_id, consistent=True)
             sums = tally(event for page in pages for event in page)
             if sums.requests:
@@ -108,7 +109,8 @@ class Reader:
         return counted
 
     def _platform_day(self, day: str, totals: list[Item], *, reopened: bool) -> dict[str, Any]:
-        counted = len(totals) == self.shard_count and all(total["final"] for total in totals)
+        final = {total["shard"] for total in totals if total["final"]}
+        counted = final.issuperset(range(self.calendar.shard_count(day)))
         statements = list(_statements(totals))
         exchange = next((s for s in statements if "fxRate" in s), {})
         return {

@@ -3,14 +3,16 @@
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.exceptions import BotoCoreError, ClientError
 
 from impact import config
+from impact.calendar import day_before
 from impact.dynamodb import Store, connect
 from impact.exchange import RatesInMemory, in_euros
 from impact.footprint import Footprints
@@ -19,6 +21,7 @@ from impact.intake import Fate, Intake, Taken
 from impact.ledger import Entry, Ledger, Refused
 from impact.observability import count_by, logger, metrics
 from impact.rates import REACH, Rates
+from impact.settings import CalendarInMemory, SettingsRefused, established
 from impact.types import FieldErrors, Item
 from ingest.body import read_body
 from request_events.event import FIELDS
@@ -34,9 +37,9 @@ SERVICE = {"impact-service": config.service_id()}
 RATES_SECONDS = 1.0
 """How long a start waits for the exchange rates."""
 
-ledger = Ledger(config.calendar(), config.shard_count())
 store = Store.from_environment(connect(read_timeout=2, attempts=3, connections=WRITERS))
-intake = Intake(store, ledger.calendar, writers=ThreadPoolExecutor(WRITERS, "ingest-writer"))
+calendar = CalendarInMemory(lambda now: established(store, config.settings, now))
+intake = Intake(store, writers=ThreadPoolExecutor(WRITERS, "ingest-writer"))
 footprints = Footprints(config.electricity_zones(), config.operator_country())
 if footprints.unknown_zones():
     logger.error("no such electricity zone: its requests are unrated", zones=footprints.unknown_zones())
@@ -45,8 +48,8 @@ if footprints.unknown_zones():
 def _load_rates() -> Rates:
     """Read the rates of all days whose events may still come."""
     now = datetime.now(UTC)
-    first = now - ledger.calendar.retention - timedelta(days=REACH)
-    return store.rates(ledger.calendar.day_of(first), ledger.calendar.day_of(now))
+    days = calendar(now)
+    return store.rates(day_before(days.oldest_day(now), REACH), days.day_of(now))
 
 
 rates = RatesInMemory(
@@ -73,9 +76,7 @@ def handler(event: Event, context: LambdaContext) -> Response:
     now = datetime.now(UTC)
     deadline = monotonic() + context.get_remaining_time_in_millis() / 1000 - ANSWER_SECONDS
     try:
-        body = read_body(event)
-        take = _take_array if isinstance(body, list) else _take_one
-        response = take(body, now, deadline)
+        response = _take(read_body(event), now, deadline)
     except HttpError as error:
         metrics.add_metric("RequestsRefused", MetricUnit.Count, 1)
         logger.warning("request refused", status=error.status, code=error.body["error"]["code"])
@@ -83,7 +84,30 @@ def handler(event: Event, context: LambdaContext) -> Response:
     return response | {"headers": response["headers"] | SERVICE}
 
 
-def _entry(raw: Any, now: datetime) -> Entry:
+def _take(body: Any, now: datetime, deadline: float) -> Response:
+    try:
+        ledger = Ledger(calendar(now))
+    except (
+        BotoCoreError,
+        ClientError,
+        SettingsRefused,
+    ) as error:  # no event has a place until they are known
+        logger.error("the settings of days are not known", cause=type(error).__name__)
+        return _none_taken(body)
+    take = _take_array if isinstance(body, list) else _take_one
+    return take(body, ledger, now, deadline)
+
+
+def _none_taken(body: Any) -> Response:
+    metrics.add_metric("Retry", MetricUnit.Count, len(body) if isinstance(body, list) else 1)
+    if not isinstance(body, list):
+        return respond(503, _unavailable(), RETRY_AFTER)
+    retry = [{"index": index, "eventId": _event_id(raw)} for index, raw in enumerate(body)]
+    answer = {"created": 0, "duplicates": 0, "rejected": [], "retry": retry}
+    return respond(503, _unavailable() | answer, RETRY_AFTER)
+
+
+def _entry(raw: Any, ledger: Ledger, now: datetime) -> Entry:
     """Validate an event, and add what it cost in euros and its footprint, where they are known."""
     entry = ledger.entry(raw, now)
     return entry.with_fields(_footprint(entry.item)).with_fields(in_euros(entry.item, rates()))
@@ -98,13 +122,13 @@ def _footprint(item: Item) -> Item:
         return {}
 
 
-def _take_one(raw: Any, now: datetime, deadline: float) -> Response:
+def _take_one(raw: Any, ledger: Ledger, now: datetime, deadline: float) -> Response:
     try:
-        entry = _entry(raw, now)
+        entry = _entry(raw, ledger, now)
     except Refused as refused:
         _count([], None, [refused.errors])
         raise HttpError(422, "invalid", "The event is not valid.", refused.errors) from None
-    taken = intake.take([entry], now, deadline)
+    taken = intake.take([entry], ledger.calendar, now, deadline)
     _count([entry], taken, [])
     fate = taken.fates[0]
     if fate is Fate.RETRY:
@@ -113,15 +137,15 @@ def _take_one(raw: Any, now: datetime, deadline: float) -> Response:
     return respond(status, {"eventId": entry.event_id, "status": fate.value})
 
 
-def _take_array(raws: list[Any], now: datetime, deadline: float) -> Response:
+def _take_array(raws: list[Any], ledger: Ledger, now: datetime, deadline: float) -> Response:
     entries: dict[int, Entry] = {}
     rejections: list[Rejection] = []
     for index, raw in enumerate(raws):
         try:
-            entries[index] = _entry(raw, now)
+            entries[index] = _entry(raw, ledger, now)
         except Refused as refused:
             rejections.append(Rejection(index, _event_id(raw), refused.errors))
-    taken = intake.take(list(entries.values()), now, deadline)
+    taken = intake.take(list(entries.values()), ledger.calendar, now, deadline)
     _count(list(entries.values()), taken, [rejection.errors for rejection in rejections])
     answer: dict[str, Any] = {
         "created": taken.fates.count(Fate.CREATED),

@@ -12,7 +12,7 @@ from impact.dynamodb import Store, connect
 from impact.observability import logger, metrics
 from impact.rates_update import enter, update
 
-retention = config.calendar().retention
+retention = config.retention()
 rates_url = os.environ.get("RATES_URL", "https://www.ecb.europa.eu/stats/eurofxref")
 store = Store.from_environment(connect(read_timeout=5, attempts=5))
 

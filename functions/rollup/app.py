@@ -12,10 +12,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
 from impact import config
-from impact.calendar import parse_day
+from impact.calendar import Calendar, parse_day
 from impact.dynamodb import Store, connect
 from impact.observability import logger, metrics
 from impact.rollup import DayShard, plan, plan_day
+from impact.settings import carry_out, established
 
 CALLERS = 16
 CALLS = Config(
@@ -25,8 +26,6 @@ CALLS = Config(
     max_pool_connections=CALLERS,
 )
 
-calendar = config.calendar()
-shard_count = config.shard_count()
 store = Store.from_environment(connect(read_timeout=5, attempts=5))
 lambda_ = boto3.client("lambda", config=CALLS)
 
@@ -37,18 +36,23 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Plan what is due; with `{"day": "YYYY-MM-DD"}`, that whole day. Raises what goes wrong."""
     now = datetime.now(UTC)
     day = event.get("day")
-    targets = _due(now) if day is None else plan_day(calendar, shard_count, parse_day(day), now)
+    calendar = established(store, config.settings, now)
+    targets = _due(calendar, now) if day is None else plan_day(calendar, parse_day(day), now)
     with ThreadPoolExecutor(CALLERS) as callers:
         calls = [callers.submit(_call_worker, target) for target in targets]
     for call in calls:  # all are made: one that fails costs no other
         call.result()
     metrics.add_metric("Planned", MetricUnit.Count, len(targets))
+    if day is None:
+        _carry_out_settings(now)
     return {"planned": len(targets), "days": sorted({day for day, _ in targets})}
 
 
-def _due(now: datetime) -> list[DayShard]:
-    due = plan(store, calendar, shard_count, now)
+def _due(calendar: Calendar, now: datetime) -> list[DayShard]:
+    store.take_over_marks(now)
+    due = plan(store, calendar, now)
     store.put_progress(due.progress)
+    store.forget_marks(before=calendar.oldest_day(now))
     metrics.add_metric("RollupLag", MetricUnit.Seconds, due.lag.total_seconds())
     metrics.add_metric("LateMarks", MetricUnit.Count, due.marks)
     metrics.add_metric("OldestLateMark", MetricUnit.Seconds, due.oldest_mark.total_seconds())
@@ -57,6 +61,20 @@ def _due(now: datetime) -> list[DayShard]:
     if due.expired_marks:
         logger.error("late events came too long ago to be counted", marks=due.expired_marks)
     return due.targets
+
+
+def _carry_out_settings(now: datetime) -> None:
+    """Let changed parameters hold for days to come. Raises SettingsRefused, once all else is done."""
+    period = carry_out(store, config.settings(), now)
+    if period:
+        settings = period.settings
+        logger.info(
+            "settings are to change",
+            first_day=period.first_day,
+            time_zone=settings.zone.key,
+            retention_days=settings.retention.days,
+            shard_count=settings.shard_count,
+        )
 
 
 def _call_worker(target: DayShard) -> None:

@@ -12,10 +12,9 @@ from impact.calendar import parse_day
 from impact.dynamodb import Store, connect
 from impact.observability import logger, metrics
 from impact.rollup import count
+from impact.settings import in_force
 
-calendar = config.calendar()
 terms = config.terms()
-shard_count = config.shard_count()
 store = Store.from_environment(connect(read_timeout=20, attempts=8))
 
 
@@ -24,8 +23,9 @@ store = Store.from_environment(connect(read_timeout=20, attempts=8))
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Count, and say what was found. Raises what goes wrong, so that Lambda tries again."""
     day, shard = parse_day(event.get("day")), event.get("shard")
-    if type(shard) is not int or not 0 <= shard < shard_count:
-        raise ValueError(f"shard must be 0 to {shard_count - 1}")
+    if type(shard) is not int:
+        raise ValueError("shard must be a whole number")
+    calendar = in_force(store, config.settings)
     counted = count(store, calendar, terms, day, shard, as_of=datetime.now(UTC))
     metrics.add_metric("EventsCounted", MetricUnit.Count, counted.events)
     metrics.add_metric("SummariesWritten", MetricUnit.Count, counted.summaries_written)

@@ -10,14 +10,12 @@ from impact.dynamodb import Store, connect
 from impact.http import Event, HttpError, Response, query, respond
 from impact.observability import logger
 from impact.reading import BadCursor, Reader
+from impact.settings import CalendarInMemory, in_force
 from summaries.parameters import days_asked, invalid, read_query
 
-reader = Reader(
-    Store.from_environment(connect(read_timeout=5, attempts=3)),
-    config.calendar(),
-    config.shard_count(),
-    config.terms(),
-)
+store = Store.from_environment(connect(read_timeout=5, attempts=3))
+calendar = CalendarInMemory(lambda now: in_force(store, config.settings))
+terms = config.terms()
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -25,12 +23,13 @@ def handler(event: Event, context: LambdaContext) -> Response:
     """Answer one GET (HTTP API, payload 2.0)."""
     now = datetime.now(UTC)
     try:
-        return respond(200, _answer(read_query(event["routeKey"], query(event)), now))
+        reader = Reader(store, calendar(now), terms)
+        return respond(200, _answer(reader, read_query(event["routeKey"], query(event)), now))
     except HttpError as error:
         return error.response()
 
 
-def _answer(asked: dict[str, Any], now: datetime) -> dict[str, Any]:
+def _answer(reader: Reader, asked: dict[str, Any], now: datetime) -> dict[str, Any]:
     if "day" in asked:
         try:
             return reader.day(asked["day"].isoformat(), asked.get("cursor"))

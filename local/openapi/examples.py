@@ -108,10 +108,13 @@ def _tables() -> Iterator[tuple[Any, Any, Any]]:
     }
     quiet = {"POWERTOOLS_LOG_LEVEL": "CRITICAL", "POWERTOOLS_METRICS_NAMESPACE": "none"}
     with mock_aws(), patch.dict(os.environ, environment | credentials | quiet):
+        from impact import config
         from impact.billing import Terms
         from impact.dynamodb import Store, connect
+        from impact.ledger import Ledger
         from impact.rates import Rate, Rates
         from impact.rollup import count
+        from impact.settings import established
         from ingest import app as ingest
         from summaries import app as summaries
 
@@ -121,15 +124,19 @@ def _tables() -> Iterator[tuple[Any, Any, Any]]:
         rate = Rate("2026-11-20", Decimal("1.1172"))
         store.put_rate(rate, source="example", now=NOW)
         terms = Terms(Decimal(5), Decimal(1), Decimal(25), "A study, 2026")
-        _use(store, ingest.ledger, "alice", 1)
-        _use(store, ingest.ledger, "bob", 2)
-        for shard in range(ingest.ledger.shard_count):
-            count(store, ingest.ledger.calendar, terms, DAY, shard, as_of=NOW)
+        calendar = established(store, config.settings, NOW)
+        _use(store, Ledger(calendar), "alice", 1)
+        _use(store, Ledger(calendar), "bob", 2)
+        for shard in range(calendar.shard_count(DAY)):
+            count(store, calendar, terms, DAY, shard, as_of=NOW)
         with (
             patch.object(ingest, "datetime", _Clock),
             patch.object(ingest, "intake", replace(ingest.intake, store=store)),
             patch.object(ingest, "rates", lambda: Rates({rate.date: rate.usd})),
-            patch.object(summaries, "reader", replace(summaries.reader, store=store, terms=terms)),
+            patch.object(ingest, "calendar", lambda now: calendar),
+            patch.object(summaries, "store", store),
+            patch.object(summaries, "calendar", lambda now: calendar),
+            patch.object(summaries, "terms", terms),
         ):
             yield ingest, summaries, store
 

@@ -5,7 +5,6 @@ import binascii
 import json
 import re
 from collections import Counter
-from dataclasses import replace
 from datetime import date, timedelta
 from random import Random
 from typing import Any
@@ -101,7 +100,8 @@ def test_a_question_is_answered_or_what_is_wrong_is_named(
     freeze(monkeypatch, app)
     monkeypatch.setattr(Store, "events_since", lambda self: NOON - timedelta(days=3))
     laid = ledger(shard_count=1)
-    monkeypatch.setattr(app, "reader", replace(app.reader, store=store, shard_count=1))
+    monkeypatch.setattr(app, "store", store)
+    monkeypatch.setattr(app, "calendar", lambda now: laid.calendar)
     for number in range(4):
         put(store, event(eventId=str(number), ts=timestamp(NOON - timedelta(days=number))), laid=laid)
     roll_up(store, NOON, laid)

@@ -20,7 +20,7 @@ from moto import mock_aws
 from impact.calendar import timestamp
 from impact.dynamodb import Store, item_from_wire
 from impact.rates import Rates
-from tests.events import NOON, event, freeze
+from tests.events import NOON, event, freeze, ledger
 from tests.rates import BEFORE_NOON
 
 with mock_aws():  # it reads the exchange rates when it starts
@@ -34,6 +34,8 @@ CONTEXT: Any = SimpleNamespace(
     get_remaining_time_in_millis=lambda: 20_000,
 )
 
+CALENDAR = ledger(shard_count=16).calendar
+
 Post = Callable[..., Any]
 
 
@@ -42,6 +44,7 @@ def post(store: Store, monkeypatch: pytest.MonkeyPatch) -> Post:
     """Send a body (bytes as they are, anything else as JSON) and return the response with its body read."""
     freeze(monkeypatch, app)
     monkeypatch.setattr(app, "intake", replace(app.intake, store=store))
+    monkeypatch.setattr(app, "calendar", lambda now: CALENDAR)
     monkeypatch.setattr(app, "rates", lambda: Rates({BEFORE_NOON.date: BEFORE_NOON.usd}))
 
     def send(body: Any, headers: dict[str, str] | None = None) -> Any:
@@ -256,9 +259,7 @@ def test_only_a_late_event_leaves_a_mark_also_as_a_duplicate(post: Post, store: 
     post(late)
     [mark] = marks(store)
     assert mark[0] == late["ts"][:10]
-    store.client.delete_item(
-        TableName=store.state, Key={"kind": {"S": "late"}, "key": {"S": f"{mark[0]}#{mark[1]:02d}"}}
-    )
+    assert store.clear_mark(store.late_mark(*mark))
     assert post(late).json["status"] == "duplicate"
     assert marks(store) == {mark}
 

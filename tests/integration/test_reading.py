@@ -3,7 +3,6 @@
 import base64
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from types import SimpleNamespace
@@ -37,7 +36,8 @@ def since(monkeypatch: pytest.MonkeyPatch) -> None:
 def get(store: Store, monkeypatch: pytest.MonkeyPatch) -> Get:
     """Ask a route; numbers in the answer are read as they are written."""
     freeze(monkeypatch, app)
-    monkeypatch.setattr(app, "reader", replace(app.reader, store=store, shard_count=LEDGER.shard_count))
+    monkeypatch.setattr(app, "store", store)
+    monkeypatch.setattr(app, "calendar", lambda now: LEDGER.calendar)
 
     def ask(path: str = "/api/summaries", **parameters: str) -> Any:
         query = {name.rstrip("_"): value for name, value in parameters.items()}

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from hypothesis import given, settings
@@ -16,10 +16,10 @@ from moto import mock_aws
 from impact.billing import Terms
 from impact.calendar import GRACE, timestamp
 from impact.dynamodb import Progress, Store
-from impact.keys import COUNTING, day_shard, shard_of
+from impact.keys import day_shard, parse_day_shard, shard_of
 from impact.ledger import Ledger
 from impact.rates import Rate
-from impact.rollup import DayExpired, ShardCountChanged, count, plan, plan_day
+from impact.rollup import DayExpired, Overtaken, count, plan, plan_day
 from impact.summary import MODELS_MAX, OTHER
 from tests.conftest import DYNAMODB_LOCAL_URL
 from tests.events import NOON, event, ledger
@@ -36,12 +36,12 @@ def put(store: Store, *events: dict[str, Any], now: datetime = NOON, laid: Ledge
         entry = laid.entry(raw, now)
         store.append(entry.item)
         if laid.calendar.needs_mark(entry.day, now):
-            store.mark_late(entry.day_shard, token=timestamp(now) + entry.event_id, now=now)
+            store.mark_late(entry.day, [parse_day_shard(entry.day_shard)[1]], now)
 
 
 def roll_up(store: Store, now: datetime = NOON, laid: Ledger = LEDGER) -> int:
     """Do what the planner and its workers do. Return how many (day, shard)s were counted."""
-    due = plan(store, laid.calendar, laid.shard_count, now)
+    due = plan(store, laid.calendar, now)
     store.put_progress(due.progress)
     for day, shard in due.targets:
         count(store, laid.calendar, Terms(), day, shard, as_of=now)
@@ -120,6 +120,7 @@ def test_a_day_of_one_user(store: Store) -> None:
         "firstTs": "2026-11-23T00:00:00.000000Z",
         "lastTs": "2026-11-23T11:59:00.000000Z",
         "asOf": timestamp(NOON),
+        "revision": ANY,
         "final": False,
     }
 
@@ -220,21 +221,18 @@ def test_an_older_computation_never_replaces_a_younger_one(
     assert total["requests"] == 2
 
 
-def test_an_older_computation_leaves_the_mark_of_an_event_that_it_alone_saw(store: Store) -> None:
-    """Its clock was behind, or it stalled: what it counted was not written, so the mark must stay."""
+def test_what_has_seen_more_counts_whatever_its_clock_says(store: Store) -> None:
     publish(store)
     later, shard = NOON + timedelta(days=3), shard_of("alice", 4)
     put(store, event(eventId="1"), now=later)
     count(store, LEDGER.calendar, Terms(), TODAY, shard, as_of=later)
     put(store, event(eventId="2"), now=later)
     count(store, LEDGER.calendar, Terms(), TODAY, shard, as_of=later - timedelta(seconds=1))
-    assert (summary(store)["requests"], store.late_marks()) == (1, {(TODAY, shard)})
-    roll_up(store, later + timedelta(hours=1))
     assert (summary(store)["requests"], store.late_marks()) == (2, set())
 
 
-def test_a_count_that_was_not_alone_leaves_the_mark(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other one has read the ledger before the late event, and is the younger one by its clock."""
+def test_counts_that_overlap_make_a_day_final(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that read the ledger before the late event begins again; the other has cleared the mark."""
     publish(store)
     later, shard = NOON + timedelta(days=3), shard_of("alice", 4)
     put(store, event(eventId="1"), now=later)
@@ -245,31 +243,25 @@ def test_a_count_that_was_not_alone_leaves_the_mark(store: Store, monkeypatch: p
         monkeypatch.setattr(Store, "event_pages", read_pages)
         put(store, event(eventId="2"), now=later)
         count(store, LEDGER.calendar, Terms(), TODAY, shard, as_of=later)
-        assert summary(store)["requests"] == 2
+        assert (summary(store)["requests"], store.late_marks()) == (2, set())
         yield from pages
 
     monkeypatch.setattr(Store, "event_pages", overtaken)
-    count(store, LEDGER.calendar, Terms(), TODAY, shard, as_of=later + timedelta(minutes=5))
-    assert store.late_marks() == {(TODAY, shard)}
-    roll_up(store, later + timedelta(hours=1))
-    assert (summary(store)["requests"], store.late_marks()) == (2, set())
+    counted = count(store, LEDGER.calendar, Terms(), TODAY, shard, as_of=later + timedelta(minutes=5))
+    assert (counted.events, summary(store)["requests"], store.late_marks()) == (2, 2, set())
 
 
-def test_a_count_that_died_is_not_waited_for_for_ever(store: Store) -> None:
+def test_a_count_that_is_overtaken_again_and_again_gives_up(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     publish(store)
     later, shard = NOON + timedelta(days=3), shard_of("alice", 4)
-    put(store, event(), now=later)
-    key = day_shard(TODAY, shard)
-    store.begin_count(key, "killed", later)
-    count(store, LEDGER.calendar, Terms(), TODAY, shard, as_of=later + timedelta(minutes=1))
-    assert (summary(store)["requests"], store.late_marks()) == (1, {(TODAY, shard)})
-    count(store, LEDGER.calendar, Terms(), TODAY, shard, as_of=later + timedelta(hours=1))
-    assert store.late_marks() == set()
-    assert not store.client.query(
-        TableName=store.state,
-        KeyConditionExpression="kind = :k",
-        ExpressionAttributeValues={":k": {"S": COUNTING}},
-    )["Items"]
+    put(store, event(eventId="1"), now=later)
+    monkeypatch.setattr(Store, "put_summary", lambda *args: False)
+    monkeypatch.setattr("impact.rollup.PAUSE_SECONDS", 0)
+    with pytest.raises(Overtaken):
+        count(store, LEDGER.calendar, Terms(), TODAY, shard, as_of=later)
+    assert store.late_marks() == {(TODAY, shard)}
 
 
 def test_a_longer_retention_does_not_open_days_that_expired_under_the_shorter(store: Store) -> None:
@@ -290,17 +282,11 @@ def test_a_day_whose_events_may_have_expired_is_never_counted_again(store: Store
     with pytest.raises(DayExpired):
         count(store, LEDGER.calendar, Terms(), TODAY, 0, as_of=much_later)
     with pytest.raises(DayExpired):
-        plan_day(LEDGER.calendar, 4, TODAY, much_later)
-    store.mark_late(day_shard(TODAY, 0), token="t", now=NOON)
-    due = plan(store, LEDGER.calendar, 4, much_later)
+        plan_day(LEDGER.calendar, TODAY, much_later)
+    store.mark_late(TODAY, [0], NOON)
+    due = plan(store, LEDGER.calendar, much_later)
     assert due.expired_marks == [(TODAY, 0)]
     assert all(day > TODAY for day, _ in due.targets)
-
-
-def test_another_shard_count_is_refused(store: Store) -> None:
-    store.put_progress(Progress("2026-11-22", 16))
-    with pytest.raises(ShardCountChanged, match="16"):
-        plan(store, LEDGER.calendar, 4, NOON)
 
 
 def test_progress_never_goes_back(store: Store) -> None:
@@ -344,7 +330,7 @@ def test_pages_go_on_after_one_megabyte(store: Store) -> None:
 
 def test_a_user_whose_id_begins_like_another_is_another(store: Store) -> None:
     users = ["a", "a#", "a%23", "a#b", "a!", "ab", "a\0"]
-    one_shard = replace(LEDGER, shard_count=1)
+    one_shard = ledger(shard_count=1)
     put(store, *(event(userId=u, eventId=f"{n}") for u in users for n in range(3)), laid=one_shard)
     roll_up(store, laid=one_shard)
     for user in users:

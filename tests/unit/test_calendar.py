@@ -1,19 +1,19 @@
 """Days in the reporting time zone."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impact.calendar import GRACE, Calendar, days_between
+from impact.calendar import FIRST_DAY, GRACE, Calendar, Period, Settings, day_after, days_between
 
 ZONES = ["UTC", "Europe/Berlin", "America/Sao_Paulo", "Pacific/Kiritimati", "Asia/Kolkata", "America/Havana"]
 
 
 def calendar(zone: str = "UTC") -> Calendar:
-    return Calendar(ZoneInfo(zone), timedelta(days=400))
+    return Calendar.of(Settings(ZoneInfo(zone), timedelta(days=400), 16))
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_an_instant_lies_within_its_day(zone: str, instant: datetime) -> None:
 def test_what_is_accepted_can_be_counted_for_some_hours(
     zone: str, now: datetime, retention: int, age_hours: int
 ) -> None:
-    days = Calendar(ZoneInfo(zone), timedelta(days=retention))
+    days = Calendar.of(Settings(ZoneInfo(zone), timedelta(days=retention), 16))
     ts = now - timedelta(hours=age_hours)
     if days.refusal(ts, now) is None:
         assert not days.may_have_expired(days.day_of(ts), now + timedelta(hours=20))
@@ -66,3 +66,69 @@ def test_what_is_accepted_can_be_counted_for_some_hours(
 def test_days_between() -> None:
     assert list(days_between("2026-02-27", "2026-03-01")) == ["2026-02-27", "2026-02-28", "2026-03-01"]
     assert list(days_between("2026-03-02", "2026-03-01")) == []
+
+
+# Settings that change: each holds for whole days.
+
+WEST, EAST = "America/Los_Angeles", "Asia/Tokyo"
+
+
+def changed(first_day: str, zone: str, retention_days: int = 400, shard_count: int = 16) -> Calendar:
+    """UTC, 400 days and 16 shards, and something else from a day on."""
+    later = Settings(ZoneInfo(zone), timedelta(days=retention_days), shard_count)
+    return Calendar((*calendar().periods, Period(first_day, later)))
+
+
+@pytest.mark.parametrize(
+    ("zone", "last_hour_before", "first_hour_after"),
+    [(WEST, "2026-11-26T07:59:59+00:00", "2026-11-26T08:00:00+00:00"),
+     (EAST, "2026-11-25T14:59:59+00:00", "2026-11-25T15:00:00+00:00")],
+    ids=["the day before is longer", "the day before is shorter"],
+)  # fmt: skip
+def test_a_day_before_another_time_zone_ends_where_that_begins(
+    zone: str, last_hour_before: str, first_hour_after: str
+) -> None:
+    days = changed("2026-11-26", zone)
+    assert days.day_of(datetime.fromisoformat(last_hour_before)) == "2026-11-25"
+    assert days.day_of(datetime.fromisoformat(first_hour_after)) == "2026-11-26"
+    assert days.closes_at("2026-11-25") == datetime.fromisoformat(first_hour_after) + GRACE
+
+
+def test_a_day_keeps_its_shards_and_its_retention() -> None:
+    days = changed("2026-11-26", "UTC", retention_days=30, shard_count=8)
+    before, after = datetime(2026, 11, 25, 23, tzinfo=UTC), datetime(2026, 11, 26, tzinfo=UTC)
+    assert (days.shard_count("2026-11-25"), days.shard_count("2026-11-26")) == (16, 8)
+    assert days.expires_at(before) == int((before + timedelta(days=400)).timestamp())
+    assert days.expires_at(after) == int((after + timedelta(days=30)).timestamp())
+    assert days.refusal(before, before + timedelta(days=397)) is None
+    assert "older than 28 days" in str(days.refusal(after, after + timedelta(days=29)))
+    assert days.may_have_expired("2026-11-26", after + timedelta(days=30))
+    assert not days.may_have_expired("2026-11-25", after + timedelta(days=30))
+
+
+def test_an_event_of_a_day_that_expired_under_a_shorter_retention_is_refused() -> None:
+    days = changed("2026-11-26", "UTC", retention_days=3650)
+    old = datetime(2025, 1, 1, tzinfo=UTC)
+    assert days.may_have_expired("2025-01-01", datetime(2026, 12, 24, tzinfo=UTC))
+    assert "older than 398 days" in str(days.refusal(old, datetime(2026, 12, 24, tzinfo=UTC)))
+
+
+PERIODS = st.lists(st.tuples(st.integers(0, 20), st.sampled_from([*ZONES, "Pacific/Pago_Pago"])), max_size=4)
+
+
+@given(PERIODS, st.lists(st.datetimes(datetime(2026, 10, 20), datetime(2026, 11, 20)), min_size=2))
+def test_whatever_changes_time_belongs_to_one_day_after_the_other(
+    changes: list[tuple[int, str]], instants: list[datetime]
+) -> None:
+    first_days = {(date(2026, 10, 24) + timedelta(days=n)).isoformat(): zone for n, zone in changes}
+    later = [
+        Period(day, Settings(ZoneInfo(zone), timedelta(days=400), 16))
+        for day, zone in sorted(first_days.items())
+    ]
+    days = Calendar((Period(FIRST_DAY, Settings(ZoneInfo("UTC"), timedelta(days=400), 16)), *later))
+    ordered = sorted(instant.replace(tzinfo=UTC) for instant in instants)
+    told = [days.day_of(instant) for instant in ordered]
+    assert told == sorted(told)
+    for instant, day in zip(ordered, told, strict=True):
+        assert days.starts_at(day) <= instant < days.starts_at(day_after(day))
+        assert days.day_of(days.starts_at(day)) == day
