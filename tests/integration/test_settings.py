@@ -101,23 +101,24 @@ def test_another_shard_count_for_two_hours_counts_everything_once(store: Store) 
 
 
 def test_another_shard_count_for_good_holds_for_days_to_come(store: Store) -> None:
-    users = [f"user-{n}" for n in range(8)]
-    for now, calendar in hours(store, {0: SETTINGS, 4: settings(shard_count=2)}, last=132):
+    users = [f"user-{n}" for n in range(4)]
+    for now, calendar in hours(store, {0: SETTINGS, 4: settings(shard_count=2)}, last=104):
         sent = [event(userId=user, eventId=timestamp(now), ts=timestamp(now)) for user in users]
         put(store, *sent, now=now, laid=Ledger(calendar))
         late = [
-            one | {"ts": timestamp(now - timedelta(days=2)), "eventId": "late" + one["eventId"]}
+            one | {"ts": timestamp(now - timedelta(hours=32)), "eventId": "late" + one["eventId"]}
             for one in sent
         ]
         put(store, *late, now=now, laid=Ledger(calendar))
     calendar = in_force(store, lambda: SETTINGS)
     assert [calendar.shard_count(day) for day in ("2026-11-24", "2026-11-25")] == [4, 2]
+    roll_up(store, NOON + timedelta(hours=104), Ledger(calendar))
     reader = Reader(store, calendar, Terms())
     for day in ("2026-11-24", "2026-11-25"):
         found = [summary(store, user, day) for user in users]
         assert {(each["requests"], each["final"]) for each in found} == {(12, True)}
         [row] = reader.platform(day, day)["days"]
-        assert (row["requests"], row["users"], row["final"]) == (12 * 8, 8, True)
+        assert (row["requests"], row["users"], row["final"]) == (12 * 4, 4, True)
         assert {item["userId"] for item in reader.day(day, None)["items"]} == set(users)
     assert store.late_marks() == set()
 
