@@ -28,8 +28,9 @@ TRIES = 8
 PAUSE_SECONDS = 0.05
 """Before the second of these, at most; twice as long before each further one."""
 
-NOT_COUNTED = ("kind", "key", "asOf", "revision", "seen")
-"""What of a summary or a total does not come from the ledger."""
+NOT_COMPARED = ("kind", "key", "asOf", "revision")
+"""What of a summary or a total may differ though nothing has changed. Not `final`: the first count of a closed
+day writes every summary anew, over which no count of the open day can write then."""
 
 DayShard = tuple[str, int]
 T = TypeVar("T")
@@ -338,7 +339,6 @@ class _Count:
             "shard": self.shard,
             "users": sums.users,
             "countableUntil": view.countable_until,
-            "seen": view.mark.number,
             "terms": view.terms.as_fields(),
         }
         fields = sums.tally.as_fields()
@@ -346,14 +346,15 @@ class _Count:
         return known | (view.rate.as_fields() if view.rate else {}) | fields | self._stamp(view)
 
     def _write_total(self, view: _View, total: Item, *, changed: bool) -> None:
-        """A closed day's total is written even where nothing changed: it ends what older counts are about."""
+        """A closed day's total is written even where nothing changed.
+
+        Whoever read the one before begins again then: a count that is still under way may have read events
+        that somebody has deleted since.
+        """
         if not (changed or view.is_strict or view.former is None or _differ(total, view.former)):
             return
         before = Version.of(view.former) if view.former else None
-        if self.store.put_total(self.key, total, before) or not view.is_strict:
-            return
-        there = self.store.total(self.key)
-        if there is None or there.get("seen", -1) < total["seen"] or _differ(total, there):
+        if not self.store.put_total(self.key, total, before) and view.is_strict:
             raise _Conflict
 
 
@@ -373,7 +374,7 @@ def _differ(total: Item, other: Item) -> bool:
 
 def _digest(item: Item) -> bytes:
     """Digest what of a summary or a total comes from the ledger: the same for an item as read and as made."""
-    content = {name: value for name, value in item.items() if name not in NOT_COUNTED}
+    content = {name: value for name, value in item.items() if name not in NOT_COMPARED}
     text = json.dumps(content, sort_keys=True, default=_plain, ensure_ascii=False)
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 

@@ -18,7 +18,6 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from impact.dynamodb import Store
 from local.stack import Stack
 from local.stack.stack import SCHEDULED, FunctionFailed
 from local.tables import resources
@@ -146,9 +145,7 @@ def plan_after_days_of_silence(stack: Stack, api: Api) -> None:
 
 def plan_with_a_mark_of(days_ago: int) -> Act:
     def plan_(stack: Stack, api: Api) -> None:
-        tables = (stack.request_events_table, stack.daily_summaries_table, stack.state_table)
-        store = Store(stack.client("dynamodb"), *tables)
-        store.mark_late(f"{day(days_ago)}#00", "left", datetime.now(UTC) - timedelta(hours=4))
+        store_of(stack).mark_late(day(days_ago), [0], datetime.now(UTC) - timedelta(hours=4))
         plan(stack, api)
 
     return plan_
@@ -164,8 +161,8 @@ def count_and_plan(*days_ago: int) -> Act:
 
 
 def delete_the_mark_and_plan(stack: Stack, api: Api) -> None:
-    state = stack.session.resource("dynamodb").Table(stack.state_table)
-    state.delete_item(Key={"kind": "late", "key": f"{day(900)}#00"})
+    store = store_of(stack)
+    assert store.clear_mark(store.late_mark(day(900), 0))
     plan(stack, api)
 
 

@@ -19,8 +19,11 @@ from local.stack.ministack import REGION
 
 Request = tuple[str, str]
 
-KINDS = ("late", "total", "rollup", "rate", "counting", "another")
-READ = ("late", "total", "rollup", "rate")
+KINDS = ("mark", "late", "total", "day", "rollup", "rate", "settings", "another")
+READ = ("mark", "total", "day", "rollup", "rate", "settings")
+ESTABLISH: set[Request] = {
+    *(("query", "state settings"), ("put_item", "state settings"), ("get_item", "state rollup")),
+}
 KEYS = {
     "events": {"dayShard": "2026-11-23#00", "userEvent": "alice#1"},
     "summaries": {"userId": "alice", "day": "2026-11-23"},
@@ -29,7 +32,7 @@ NEVER = {"ConditionExpression": "attribute_exists(nothing_has_this)"}
 
 ALLOWED: dict[str, set[Request]] = {
     "Authorizer": set(),
-    "Ingest": {("put_item", "events"), ("update_item", "state late"), ("query", "state rate")},
+    "Ingest": {("put_item", "events"), ("update_item", "state mark"), ("query", "state rate"), *ESTABLISH},
     "Summaries": {
         *(("query", "events"), ("query", "summaries"), ("query", "summaries byDay")),
         ("batch_get_item", "summaries"),
@@ -37,13 +40,16 @@ ALLOWED: dict[str, set[Request]] = {
     },
     "Rollup": {
         *(("describe_table", "events"), ("get_item", "state rollup"), ("put_item", "state rollup")),
-        *(("query", "state total"), ("query", "state rate"), ("query", "state late")),
+        *(("query", f"state {kind}") for kind in ("total", "rate", "mark", "late")),
+        *(("update_item", "state mark"), ("delete_item", "state mark"), ("delete_item", "state late")),
+        *ESTABLISH,
     },
     "RollupWorker": {
         *(("query", "events"), ("batch_get_item", "summaries"), ("put_item", "summaries")),
         *(("get_item", "state total"), ("put_item", "state total"), ("query", "state rate")),
-        *(("get_item", "state late"), ("delete_item", "state late")),
-        *(("update_item", "state counting"), ("delete_item", "state counting")),
+        *(("query", "summaries byDay"), ("delete_item", "summaries"), ("update_item", "state day")),
+        *(("get_item", "state mark"), ("update_item", "state mark")),
+        *(("query", "state settings"), ("get_item", "state rollup")),
     },
     "Rates": {("put_item", "state rate"), ("query", "state rate")},
 }

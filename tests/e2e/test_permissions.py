@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from impact.keys import COUNTING, day_shard
+from impact.calendar import FIRST_DAY
+from impact.keys import LATE, PERIOD, day_shard
 from impact.rates import has_rate, rate_date
 from local.ecb import published
 from local.stack import Stack
@@ -69,15 +70,44 @@ def plan_for_the_first_time(stack: Stack, api: Api, user_id: str) -> None:
 
 
 def count(stack: Stack, api: Api, user_id: str) -> None:
-    """Count a day that has a new, late event: every summary, total and mark is touched.
-
-    A count that could not say that it ended, because its role did not let it, would hold up the mark.
-    """
-    state = stack.session.resource("dynamodb").Table(stack.state_table)
-    for shard in range(LOCAL_SHARDS):
-        state.delete_item(Key={"kind": COUNTING, "key": day_shard(DAY, shard)})
+    """Count a day that has a new, late event: every summary, total and mark is touched."""
     assert api.post(an_event(user_id, days_ago=3)).status == 201
     count_day(stack, DAY)
+
+
+def count_without_the_events(stack: Stack, api: Api, user_id: str) -> None:
+    """Count a day whose events somebody has deleted: the summary goes."""
+    count(stack, api, user_id)
+    ledger = stack.session.resource("dynamodb").Table(stack.request_events_table)
+    for item in ledger.scan(ConsistentRead=True)["Items"]:
+        if item["day"] == DAY and item["userId"] == user_id:
+            ledger.delete_item(Key={"dayShard": item["dayShard"], "userEvent": item["userEvent"]})
+    count_day(stack, DAY)
+
+
+def without_settings(act: Callable[[Stack, Api, str], None]) -> Callable[[Stack, Api, str], None]:
+    """Do something on a stack that knows no settings of days yet."""
+
+    def probe(stack: Stack, api: Api, user_id: str) -> None:
+        state = stack.session.resource("dynamodb").Table(stack.state_table)
+        state.delete_item(Key={"kind": PERIOD, "key": FIRST_DAY})
+        act(stack, api, user_id)
+
+    return probe
+
+
+def ingest_by_a_new_process(stack: Stack, api: Api, user_id: str) -> None:
+    """It reads the settings. A time limit that is set, even to what it is, makes MiniStack start one."""
+    function = stack.physical_id("IngestFunction")
+    stack.client("lambda").update_function_configuration(FunctionName=function, Timeout=20)
+    assert api.post(an_event(user_id)).status != 503, "EstablishSettings is not allowed"
+
+
+def plan_with_an_old_mark(stack: Stack, api: Api, user_id: str) -> None:
+    state = stack.session.resource("dynamodb").Table(stack.state_table)
+    old = {"kind": LATE, "key": day_shard(DAY, 0), "token": "left", "markedAt": f"{DAY}T00:00:00.000000Z"}
+    state.put_item(Item=old)
+    plan(stack, api, user_id)
 
 
 def ingest_in_euros(stack: Stack, api: Api, user_id: str) -> None:
@@ -129,12 +159,19 @@ _NEW_YEAR = date(2012, 1, 1)
 OLD_DATES = (d.isoformat() for n in range(366) if has_rate(d := _NEW_YEAR + timedelta(days=n)))
 """ECB dates that no test's day is converted at, each taken once."""
 
+ingest_without_settings = without_settings(ingest_by_a_new_process)
+plan_without_settings = without_settings(plan)
+count_without_settings = without_settings(count)
+
 FRESH = read("summaries", userId="{user_id}", fresh="true")
 
 PROBES = {
     Grant("IngestFunction", "AppendEvents", "dynamodb:PutItem"): ingest_today,
     Grant("IngestFunction", "MarkLateDays", "dynamodb:UpdateItem"): ingest_late,
     Grant("IngestFunction", "ReadRates", "dynamodb:Query"): ingest_in_euros,
+    Grant("IngestFunction", "EstablishSettings", "dynamodb:Query"): ingest_by_a_new_process,
+    Grant("IngestFunction", "EstablishSettings", "dynamodb:PutItem"): ingest_without_settings,
+    Grant("IngestFunction", "ReadProgress", "dynamodb:GetItem"): ingest_without_settings,
     Grant("SummariesFunction", "ReadSummaries", "dynamodb:Query"): read("summaries", userId="{user_id}"),
     Grant("SummariesFunction", "ReadSummaries", "dynamodb:BatchGetItem"): read("summaries", day=DAY),
     Grant("SummariesFunction", "ReadUsersOfADay", "dynamodb:Query"): read("summaries", day=DAY),
@@ -142,6 +179,10 @@ PROBES = {
     Grant("SummariesFunction", "ReadTotalsAndProgress", "dynamodb:GetItem"): FRESH,
     Grant("SummariesFunction", "ReadTotalsAndProgress", "dynamodb:Query"): read("totals"),
     Grant("RollupFunction", "ReadWhatIsToBeCounted", "dynamodb:Query"): plan,
+    Grant("RollupFunction", "TakeOverMarks", "dynamodb:UpdateItem"): plan_with_an_old_mark,
+    Grant("RollupFunction", "TidyMarks", "dynamodb:DeleteItem"): plan_with_an_old_mark,
+    Grant("RollupFunction", "EstablishSettings", "dynamodb:Query"): plan,
+    Grant("RollupFunction", "EstablishSettings", "dynamodb:PutItem"): plan_without_settings,
     Grant("RollupFunction", "KeepProgress", "dynamodb:GetItem"): plan,
     Grant("RollupFunction", "KeepProgress", "dynamodb:PutItem"): plan,
     Grant("RollupFunction", "SizeTheLedger", "dynamodb:DescribeTable"): plan_for_the_first_time,
@@ -151,10 +192,13 @@ PROBES = {
     Grant("RollupWorkerFunction", "ReplaceSummaries", "dynamodb:PutItem"): count,
     Grant("RollupWorkerFunction", "KeepTotals", "dynamodb:GetItem"): count,
     Grant("RollupWorkerFunction", "KeepTotals", "dynamodb:PutItem"): count,
-    Grant("RollupWorkerFunction", "TellOfOtherCounts", "dynamodb:UpdateItem"): count,
-    Grant("RollupWorkerFunction", "TellOfOtherCounts", "dynamodb:DeleteItem"): count,
+    Grant("RollupWorkerFunction", "ReplaceSummaries", "dynamodb:DeleteItem"): count_without_the_events,
+    Grant("RollupWorkerFunction", "FindSummariesWithoutEvents", "dynamodb:Query"): count,
+    Grant("RollupWorkerFunction", "NoteChangesOfClosedDays", "dynamodb:UpdateItem"): count,
     Grant("RollupWorkerFunction", "ClearLateMarks", "dynamodb:GetItem"): count,
-    Grant("RollupWorkerFunction", "ClearLateMarks", "dynamodb:DeleteItem"): count,
+    Grant("RollupWorkerFunction", "ClearLateMarks", "dynamodb:UpdateItem"): count,
+    Grant("RollupWorkerFunction", "ReadSettings", "dynamodb:Query"): count,
+    Grant("RollupWorkerFunction", "ReadProgress", "dynamodb:GetItem"): count_without_settings,
     Grant("RollupWorkerFunction", "ReadRates", "dynamodb:Query"): count,
     Grant("RatesFunction", "KeepRates", "dynamodb:PutItem"): enter_a_rate,
     Grant("RatesFunction", "KeepRates", "dynamodb:Query"): enter_a_rate_again,
