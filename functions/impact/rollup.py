@@ -29,8 +29,8 @@ PAUSE_SECONDS = 0.05
 """Before the second of these, at most; twice as long before each further one."""
 
 NOT_COMPARED = ("kind", "key", "asOf", "revision")
-"""What of a summary or a total may differ though nothing has changed. Not `final`: the first count of a closed
-day writes every summary anew, over which no count of the open day can write then."""
+"""What of a summary or a total may differ though nothing has changed. Not `final`: the first count of a
+closed day writes every summary anew, and no count of the open day can write over that."""
 
 DayShard = tuple[str, int]
 T = TypeVar("T")

@@ -22,7 +22,7 @@ from local.stack import Stack
 from local.stack.stack import SCHEDULED, FunctionFailed
 from local.tables import resources
 from local.waiting import wait_until
-from tests.e2e.api import Api, a_user, an_event, count, day
+from tests.e2e.api import Api, a_user, an_event, count, day, store_of
 from tests.e2e.test_permissions import OLD_DATES, Grant, enter_rate, without
 from tests.metrics import AWS_METRICS, emitted
 

@@ -18,7 +18,7 @@ from impact.keys import LATE, PERIOD, day_shard
 from impact.rates import has_rate, rate_date
 from local.ecb import published
 from local.stack import Stack
-from local.stack.stack import LOCAL_SHARDS, SCHEDULED, FunctionFailed
+from local.stack.stack import SCHEDULED, FunctionFailed
 from tests.e2e.api import Api, a_user, an_event, day
 from tests.e2e.api import count as count_day
 

@@ -1,7 +1,6 @@
 """Every function while AWS fails: what heals is survived, what stays is seen and made up for."""
 
 from collections.abc import Iterator
-from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -113,9 +112,7 @@ def test_ingest_answers_in_time_where_storage_is_slow(deployed: Deployed, proxy:
 
 @pytest.mark.long
 @pytest.mark.parametrize("fault", [BROKEN, CUT_OFF], ids=["broken", "cut off"])
-@pytest.mark.parametrize(
-    "operation", ["GetItem", "Query", "BatchGetItem", "PutItem", "UpdateItem"]
-)
+@pytest.mark.parametrize("operation", ["GetItem", "Query", "BatchGetItem", "PutItem", "UpdateItem"])
 def test_a_worker_that_cannot_go_on_fails_and_a_later_one_makes_up_for_it(
     deployed: Deployed, proxy: Proxy, operation: str, fault: Rule
 ) -> None:
