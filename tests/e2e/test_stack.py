@@ -13,7 +13,7 @@ from local.stack import Stack
 from local.stack.stack import PROJECT, SCHEDULED, sha256
 from local.tables import template
 from local.waiting import wait_until
-from tests.e2e.api import Api, a_user, an_event, count, day
+from tests.e2e.api import Api, a_user, an_event, count, day, store_of
 from tests.leaks import leaks
 
 
@@ -255,7 +255,9 @@ def test_an_update_in_place_keeps_events_tokens_and_address(stack: Stack, api: A
     stack.deploy(RetentionDays=500)
     assert stack.api_id == api_id
     assert api.post(an_event(user_id, eventId="before")).body["status"] == "duplicate"
-    assert api.post(old).status == 201
+    assert api.post(old).status == 422  # its day has expired by the retention that it began with
+    stack.rollup()
+    assert store_of(stack).periods()[-1].settings.retention.days == 500
 
 
 def test_make_deploy_shows_tokens_once_and_keeps_their_hashes(stack: Stack) -> None:

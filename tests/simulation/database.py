@@ -27,10 +27,8 @@ STALE_SECONDS = 2.0
 LATE_SECONDS = 60.0
 """So long after its client gave up may a request be carried out, at most."""
 
-_WORDS = re.compile(
-    r"(attribute_not_exists)\((#?\w+)\)|(#?\w+) (=|<|>) (:\w+)|(contains)\((#?\w+), (:\w+)\)|\(|\)|AND|OR|NOT"
-)
-_UPDATE = re.compile(r"(?:SET (?P<set>.+?))? ?(?:ADD (?P<add>.+))?(?:DELETE (?P<delete>.+))?")
+_WORDS = re.compile(r"(attribute_not_exists)\((#?\w+)\)|(#?\w+) (=|<|>) (:\w+)|\(|\)|AND|OR")
+_UPDATE = re.compile(r"(?:SET (?P<set>.+?))? ?(?:ADD (?P<add>.+))?(?:REMOVE (?P<remove>.+))?")
 _KEYS = re.compile(
     r"(?P<partition>#?\w+) = (?P<value>:\w+)"
     r"(?: AND (?:begins_with\((?P<prefixed>#?\w+), (?P<prefix>:\w+)\)"
@@ -97,10 +95,13 @@ class Database:
         self._check(table.now(key), condition, names, values)
         self._set(name, key, item)
 
-    def update(self, name: str, key: Wire, expression: str, names: Wire, values: Wire) -> Wire:
-        """Set some attributes and add to others. Return the item as it is then."""
+    def update(
+        self, name: str, key: Wire, expression: str, condition: str, names: Wire, values: Wire
+    ) -> None:
+        """Set some attributes, add to others, remove others. Raises ConditionalCheckFailed."""
         table = self.tables[name]
         where = table.key(key)
+        self._check(table.now(where), condition, names, values)
         item = dict(table.now(where) or key)
         match = _UPDATE.fullmatch(expression)
         if not match:
@@ -113,11 +114,9 @@ class Database:
                 item[attribute_name] = values[value]
         for attribute, value in _pairs(match["add"], " "):
             item[attribute] = _added(item.get(attribute), values[value])
-        for attribute, value in _pairs(match["delete"], " "):
-            rest = [each for each in item.pop(attribute, {"SS": []})["SS"] if each not in values[value]["SS"]]
-            item |= {attribute: {"SS": rest}} if rest else {}  # there are no empty sets
+        for attribute in (match["remove"] or "").split(", "):
+            item.pop(attribute, None)
         self._set(name, where, item)
-        return item
 
     def delete(self, name: str, key: Wire, condition: str, names: Wire, values: Wire) -> None:
         """Raises ConditionalCheckFailed."""
@@ -155,13 +154,11 @@ def _pairs(part: str | None, between: str) -> list[list[str]]:
 
 
 def _added(before: Wire | None, value: Wire) -> Wire:
-    if "N" in value:
-        return {"N": str(int((before or {"N": "0"})["N"]) + int(value["N"]))}
-    return {"SS": sorted({*(before or {"SS": []})["SS"], *value["SS"]})}
+    return {"N": str(int((before or {"N": "0"})["N"]) + int(value["N"]))}
 
 
 Condition = tuple[Any, ...]
-"""`("OR", left, right)`, `("NOT", condition)`, `("attribute_not_exists", name)`, `("<", name, value)`."""
+"""`("OR", left, right)`, `("attribute_not_exists", name)`, `("<", name, value)`."""
 
 
 @cache
@@ -192,23 +189,19 @@ def _both(words: list[re.Match[str]]) -> Condition:
 
 def _one(words: list[re.Match[str]]) -> Condition:
     word = words.pop()
-    if word[0] == "NOT":
-        return ("NOT", _one(words))
     if word[0] == "(":
         condition = _either(words)
         words.pop()
         return condition
-    function, argument, name, operator, value, contains, whole, part = word.groups()
-    if contains:
-        return (contains, whole, part)
+    function, argument, name, operator, value = word.groups()
     return (function, argument) if function else (operator, name, value)
 
 
 def _holds(condition: Condition, item: Wire, names: Wire, values: Wire) -> bool:
     operator, *operands = condition
-    if operator in ("AND", "OR", "NOT"):
+    if operator in ("AND", "OR"):
         results = [_holds(operand, item, names, values) for operand in operands]
-        return bool({"AND": all(results), "OR": any(results), "NOT": not results[0]}[str(operator)])
+        return all(results) if operator == "AND" else any(results)
     name = str(operands[0])
     attribute = item.get(names.get(name, name))
     if operator == "attribute_not_exists":
@@ -216,8 +209,6 @@ def _holds(condition: Condition, item: Wire, names: Wire, values: Wire) -> bool:
     if attribute is None:
         return False
     mine, given = _value(attribute), _value(values[operands[1]])
-    if operator == "contains":
-        return given in mine
     return bool({"=": mine == given, "<": mine < given, ">": mine > given}[operator])
 
 
@@ -282,11 +273,15 @@ class Client:
         UpdateExpression: str,
         ExpressionAttributeValues: Wire,
         ExpressionAttributeNames: Wire | None = None,
-        ReturnValues: str = "NONE",
+        ConditionExpression: str = "",
     ) -> Wire:
         names, values = ExpressionAttributeNames or {}, ExpressionAttributeValues
-        item = self._ask(lambda: self._database.update(TableName, Key, UpdateExpression, names, values))
-        return {"Attributes": item} if ReturnValues == "ALL_NEW" else {}
+        self._ask(
+            lambda: self._database.update(
+                TableName, Key, UpdateExpression, ConditionExpression, names, values
+            )
+        )
+        return {}
 
     def delete_item(
         self,
@@ -358,11 +353,15 @@ class Client:
         return {"Items": items}
 
     def _indexed(self, name: str, index: str) -> Table:
-        """A table, or what its index would be."""
+        """A table, or what its index would be: it learns of an item a moment after it was written."""
         if not index:
             return self._database.tables[name]
         table = Table("dayShard", "userId")
-        for item in self._database.tables[name].items():
+        lag = self._world.random.uniform(0, STALE_SECONDS) if self._weather() is not GOOD else 0.0
+        for version in self._database.tables[name].versions.values():
+            item = version.item if self._world.now - version.since >= lag else version.before
+            if item is None:
+                continue
             key = table.key(item)
             table.versions[key] = Version(item, 0.0, None)
             insort(table.order.setdefault(key[0], []), key[1])

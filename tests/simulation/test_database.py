@@ -3,14 +3,15 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
 from impact import dynamodb
-from impact.calendar import timestamp
-from impact.dynamodb import Mark, Progress, Store, Turn
+from impact.calendar import Period, Settings, timestamp
+from impact.dynamodb import Mark, Progress, Store, Version
 from impact.rates import Rate
 from tests.conftest import DYNAMODB_LOCAL_URL
 from tests.simulation.cloud import EVENTS, STATE, SUMMARIES, TABLES, replaced
@@ -26,6 +27,7 @@ days, users = st.sampled_from(DAYS), st.sampled_from(USERS)
 shards = st.sampled_from([f"{day}#{shard:02d}" for day in DAYS for shard in (0, 1)])
 instants = st.integers(0, 5).map(lambda hours: timestamp(NOON + timedelta(hours=hours)))
 names = st.sampled_from(["1", "2", "3"])
+numbers = st.integers(0, 2)
 
 
 def an_event(day_shard: str, user_id: str, event_id: str, tokens: int) -> dict[str, Any]:
@@ -39,13 +41,21 @@ def a_summary(user_id: str, day: str, as_of: str, requests: int) -> dict[str, An
 
 CALLS = st.one_of(
     st.tuples(st.just("append"), shards, users, names, st.integers(0, 2)),
-    st.tuples(st.just("put_summary"), users, days, instants, st.integers(0, 2)),
-    st.tuples(st.just("put_total"), shards, instants, st.integers(0, 2)),
-    st.tuples(st.just("mark_late"), shards, names),
-    st.tuples(st.just("clear_mark"), shards, names, st.integers(0, 2)),
-    st.tuples(st.just("clear what is there"), shards),
-    st.tuples(st.just("begin_count"), shards, names, st.integers(0, 40)),
-    st.tuples(st.just("end_count"), shards, names, st.integers(0, 40), st.integers(1, 3), st.booleans()),
+    st.tuples(st.just("put_summary"), users, days, instants, st.integers(0, 2), st.booleans()),
+    st.tuples(st.just("put_old_summary"), users, days, instants),
+    st.tuples(st.just("delete_summary"), users, days, st.booleans()),
+    st.tuples(st.just("put_total"), shards, instants, st.integers(0, 2), st.booleans()),
+    st.tuples(st.just("mark_late"), days, st.lists(numbers, unique=True, min_size=1)),
+    st.tuples(st.just("clear_mark"), days, numbers, st.integers(0, 3)),
+    st.tuples(st.just("clear what is there"), days, numbers),
+    st.tuples(st.just("forget_marks"), days),
+    st.tuples(st.just("put_period"), days, st.integers(1, 3)),
+    st.tuples(st.just("note_change"), days),
+    st.tuples(st.just("put_day_sums"), days, st.integers(0, 3), st.integers(0, 2)),
+    st.tuples(st.just("day_sums"), days, days),
+    st.tuples(st.just("periods")),
+    st.tuples(st.just("standing_marks"), days, days),
+    st.tuples(st.just("all_users_of"), shards),
     st.tuples(st.just("put_progress"), days),
     st.tuples(st.just("put_rate"), days, st.integers(1, 2)),
     st.tuples(st.just("late_marks"), days, days),
@@ -59,6 +69,11 @@ CALLS = st.one_of(
 )
 
 
+def comparable(item: dict[str, Any]) -> dict[str, Any]:
+    """An item without its revision, which is by chance."""
+    return {name: value for name, value in item.items() if name != "revision"}
+
+
 def ask(store: Store, call: tuple[Any, ...]) -> Any:
     """Make one call; an answer that is the same for the same content."""
     name, *given = call
@@ -66,21 +81,41 @@ def ask(store: Store, call: tuple[Any, ...]) -> Any:
         case "append":
             return store.append(an_event(*given))
         case "put_summary":
-            return store.put_summary(a_summary(*given))
+            *summary, is_new = given
+            found = store.summaries_of([(summary[0], summary[1])], consistent=True)
+            before = None if is_new or not found else Version.of(found[0])
+            return store.put_summary(a_summary(*summary), before)
+        case "put_old_summary":
+            item = dynamodb.to_wire(a_summary(*given, 7))
+            store.client.put_item(TableName=store.summaries, Item=item)
+            return None
+        case "delete_summary":
+            *whose, is_there = given
+            found = store.summaries_of([(whose[0], whose[1])], consistent=True)
+            before = Version.of(found[0]) if is_there and found else Version("other", "other")
+            return store.delete_summary(whose[0], whose[1], before)
         case "put_total":
-            return store.put_total(given[0], {"asOf": given[1], "requests": given[2]})
+            key, as_of, requests, is_new = given
+            there = store.total(key)
+            before = None if is_new or not there else Version.of(there)
+            return store.put_total(key, {"asOf": as_of, "requests": requests}, before)
         case "mark_late":
             return store.mark_late(given[0], given[1], NOON)
         case "clear_mark":
-            return store.clear_mark(Mark(*given))
+            mark = store.late_mark(given[0], given[1])
+            return mark.since and store.clear_mark(Mark(given[0], given[1], given[2], mark.since))
         case "clear what is there":
-            mark = store.late_mark(given[0])
-            return mark and store.clear_mark(mark)
-        case "begin_count":
-            return store.begin_count(given[0], given[1], NOON + timedelta(minutes=given[2]))
-        case "end_count":
-            token = f"{timestamp(NOON + timedelta(minutes=given[2]))} {given[1]}"
-            return store.end_count(Turn(given[0], token, *given[3:]))
+            mark = store.late_mark(*given)
+            return mark.since and store.clear_mark(mark)
+        case "put_period":
+            settings_then = Settings(ZoneInfo("UTC"), timedelta(days=400), given[1])
+            return store.put_period(Period(given[0], settings_then), NOON)
+        case "put_day_sums":
+            return store.put_day_sums(given[0], {"requests": given[2]}, given[1])
+        case "standing_marks":
+            return sorted(store.standing_marks(*given), key=str)
+        case "all_users_of":
+            return list(store.all_users_of(given[0]))
         case "put_progress":
             return store.put_progress(Progress(given[0], 2))
         case "put_rate":
@@ -89,11 +124,13 @@ def ask(store: Store, call: tuple[Any, ...]) -> Any:
             pages = store.event_pages(given[0], user_id=given[1], consistent=True)
             return [event for page in pages for event in page]
         case "summaries_of":
-            return sorted(store.summaries_of(given[0], consistent=True), key=str)
+            return sorted(map(comparable, store.summaries_of(given[0], consistent=True)), key=str)
+        case "user_summaries":
+            return [comparable(item) for item in store.user_summaries(*given)]
         case "users_of":
             return users_after(store, *given)
         case "totals":
-            return list(store.totals(*given))
+            return [comparable(item) for item in store.totals(*given)]
         case _:
             return getattr(store, name)(*given)
 
