@@ -14,12 +14,12 @@ from botocore.exceptions import ClientError
 
 from impact import dynamodb, exchange, intake, rollup
 from impact.billing import Terms
-from impact.calendar import Calendar
-from impact.dynamodb import Store
+from impact.calendar import Calendar, Settings
+from impact.dynamodb import Store, _period, item_from_wire
 from impact.intake import Intake
-from impact.keys import shard_of
-from impact.ledger import Ledger
+from impact.keys import PERIOD
 from impact.rates import Rate
+from impact.settings import CalendarInMemory, established
 from rollup import app as planner_app
 from rollup_worker import app as worker_app
 from tests.simulation.database import GOOD, Client, Database, Weather
@@ -55,6 +55,7 @@ class Container(Process):
     """An execution environment of one function."""
 
     rates: exchange.RatesInMemory
+    calendar: CalendarInMemory
     is_sluggish = False
     """Whether each of its requests takes a second: much can happen between two of them."""
 
@@ -75,7 +76,8 @@ class Cloud:
     """The stack."""
 
     world: World
-    ledger: Ledger
+    wish: Settings
+    """What the stack's parameters say now."""
     sky: Callable[[], Sky]
     planned: list[int] = field(default_factory=list)
     """How much each run of the planner planned."""
@@ -84,6 +86,8 @@ class Cloud:
     under_way: int = 0
     """Asynchronous calls that are not done."""
     is_down: bool = False
+    acknowledged: set[str] = field(default_factory=set)
+    """Ids of events whose sender was told that they are stored."""
     meddling: float = 0.0
     """How likely somebody counts a day while events of it arrive."""
 
@@ -95,7 +99,11 @@ class Cloud:
 
     @property
     def calendar(self) -> Calendar:
-        return self.ledger.calendar
+        """What is written down of the settings of days; before the first event, what was asked for."""
+        table = self.database.tables[STATE]
+        items = [item_from_wire(item) for item in table.items() if item["kind"]["S"] == PERIOD]
+        periods = sorted((_period(item) for item in items), key=lambda period: period.first_day)
+        return Calendar(tuple(periods)) if periods else Calendar.of(self.wish)
 
     def store(self, attempts: int) -> Store:
         client = _Client(self.database, lambda: self.sky().database, self.network, attempts, self)
@@ -123,17 +131,25 @@ class Cloud:
         self._idle.append(container)
         status = answer["statusCode"]
         assert status in (200, 201, 503), answer
+        self._acknowledge(json.loads(body), json.loads(answer["body"]))
         date = format_datetime(self.world.clock, usegmt=True)
         return status, answer["headers"] | {"Date": date}, answer["body"].encode()
+
+    def _acknowledge(self, events: Any, answer: dict[str, Any]) -> None:
+        """Keep in mind which events a sender was told are stored."""
+        if isinstance(events, list):
+            others = {entry["index"] for name in ("rejected", "retry") for entry in answer.get(name, ())}
+            self.acknowledged |= {each["eventId"] for n, each in enumerate(events) if n not in others}
 
     def _count_meanwhile(self, body: bytes) -> None:
         """Let somebody count a day just while an event of it arrives: most often one that has closed."""
         event = self.world.random.choice(json.loads(body))
-        day = self.calendar.day_of(datetime.fromisoformat(event["ts"]))
-        is_late = self.calendar.is_closed(day, self.world.clock)
+        calendar = self.calendar
+        day = calendar.day_of(datetime.fromisoformat(event["ts"]))
+        is_late = calendar.is_closed(day, self.world.clock)
         if not self.world.chance(self.meddling if is_late else self.meddling / 10):
             return
-        target = {"day": day, "shard": shard_of(event["userId"], self.ledger.shard_count)}
+        target = {"day": day, "shard": calendar.shard_of(event["userId"], day)}
         for _ in range(self.world.random.choice((1, 1, 2, 3))):
             delay = self.world.random.expovariate(3.0)
             self.world.spawn(self.network, lambda: self.call_worker(target), delay)
@@ -142,6 +158,9 @@ class Cloud:
         container = self._container("ingest", skew=60)
 
         def start() -> None:
+            container.calendar = CalendarInMemory(
+                lambda now: established(self.store(attempts=3), lambda: self.wish, now)
+            )
             container.rates = exchange.RatesInMemory(
                 ingest_app._load_rates,
                 Executor(self.world),  # type: ignore[arg-type]
@@ -170,6 +189,15 @@ class Cloud:
         for _ in range(2 if self.world.chance(0.03) else 1):
             delay = self.world.random.expovariate(1 / 600 if self.world.chance(0.05) else 10.0)
             self._later(lambda: _count(target, None), "worker", WORKER_SECONDS, target, delay=delay)
+
+    def count_now(self, target: dict[str, Any]) -> bool:
+        """Call the worker and wait, as `make rollup` does. Return whether it succeeded."""
+        try:
+            self._run(self._container("worker", skew=600), lambda: _count(target, None), WORKER_SECONDS)
+        except FunctionFailed as failure:
+            self.world.note("operator", f"could not count {target}: {failure}")
+            return False
+        return True
 
     def _later(
         self,
@@ -297,6 +325,7 @@ def deployed(cloud: Cloud) -> Any:
     world = cloud.world
     clock = type("Clock", (Clock,), {"world": world})
     executor, time, quiet = Executor(world), Time(world), _Quiet()
+    parameters = SimpleNamespace(settings=lambda: cloud.wish)
     common: dict[str, Any] = {"datetime": clock, "logger": quiet, "metrics": quiet}
     changes: list[tuple[ModuleType, dict[str, Any]]] = [
         (
@@ -305,23 +334,22 @@ def deployed(cloud: Cloud) -> Any:
             | {
                 "count_by": lambda *arguments: None,
                 "monotonic": time.monotonic,
-                "ledger": cloud.ledger,
                 "store": cloud.store(attempts=3),
-                "intake": Intake(cloud.store(attempts=3), cloud.calendar, writers=executor),  # type: ignore[arg-type]
+                "calendar": lambda now: _container(world).calendar(now),
+                "intake": Intake(cloud.store(attempts=3), writers=executor),  # type: ignore[arg-type]
                 "rates": lambda: _container(world).rates(),
             },
         ),
         (dynamodb, {"time": time, "random": world.random}),
         (intake, {"monotonic": time.monotonic, "wait": executor.wait}),
         (exchange, {"monotonic": time.monotonic, "wait": executor.wait}),
-        (rollup, {"ThreadPoolExecutor": executor}),
+        (rollup, {"ThreadPoolExecutor": executor, "time": time, "random": world.random}),
         (
             planner_app,
             common
             | {
                 "ThreadPoolExecutor": executor,
-                "calendar": cloud.calendar,
-                "shard_count": cloud.ledger.shard_count,
+                "config": parameters,
                 "store": cloud.store(attempts=5),
                 "lambda_": _Lambda(cloud),
             },
@@ -330,8 +358,7 @@ def deployed(cloud: Cloud) -> Any:
             worker_app,
             common
             | {
-                "calendar": cloud.calendar,
-                "shard_count": cloud.ledger.shard_count,
+                "config": parameters,
                 "terms": Terms(),
                 "store": cloud.store(attempts=8),
             },

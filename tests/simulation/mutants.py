@@ -2,23 +2,24 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import count
 from typing import Any
 from unittest.mock import patch
 
-from impact import dynamodb, ledger, rollup
-from impact.calendar import Calendar, day_before
+from impact import dynamodb, ledger, rollup, settings
+from impact.calendar import Calendar, Period, day_before
 from impact.dynamodb import Store
 from impact.intake import Fate, Intake, Taken, _fate, _results
-from impact.keys import LATE
 from impact.ledger import Entry, Ledger
+from impact.rollup import _Count
 from request_events import answers, courier, outbox
 from request_events.answers import Answer
 from request_events.courier import Courier
 from request_events.outbox import Outbox, Segment
+from tests.simulation import cloud
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,11 @@ def mutant(seed: int) -> Callable[[Callable[[], AbstractContextManager[Any]]], N
 
 @mutant(seed=291)
 def the_mark_is_written_before_the_event() -> AbstractContextManager[Any]:
-    def take(self: Intake, entries: list[Entry], now: Any, deadline: float) -> Taken:
+    def take(self: Intake, entries: list[Entry], calendar: Calendar, now: Any, deadline: float) -> Taken:
         from collections import Counter
 
         failures: Counter[str] = Counter()
-        late = {entry.day_shard for entry in entries if self.calendar.needs_mark(entry.day, now)}
+        late = {entry.day_shard for entry in entries if calendar.needs_mark(entry.day, now)}
         unmarked = late - self._mark(late, now, deadline, failures)
         appending = [self.writers.submit(self.store.append, entry.item) for entry in entries]
         fates = [_fate(is_new) for is_new in _results(appending, deadline, failures)]
@@ -58,21 +59,21 @@ def the_mark_is_written_before_the_event() -> AbstractContextManager[Any]:
 
 
 @mutant(seed=381)
-def a_mark_is_deleted_unconditionally() -> AbstractContextManager[Any]:
+def a_mark_is_cleared_unconditionally() -> AbstractContextManager[Any]:
     def clear_mark(self: Store, mark: Any) -> bool:
-        self.client.delete_item(TableName=self.state, Key=dynamodb.to_wire({"kind": LATE, "key": mark.key}))
-        return True
+        return clear(self, replace(mark, number=self.late_mark(mark.day, mark.shard).number))
 
+    clear = Store.clear_mark
     return patch.object(Store, "clear_mark", clear_mark)
 
 
 @mutant(seed=0)
-def as_of_is_ignored() -> AbstractContextManager[Any]:
-    def put(self: Store, table: str, item: dict[str, Any]) -> bool:
+def a_count_replaces_whatever_is_there() -> AbstractContextManager[Any]:
+    def put(self: Store, table: str, item: dict[str, Any], before: Any) -> bool:
         self.client.put_item(TableName=table, Item=dynamodb.to_wire(item))
         return True
 
-    return patch.object(Store, "_put_if_younger", put)
+    return patch.object(Store, "_replace", put)
 
 
 @mutant(seed=34)
@@ -94,7 +95,7 @@ def an_outbox_entry_is_acknowledged_before_the_2xx() -> AbstractContextManager[A
 def a_duplicate_leaves_no_mark() -> AbstractContextManager[Any]:
     take = Intake.take
 
-    def only_new(self: Intake, entries: list[Entry], now: Any, deadline: float) -> Taken:
+    def only_new(self: Intake, entries: list[Entry], calendar: Calendar, now: Any, deadline: float) -> Taken:
         marked = self._mark
         new: set[str] = set()
         append = self.store.append
@@ -116,7 +117,7 @@ def a_duplicate_leaves_no_mark() -> AbstractContextManager[Any]:
             return late
 
         object.__setattr__(inner, "_mark", mark)
-        return take(inner, entries, now, deadline)
+        return take(inner, entries, calendar, now, deadline)
 
     return patch.object(Intake, "take", only_new)
 
@@ -127,13 +128,75 @@ def events_are_marked_only_once_their_day_has_closed() -> AbstractContextManager
 
 
 @mutant(seed=59)
-def an_overtaken_rollup_clears_the_mark() -> AbstractContextManager[Any]:
+def a_count_that_is_overtaken_goes_on() -> AbstractContextManager[Any]:
     put_summary, put_total = Store.put_summary, Store.put_total
     return patch.multiple(
         Store,
-        put_summary=lambda self, summary: put_summary(self, summary) or True,
-        put_total=lambda self, key, total: put_total(self, key, total) or True,
+        put_summary=lambda self, summary, before: put_summary(self, summary, before) or True,
+        put_total=lambda self, key, total, before: put_total(self, key, total, before) or True,
     )
+
+
+@mutant(seed=0)
+def what_is_stored_is_read_after_the_ledger() -> AbstractContextManager[Any]:
+    event_pages, read = Store.event_pages, _Count._read
+
+    def before(self: _Count) -> Any:
+        view = read(self)
+        pages = list(event_pages(self.store, self.key, consistent=view.is_strict))
+        seen.append(pages)
+        return replace(read(self), mark=view.mark)
+
+    def pages(self: Store, key: str, *, user_id: str | None = None, consistent: bool) -> Iterator[Any]:
+        if user_id is not None:
+            return event_pages(self, key, user_id=user_id, consistent=consistent)
+        return iter(seen.pop())
+
+    seen: list[Any] = []
+    both = ExitStack()
+    both.enter_context(patch.object(Store, "event_pages", pages))
+    both.enter_context(patch.object(_Count, "_read", before))
+    return both
+
+
+@mutant(seed=0)
+def summaries_without_events_stay() -> AbstractContextManager[Any]:
+    return patch.object(Store, "delete_summary", lambda *_: True)
+
+
+@mutant(seed=0)
+def changed_settings_hold_at_once() -> AbstractContextManager[Any]:
+    def next_period(calendar: Calendar, wish: Any, now: Any) -> Period | None:
+        last = calendar.periods[-1]
+        return None if last.settings == wish else Period(max(calendar.day_of(now), last.first_day), wish)
+
+    return patch.object(settings, "next_period", next_period)
+
+
+@mutant(seed=0)
+def ingest_goes_by_the_parameters() -> AbstractContextManager[Any]:
+    return patch.object(cloud, "established", lambda store, wished, now: Calendar.of(wished()))
+
+
+@mutant(seed=0)
+def summaries_are_read_eventually() -> AbstractContextManager[Any]:
+    pages = Store._pages
+    return patch.object(
+        Store, "_pages", lambda self, **query: pages(self, **query | {"ConsistentRead": False})
+    )
+
+
+@mutant(seed=0)
+def a_days_users_are_read_eventually() -> AbstractContextManager[Any]:
+    summaries_of = Store.summaries_of
+    return patch.object(
+        Store, "summaries_of", lambda self, keys, consistent: summaries_of(self, keys, consistent=False)
+    )
+
+
+@mutant(seed=0)
+def marks_are_not_looked_at_by_readers() -> AbstractContextManager[Any]:
+    return patch.object(Store, "late_marks", lambda *_: set())
 
 
 @mutant(seed=0)
@@ -165,7 +228,7 @@ def the_day_of_an_event_is_the_one_on_which_it_arrives() -> AbstractContextManag
                 return Calendar.day_of(self, now)
 
         calendar = self.calendar
-        return entry(replace(self, calendar=Today(calendar.zone, calendar.retention)), raw, now)
+        return entry(replace(self, calendar=Today(calendar.periods)), raw, now)
 
     return patch.object(ledger.Ledger, "entry", arriving)
 
@@ -204,8 +267,8 @@ def days_that_wait_for_a_rate_are_left_behind() -> AbstractContextManager[Any]:
 def progress_passes_days_that_are_not_counted() -> AbstractContextManager[Any]:
     plan = rollup.plan
 
-    def hasty(store: Store, calendar: Calendar, shard_count: int, now: Any) -> Any:
-        due = plan(store, calendar, shard_count, now)
+    def hasty(store: Store, calendar: Calendar, now: Any) -> Any:
+        due = plan(store, calendar, now)
         through = day_before(calendar.day_of(now - timedelta(hours=4)))
         return replace(
             due, progress=replace(due.progress, final_through=max(due.progress.final_through, through))
@@ -229,17 +292,6 @@ def a_torn_event_ends_the_segment() -> AbstractContextManager[Any]:
         return iter(()) if is_torn else whole(self, fd, stuck)
 
     return patch.object(Outbox, "_whole", all_or_nothing)
-
-
-@mutant(seed=6788)
-def a_count_does_not_mind_others() -> AbstractContextManager[Any]:
-    end_count = Store.end_count
-
-    def end(self: Store, turn: Any) -> bool:
-        end_count(self, turn)
-        return True
-
-    return patch.object(Store, "end_count", end)
 
 
 @mutant(seed=34)

@@ -4,12 +4,12 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any
 
 from impact.billing import Terms
-from impact.calendar import RETENTION_RESERVE
+from impact.calendar import RETENTION_RESERVE, Settings
 from impact.dynamodb import item_from_wire
 from impact.rates import Rate
 from impact.reading import Reader
@@ -51,6 +51,13 @@ class Oracle:
     stored: dict[str, Event] = field(default_factory=dict)
     """By event id, what the ledger has ever held."""
     stored_at: dict[str, float] = field(default_factory=dict)
+    deletes: bool = False
+    """Whether somebody deletes events by hand, at this moment."""
+    deleted: set[str] = field(default_factory=set)
+    touched: set[tuple[str, str]] = field(default_factory=set)
+    """(user, day)s of which somebody has deleted events."""
+    corrected: set[str] = field(default_factory=set)
+    """Days whose rate was corrected."""
 
     def __post_init__(self) -> None:
         self.cloud.database.watch = self._watch
@@ -90,10 +97,17 @@ class Oracle:
         elif now is not None and now["kind"]["S"] == "total":
             total = item_from_wire(now)
             self.world.note("total", f"{total['key']}: {total['requests']} requests, {total['asOf']}")
-        elif (now or before or {})["kind"]["S"] == "late":
-            self.world.note("mark", f"{(now or before or {})['key']['S']} {'left' if now else 'cleared'}")
+        elif now is not None and now["kind"]["S"] == "mark":
+            self.world.note("mark", f"{now['key']['S']} {sorted(name for name in now if name > 'l')}")
+        elif now is not None and now["kind"]["S"] == "settings":
+            self.world.note("settings", f"from {now['key']['S']} on: {now}")
 
     def _event(self, before: Wire | None, now: Wire | None) -> None:
+        if before is not None and now is None and self.deletes:
+            del self.stored[before["eventId"]["S"]]
+            self.deleted.add(before["eventId"]["S"])
+            self.world.note("operator", f"deletes {before['userEvent']['S']}")
+            return
         if before is not None or now is None:
             raise Violation(
                 f"an event of the ledger was changed: {before} -> {now}", (before or {})["eventId"]["S"]
@@ -107,7 +121,11 @@ class Oracle:
 
     def _summary(self, before: Wire | None, now: Wire | None) -> None:
         if now is None:
-            raise Violation(f"a summary was deleted: {before}")
+            gone = item_from_wire(before or {})
+            self.world.note("summary", f"{gone['userId']} {gone['day']}: deleted")
+            if (gone["userId"], gone["day"]) not in self.touched:
+                raise Violation(f"a summary was deleted: {gone}", gone["day"])
+            return
         new = item_from_wire(now)
         self.world.note(
             "summary",
@@ -116,9 +134,7 @@ class Oracle:
         if before is None:
             return
         old = item_from_wire(before)
-        if old["asOf"] >= new["asOf"]:
-            raise Violation(f"an older computation replaced a younger one: {old} -> {new}", new["day"])
-        if not old["final"] or old | {"asOf": new["asOf"]} == new:
+        if not old["final"] or old | {name: new[name] for name in ("asOf", "revision")} == new:
             return
         if not new["final"]:
             raise Violation(f"what was final is not any more: {old} -> {new}", new["day"])
@@ -129,8 +145,36 @@ class Oracle:
             for event_id, item in self.stored.items()
             if (item["userId"], self.day_of(item)) == (new["userId"], new["day"])
         )
+        if (new["userId"], new["day"]) in self.touched or new["day"] in self.corrected:
+            return
         if was_converted and not late:
             raise Violation(f"a final day changed without a late event: {old} -> {new}", new["day"])
+
+    def is_shown(self, shown: Sequence[Event], acknowledged: set[str]) -> None:
+        """A final figure of a user holds what was acknowledged before it was asked for. Raises Violation."""
+        for row in shown:
+            whose = (row["userId"], row["day"])
+            if not row["final"] or whose in self.touched:
+                continue
+            known = [item for item in self.stored.values() if (item["userId"], item["day"]) == whose]
+            least = sum(item["eventId"] in acknowledged for item in known)
+            if not least <= row["requests"]:
+                raise Violation(
+                    f"{row['requests']} requests shown as final, {least} acknowledged: {row}", row["day"]
+                )
+
+    def is_shown_of_the_platform(self, shown: Sequence[Event], acknowledged: set[str]) -> None:
+        """The same for the sums of days. Raises Violation."""
+        touched = {day for _, day in self.touched}
+        for row in shown:
+            if not row["final"] or row["day"] in touched:
+                continue
+            known = [item for item in self.stored.values() if item["day"] == row["day"]]
+            least = sum(item["eventId"] in acknowledged for item in known)
+            if not least <= row["requests"]:
+                raise Violation(
+                    f"{row['requests']} requests of {row['day']}, {least} acknowledged", row["day"]
+                )
 
     # What must hold in the end
 
@@ -144,7 +188,7 @@ class Oracle:
 
     def _check_ledger(self, refused: set[str]) -> None:
         for event_id, event in self.reported.items():
-            if event_id in self.excused or event_id in refused:
+            if event_id in self.excused | self.deleted or event_id in refused:
                 continue
             if event_id not in self.stored:
                 raise Violation(f"lost: {event}", event_id)
@@ -160,16 +204,25 @@ class Oracle:
             event = record["event"]
             if record["reason"] == "incomplete":
                 continue
-            latest = (
-                datetime.fromisoformat(record["time"]) - self.cloud.calendar.retention + RETENTION_RESERVE
-            )
+            retention = self.settings_of(self.day_of(event)).retention
+            latest = datetime.fromisoformat(record["time"]) - retention + RETENTION_RESERVE
             if datetime.fromisoformat(event["ts"]) > latest + timedelta(minutes=10):
                 raise Violation(f"refused without a reason: {record}", event["eventId"])
             ids.add(event["eventId"])
         return ids
 
     def day_of(self, event: Event) -> str:
-        return str(datetime.fromisoformat(event["ts"]).astimezone(self.cloud.calendar.zone).date())
+        """The last day that has begun, each in its own time zone, as it is written down."""
+        ts = datetime.fromisoformat(event["ts"])
+        days = [str((ts + timedelta(days=n)).date()) for n in range(-4, 3)]
+        return max(day for day in days if self._begins(day) <= ts)
+
+    def _begins(self, day: str) -> datetime:
+        return datetime.combine(date.fromisoformat(day), datetime.min.time(), self.settings_of(day).zone)
+
+    def settings_of(self, day: str) -> Settings:
+        periods = self.cloud.calendar.periods
+        return max((p for p in periods if p.first_day <= day), key=lambda p: p.first_day).settings
 
     def _days(self, rates: dict[str, Decimal]) -> dict[tuple[str, str], Event]:
         """The plain sum of the ledger, by user and day."""
@@ -208,7 +261,7 @@ class Oracle:
         marks = [
             item["key"]["S"]
             for item in self.cloud.database.tables[STATE].items()
-            if item["kind"]["S"] == "late"
+            if item["kind"]["S"] == "mark" and any(name.startswith("since") for name in item)
         ]
         if marks:
             raise Violation(f"marks are left: {marks}", *(mark[:10] for mark in marks))
@@ -218,7 +271,7 @@ class Oracle:
         if not expected:
             return
         days = sorted({day for _, day in expected})
-        reader = Reader(self.cloud.store(1), self.cloud.calendar, self.cloud.ledger.shard_count, Terms())
+        reader = Reader(self.cloud.store(1), self.cloud.calendar, Terms())
         shown: list[Any] = []
         process = Process("reader")
         self.world.spawn(process, lambda: shown.append(reader.platform(days[0], days[-1])))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -10,12 +11,15 @@ from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from impact.calendar import GRACE, MARK_MARGIN, RETENTION_RESERVE, Calendar, day_after
-from impact.dynamodb import COUNT_LONGEST
-from impact.ledger import Ledger
+from botocore.exceptions import BotoCoreError, ClientError
+
+from impact.billing import Terms
+from impact.calendar import GRACE, MARK_MARGIN, RETENTION_RESERVE, Settings, day_after, days_between
+from impact.keys import parse_day_shard
 from impact.rates import Rate, has_rate
-from tests.simulation.cloud import CALM, Cloud, Sky, deployed
-from tests.simulation.database import Weather
+from impact.reading import Reader
+from tests.simulation.cloud import CALM, EVENTS, WORKER_SECONDS, Cloud, Sky, deployed
+from tests.simulation.database import LATE_SECONDS, STALE_SECONDS, Weather
 from tests.simulation.oracle import Oracle, Violation, records
 from tests.simulation.proxy import Disk, Machine, Worker, installed
 from tests.simulation.world import Process, World
@@ -58,7 +62,10 @@ class Simulation:
         self.start = datetime.combine(date.fromisoformat(random.choice(STARTS)), datetime.min.time(), zone)
         self.days = random.randint(2, 3)
         retention = timedelta(days=random.choice((3, 4, 6, 400)))
-        calendar = Calendar(zone, retention)
+        settings = Settings(zone, retention, random.randint(1, 3))
+        self.changes_settings = random.random() < 0.3
+        if self.changes_settings:
+            self.days += 2  # a change holds for days to come
         self.late_rates = (
             random.choice((0.0, 12 * HOUR)) if retention.days < 5 else random.choice((0.0, 60 * HOUR))
         )
@@ -67,21 +74,23 @@ class Simulation:
         self.skies = random.choice(((CALM,), (RAIN,), (RAIN, STORM), (CALM, STORM)))
         self.is_over = False
         self.world = World(random.getrandbits(64), self.start.astimezone(UTC))
-        self.cloud = Cloud(self.world, Ledger(calendar, random.randint(1, 3)), self.sky)
+        self.cloud = Cloud(self.world, settings, self.sky)
         self.cloud.meddling = random.choice((0.0, 0.3, 0.5))
         self.oracle = Oracle(self.world, self.cloud)
         self.disk = Disk(self.world)
         self.machines = [self._machine(number) for number in range(random.randint(1, 2))]
         self.chaos = Process("chaos")
         self.call_ids = 0
+        self.operating = 0
+        """What the operator has begun, and not done yet."""
 
     def __str__(self) -> str:
-        calendar, ledger = self.cloud.calendar, self.cloud.ledger
         workers = sum(len(machine.workers) for machine in self.machines)
-        return (
-            f"{self.days} days from {self.start:%Y-%m-%d} in {calendar.zone}, retention"
-            f" {calendar.retention.days} days, {ledger.shard_count} shards, {workers} workers"
+        settings = " then ".join(
+            f"{settings.zone}, retention {settings.retention.days} days, {settings.shard_count} shards"
+            for settings in (period.settings for period in self.cloud.calendar.periods)
         )
+        return f"{self.days} days from {self.start:%Y-%m-%d} in {settings}, {workers} workers"
 
     def sky(self) -> Sky:
         """The weather changes every quarter of an hour."""
@@ -120,6 +129,15 @@ class Simulation:
             self._at(hours, self.cloud.roll_up)
         for moment in self._closings(end):
             self._at(moment, self.cloud.roll_up)
+        if self.changes_settings:
+            for moment in (self.random.uniform(0, 40 * HOUR), self.random.uniform(0, 60 * HOUR)):
+                self._at(moment, self._change_settings)
+        if self.random.random() < 0.15:
+            self._overlap_counts(self._a_moment(end))
+        if self.random.random() < 0.2:
+            self._at(self._a_moment(end), self._delete_events)
+        for _ in range(self.random.randint(0, 8)):
+            self._at(self._a_moment(end), self._read)
         for moment in self._times(end, 6 * HOUR, 30 * HOUR):
             self._at(moment, self.random.choice((self._kill, self._stop, self._outage, self._full_disk)))
         for moment in self._times(end + 2 * DAY, 3 * HOUR, 12 * HOUR):
@@ -138,6 +156,7 @@ class Simulation:
             if not self.oracle.is_published(rate):
                 self.cloud.publish(rate)
         self._until(lambda: not self._undelivered(), "the outboxes to empty")
+        self._until(lambda: not self.operating, "the operator to be done")
         self._count_all()
         calendar = self.cloud.calendar
         last = calendar.closes_at(calendar.day_of(self.world.clock))
@@ -145,12 +164,10 @@ class Simulation:
         self._count_all()
 
     def _count_all(self) -> None:
-        """Count, and once more when one that died is no longer taken for one that is under way."""
-        for _ in range(2):
-            self._until(lambda: not self.cloud.under_way, "calls to end")
-            self.cloud.roll_up()
-            self._until(lambda: not self.cloud.under_way, "a rollup to end")
-            self._wait(COUNT_LONGEST.total_seconds() + CLOCKS_DIFFER)
+        self._until(lambda: not self.cloud.under_way, "calls to end")
+        self.cloud.roll_up()
+        self._until(lambda: not self.cloud.under_way, "a rollup to end")
+        self._wait(CLOCKS_DIFFER)
 
     def _undelivered(self) -> bool:
         return any(
@@ -221,7 +238,7 @@ class Simulation:
         """How long ago a request was, of which LiteLLM tells now: a moment, or days."""
         if self.random.random() > late:
             return self.random.random() * 30
-        oldest = min(self.cloud.calendar.retention - RETENTION_RESERVE, timedelta(days=8)).total_seconds()
+        oldest = min(self.cloud.wish.retention - RETENTION_RESERVE, timedelta(days=8)).total_seconds()
         ages = (self.random.uniform(0, oldest), oldest + self.random.uniform(-HOUR, HOUR), 3.2 * HOUR)
         return self.random.choice(ages)
 
@@ -318,6 +335,87 @@ class Simulation:
         """Delete what TTL may delete: some time within two days after it expired."""
         latest = self.world.now - self.random.uniform(0, 2 * DAY)
         self.oracle.expire(latest)
+
+    # What an operator does
+
+    def _change_settings(self) -> None:
+        """Deploy other parameters; half of the time they are taken back some hours later."""
+        before, random = self.cloud.wish, self.random
+        self.cloud.wish = Settings(
+            ZoneInfo(random.choice(ZONES)) if random.random() < 0.5 else before.zone,
+            timedelta(days=random.choice((3, 4, 6, 400))) if random.random() < 0.5 else before.retention,
+            random.randint(1, 3),
+        )
+        self.world.note("operator", f"deploys {self.cloud.wish}")
+        if random.random() < 0.5:
+
+            def take_back() -> None:
+                self.cloud.wish = before
+                self.world.note("operator", f"deploys {before}")
+
+            self.world.spawn(self.chaos, take_back, random.uniform(0, 30 * HOUR))
+
+    def _overlap_counts(self, moment: float) -> None:
+        """For some minutes the schedule is far more frequent than a count takes."""
+        for number in range(30):
+            self._at(moment + number * self.random.uniform(1, 10), self.cloud.roll_up)
+
+    def _delete_events(self) -> None:
+        """Delete some events of a user's day, and count it again: at once, and once more some time later."""
+        days = {(item["userId"], item["day"], item["dayShard"]) for item in self.oracle.stored.values()}
+        soon = self.world.clock + timedelta(days=1)
+        user_id, day, key = self.random.choice(
+            sorted(each for each in days if not self.cloud.calendar.may_have_expired(each[1], soon))
+            or [("", "", "")]
+        )
+        if not key:
+            return
+        self.oracle.touched.add((user_id, day))
+        self.oracle.deletes = True
+        for where, item in list(self.cloud.database.tables[EVENTS].versions.items()):
+            if (
+                where[0] == key
+                and item.item
+                and item.item["userId"]["S"] == user_id
+                and self.random.random() < 0.8
+            ):
+                self.cloud.database.delete(EVENTS, item.item, "", {}, {})
+        self.oracle.deletes = False
+        self.cloud.call_worker(target := {"day": day, "shard": parse_day_shard(key)[1]})
+        self._count_by_hand(target, LATE_SECONDS + STALE_SECONDS + WORKER_SECONDS)
+
+    def _count_by_hand(self, target: dict[str, Any], delay: float) -> None:
+        """Count after a while, again and again until it succeeds."""
+        self.operating += 1
+
+        def count() -> None:
+            if self.cloud.count_now(target):
+                self.operating -= 1
+            else:
+                self.world.spawn(self.chaos, count, 600.0)
+
+        self.world.spawn(self.chaos, count, delay)
+
+    def _read(self) -> None:
+        """Look at what the API shows, whatever happens at that moment."""
+        acknowledged, now = set(self.cloud.acknowledged), self.world.clock
+        calendar = self.cloud.calendar
+        first, last = (str((now + timedelta(days=n)).date()) for n in (-9, 1))
+        user_id, fresh = self.random.choice(USERS), self.random.random() < 0.3
+
+        def look() -> None:
+            reader = Reader(self.cloud.store(5), calendar, Terms())
+            with suppress(BotoCoreError, ClientError):
+                self.oracle.is_shown(
+                    reader.user(user_id, first, last, fresh=fresh, now=now)["days"], acknowledged
+                )
+            with suppress(BotoCoreError, ClientError):
+                for day in days_between(first, last):
+                    self.oracle.is_shown(reader.day(day, None)["items"], acknowledged)
+            with suppress(BotoCoreError, ClientError):
+                self.oracle.is_shown_of_the_platform(reader.platform(first, last)["days"], acknowledged)
+
+        self.world.spawn(Process("reader"), look)
 
     # What there is
 

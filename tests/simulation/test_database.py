@@ -86,7 +86,7 @@ def ask(store: Store, call: tuple[Any, ...]) -> Any:
             before = None if is_new or not found else Version.of(found[0])
             return store.put_summary(a_summary(*summary), before)
         case "put_old_summary":
-            item = dynamodb.to_wire(a_summary(*given, 7))
+            item = dynamodb.to_wire(a_summary(given[0], given[1], given[2], 7))
             store.client.put_item(TableName=store.summaries, Item=item)
             return None
         case "delete_summary":
