@@ -11,6 +11,7 @@ SMALLEST = {
     "callback": ("--rounds=2", "--seconds=0.5"),
     "senders": ("--scenarios=1", "--seconds=1"),
     "outbox": ("--events=10000",),
+    "units": ("--shards", "2", "--users=20"),
 }
 """For each benchmark, the options that make it quick. Its figures mean nothing then."""
 
