@@ -31,6 +31,8 @@ from impact.keys import (
     TOTAL,
     day_shard,
     parse_day_shard,
+    parse_rate_key,
+    rate_key,
     user_prefix,
 )
 from impact.rates import REACH, Rate, Rates
@@ -328,25 +330,41 @@ class Store:
         user_ids = [item["userId"]["S"] for item in answer["Items"]]
         return Page(user_ids, last=user_ids[-1] if "LastEvaluatedKey" in answer and user_ids else None)
 
-    # State: exchange rates
+    # State: exchange rates. The first rate of an ECB date stays; its corrections lie beside it.
 
     def rates(self, first: str, last: str) -> Rates:
-        """Read the rates of the ECB dates from first to last, both included."""
-        return Rates({item["key"]: Decimal(item["usd"]) for item in self._state_between(RATE, first, last)})
+        """Read the rates that hold, of the ECB dates from first to last, both included."""
+        entries = self._rate_entries(first, last)
+        return Rates({parse_rate_key(item["key"])[0]: Decimal(item["usd"]) for item in entries})
+
+    def rate_entries(self, ecb_date: str) -> list[Item]:
+        """Read the first rate of an ECB date and its corrections, in order: the last one holds."""
+        return self._rate_entries(ecb_date, ecb_date)
+
+    def _rate_entries(self, first: str, last: str) -> list[Item]:
+        return sorted(self._state_between(RATE, first, last), key=lambda item: parse_rate_key(item["key"]))
 
     def rate_of(self, day: str) -> Rate | None:
         """Read the rate that a day is converted at, or None while it is not known."""
         return self.rates(day_before(day, REACH), day).of(day)
 
-    def put_rate(self, rate: Rate, *, source: str, now: datetime) -> bool:
+    def put_rate(self, rate: Rate, *, source: str, now: datetime, reason: str | None = None) -> bool:
         """Write down a rate, and where it is from. Return whether it is new: one that is there stays."""
-        item = {
-            "kind": RATE,
-            "key": rate.date,
-            "usd": rate.usd,
-            "source": source,
-            "recordedAt": timestamp(now),
-        }
+        why = {} if reason is None else {"reason": reason}
+        return self._put_rate(rate_key(rate.date), rate, {"source": source} | why, now)
+
+    def put_correction(
+        self, rate: Rate, number: int, *, replaces: Decimal, source: str, reason: str, now: datetime
+    ) -> bool:
+        """Write down the rate that holds from now on. `number` counts the corrections of its date from 1.
+
+        Return whether it is new: one that is there stays.
+        """
+        why = {"source": source, "reason": reason, "replaces": replaces}
+        return self._put_rate(rate_key(rate.date, number), rate, why, now)
+
+    def _put_rate(self, key: str, rate: Rate, why: Item, now: datetime) -> bool:
+        item = {"kind": RATE, "key": key, "usd": rate.usd, "recordedAt": timestamp(now)} | why
         return self._put_if(
             "attribute_not_exists(usd)", self.state, item, ReturnValuesOnConditionCheckFailure="ALL_OLD"
         )

@@ -36,6 +36,16 @@ def parse_day_shard(key: str) -> tuple[str, int]:
     return day, int(shard)
 
 
+def rate_key(ecb_date: str, correction: int = 0) -> str:
+    """Key of a rate in State: `2026-11-20` for the first one of an ECB date, `2026-11-20#01` corrects it."""
+    return f"{ecb_date}#{correction:02d}" if correction else ecb_date
+
+
+def parse_rate_key(key: str) -> tuple[str, int]:
+    ecb_date, _, correction = key.partition("#")
+    return ecb_date, int(correction or 0)
+
+
 def user_prefix(user_id: str) -> str:
     """What the sort keys of one user's events begin with, and of nobody else's."""
     return user_id.replace("%", "%25").replace("#", "%23") + "#"

@@ -54,6 +54,12 @@ def rate_date(day: str) -> str:
     return before.isoformat()
 
 
+def days_converted_at(ecb_date: str) -> list[str]:
+    """Return the days that are converted at the rate of an ECB date, in order."""
+    after = (date.fromisoformat(ecb_date) + number * _ONE_DAY for number in range(1, REACH + 1))
+    return [day.isoformat() for day in after if rate_date(day.isoformat()) == ecb_date]
+
+
 @dataclass(frozen=True)
 class Rates:
     """The rates that are known: US dollars for one euro, by ECB date."""

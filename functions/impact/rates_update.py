@@ -1,20 +1,33 @@
 """Keeping the euro reference rates in State up to date: what may go in, and what is missing.
 
-A rate that is stored stays: a day that was converted never changes its rate.
+A rate that is stored stays. An operator can store another one beside it, with a reason: then that one holds.
+Days that were converted at the former one stay so until they are counted again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, TypeGuard
 
 from impact import ecb
 from impact.calendar import days_between
+from impact.decimals import EXACT, ZERO, stored
 from impact.dynamodb import Store
-from impact.rates import Rate, has_rate, rate_date
+from impact.rates import Rate, days_converted_at, has_rate, rate_date
+from impact.reading import statements
+from impact.summary import Tally
+from impact.types import Item
 
 MAX_JUMP = Decimal("0.2")
-"""A rate that lies further from the one before is more likely wrong than real: an operator has to say so."""
+"""A rate that lies further from its neighbours is more likely wrong than real: an operator has to say so."""
+OPERATOR = "operator"
+"""The source of a rate that was entered by hand."""
+REASON_MAX = 500
+"""Characters of a reason."""
+REASON = f"says why in 1 to {REASON_MAX} characters"
 DUE = timedelta(days=85)
 """How far back each TARGET day has to have its rate: a little less than the ECB's file of 90 days reaches."""
 AT_LEAST = timedelta(days=400)
@@ -42,7 +55,53 @@ class NotATargetDay(Exception):
 
 
 class RateKnown(Exception):
-    """A rate that is stored stays."""
+    """The date has that rate already, or was given one at the same moment."""
+
+
+class BadReason(Exception):
+    """A correction does not say why, or a reason is not text."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A day that is in euros at a rate which an operator replaces."""
+
+    day: str
+    usd: Decimal
+    """Dollars to convert."""
+    eur: Decimal
+    """The platform's costEUR of the day, as it was counted last."""
+    new_eur: Decimal
+    """The same once the day is counted again."""
+
+    def as_fields(self) -> dict[str, str]:
+        numbers = {"costUSD": self.usd, "costEUR": self.eur, "newCostEUR": self.new_eur}
+        return {"day": self.day} | {name: f"{number:f}" for name, number in numbers.items()}
+
+
+@dataclass(frozen=True)
+class Entered:
+    """What came of a rate that an operator gave."""
+
+    rate: Rate
+    stored: bool
+    to_confirm: list[str]
+    """What the operator has to confirm, or has confirmed."""
+    replaces: Decimal | None
+    """The rate of that date until now."""
+    changes: list[Change]
+    """What counting again makes of the days that were converted at it."""
+
+    def as_answer(self) -> dict[str, Any]:
+        if self.stored:
+            answer: dict[str, Any] = {"stored": 1, "from": self.rate.date, "to": self.rate.date}
+        else:
+            why = "".join(f"{sentence}. " for sentence in self.to_confirm)
+            answer = {"stored": 0, "confirm": f'{why}If this is right, send it again with "confirm": true.'}
+        if self.replaces is not None:
+            changes = [change.as_fields() for change in self.changes]
+            answer |= {"replaces": f"{self.replaces:f}", "changes": changes}
+        return answer
 
 
 def update(store: Store, base_url: str, retention: timedelta, now: datetime) -> Updated:
@@ -66,15 +125,101 @@ def update(store: Store, base_url: str, retention: timedelta, now: datetime) -> 
     return run.done
 
 
-def enter(store: Store, day: object, usd: object, now: datetime) -> Updated:
-    """Store a rate that an operator gives. Raises BadRates, NotATargetDay, RateKnown."""
+def enter(
+    store: Store, day: object, usd: object, now: datetime, *, reason: object = None, confirm: object = False
+) -> Entered:
+    """Store a rate that an operator gives: the first one of its date, or one that replaces it for a reason.
+
+    An odd rate, and one that replaces another, is stored only if `confirm` is True. Nothing is counted again.
+    Raises BadRates, NotATargetDay, RateKnown, BadReason.
+    """
     rate = Rate(ecb.parse_date(day, now.astimezone(UTC).date()), ecb.parse_rate(usd))
     if not has_rate(date.fromisoformat(rate.date)):
         raise NotATargetDay(f"TARGET is closed on {rate.date}: no day is converted at a rate of it")
-    if not store.put_rate(rate, source="operator", now=now):
-        stays = store.rates(rate.date, rate.date).usd[rate.date]
-        raise RateKnown(f"{rate.date} has a rate already, {stays}: it stays")
-    return Updated(stored=[rate.date])
+    if entries := store.rate_entries(rate.date):
+        return _correct(store, rate, entries, reason, now, confirmed=confirm is True)
+    if reason is not None and not _is_reason(reason):
+        raise BadReason(f'"reason" {REASON}, or is left out')
+    odd = _oddities(store, rate)
+    is_stored = confirm is True or not odd
+    if is_stored and not store.put_rate(rate, source=OPERATOR, now=now, reason=reason):
+        raise _overtaken(rate)
+    return Entered(rate, is_stored, to_confirm=odd, replaces=None, changes=[])
+
+
+def _correct(
+    store: Store, rate: Rate, entries: list[Item], reason: object, now: datetime, *, confirmed: bool
+) -> Entered:
+    former = Decimal(entries[-1]["usd"])
+    if rate.usd == former:
+        raise RateKnown(f"{rate.date} has that rate already: {former:f}")
+    if not _is_reason(reason):
+        raise BadReason(
+            f'{rate.date} has {former:f} already: to correct it, send "reason" too, which {REASON}, such as'
+            f' "typed 11.172 for 1.1172"'
+        )
+    source = entries[-1].get("source", "source unknown")
+    replacing = f"{rate.date} has {former:f} ({source}), which {rate.usd:f} would replace"
+    to_confirm = [*_oddities(store, rate), replacing]
+    changes = list(_changes(store, rate))
+    if confirmed and not store.put_correction(
+        rate, len(entries), replaces=former, source=OPERATOR, reason=reason, now=now
+    ):
+        raise _overtaken(rate)
+    return Entered(rate, confirmed, to_confirm, replaces=former, changes=changes)
+
+
+def _is_reason(value: object) -> TypeGuard[str]:
+    if not isinstance(value, str) or not value.strip() or len(value) > REASON_MAX:
+        return False
+    return not any("\ud800" <= character <= "\udfff" for character in value)  # which no database takes
+
+
+def _overtaken(rate: Rate) -> RateKnown:
+    return RateKnown(f"{rate.date} was given another rate at this moment: look at it, then send yours again")
+
+
+def _oddities(store: Store, rate: Rate) -> list[str]:
+    odd = _oddity(rate, store.rates("0", "9999-12-31").usd)
+    return [odd] if odd else []
+
+
+def _oddity(rate: Rate, known: Mapping[str, Decimal]) -> str | None:
+    """Say why a rate is more likely wrong than real, by the known ones before and after it, or None."""
+    before = max((day for day in known if day < rate.date), default=None)
+    after = min((day for day in known if day > rate.date), default=None)
+    if before is None:
+        return f"{rate.date}: {rate.usd} has none before it to be compared with"
+    for day in filter(None, (before, after)):
+        if abs(rate.usd - known[day]) > MAX_JUMP * known[day]:
+            return f"{rate.date}: {rate.usd} is more than {MAX_JUMP:.0%} away from {known[day]} on {day}"
+    return None
+
+
+def _changes(store: Store, rate: Rate) -> Iterator[Change]:
+    """Tell of each day that was converted at the former rate of that date what the new one makes of it."""
+    days = days_converted_at(rate.date)
+    totals = sorted(store.totals(days[0], days[-1]), key=itemgetter("day"))
+    for day, shards in groupby(totals, key=itemgetter("day")):
+        of_day = list(shards)
+        converted = [total for total in of_day if total.get("fxDate") == rate.date]
+        if any(Tally.from_fields(total).unconverted for total in converted):
+            yield Change(
+                day,
+                usd=_sum(Tally.from_fields(total).unconverted for total in of_day),
+                eur=_euros(of_day),
+                new_eur=_euros(total | rate.as_fields() for total in of_day),
+            )
+
+
+def _euros(totals: Iterable[Item]) -> Decimal:
+    """The costEUR of a day's (day, shard)s, as the platform's is computed."""
+    return _sum(statement["costEUR"] for statement in statements(list(totals)))
+
+
+def _sum(numbers: Iterable[Decimal]) -> Decimal:
+    with localcontext(EXACT):
+        return stored(sum(numbers, ZERO))
 
 
 def _due(today: date) -> set[str]:
@@ -119,13 +264,7 @@ class _Update:
         if day in self.known:
             stored = self.known[day]
             return None if usd == stored else f"{day}: {usd}, but {stored} is stored and stays"
-        before = max((other for other in self.known if other < day), default=None)
-        if before is None:
-            return f"{day}: {usd} has none before it to be compared with"
-        last = self.known[before]
-        if abs(usd - last) > MAX_JUMP * last:
-            return f"{day}: {usd} is more than {MAX_JUMP:.0%} away from {last} on {before}"
-        return None
+        return _oddity(Rate(day, usd), self.known)
 
     def _put(self, rate: Rate, source: str) -> None:
         if self.store.put_rate(rate, source=source, now=self.now):

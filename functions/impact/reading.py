@@ -111,19 +111,19 @@ class Reader:
     def _platform_day(self, day: str, totals: list[Item], *, reopened: bool) -> dict[str, Any]:
         final = {total["shard"] for total in totals if total["final"]}
         counted = final.issuperset(range(self.calendar.shard_count(day)))
-        statements = list(_statements(totals))
-        exchange = next((s for s in statements if "fxRate" in s), {})
+        converted = list(statements(totals))
+        exchange = next((s for s in converted if "fxRate" in s), {})
         return {
             "day": day,
             "users": sum(total["users"] for total in totals),
-            **_platform_sum(statements),
+            **_platform_sum(converted),
             **{name: exchange[name] for name in ("fxRate", "fxDate") if name in exchange},
             "asOf": min(total["asOf"] for total in totals),
             "final": counted and not reopened,
         }
 
 
-def _statements(totals: list[Item]) -> Iterator[Item]:
+def statements(totals: list[Item]) -> Iterator[Item]:
     """Sum a day's shards, then convert: one division where they agree on the rate and the terms."""
     alike: dict[tuple[Rate | None, Terms], Tally] = {}
     for total in totals:

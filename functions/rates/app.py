@@ -1,4 +1,4 @@
-"""Scheduled: bring the euro reference rates up to date. By hand: enter one."""
+"""Scheduled: bring the euro reference rates up to date. By hand: enter one, or correct one."""
 
 import os
 from datetime import UTC, datetime
@@ -26,16 +26,24 @@ class RatesIncomplete(Exception):
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Update the rates; with `{"date": "YYYY-MM-DD", "usd": "1.1172"}`, enter that one instead.
 
-    Raises what goes wrong, and RatesIncomplete.
+    One that replaces another needs a `reason` as well. What has to be confirmed is stored with
+    `"confirm": true`; without it, the answer says why and what would change. Raises what goes wrong, and
+    RatesIncomplete.
     """
     now = datetime.now(UTC)
     if "date" in event or "usd" in event:
-        updated = enter(store, event.get("date"), event.get("usd"), now)
-    else:
-        updated = update(store, rates_url, retention, now)
+        return _enter(event, now)
+    updated = update(store, rates_url, retention, now)
     metrics.add_metric("RatesStored", MetricUnit.Count, len(updated.stored))
     metrics.add_metric("RatesKeptOut", MetricUnit.Count, len(updated.kept_out))
     if updated.problems:
         raise RatesIncomplete("; ".join(updated.problems))
     stored = sorted(updated.stored)
     return {"stored": len(stored), "from": stored[0], "to": stored[-1]} if stored else {"stored": 0}
+
+
+def _enter(event: dict[str, Any], now: datetime) -> dict[str, Any]:
+    reason, confirm = event.get("reason"), event.get("confirm")
+    entered = enter(store, event.get("date"), event.get("usd"), now, reason=reason, confirm=confirm)
+    metrics.add_metric("RatesStored", MetricUnit.Count, int(entered.stored))
+    return entered.as_answer()

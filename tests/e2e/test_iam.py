@@ -51,7 +51,7 @@ ALLOWED: dict[str, set[Request]] = {
         *(("get_item", "state mark"), ("update_item", "state mark")),
         *(("query", "state settings"), ("get_item", "state rollup")),
     },
-    "Rates": {("put_item", "state rate"), ("query", "state rate")},
+    "Rates": {("put_item", "state rate"), ("query", "state rate"), ("query", "state total")},
 }
 
 

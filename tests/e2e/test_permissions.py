@@ -137,22 +137,18 @@ def post_in_dollars(stack: Stack, api: Api, user_id: str) -> dict[str, Any]:
 
 
 def enter_rate(stack: Stack, ecb_date: str) -> None:
-    stack.invoke("RatesFunction", {"date": ecb_date, "usd": str(published(ecb_date, ecb_date)[ecb_date])})
+    usd = str(published(ecb_date, ecb_date)[ecb_date])
+    stack.invoke("RatesFunction", {"date": ecb_date, "usd": usd, "confirm": True})
 
 
 def enter_a_rate(stack: Stack, api: Api, user_id: str) -> None:
     enter_rate(stack, next(OLD_DATES))
 
 
-def enter_a_rate_again(stack: Stack, api: Api, user_id: str) -> None:
-    """To say which rate stays, it has to be read."""
+def correct_a_rate(stack: Stack, api: Api, user_id: str) -> None:
     known = next(OLD_DATES)
     enter_rate(stack, known)
-    try:
-        enter_rate(stack, known)
-    except FunctionFailed as refused:
-        if "it stays" not in str(refused):
-            raise
+    stack.invoke("RatesFunction", {"date": known, "usd": "1.2", "reason": "a test"})
 
 
 _NEW_YEAR = date(2012, 1, 1)
@@ -201,7 +197,8 @@ PROBES = {
     Grant("RollupWorkerFunction", "ReadProgress", "dynamodb:GetItem"): count_without_settings,
     Grant("RollupWorkerFunction", "ReadRates", "dynamodb:Query"): count,
     Grant("RatesFunction", "KeepRates", "dynamodb:PutItem"): enter_a_rate,
-    Grant("RatesFunction", "KeepRates", "dynamodb:Query"): enter_a_rate_again,
+    Grant("RatesFunction", "KeepRates", "dynamodb:Query"): enter_a_rate,
+    Grant("RatesFunction", "TellWhatACorrectionChanges", "dynamodb:Query"): correct_a_rate,
 }
 
 

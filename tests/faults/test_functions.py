@@ -194,7 +194,7 @@ def test_reading_survives_what_heals_and_fails_on_what_stays(
 def test_a_rate_is_entered_once_whatever_happens_on_the_way(
     deployed: Deployed, proxy: Proxy, fault: str
 ) -> None:
-    entered = {"date": "2026-10-30", "usd": "1.1172"}
+    entered = {"date": "2026-10-30", "usd": "1.1172", "confirm": True}
     everywhere(proxy, FAULTS[fault], sequence={"fail": 1, "pass": 1})
     assert deployed.rates.handler(entered, context(60))["stored"] == 1
     proxy.heal()

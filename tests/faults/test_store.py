@@ -54,8 +54,10 @@ def test_a_write_whose_answer_was_lost_and_that_was_overtaken_since_is_overtaken
 
 
 def test_an_operators_rate_whose_answer_was_lost_is_no_conflict(store: Store, proxy: Proxy) -> None:
-    proxy.inject(CUT_OFF, "PutItem", times=1)
-    assert enter(store, RATE.date, "1.10", NOON).stored == [RATE.date]
+    proxy.inject(CUT_OFF, "PutItem", times=2)
+    assert enter(store, RATE.date, "1.10", NOON, confirm=True).stored
+    assert enter(store, RATE.date, "1.11", NOON, reason="a slip", confirm=True).stored
+    assert (proxy.heal(), store.rates(RATE.date, RATE.date).usd) == (2, {RATE.date: Decimal("1.11")})
 
 
 def test_an_event_whose_answer_was_lost_is_there_once(store: Store, proxy: Proxy) -> None:

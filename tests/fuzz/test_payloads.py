@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from datetime import date, timedelta
+from decimal import Decimal
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from impact.dynamodb import Store
 from impact.ecb import BadRates
-from impact.rates_update import NotATargetDay, RateKnown
+from impact.rates_update import BadReason, NotATargetDay, RateKnown
 from impact.rollup import DayExpired
 from rates import app as rates
 from rollup import app as planner
@@ -89,6 +90,18 @@ DOLLARS: list[Any] = [
         "9" * 5000,
     ),
     *("1.1234567891", "0.000000001", 1.1172, 1, None, True, [], {}),
+]
+REASONS: list[Any] = [
+    "typed 11.172 for 1.1172",
+    "x",
+    "x" * 500,
+    "x" * 501,
+    "",
+    " ",
+    "`$(id)`",
+    "\0",
+    "--",
+    None,
 ]
 DAY = re.compile("2[0-9]{3}-[0-9]{2}-[0-9]{2}")
 WITH_RATES = {"1999-12-31", "2026-11-20", "2026-11-23"}
@@ -194,23 +207,33 @@ def test_a_planner_plans_a_day_or_what_is_due(
 
 def test_only_a_rate_is_entered(written: Counter[str], counted: Counter[str], store: Store) -> None:
     random = Random(0)
-    entered: dict[str, str] = {}
+    holds: dict[str, Decimal] = {}
+    pools = {"date": [*sorted(WITH_RATES), *DAYS], "usd": DOLLARS, "reason": REASONS, "confirm": [True]}
     for _ in range(PAYLOADS * ROUNDS):
-        payload = {"usd": None} | _payload(random, {"date": DAYS[::-1], "usd": DOLLARS})
-        day, usd = payload.get("date"), payload["usd"]
-        # The same once more at the same instant, as the clock stands still here, is the same write.
-        is_due = isinstance(day, str) and day in WITH_RATES and entered.get(day, usd) == usd
+        payload = {"usd": None} | _payload(random, pools)
+        day, usd, reason = payload.get("date"), payload.get("usd"), payload.get("reason")
         is_rate = isinstance(usd, str) and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", usd) and float(usd)
+        is_reason = isinstance(reason, str) and reason.strip() and len(reason) <= 500 and reason != "\ud800"
         written.clear()
-        if is_due and is_rate:
-            assert rates.handler(payload, CONTEXT)["stored"] == 1
-            entered[str(day)] = str(usd)
+        takes = isinstance(day, str) and day in WITH_RATES and is_rate
+        takes = takes and (is_reason or (reason is None and day not in holds))
+        if takes and Decimal(str(usd)) != holds.get(str(day)):
+            answer = rates.handler(payload, CONTEXT)
+            assert ("replaces" in answer) == (day in holds)
+            if answer["stored"]:
+                holds[str(day)] = Decimal(str(usd))
+            else:
+                assert payload.get("confirm") is not True
+                assert answer["confirm"]
+            assert written == Counter(PutItem=answer["stored"])
+            counted["stored" if answer["stored"] else "to confirm"] += 1
         else:
-            with pytest.raises((BadRates, NotATargetDay, RateKnown)) as told:
+            with pytest.raises((BadRates, NotATargetDay, RateKnown, BadReason)) as told:
                 rates.handler(payload, CONTEXT)
             assert str(told.value)
-            assert not written or told.type is RateKnown
+            assert not written
         counted["payloads"] += 1
-    assert {day: str(usd) for day, usd in store.rates("1", "3").usd.items()} == entered
+    assert store.rates("1", "3").usd == holds
     assert counted["payloads"] >= 300
-    assert len(entered) > 1
+    assert len(holds) > 1
+    assert counted["to confirm"]

@@ -12,6 +12,7 @@ from impact.calendar import days_between, timestamp
 from impact.dynamodb import Store
 from impact.keys import shard_of
 from impact.rates import Rate
+from impact.rates_update import enter
 from impact.reading import Reader
 from impact.rollup import count, plan
 from tests.events import NOON, event, ledger
@@ -132,6 +133,37 @@ def test_a_rate_that_comes_late_mends_final_days_too(store: Store) -> None:
         k: v for k, v in before.items() if k in ("requests", "costUSD", "firstTs")
     }
     assert roll_up(store, closed + timedelta(days=3, hours=1)) == 4  # the open day; the mended one is done
+
+
+@pytest.mark.usefixtures("since_noon")
+def test_a_final_day_billed_at_a_mistyped_rate_is_right_once_it_is_corrected_and_counted_again(
+    store: Store,
+) -> None:
+    publish(store, Rate("2026-11-19", Decimal("1.1148")))
+    assert enter(store, "2026-11-20", "11.172", NOON, confirm=True).stored
+    terms = Terms(markup_percent=Decimal("12.5"), restoration_fee_percent=Decimal(3))
+    for number, cost in enumerate(("0.10000000000000007", "7.3", "0.000000842")):
+        put(store, event(eventId=str(number), costUSD=Decimal(cost)))
+    dollars = Fraction("7.40000084200000007")
+    closed = LEDGER.calendar.closes_at(TODAY)
+    count(store, LEDGER.calendar, terms, TODAY, SHARD, as_of=closed)
+    wrong = summary(store)
+    assert is_rounded(wrong["costEUR"], dollars / Fraction("11.172"))
+    assert (wrong["final"], wrong["fxRate"]) == (True, Decimal("11.172"))
+
+    corrected = enter(store, "2026-11-20", "1.1172", closed, reason="typed 11.172 for 1.1172", confirm=True)
+    assert summary(store) == wrong  # nothing is counted again by itself
+    count(store, LEDGER.calendar, Terms(), TODAY, SHARD, as_of=closed + timedelta(days=2))
+    right = summary(store)
+    assert is_rounded(right["costEUR"], dollars / Fraction("1.1172"))
+    assert is_rounded(right["billedEUR"], Fraction(right["costEUR"]) * Fraction("1.155"))
+    assert (right["final"], right["fxRate"], right["fxDate"]) == (True, Decimal("1.1172"), "2026-11-20")
+    assert {name for name in right if right[name] != wrong[name]} == {
+        *("costEUR", "markupEUR", "restorationFeeEUR", "billedEUR", "fxRate", "models", "asOf")
+    }
+    [change] = corrected.changes
+    assert (change.day, change.usd) == (TODAY, Decimal("7.40000084200000007"))
+    assert (change.eur, change.new_eur) == (wrong["costEUR"], right["costEUR"])
 
 
 @pytest.mark.usefixtures("since_noon")

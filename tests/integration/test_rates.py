@@ -11,14 +11,18 @@ import pytest
 from botocore.exceptions import ClientError
 
 from impact import ecb
+from impact.billing import Terms
 from impact.dynamodb import Store, item_from_wire, to_wire
 from impact.ecb import DAILY, LAST_90_DAYS, BadRates
 from impact.rates import Rate
-from impact.rates_update import NotATargetDay, RateKnown, Updated, enter, update
+from impact.rates_update import BadReason, NotATargetDay, RateKnown, Updated, enter, update
+from impact.reading import Reader
 from local.ecb import Server, daily_file, history_file, published, recorded, serving
 from rates import app
-from tests.events import freeze
+from tests.events import NOON, event, freeze, ledger
 from tests.integration.test_ingest import CONTEXT
+from tests.integration.test_rollup import put, roll_up
+from tests.rates import publish
 
 NOW = datetime(2026, 10, 30, 18, tzinfo=UTC)
 """A Friday evening, of which the records have the rate: 1.1172."""
@@ -182,7 +186,7 @@ def test_a_gap_that_stays_goes_on_failing(store: Store, server: Server, run: Run
     now = NOW + timedelta(days=6)
     assert run(now).problems == ["no rate known of 2026-11-02"]
     assert run(now + timedelta(hours=1)).problems == ["no rate known of 2026-11-02"]
-    enter(store, "2026-11-02", "1.12", now)
+    assert enter(store, "2026-11-02", "1.12", now).stored
     assert run(now + timedelta(hours=2)) == Updated()
 
 
@@ -259,7 +263,8 @@ def test_a_real_jump_is_taken_once_an_operator_enters_it(store: Store, server: S
     assert updated.stored == []
     assert [reason.partition(" ")[0] for reason in updated.kept_out] == ["2026-10-30:", "2026-11-02:"]
     assert updated.faults == ["no rate known of 2026-10-30"]
-    enter(store, FRIDAY, "1.5", monday)
+    assert not enter(store, FRIDAY, "1.5", monday).stored
+    assert enter(store, FRIDAY, "1.5", monday, confirm=True).stored
     assert run(monday) == Updated(stored=["2026-11-02"])
     assert (stored(store, FRIDAY)["source"], rates(store)[FRIDAY]) == ("operator", Decimal("1.5"))
 
@@ -360,21 +365,238 @@ def test_what_is_wrong_fails_the_run_after_storing_the_rest(
     printed = capsys.readouterr().out
     assert metric(printed, "RatesStored") == [[float(len(rates(store)))]]
     assert metric(printed, "RatesKeptOut") == [[1.0]]
-    assert handler({"date": "2026-11-20", "usd": "1.9"})["stored"] == 1
+    odd = {"date": "2026-11-20", "usd": "1.9"}
+    assert handler(odd)["stored"] == 0
+    assert handler(odd | {"confirm": True})["stored"] == 1
 
 
 def test_a_rate_entered_by_hand(store: Store, handler: Handler) -> None:
+    publish(store, Rate("2026-11-19", Decimal("1.11")))
     by_hand = {"date": "2026-11-20", "usd": "1.1172"}
     assert handler(by_hand) == {"stored": 1, "from": "2026-11-20", "to": "2026-11-20"}
-    assert (stored(store, "2026-11-20")["usd"], stored(store, "2026-11-20")["source"]) == (
-        Decimal("1.1172"),
-        "operator",
+    assert stored(store, "2026-11-20") == {
+        "kind": "rate",
+        "key": "2026-11-20",
+        "usd": Decimal("1.1172"),
+        "source": "operator",
+        "recordedAt": "2026-11-23T12:00:00.000000Z",
+    }
+    with pytest.raises(RateKnown, match=r"2026-11-20 has that rate already: 1\.1172"):
+        handler(by_hand | {"usd": "1.11720", "reason": "again", "confirm": True})
+
+
+def test_a_rate_of_a_date_that_has_none_may_have_a_reason(store: Store, handler: Handler) -> None:
+    publish(store, Rate("2026-11-19", Decimal("1.11")))
+    assert handler({"date": "2026-11-20", "usd": "1.1172", "reason": "the ECB had none"})["stored"] == 1
+    assert stored(store, "2026-11-20")["reason"] == "the ECB had none"
+
+
+KNOWN = [Rate("2026-11-18", Decimal("1.1")), Rate("2026-11-20", Decimal("1.5"))]
+
+
+@pytest.mark.parametrize(
+    ("day", "usd", "why"),
+    [
+        ("2026-11-23", "15.0", "2026-11-23: 15.0 is more than 20% away from 1.5 on 2026-11-20"),
+        ("2026-11-23", "1.81", "2026-11-23: 1.81 is more than 20% away from 1.5 on 2026-11-20"),
+        ("2026-11-19", "1.15", "2026-11-19: 1.15 is more than 20% away from 1.5 on 2026-11-20"),
+        ("2026-11-19", "1.45", "2026-11-19: 1.45 is more than 20% away from 1.1 on 2026-11-18"),
+        ("2026-11-17", "1.10", "2026-11-17: 1.10 has none before it to be compared with"),
+    ],
+)
+@pytest.mark.parametrize("confirm", [{}, {"confirm": False}, {"confirm": "true"}, {"confirm": 1}])
+def test_an_odd_rate_is_stored_only_when_confirmed(
+    store: Store, handler: Handler, day: str, usd: str, why: str, confirm: dict[str, object]
+) -> None:
+    publish(store, *KNOWN)
+    before = rates(store)
+    by_hand = {"date": day, "usd": usd}
+    confirmable = f'{why}. If this is right, send it again with "confirm": true.'
+    assert handler(by_hand | confirm) == {"stored": 0, "confirm": confirmable}
+    assert rates(store) == before
+    assert handler(by_hand | {"confirm": True}) == {"stored": 1, "from": day, "to": day}
+    assert rates(store) == before | {day: Decimal(usd)}
+
+
+@pytest.mark.parametrize(("day", "usd"), [("2026-11-23", "1.8"), ("2026-11-19", "1.32")])
+def test_a_rate_just_20_percent_away_is_not_odd(store: Store, handler: Handler, day: str, usd: str) -> None:
+    publish(store, *KNOWN)
+    assert handler({"date": day, "usd": usd})["stored"] == 1
+
+
+CORRECTION = {"date": "2026-11-20", "usd": "1.1172", "reason": "typed 11.172 for 1.1172"}
+
+
+@pytest.fixture
+def mistyped(store: Store, handler: Handler) -> None:
+    """11.172 was entered for 1.1172, and confirmed."""
+    publish(store, Rate("2026-11-19", Decimal("1.1148")))
+    assert handler({"date": "2026-11-20", "usd": "11.172", "confirm": True})["stored"] == 1
+
+
+@pytest.mark.usefixtures("mistyped")
+def test_a_wrong_rate_is_corrected_by_a_new_entry(store: Store, handler: Handler) -> None:
+    wrong = stored(store, "2026-11-20")
+    assert handler(CORRECTION) == {
+        "stored": 0,
+        "confirm": "2026-11-20 has 11.172 (operator), which 1.1172 would replace."
+        ' If this is right, send it again with "confirm": true.',
+        "replaces": "11.172",
+        "changes": [],
+    }
+    assert rates(store)["2026-11-20"] == Decimal("11.172")
+    assert handler(CORRECTION | {"confirm": True}) == {
+        "stored": 1,
+        "from": "2026-11-20",
+        "to": "2026-11-20",
+        "replaces": "11.172",
+        "changes": [],
+    }
+    assert rates(store) == {"2026-11-19": Decimal("1.1148"), "2026-11-20": Decimal("1.1172")}
+    assert store.rate_of("2026-11-23") == Rate("2026-11-20", Decimal("1.1172"))
+    assert stored(store, "2026-11-20") == wrong
+    assert stored(store, "2026-11-20#01") == {
+        "kind": "rate",
+        "key": "2026-11-20#01",
+        "usd": Decimal("1.1172"),
+        "source": "operator",
+        "reason": "typed 11.172 for 1.1172",
+        "replaces": Decimal("11.172"),
+        "recordedAt": "2026-11-23T12:00:00.000000Z",
+    }
+
+
+@pytest.mark.usefixtures("mistyped")
+def test_the_last_correction_holds_however_many_there_are(store: Store, handler: Handler) -> None:
+    for number in range(1, 100):
+        rate = Rate("2026-11-20", Decimal(f"1.{number:02d}1"))
+        assert store.put_correction(
+            rate, number, replaces=Decimal(1), source="operator", reason="a test", now=NOON
+        )
+    for usd in ("1.1172", "1.1173"):
+        assert handler(CORRECTION | {"usd": usd, "confirm": True})["stored"] == 1
+        assert rates(store)["2026-11-20"] == Decimal(usd)
+    assert stored(store, "2026-11-20#100")["replaces"] == Decimal("1.991")
+    assert stored(store, "2026-11-20#101")["replaces"] == Decimal("1.1172")
+    back = handler(CORRECTION | {"usd": "11.172", "reason": "it was right", "confirm": True})
+    assert (back["stored"], rates(store)["2026-11-20"]) == (1, Decimal("11.172"))
+
+
+@pytest.mark.usefixtures("mistyped")
+def test_a_correction_is_checked_like_any_other_rate(store: Store, handler: Handler) -> None:
+    answer = handler(CORRECTION | {"usd": "0.11172"})
+    assert answer["confirm"].startswith(
+        "2026-11-20: 0.11172 is more than 20% away from 1.1148 on 2026-11-19."
+        " 2026-11-20 has 11.172 (operator), which 0.11172 would replace. If this is right"
     )
-    # The same entry of the same moment is the one that is there: an answer was lost, and the SDK tried again.
-    assert handler(by_hand)["stored"] == 1
-    with pytest.raises(RateKnown, match=r"2026-11-20 has a rate already, 1\.1172: it stays"):
-        handler(by_hand | {"usd": "1.2"})
-    assert rates(store) == {"2026-11-20": Decimal("1.1172")}
+
+
+@pytest.mark.usefixtures("mistyped")
+@pytest.mark.parametrize("reason", [None, "", "  \n", 7, ["why"], "x" * 501, "\ud800"])
+@pytest.mark.parametrize("confirm", [False, True])
+def test_a_correction_has_to_say_why(store: Store, handler: Handler, reason: object, confirm: bool) -> None:
+    with pytest.raises(BadReason, match=r'2026-11-20 has 11\.172 already: .* "reason"'):
+        handler(CORRECTION | {"reason": reason, "confirm": confirm})
+    assert rates(store)["2026-11-20"] == Decimal("11.172")
+
+
+@pytest.mark.parametrize("reason", ["", 7, "x" * 501, "\ud800"])
+def test_a_reason_that_is_no_text_is_told_with_a_first_entry_too(
+    store: Store, handler: Handler, reason: object
+) -> None:
+    with pytest.raises(BadReason, match='"reason"'):
+        handler({"date": "2026-11-20", "usd": "1.1172", "reason": reason, "confirm": True})
+    assert rates(store) == {}
+
+
+def test_a_rate_of_the_ecb_can_be_corrected(store: Store, handler: Handler) -> None:
+    handler({})
+    by_ecb = stored(store, "2026-11-20")
+    assert by_ecb["source"].startswith("ECB, http://")
+    answer = handler({"date": "2026-11-20", "usd": "1.1177", "reason": "the ECB says so since"})
+    assert f"2026-11-20 has {by_ecb['usd']} ({by_ecb['source']}), which 1.1177" in answer["confirm"]
+    handler({"date": "2026-11-20", "usd": "1.1177", "reason": "the ECB says so since", "confirm": True})
+    assert (rates(store)["2026-11-20"], stored(store, "2026-11-20")) == (Decimal("1.1177"), by_ecb)
+
+
+@pytest.mark.usefixtures("mistyped")
+def test_of_two_corrections_at_once_one_is_told_of_the_other(
+    store: Store, handler: Handler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = Store.rate_entries
+
+    def read_before_another(self: Store, ecb_date: str) -> Any:
+        found = entries(self, ecb_date)
+        monkeypatch.setattr(Store, "rate_entries", entries)
+        handler(CORRECTION | {"usd": "1.1173", "confirm": True})
+        return found
+
+    monkeypatch.setattr(Store, "rate_entries", read_before_another)
+    with pytest.raises(RateKnown, match="2026-11-20 was given another rate at this moment"):
+        handler(CORRECTION | {"confirm": True})
+    assert rates(store)["2026-11-20"] == Decimal("1.1173")
+
+
+@pytest.mark.usefixtures("seeded")
+def test_after_a_correction_the_ecbs_next_rates_are_taken_again(
+    store: Store, server: Server, run: Run
+) -> None:
+    assert enter(store, FRIDAY, "11.172", NOW, confirm=True).stored
+    server.publish(published("2026-08-03", "2026-11-02"))
+    tuesday = NOW + timedelta(days=4)
+    assert run(tuesday).kept_out == [
+        "2026-11-02: 1.1172 is more than 20% away from 11.172 on 2026-10-30",
+    ]
+    assert "2026-11-02" not in rates(store)
+    assert enter(store, FRIDAY, "1.1172", tuesday, reason="a slip", confirm=True).stored
+    assert run(tuesday) == Updated(stored=["2026-11-02"])
+    assert run(tuesday) == Updated()
+
+
+# What a correction changes
+
+
+def the_platforms(store: Store, day: str) -> Any:
+    laid = ledger()
+    [found] = Reader(store, laid.calendar, laid.shard_count, Terms()).platform(day, day)["days"]
+    return found
+
+
+@pytest.mark.usefixtures("mistyped")
+def test_what_changes_is_shown_before_anything_is_stored(
+    store: Store, handler: Handler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The days from Saturday to Monday are converted at Friday's rate, and no other."""
+    monkeypatch.setattr(Store, "events_since", lambda self: NOON)
+    publish(store, Rate("2026-11-18", Decimal("1.11")), Rate("2026-11-23", Decimal("1.12")))
+    days = ["2026-11-19", "2026-11-20", "2026-11-21", "2026-11-22", "2026-11-23", "2026-11-24"]
+    later = NOON + timedelta(days=1)
+    for number, day in enumerate(days):
+        ts = f"{day}T11:00:00Z"
+        used = [
+            event(userId=f"user{n}", eventId=f"{day}-{n}", ts=ts, costUSD=Decimal(f"0.{number + 1}{n}7"))
+            for n in range(7)
+        ]
+        put(store, *(used if day != "2026-11-22" else []), now=later)
+    in_euros = event(ts="2026-11-21T12:00:00Z", eventId="euros", costUSD=None, costEUR=Decimal("0.5"))
+    only_euros = event(ts="2026-11-22T12:00:00Z", eventId="euros", costUSD=None, costEUR=Decimal("0.5"))
+    put(store, in_euros, only_euros, now=later)
+    roll_up(store, later)
+    now = {day: the_platforms(store, day) for day in ("2026-11-21", "2026-11-23")}
+    changes = handler(CORRECTION)["changes"]
+    assert [(change["day"], change["costUSD"]) for change in changes] == [
+        ("2026-11-21", "2.359"),  # 0.307 and 0.317 ... 0.367
+        ("2026-11-23", "3.759"),
+    ]
+    assert [change["costEUR"] for change in changes] == [f"{day['costEUR']:f}" for day in now.values()]
+    assert handler(CORRECTION | {"confirm": True})["changes"] == changes
+    assert the_platforms(store, "2026-11-21") == now["2026-11-21"]  # until it is counted again
+    for change in changes:
+        for shard in range(ledger().shard_count):
+            store.mark_late(f"{change['day']}#{shard:02d}", f"{shard}", later)
+    roll_up(store, later + timedelta(hours=1))
+    for change in changes:
+        assert f"{the_platforms(store, change['day'])['costEUR']:f}" == change["newCostEUR"]
 
 
 @pytest.mark.parametrize(

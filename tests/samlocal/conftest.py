@@ -30,8 +30,8 @@ from tests.tables import drop_tables, make_tables
 
 DYNAMODB_LOCAL = os.environ.get("DYNAMODB_LOCAL_URL", "http://localhost:8000")
 IMAGE = "public.ecr.aws/lambda/python:3.13-x86_64"
-BY_HAND = {"2026-11-20": Decimal("1.1172")}
-"""The rate that events/rates-by-hand.json enters: the ECB's, so that it is no other."""
+BY_HAND = {"2026-11-19": Decimal("1.1172"), "2026-11-20": Decimal("1.1172")}
+"""The rates that events/rates-*.json leave: the ECB's, so that they are no others."""
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,13 @@ EXPECTED: dict[str, Any] = {
     "authorizer-wrong-token": DENIED,
     "authorizer-basic": DENIED,
     "authorizer-no-token": DENIED,
+    "rates-odd": {
+        "stored": 0,
+        "confirm": "2026-11-19: 11.172 has none before it to be compared with."
+        ' If this is right, send it again with "confirm": true.',
+    },
+    "rates-odd-confirmed": {"stored": 1, "from": "2026-11-19", "to": "2026-11-19"},
+    "rates-correction": {"stored": 1, "replaces": "11.172", "changes": []},
     "rates-by-hand": {"stored": 1, "from": "2026-11-20", "to": "2026-11-20"},
     "rates-bad-by-hand": Raises("BadRates"),
     "rates-closed-day": Raises("NotATargetDay"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from impact.calendar import day_after, days_between
 from impact.ecb import packaged
-from impact.rates import REACH, Rate, Rates, euros, has_rate, rate_date
+from impact.rates import REACH, Rate, Rates, days_converted_at, euros, has_rate, rate_date
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,14 @@ def test_the_rate_of_a_day_is_in_reach_before_it(day: date) -> None:
 @given(st.dates(date(2000, 1, 1), date(2200, 1, 1)))
 def test_a_day_later_is_converted_no_earlier(day: date) -> None:
     assert rate_date(day.isoformat()) <= rate_date(day_after(day.isoformat()))
+
+
+@given(st.dates(date(2000, 1, 1), date(2200, 1, 1)))
+def test_a_day_is_among_those_of_its_rate_and_of_no_other(day: date) -> None:
+    ecb_date = rate_date(day.isoformat())
+    assert day.isoformat() in days_converted_at(ecb_date)
+    assert {rate_date(other) for other in days_converted_at(ecb_date)} == {ecb_date}
+    assert days_converted_at("2026-11-20") == ["2026-11-21", "2026-11-22", "2026-11-23"]
 
 
 def test_a_rate_that_is_not_known_is_none_and_the_latest_stands_in() -> None:
