@@ -61,7 +61,7 @@ simulate: .venv/.installed ## The simulation with many seeds, in all that can go
 
 SAM := PATH="$(CURDIR)/.venv/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv/bin/sam
 
-.PHONY: local build validate deploy rollup replay erase put-back
+.PHONY: local build validate deploy rollup rate replay erase put-back
 
 local: .venv/.installed ## The stack on this machine, its API on http://localhost:3090, until Ctrl-C (PORT=, MINISTACK_PORT=, PARAMETERS="Name=value")
 	@.venv/bin/python -m local.stack $(if $(PORT),--port $(PORT)) $(if $(MINISTACK_PORT),--ministack-port $(MINISTACK_PORT)) $(PARAMETERS)
@@ -78,6 +78,17 @@ deploy: build ## To AWS; asks the first time (STACK=impact, PARAMETERS="Name=val
 
 rollup: .venv/.installed ## Count a day of a deployed stack again (day=YYYY-MM-DD, STACK=impact)
 	@.venv/bin/python -m local.rollup $(if $(STACK),--stack $(STACK)) $(day)
+
+# As they are typed: no `$` in them is expanded, and they reach Python by the environment, not by a shell.
+override date := $(value date)
+override usd := $(value usd)
+override reason := $(value reason)
+override yes := $(value yes)
+override STACK := $(value STACK)
+export date usd reason STACK
+
+rate: .venv/.installed ## Enter an exchange rate, or correct one (date=YYYY-MM-DD, usd=1.1172, reason="...", yes=1, STACK=impact)
+	@.venv/bin/python -m local.rate $(if $(yes),--yes)
 
 replay: .venv/.installed ## Do again what failed for good and waits in the dead-letter queues (STACK=impact)
 	@.venv/bin/python -m local.replay $(if $(STACK),--stack $(STACK))

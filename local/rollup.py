@@ -25,7 +25,7 @@ def main() -> int:
     arguments = _arguments()
     session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
     try:
-        return _count(session, arguments.stack, arguments.day)
+        return count_day(session, arguments.stack, arguments.day)
     except (BotoCoreError, ClientError) as error:
         print(f"Could not call the stack {arguments.stack}: {error}", file=sys.stderr)
         return 1
@@ -38,7 +38,11 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _count(session: boto3.Session, stack: str, day: str) -> int:
+def count_day(session: boto3.Session, stack: str, day: str) -> int:
+    """Count a day again and print what came of it. Return 1 if a shard failed, else 0.
+
+    Raises BotoCoreError, ClientError.
+    """
     worker, shards = _worker(session, stack)
     patient = Config(read_timeout=WORKER_SECONDS + 20, retries={"total_max_attempts": 1})
     lambda_ = session.client("lambda", config=patient)

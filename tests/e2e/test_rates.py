@@ -1,5 +1,7 @@
 """The source of the exchange rates fails in every way: the last good rates stay, and no event is lost."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Context, Decimal
@@ -11,8 +13,8 @@ from boto3.dynamodb.conditions import Key
 from impact.rates import rate_date
 from local.ecb import DAILY, LAST_90_DAYS, Server, daily_file, published, serving
 from local.stack import Stack
-from local.stack.stack import FunctionFailed
-from tests.e2e.api import Api, a_user, an_event, count
+from local.stack.stack import PROJECT, FunctionFailed
+from tests.e2e.api import Api, a_user, an_event, count, day
 
 TODAY = datetime.now(UTC).date().isoformat()
 DUE = rate_date(TODAY)
@@ -88,3 +90,44 @@ def test_the_rates_come_back_and_the_day_is_in_euros(stack: Stack, api: Api, ecb
     assert day["costEUR"] == Context(prec=38).divide(Decimal("2.5"), given[DUE])
     [total] = api.get("/api/totals", **{"from": TODAY, "to": TODAY}).exact["days"]
     assert (total["fxDate"], total["unconverted"]) == (DUE, 0)
+
+
+def test_a_mistyped_rate_is_corrected_and_its_days_are_counted_again(
+    stack: Stack, api: Api, ecb: Server
+) -> None:
+    """By the command, with the functions' own roles. In the end the ECB's rate holds again."""
+    user, of = a_user(), day(12)
+    fx_date = rate_date(of)
+    right = published(fx_date, fx_date)[fx_date]
+    mistyped = {"date": fx_date, "usd": f"{right * 10:f}", "reason": "a test", "confirm": True}
+    assert stack.invoke("RatesFunction", mistyped)["stored"] == 1
+    api.post(an_event(user, days_ago=12, costEUR=None, costUSD=2.5))
+    count(stack, of)
+    euros = [Context(prec=38).divide(Decimal("2.5"), usd) for usd in (right * 10, right)]
+    assert costs(api, user) == [(euros[0], True)]
+
+    given = {"date": fx_date, "usd": str(right), "reason": "`$(id)` typed \u2013 a 0 too many"}
+    unasked = correct(stack, given)
+    assert (unasked.returncode, "Nothing was stored." in unasked.stdout) == (1, True)
+    assert rates(stack)[f"{fx_date}#01"][0] == right * 10
+    assert f"{fx_date}#02" not in rates(stack)
+
+    done = correct(stack, given, "--yes")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"Stored: {right} dollars for one euro on {fx_date}." in done.stdout
+    assert f"{of}: 1 events of 1 users, 1 summaries written, 2 of 2 shards counted" in done.stdout
+    assert costs(api, user) == [(euros[1], True)]
+    assert rates(stack)[f"{fx_date}#02"] == (right, "operator")
+    assert stack.update_rates() == {"stored": 0}
+
+
+def costs(api: Api, user: str) -> list[tuple[Decimal, bool]]:
+    return [(row["costEUR"], row["final"]) for row in api.get("/api/summaries", userId=user).exact["days"]]
+
+
+def correct(stack: Stack, given: dict[str, str], *options: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "local.rate", *options],
+        cwd=PROJECT, env=stack.environment | given, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip

@@ -1,0 +1,315 @@
+"""`make rate`: what changes is shown, nothing is stored unasked, and what is typed runs nothing."""
+
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from impact import config
+from impact.dynamodb import Store
+from impact.keys import day_shard, shard_of
+from impact.rates import Rate
+from local import rate
+from local.stack.stack import PROJECT
+from rates import app as rates
+from rollup_worker import app as worker
+from tests.events import NOON, event, freeze, ledger
+from tests.integration.test_ingest import CONTEXT
+from tests.integration.test_rollup import put
+from tests.rates import publish
+
+SHARDS = 16
+DAY = "2026-11-23"
+LATER = NOON + timedelta(days=2)
+
+
+class Lambda:
+    """Calls the functions themselves, in place of Lambda."""
+
+    functions: dict[str, Callable[..., Any]] = {  # noqa: RUF012
+        "stack-RatesFunction": rates.handler,
+        "stack-RollupWorkerFunction": worker.handler,
+    }
+
+    def invoke(self, FunctionName: str, Payload: bytes) -> dict[str, Any]:
+        try:
+            answer = self.functions[FunctionName](json.loads(Payload), CONTEXT)
+        except Exception as error:
+            failed = {"errorType": type(error).__name__, "errorMessage": str(error)}
+            return {"FunctionError": "Unhandled", "Payload": io.BytesIO(json.dumps(failed).encode())}
+        return {"Payload": io.BytesIO(json.dumps(answer, default=str).encode())}
+
+
+class CloudFormation:
+    def describe_stack_resource(self, StackName: str, LogicalResourceId: str) -> dict[str, Any]:
+        return {"StackResourceDetail": {"PhysicalResourceId": f"{StackName}-{LogicalResourceId}"}}
+
+    def describe_stacks(self, StackName: str) -> dict[str, Any]:
+        return {"Stacks": [{"Parameters": [{"ParameterKey": "ShardCount", "ParameterValue": str(SHARDS)}]}]}
+
+
+class Session:
+    def __init__(self, **_: object) -> None: ...
+
+    def client(self, service: str, **_: object) -> Any:
+        return {"lambda": Lambda, "cloudformation": CloudFormation}[service]()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def run(store: Store, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command, on a stack whose functions are called in this process."""
+    for app in (rates, worker):
+        freeze(monkeypatch, app, LATER)
+        monkeypatch.setattr(app, "store", store)
+    monkeypatch.setattr(boto3, "Session", Session)
+    monkeypatch.setenv("STACK", "stack")
+
+    def run_(*options: str, typed: str | None = None, **variables: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["rate", *options])
+        monkeypatch.setattr(sys, "stdin", io.StringIO("y\ny\n") if typed is None else Terminal(typed))
+        for name in ("date", "usd", "reason"):
+            monkeypatch.setenv(name, variables.get(name, ""))
+        return rate.main()
+
+    return run_
+
+
+RIGHT = {"date": "2026-11-20", "usd": "1.1172"}
+CORRECTION = RIGHT | {"reason": "typed 11.172 for 1.1172"}
+SHOWN = """\
+2026-11-20 has 11.172 (operator), which 1.1172 would replace.
+day                      USD           EUR now          EUR then
+2026-11-23         22.344000          2.000000         20.000000
+sum                22.344000          2.000000         20.000000
+"""
+STORED = "Stored: 1.1172 dollars for one euro on 2026-11-20.\n"
+COUNTED = "2026-11-23: 1 events of 1 users, 1 summaries written, 16 of 16 shards counted\n"
+TO_COUNT = "Still in euros at the old rate, until you count them again:\n    make rollup day=2026-11-23\n"
+
+
+@pytest.fixture
+def mistyped(
+    store: Store, run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A day that is final, and was converted at 11.172."""
+    publish(store, Rate("2026-11-19", Decimal("1.1148")))
+    assert run("--yes", date="2026-11-20", usd="11.172") == 0
+    put(store, event(costUSD=Decimal("22.344")), laid=ledger(shard_count=SHARDS))
+    with monkeypatch.context() as earlier:
+        freeze(earlier, worker, LATER - timedelta(hours=1))
+        for shard in range(SHARDS):
+            worker.handler({"day": DAY, "shard": shard}, CONTEXT)
+    assert euros(store) == 2
+    capsys.readouterr()
+
+
+def euros(store: Store) -> Decimal:
+    total = store.total(day_shard(DAY, shard_of("alice", SHARDS)))
+    [summary] = store.user_summaries("alice", DAY, DAY)
+    assert total is not None
+    assert (summary["final"], total["fxRate"]) == (True, summary["fxRate"])
+    return Decimal(summary["costEUR"])
+
+
+def printed(capsys: pytest.CaptureFixture[str]) -> str:
+    """What the command printed, without what the functions log in this process."""
+    return re.sub(r'\{"(_aws|level)".*\n', "", capsys.readouterr().out)
+
+
+def holds(store: Store) -> Decimal | None:
+    return store.rates("2026-11-20", "2026-11-20").usd.get("2026-11-20")
+
+
+def test_the_shards_are_the_stacks() -> None:
+    assert config.shard_count() == SHARDS
+
+
+def test_an_ordinary_rate_is_stored_at_once(
+    store: Store, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(store, Rate("2026-11-19", Decimal("1.1148")))
+    assert run(**RIGHT) == 0
+    assert printed(capsys) == STORED
+    assert holds(store) == Decimal("1.1172")
+
+
+def test_an_odd_rate_is_asked_for(store: Store, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    publish(store, Rate("2026-11-19", Decimal("1.1148")))
+    odd = {"date": "2026-11-20", "usd": "11.172"}
+    assert run(**odd, typed="\n") == 1
+    told = printed(capsys)
+    assert told == (
+        "2026-11-20: 11.172 is more than 20% away from 1.1148 on 2026-11-19.\n"
+        "Store it? [y/N] Nothing was stored.\n"
+    )
+    assert holds(store) is None
+    assert run(**odd, typed="y\n") == 0
+    assert holds(store) == Decimal("11.172")
+
+
+@pytest.mark.usefixtures("mistyped")
+def test_a_correction_is_shown_stored_and_counted(
+    store: Store, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(**CORRECTION, typed="y\ny\n") == 0
+    asked = f"{SHOWN}Store it? [y/N] {STORED}Count 2026-11-23 again now? [y/N] {COUNTED}"
+    assert printed(capsys) == asked
+    assert holds(store) == Decimal("1.1172")
+    assert euros(store) == 20
+    assert store.rate_entries("2026-11-20")[-1]["reason"] == "typed 11.172 for 1.1172"
+
+
+@pytest.mark.usefixtures("mistyped")
+def test_with_yes_nobody_is_asked(store: Store, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--yes", **CORRECTION) == 0
+    assert printed(capsys) == SHOWN + STORED + COUNTED
+    assert euros(store) == 20
+
+
+@pytest.mark.usefixtures("mistyped")
+@pytest.mark.parametrize("typed", ["n\n", "\n", ""])
+def test_days_are_counted_again_only_if_somebody_says_so(
+    store: Store, run: Run, capsys: pytest.CaptureFixture[str], typed: str
+) -> None:
+    assert run(**CORRECTION, typed=f"y\n{typed}") == 0
+    assert printed(capsys).endswith(f"Count 2026-11-23 again now? [y/N] {TO_COUNT}")
+    assert holds(store) == Decimal("1.1172")
+    assert euros(store) == 2
+
+
+@pytest.mark.usefixtures("mistyped")
+@pytest.mark.parametrize("typed", ["n\n", "\n", "", None])
+def test_nothing_is_stored_unless_somebody_at_a_terminal_says_so(
+    store: Store, run: Run, capsys: pytest.CaptureFixture[str], typed: str | None
+) -> None:
+    assert run(**CORRECTION, typed=typed) == 1
+    told = printed(capsys)
+    assert told.startswith(SHOWN)
+    assert told.endswith("Nothing was stored.\n")
+    assert holds(store) == Decimal("11.172")
+    assert euros(store) == 2
+
+
+@pytest.mark.usefixtures("mistyped")
+def test_a_day_that_cannot_be_counted_is_told(
+    store: Store, run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    freeze(monkeypatch, worker, NOON + timedelta(days=500))
+    assert run("--yes", **CORRECTION) == 1
+    told = capsys.readouterr()
+    assert told.out.endswith(f"0 of 16 shards counted\n{TO_COUNT}")
+    assert "older than the retention" in told.err
+    assert holds(store) == Decimal("1.1172")
+
+
+@pytest.mark.usefixtures("mistyped")
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        (RIGHT, '2026-11-20 has 11.172 already: to correct it, send "reason" too'),
+        ({"date": "2026-11-20", "usd": "1,1172"}, "'1,1172' is no rate"),
+        (CORRECTION | {"usd": "11.172"}, "2026-11-20 has that rate already: 11.172"),
+    ],
+)
+def test_what_is_refused_is_told(
+    store: Store, run: Run, capsys: pytest.CaptureFixture[str], variables: dict[str, str], reason: str
+) -> None:
+    assert run("--yes", **variables) == 1
+    told = capsys.readouterr()
+    assert (told.out, told.err.startswith(f"Nothing was stored: {reason}")) == ("", True)
+
+
+@pytest.mark.parametrize("variables", [{}, {"date": "2026-11-20"}, {"usd": "1.1172"}])
+def test_date_and_usd_are_needed(run: Run, variables: dict[str, str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(**variables)
+    assert ended.value.code == 2
+
+
+# By make
+
+DUMP = f"""#!{sys.executable}
+import json, os, sys
+names = ("date", "usd", "reason", "STACK")
+print(json.dumps([sys.argv[1:], {{name: os.environ.get(name) for name in names}}]))
+"""
+TYPED = [
+    "typed 11.172 for 1.1172",
+    "`touch ran`",
+    "$(touch ran)",
+    "$(shell touch ran)",
+    "${shell touch ran}",
+    "$$(touch ran) $HOME $$HOME ${HOME} $@ $",
+    "--help",
+    "-x",
+    "a 'b' \"c\" \\ d\\",
+    "'; touch ran; '",
+    '"; touch ran; "',
+    "a # b := c = d  ",
+    "a\nb\ttouch ran",
+    "& | > ran < * ? ~ ! %",
+    "naïve – 漢字",
+]
+
+
+@pytest.fixture
+def makefile(tmp_path: Path) -> Path:
+    """The project's Makefile, with a Python that tells what it was given."""
+    shutil.copy(PROJECT / "Makefile", tmp_path)
+    for name in ("pyproject.toml", "layers/callback/pyproject.toml", "uv.lock", ".venv/bin/uv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    python = tmp_path / ".venv/bin/python"
+    python.write_text(DUMP)
+    python.chmod(0o755)
+    (tmp_path / ".venv/.installed").touch()
+    return tmp_path
+
+
+def make(folder: Path, *variables: str, **environment: str) -> Any:
+    kept = {name: value for name, value in os.environ.items() if name not in ("STACK", "MAKEFLAGS")}
+    before = {path.name for path in folder.iterdir()}
+    command, environment = ["make", "rate", *variables], kept | environment
+    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    assert {path.name for path in folder.iterdir()} == before
+    return json.loads(ran.stdout)
+
+
+@pytest.mark.parametrize("typed", TYPED)
+@pytest.mark.parametrize("name", ["date", "usd", "reason", "STACK"])
+def test_what_is_typed_arrives_as_it_is_and_runs_nothing(makefile: Path, name: str, typed: str) -> None:
+    arguments, environment = make(makefile, f"{name}={typed}")
+    assert arguments == ["-m", "local.rate"]
+    assert environment == {"date": "", "usd": "", "reason": "", "STACK": ""} | {name: typed}
+
+
+def test_from_the_environment_it_arrives_as_it_is_too(makefile: Path) -> None:
+    _, environment = make(makefile, "date=2026-11-20", reason="$(shell touch ran) `touch ran`")
+    assert (environment["date"], environment["reason"]) == (
+        "2026-11-20",
+        "$(shell touch ran) `touch ran`",
+    )
+
+
+def test_yes_is_no_more_than_yes(makefile: Path) -> None:
+    assert make(makefile, "yes=1")[0] == ["-m", "local.rate", "--yes"]
+    assert make(makefile, "yes=$(shell touch ran); touch ran")[0] == ["-m", "local.rate", "--yes"]
