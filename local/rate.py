@@ -21,8 +21,8 @@ from local.rollup import count_day
 
 ONCE = Config(read_timeout=80, retries={"total_max_attempts": 1})
 """RatesFunction's time limit is 60 s. A rate whose answer was lost is known: it cannot be sent twice."""
-SHOWN = Decimal("0.000001")
-"""What is shown is rounded to this."""
+TO_SEND = ' If this is right, send it again with "confirm": true.'
+"""How RatesFunction ends what it asks: here it is asked by a question."""
 
 Change = Mapping[str, str]
 
@@ -48,14 +48,14 @@ def main() -> int:
     except NotTaken as refusal:
         print(f"Nothing was stored: {refusal}", file=sys.stderr)
     except (BotoCoreError, ClientError) as error:
-        print(f"Could not call the stack {stack}: {error}", file=sys.stderr)
+        print(f"No answer. Run it again to see what the stack {stack} knows: {error}", file=sys.stderr)
     return 1
 
 
 def _enter(session: boto3.Session, stack: str, given: dict[str, Any], *, yes: bool) -> int:
     answer = _call(session, stack, given)
     if not answer["stored"]:
-        print(answer["confirm"].rpartition(" If this")[0])
+        print(answer["confirm"].removesuffix(TO_SEND))
         _show(answer.get("changes", []))
         if not (yes or _agreed("Store it?")):
             print("Nothing was stored.")
@@ -66,19 +66,21 @@ def _enter(session: boto3.Session, stack: str, given: dict[str, Any], *, yes: bo
 
 
 def _count_again(session: boto3.Session, stack: str, days: list[str], *, yes: bool) -> int:
-    """Count the days again, or say how. Return 1 if one could not be counted, else 0."""
-    if not days:
-        return 0
-    if yes or _agreed(f"Count {', '.join(days)} again now?"):
-        days = [day for day in days if count_day(session, stack, day)]
-        if not days:
-            return 0
-        failed = 1
-    else:
-        failed = 0
-    print("Still in euros at the old rate, until you count them again:")
-    print(*(f"    make rollup day={day}" for day in days), sep="\n")
-    return failed
+    """Count the days again if that is wanted; say how to count those that are left. Return the exit code."""
+    wanted = bool(days) and (yes or _agreed(f"Count {', '.join(days)} again now?"))
+    left = [day for day in days if not (wanted and _is_counted(session, stack, day))]
+    if left:
+        print("Still in euros at the old rate, until you count them again:")
+        print(*(f"    make rollup day={day}" for day in left), sep="\n")
+    return 1 if wanted and left else 0
+
+
+def _is_counted(session: boto3.Session, stack: str, day: str) -> bool:
+    try:
+        return count_day(session, stack, day) == 0
+    except (BotoCoreError, ClientError) as error:
+        print(f"{day}: {error}", file=sys.stderr)
+        return False
 
 
 def _call(session: boto3.Session, stack: str, payload: dict[str, Any]) -> dict[str, Any]:

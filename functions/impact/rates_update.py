@@ -189,10 +189,10 @@ def _oddity(rate: Rate, known: Mapping[str, Decimal]) -> str | None:
     before = max((day for day in known if day < rate.date), default=None)
     after = min((day for day in known if day > rate.date), default=None)
     if before is None:
-        return f"{rate.date}: {rate.usd} has none before it to be compared with"
+        return f"{rate.date}: {rate.usd:f} has none before it to be compared with"
     for day in filter(None, (before, after)):
         if abs(rate.usd - known[day]) > MAX_JUMP * known[day]:
-            return f"{rate.date}: {rate.usd} is more than {MAX_JUMP:.0%} away from {known[day]} on {day}"
+            return f"{rate.date}: {rate.usd:f} is more than {MAX_JUMP:.0%} away from {known[day]:f} on {day}"
     return None
 
 

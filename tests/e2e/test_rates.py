@@ -99,6 +99,8 @@ def test_a_mistyped_rate_is_corrected_and_its_days_are_counted_again(
     user, of = a_user(), day(12)
     fx_date = rate_date(of)
     right = published(fx_date, fx_date)[fx_date]
+    ecb.publish(published("2026-08-01", DUE))
+    stack.update_rates()
     mistyped = {"date": fx_date, "usd": f"{right * 10:f}", "reason": "a test", "confirm": True}
     assert stack.invoke("RatesFunction", mistyped)["stored"] == 1
     api.post(an_event(user, days_ago=12, costEUR=None, costUSD=2.5))

@@ -278,6 +278,18 @@ def test_a_wrong_rate_in_a_gap_keeps_out_no_other(store: Store, server: Server, 
 
 
 @pytest.mark.usefixtures("seeded")
+def test_a_rate_in_a_gap_is_compared_with_the_one_after_it_too(
+    store: Store, server: Server, run: Run
+) -> None:
+    tuesday = NOW + timedelta(days=4)
+    assert enter(store, "2026-11-02", "11.172", tuesday, confirm=True).stored
+    server.publish(published("2026-08-03", FRIDAY))
+    assert run(tuesday).kept_out == ["2026-10-30: 1.1172 is more than 20% away from 11.172 on 2026-11-02"]
+    assert enter(store, "2026-11-02", "1.1172", tuesday, reason="a slip", confirm=True).stored
+    assert run(tuesday) == Updated(stored=[FRIDAY])
+
+
+@pytest.mark.usefixtures("seeded")
 def test_a_rate_that_is_stored_stays(store: Store, server: Server, run: Run) -> None:
     run()
     server.files |= daily("1.1173")

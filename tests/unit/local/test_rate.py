@@ -15,6 +15,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from impact import config
 from impact.dynamodb import Store
@@ -37,6 +38,8 @@ LATER = NOON + timedelta(days=2)
 class Lambda:
     """Calls the functions themselves, in place of Lambda."""
 
+    passes: tuple[type[Exception], ...] = ()
+    """What is not the function's, but of the way to it."""
     functions: dict[str, Callable[..., Any]] = {  # noqa: RUF012
         "stack-RatesFunction": rates.handler,
         "stack-RollupWorkerFunction": worker.handler,
@@ -45,6 +48,8 @@ class Lambda:
     def invoke(self, FunctionName: str, Payload: bytes) -> dict[str, Any]:
         try:
             answer = self.functions[FunctionName](json.loads(Payload), CONTEXT)
+        except self.passes:
+            raise
         except Exception as error:
             failed = {"errorType": type(error).__name__, "errorMessage": str(error)}
             return {"FunctionError": "Unhandled", "Payload": io.BytesIO(json.dumps(failed).encode())}
@@ -219,6 +224,21 @@ def test_a_day_that_cannot_be_counted_is_told(
     assert told.out.endswith(f"0 of 16 shards counted\n{TO_COUNT}")
     assert "older than the retention" in told.err
     assert holds(store) == Decimal("1.1172")
+
+
+@pytest.mark.usefixtures("mistyped")
+def test_a_worker_that_cannot_be_called_is_told(
+    store: Store, run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*_: object) -> None:
+        raise EndpointConnectionError(endpoint_url="https://lambda")
+
+    monkeypatch.setitem(Lambda.functions, "stack-RollupWorkerFunction", unreachable)
+    monkeypatch.setattr(Lambda, "passes", (EndpointConnectionError,))
+    assert run("--yes", **CORRECTION) == 1
+    told = capsys.readouterr()
+    assert told.out.endswith(STORED + TO_COUNT)
+    assert told.err == '2026-11-23: Could not connect to the endpoint URL: "https://lambda"\n'
 
 
 @pytest.mark.usefixtures("mistyped")
