@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from impact.rates import rate_date
 from tests.commands.commands import assert_unchanged, make
 from tests.e2e.api import day
 
@@ -13,7 +12,7 @@ pytestmark = pytest.mark.long
 COMMANDS = {
     "local": "",
     "rollup": f"day={day(1)}",
-    "rate": f"date={rate_date(day(30))} usd=1.1172 yes=1",
+    "rate": "date=2012-01-03 usd=1.3014 reason=old yes=1",
     "replay": "",
     "erase": "user=nobody",
     "put-back": "from=restored to=impact-State",

@@ -479,6 +479,13 @@ def test_a_wrong_rate_is_corrected_by_a_new_entry(store: Store, handler: Handler
 
 
 @pytest.mark.usefixtures("mistyped")
+@pytest.mark.parametrize("confirm", [False, "true", 1, None])
+def test_only_true_confirms_a_correction(store: Store, handler: Handler, confirm: object) -> None:
+    assert handler(CORRECTION | {"confirm": confirm})["stored"] == 0
+    assert rates(store)["2026-11-20"] == Decimal("11.172")
+
+
+@pytest.mark.usefixtures("mistyped")
 def test_the_last_correction_holds_however_many_there_are(store: Store, handler: Handler) -> None:
     for number in range(1, 100):
         rate = Rate("2026-11-20", Decimal(f"1.{number:02d}1"))
