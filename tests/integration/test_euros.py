@@ -159,7 +159,7 @@ def test_a_final_day_billed_at_a_mistyped_rate_is_right_once_it_is_corrected_and
     assert is_rounded(right["billedEUR"], Fraction(right["costEUR"]) * Fraction("1.155"))
     assert (right["final"], right["fxRate"], right["fxDate"]) == (True, Decimal("1.1172"), "2026-11-20")
     assert {name for name in right if right[name] != wrong[name]} == {
-        *("costEUR", "markupEUR", "restorationFeeEUR", "billedEUR", "fxRate", "models", "asOf")
+        *("costEUR", "markupEUR", "restorationFeeEUR", "billedEUR", "fxRate", "models", "asOf", "revision")
     }
     [change] = corrected.changes
     assert (change.day, change.usd) == (TODAY, Decimal("7.40000084200000007"))

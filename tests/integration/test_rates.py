@@ -576,8 +576,7 @@ def test_after_a_correction_the_ecbs_next_rates_are_taken_again(
 
 
 def the_platforms(store: Store, day: str) -> Any:
-    laid = ledger()
-    [found] = Reader(store, laid.calendar, laid.shard_count, Terms()).platform(day, day)["days"]
+    [found] = Reader(store, ledger().calendar, Terms()).platform(day, day)["days"]
     return found
 
 
@@ -611,8 +610,7 @@ def test_what_changes_is_shown_before_anything_is_stored(
     assert handler(CORRECTION | {"confirm": True})["changes"] == changes
     assert the_platforms(store, "2026-11-21") == now["2026-11-21"]  # until it is counted again
     for change in changes:
-        for shard in range(ledger().shard_count):
-            store.mark_late(f"{change['day']}#{shard:02d}", f"{shard}", later)
+        store.mark_late(change["day"], range(ledger().calendar.shard_count(change["day"])), later)
     roll_up(store, later + timedelta(hours=1))
     for change in changes:
         assert f"{the_platforms(store, change['day'])['costEUR']:f}" == change["newCostEUR"]

@@ -145,7 +145,7 @@ def holds(store: Store) -> Decimal | None:
 
 
 def test_the_shards_are_the_stacks() -> None:
-    assert config.shard_count() == SHARDS
+    assert config.settings().shard_count == SHARDS
 
 
 def test_an_ordinary_rate_is_stored_at_once(
