@@ -51,7 +51,7 @@ audit: .venv/.installed ## Unsafe code, secrets in the repository, known vulnera
 
 .PHONY: faults
 
-faults: .venv/.installed ## Each function while DynamoDB and Lambda fail in every way (some minutes)
+faults: .venv/.installed ## Each function while DynamoDB and SQS fail in every way (some minutes)
 	.venv/bin/pytest tests/faults tests/e2e/test_faults.py -m "long or not long"
 
 .PHONY: simulate

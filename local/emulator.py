@@ -1,8 +1,12 @@
-"""MiniStack, with the one condition key of IAM that this stack needs and MiniStack 1.5 leaves out.
+"""MiniStack, with what this stack needs and MiniStack 1.5 leaves out or does in its own way.
 
-`dynamodb:LeadingKeys` holds the partition keys that a request names. `ForAllValues` takes a key that is not
-there for met, so without it such a condition would hold for every request. All of this can go once
-tests/e2e/test_iam.py passes without it.
+IAM: `dynamodb:LeadingKeys` holds the partition keys that a request names. `ForAllValues` takes a key that is
+not there for met, so without it such a condition would hold for every request. SendMessageBatch is no action
+of its own: it needs `sqs:SendMessage`. Event sources: a MaximumConcurrency that is a parameter's value comes
+as text, which stops all polling. This can go once tests/e2e/test_iam.py and test_queue.py pass without it.
+
+Its pollers take messages without asking the function's role, and a message that has failed comes back when
+its visibility is over, as on AWS.
 """
 
 import json
@@ -11,10 +15,12 @@ from typing import Any
 
 from ministack import app
 from ministack.core import iam_actions
-from ministack.services import dynamodb
+from ministack.services import dynamodb, lambda_svc
 
 _EQUALITY = re.compile(r"(#?\w+)\s*=\s*(:\w+)")
 _known = iam_actions.dynamodb_service_context
+_extract_action = iam_actions.extract_iam_action
+_limit = lambda_svc._sqs_esm_concurrency
 
 
 def _context(body: bytes) -> dict[str, Any]:
@@ -37,6 +43,18 @@ def _leading_keys(request: dict[str, Any], name: str) -> list[str] | None:
     return keys or None
 
 
+def _action(*request: Any) -> str | None:
+    action: str | None = _extract_action(*request)
+    return "sqs:SendMessage" if action == "sqs:SendMessageBatch" else action
+
+
+def _concurrency(mapping: dict[str, Any], *rest: Any) -> int:
+    scaling = {name: int(value) for name, value in (mapping.get("ScalingConfig") or {}).items()}
+    return int(_limit(mapping | {"ScalingConfig": scaling}, *rest))
+
+
 if __name__ == "__main__":
     iam_actions.dynamodb_service_context = _context
+    iam_actions.extract_iam_action = _action
+    lambda_svc._sqs_esm_concurrency = _concurrency
     app.main()

@@ -1,10 +1,11 @@
 """`make replay`: do again what failed for good, and take it out of its dead-letter queue once it succeeded.
 
-FailedRollups holds the calls that Lambda tried three times, FailedSchedules those that Scheduler could not
-hand over. Each is made again, the same one only once, and waited for: minutes for a large day. What fails
-again stays in its queue, with the reason told here. Running it twice, or two at once, does no harm. If it is
-killed, what it had taken is back in the queues within an hour. AWS credentials and region come from the
-environment, as for any AWS tool.
+FailedRollups holds the runs of the planner that Lambda tried three times, and what a worker could not count
+in three tries; FailedSchedules the calls that Scheduler could not hand over. Each is made again, the same one
+only once, and waited for: minutes for a large day. It tells why each had failed, where that was kept, and
+what fails again stays in its queue. Running it twice, or two at once, does no harm. If it is killed, what it
+had taken is back in the queues within an hour. AWS credentials and region come from the environment, as for
+any AWS tool.
 """
 
 import argparse
@@ -52,6 +53,16 @@ class Letter:
     queue_url: str
     message: Any
 
+    @property
+    def cause(self) -> str:
+        """Why the call failed, as the message tells it."""
+        if code := self.message.get("MessageAttributes", {}).get("ERROR_CODE"):
+            return str(code["StringValue"])
+        try:
+            return str(json.loads(self.message["Body"])["responsePayload"]["errorMessage"])
+        except (ValueError, KeyError, TypeError):
+            return "its function was killed, ran out of time or was not called; see its log"
+
 
 def main() -> int:
     arguments = _arguments()
@@ -71,17 +82,19 @@ def _arguments() -> argparse.Namespace:
 
 def _replay(session: boto3.Session, stack: str) -> int:
     sqs = session.client("sqs")
-    letters = [letter for url in _queue_urls(session, stack) for letter in _take(sqs, url)]
+    urls = [_physical_id(session, stack, queue) for queue in QUEUES]
+    letters = [letter for url in urls for letter in _take(sqs, url)]
     if not letters:
         print(f"Nothing waits in {' or '.join(QUEUES)}.")
         return 0
     patient = Config(read_timeout=WORKER_SECONDS + 20, retries={"total_max_attempts": 1})
     lambda_ = session.client("lambda", config=patient)
-    calls, failed = _calls(session, letters)
+    calls, failed = _calls(session, stack, letters)
     with ThreadPoolExecutor(WORKERS) as callers:
         made = callers.map(lambda call: _make(lambda_, call), calls)
         for (call, of_it), reason in zip(calls.items(), made, strict=True):
-            print(f"{call}: {f'failed: {reason}' if reason else 'done'}", flush=True)
+            causes = " and ".join(sorted({letter.cause for letter in of_it}))
+            print(f"{call}: {f'failed: {reason}' if reason else 'done'} (had failed: {causes})", flush=True)
             if reason:
                 failed += of_it
             else:
@@ -95,14 +108,11 @@ def _replay(session: boto3.Session, stack: str) -> int:
     return 1 if failed else 0
 
 
-def _queue_urls(session: boto3.Session, stack: str) -> list[str]:
-    cloudformation = session.client("cloudformation")
-    return [
-        cloudformation.describe_stack_resource(StackName=stack, LogicalResourceId=queue)[
-            "StackResourceDetail"
-        ]["PhysicalResourceId"]
-        for queue in QUEUES
-    ]
+def _physical_id(session: boto3.Session, stack: str, resource: str) -> str:
+    described = session.client("cloudformation").describe_stack_resource(
+        StackName=stack, LogicalResourceId=resource
+    )
+    return described["StackResourceDetail"]["PhysicalResourceId"]
 
 
 def _take(sqs: Any, queue_url: str) -> Iterator[Letter]:
@@ -129,27 +139,34 @@ def _release(sqs: Any, letters: list[Letter]) -> None:
         )
 
 
-def _calls(session: boto3.Session, letters: list[Letter]) -> tuple[dict[Call, list[Letter]], list[Letter]]:
+def _calls(
+    session: boto3.Session, stack: str, letters: list[Letter]
+) -> tuple[dict[Call, list[Letter]], list[Letter]]:
     """Tell what is to be called, each with the messages that ask for it; and what asks for nothing."""
     calls, unreadable = defaultdict(list), []
+    worker = _physical_id(session, stack, "RollupWorkerFunction")
     for letter in letters:
         try:
-            calls[_call(session, letter.message)].append(letter)
+            calls[_call(session, worker, letter.message)].append(letter)
         except NotACall as reason:
             print(f"message {letter.message['MessageId']}: failed: {reason}", flush=True)
             unreadable.append(letter)
     return calls, unreadable
 
 
-def _call(session: boto3.Session, message: Any) -> Call:
-    """Read Lambda's record of a failed call, or Scheduler's, which names its schedule. Raises NotACall."""
+def _call(session: boto3.Session, worker: str, message: Any) -> Call:
+    """Read a record of a failed call: Lambda's, which is the worker's too, or Scheduler's, which names its
+    schedule; or the call itself, a message of RollupQueue that SQS has moved. Raises NotACall.
+    """
     if schedule := message.get("MessageAttributes", {}).get("SCHEDULE_ARN"):
         return _scheduled(session, schedule["StringValue"])
     try:
         record = json.loads(message["Body"])
+        if record.keys() == {"day", "shard"}:
+            return Call(worker, json.dumps(record, sort_keys=True))
         arn, payload = record["requestContext"]["functionArn"], record["requestPayload"]
         return Call(_function(arn), json.dumps(payload, sort_keys=True))
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         raise NotACall("it is not a record of a call that failed") from None
 
 

@@ -50,7 +50,6 @@ AWS_METRICS: dict[str, dict[str, list[tuple[str, ...]]]] = {
         "Errors": _FUNCTION,
         "Throttles": _FUNCTION,
         "Duration": _FUNCTION,
-        "AsyncEventAge": _FUNCTION,
         "ConcurrentExecutions": [*_FUNCTION, ()],
     },
     # docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html
@@ -63,6 +62,9 @@ AWS_METRICS: dict[str, dict[str, list[tuple[str, ...]]]] = {
         "ConsumedWriteCapacityUnits": _TABLE,
     },
     # docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
-    "AWS/SQS": {"ApproximateNumberOfMessagesVisible": [("QueueName",)]},
+    "AWS/SQS": {
+        name: [("QueueName",)]
+        for name in ("ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage")
+    },
 }
 """By namespace and name, the dimensions under which AWS documents those of its metrics that are used here."""

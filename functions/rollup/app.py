@@ -1,33 +1,21 @@
-"""Scheduled: plan which (day, shard)s to count, and call a worker for each. It only plans."""
+"""Scheduled: plan which (day, shard)s to count, and send each to RollupQueue, for a worker."""
 
-import json
 import os
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from botocore.config import Config
 
-from impact import config
+from impact import config, rollup_queue
 from impact.calendar import Calendar, parse_day
 from impact.dynamodb import Store, connect
 from impact.observability import logger, metrics
 from impact.rollup import DayShard, plan, plan_day
 from impact.settings import carry_out, established
 
-CALLERS = 16
-CALLS = Config(
-    connect_timeout=2,
-    read_timeout=5,
-    retries={"mode": "standard", "total_max_attempts": 5},
-    max_pool_connections=CALLERS,
-)
-
 store = Store.from_environment(connect(read_timeout=5, attempts=5))
-lambda_ = boto3.client("lambda", config=CALLS)
+sqs = rollup_queue.connect()
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -38,14 +26,15 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     day = event.get("day")
     calendar = established(store, config.settings, now)
     targets = _due(calendar, now) if day is None else plan_day(calendar, parse_day(day), now)
-    with ThreadPoolExecutor(CALLERS) as callers:
-        calls = [callers.submit(_call_worker, target) for target in targets]
-    for call in calls:  # all are made: one that fails costs no other
-        call.result()
+    answer = {"planned": len(targets), "days": sorted({day for day, _ in targets})}
+    if queue_url := os.environ.get("ROLLUP_QUEUE_URL"):
+        rollup_queue.send(sqs, queue_url, targets)
+    else:
+        answer["counted"] = _count(targets)
     metrics.add_metric("Planned", MetricUnit.Count, len(targets))
     if day is None:
         _carry_out_settings(now)
-    return {"planned": len(targets), "days": sorted({day for day, _ in targets})}
+    return answer
 
 
 def _due(calendar: Calendar, now: datetime) -> list[DayShard]:
@@ -63,6 +52,22 @@ def _due(calendar: Calendar, now: datetime) -> list[DayShard]:
     return due.targets
 
 
+def _count(targets: list[DayShard]) -> int:
+    """Count each here, as a worker does: `sam local` has no queue. Raises what went wrong, in the end."""
+    from rollup_worker.app import count_shard  # not at the top: on AWS it would only make the start longer
+
+    logger.warning("ROLLUP_QUEUE_URL is empty: counting here, without workers", targets=len(targets))
+    failures = []
+    for day, shard in targets:
+        try:
+            count_shard(day, shard)
+        except Exception as failure:
+            failures.append(failure)
+    if failures:
+        raise failures[0]
+    return len(targets)
+
+
 def _carry_out_settings(now: datetime) -> None:
     """Let changed parameters hold for days to come. Raises SettingsRefused, once all else is done."""
     period = carry_out(store, config.settings(), now)
@@ -75,12 +80,3 @@ def _carry_out_settings(now: datetime) -> None:
             retention_days=settings.retention.days,
             shard_count=settings.shard_count,
         )
-
-
-def _call_worker(target: DayShard) -> None:
-    day, shard = target
-    lambda_.invoke(
-        FunctionName=os.environ["ROLLUP_WORKER_FUNCTION"],
-        InvocationType="Event",
-        Payload=json.dumps({"day": day, "shard": shard}).encode(),
-    )

@@ -1,5 +1,7 @@
-"""Count one (day, shard): `{"day": "2026-11-23", "shard": 7}`."""
+"""Count one (day, shard): `{"day": "2026-11-23", "shard": 7}`, as it is or as a message of RollupQueue."""
 
+import json
+import os
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from impact import config
+from impact import config, rollup_queue
 from impact.calendar import parse_day
 from impact.dynamodb import Store, connect
 from impact.observability import logger, metrics
@@ -21,8 +23,28 @@ store = Store.from_environment(connect(read_timeout=20, attempts=8))
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Count, and say what was found. Raises what goes wrong, so that Lambda tries again."""
-    day, shard = parse_day(event.get("day")), event.get("shard")
+    """Count, and say what was found. Raises what goes wrong: a message then comes back, a few times.
+
+    The last time it is done all the same: what was to be counted is in the dead letters then, with the cause.
+    """
+    if "Records" not in event:
+        return count_shard(event.get("day"), event.get("shard"))
+    [message] = event["Records"]  # BatchSize is 1
+    call = json.loads(message["body"])
+    receives = int(message["attributes"]["ApproximateReceiveCount"])
+    try:
+        return count_shard(call.get("day"), call.get("shard"))
+    except Exception as error:
+        if receives < int(os.environ["ROLLUP_RECEIVES_MAX"]):
+            raise
+        logger.exception("failed for good", call=call)
+        _put_failed(call, error, receives, context)
+        return {"failed": call}
+
+
+def count_shard(day: object, shard: object) -> dict[str, Any]:
+    """Count one (day, shard), and say what was found. Raises what goes wrong."""
+    day = parse_day(day)
     if type(shard) is not int:
         raise ValueError("shard must be a whole number")
     calendar = in_force(store, config.settings)
@@ -31,3 +53,21 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     metrics.add_metric("SummariesWritten", MetricUnit.Count, counted.summaries_written)
     logger.info("counted", day=day, shard=shard, **asdict(counted))
     return {"day": day, "shard": shard} | asdict(counted)
+
+
+def _put_failed(call: Any, error: Exception, receives: int, context: LambdaContext) -> None:
+    """Put a call into FailedRollups, as Lambda records one that failed. SQS itself would not say why it did.
+
+    Raises what goes wrong: SQS then moves the message.
+    """
+    record = {
+        "requestContext": {
+            "functionArn": context.invoked_function_arn,
+            "condition": "RetriesExhausted",
+            "approximateInvokeCount": receives,
+        },
+        "requestPayload": call,
+        "responsePayload": {"errorType": type(error).__name__, "errorMessage": str(error)},
+    }
+    sqs = rollup_queue.connect()
+    sqs.send_message(QueueUrl=os.environ["FAILED_ROLLUPS_URL"], MessageBody=json.dumps(record))

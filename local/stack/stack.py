@@ -34,7 +34,8 @@ SCHEDULED = {"source": "aws.scheduler", "detail-type": "Scheduled Event", "detai
 """What matters of the payload with which EventBridge Scheduler calls a function."""
 
 LOCAL_SHARDS = 2
-"""Each shard of a day is a worker, and each worker at a time a process of this machine."""
+LOCAL_WORKERS = 2
+"""Each worker at a time is a process of this machine."""
 
 Progress = Callable[[str], None]
 
@@ -154,8 +155,8 @@ class Stack:
     def rollup(self, day: str | None = None, *, seconds: float = PATIENCE_SECONDS) -> Any:
         """Run the rollup, of what is due or of one day, and wait until it has counted what is stored now.
 
-        MiniStack may lose an asynchronous call, where a function is updated meanwhile: what does not
-        come is asked for again. Return what was planned. Raises FunctionFailed and TimeoutError.
+        A message whose worker fails comes back after an hour and a half: what is not counted by then is
+        asked for again. Return what was planned. Raises FunctionFailed and TimeoutError.
         """
         stored = self._stored_events()
         planned = self.invoke("RollupFunction", {"day": day} if day else SCHEDULED)
@@ -280,6 +281,6 @@ def running_stack(
         with running_ministack(ministack_port or free_port(), folder / "ministack.log") as endpoint_url:
             stack = Stack(endpoint_url, build=built)
             progress("Deploying template.yaml to it with sam deploy")
-            stack.deploy(**{"ShardCount": LOCAL_SHARDS} | parameters)
+            stack.deploy(**{"ShardCount": LOCAL_SHARDS, "RollupConcurrency": LOCAL_WORKERS} | parameters)
             with api_front(port, endpoint_url, stack.api_id) as stack.api_url:
                 yield stack

@@ -194,6 +194,10 @@ def missing(function: str) -> Case:
     return Case(silence.cause, call(function))
 
 
+def aged(queue: str) -> Case:
+    return documented("AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", queue, 4 * 3600 + 1, 3 * 3600)
+
+
 def waiting(queue: str) -> Case:
     return documented("AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", queue, 1, 0)
 
@@ -205,6 +209,7 @@ CASES = {
     "RatesMissing": missing("Rates"),
     "FailedRollupsWaiting": waiting("FailedRollups"),
     "FailedSchedulesWaiting": waiting("FailedSchedules"),
+    "RollupQueueWaiting": aged("RollupQueue"),
     "EventsRejected": Case(logged("Ingest", post_bad), logged("Ingest", post_good)),
     "StorageFailing": Case(logged("Ingest", post_while_storage_fails), logged("Ingest", post_good)),
     "ApiFailing": documented("AWS/ApiGateway", "5xx", "ApiId", "Api", 1, 0),

@@ -13,9 +13,10 @@ from local.waiting import wait_until
 from request_events.courier import Courier
 from request_events.outbox import Outbox
 from tests.e2e.api import Api, a_user, an_event, day, late_marks
-from tests.faults.proxy import FAULTS, Proxy, faulty, slow
+from tests.faults.proxy import FAULTS, Proxy, faulty, of_sqs, slow
 
 FUNCTIONS = ("IngestFunction", "RollupFunction", "RollupWorkerFunction", "SummariesFunction")
+OPERATIONS = ("PutItem", "UpdateItem", "DeleteItem", "GetItem", "BatchGetItem", "Query")
 DAYS_AGO = (0, 14)
 """Today, and a closed day, whose events leave marks."""
 KINDS = FAULTS | {"slow": slow(2.5)}
@@ -23,12 +24,12 @@ KINDS = FAULTS | {"slow": slow(2.5)}
 
 @pytest.fixture(scope="module")
 def aws(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    """What the functions take for DynamoDB and Lambda, until the end of these tests."""
+    """What the functions take for DynamoDB and SQS, until the end of these tests."""
     lambda_ = stack.client("lambda")
     names = [stack.physical_id(function) for function in FUNCTIONS]
     before = {name: lambda_.get_function_configuration(FunctionName=name)["Environment"] for name in names}
     with faulty(stack.endpoint_url, tmp_path_factory.mktemp("microburst") / "log", "--resign") as proxy:
-        behind = {"AWS_ENDPOINT_URL_DYNAMODB": proxy.url, "AWS_ENDPOINT_URL_LAMBDA": proxy.url}
+        behind = {"AWS_ENDPOINT_URL_DYNAMODB": proxy.url, "AWS_ENDPOINT_URL_SQS": proxy.url}
         for name, environment in before.items():
             variables = environment["Variables"] | behind
             lambda_.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
@@ -54,8 +55,9 @@ def test_nothing_is_lost_or_doubled(
         requests, cost = sent[user_id, day(days_ago)]
         sent[user_id, day(days_ago)] = requests + 1, cost + Decimal(repr(event["costEUR"]))
     often = {"sequence": {"fail": 1, "pass": 2 if kind != "slow" else 20}}
-    for operation in ("PutItem", "UpdateItem", "DeleteItem", "GetItem", "BatchGetItem", "Query", "Invoke"):
+    for operation in OPERATIONS:
         aws.inject(KINDS[kind], operation, **often)
+    aws.inject(of_sqs(KINDS[kind]), "SendMessageBatch", **often)
     courier.start()
     wait_until(courier.flush, "an empty outbox")
     stack.rollup()

@@ -28,6 +28,8 @@ KEYS = {
     "events": {"dayShard": "2026-11-23#00", "userEvent": "alice#1"},
     "summaries": {"userId": "alice", "day": "2026-11-23"},
 } | {f"state {kind}": {"kind": kind, "key": "2026-11-23#00"} for kind in KINDS}
+TAKE = ("receive_message", "delete_message", "get_queue_attributes")
+QUEUES = ("RollupQueue", "FailedRollups", "FailedSchedules")
 NEVER = {"ConditionExpression": "attribute_exists(nothing_has_this)"}
 
 ALLOWED: dict[str, set[Request]] = {
@@ -39,12 +41,18 @@ ALLOWED: dict[str, set[Request]] = {
         *((action, f"state {kind}") for action in ("query", "get_item") for kind in READ),
     },
     "Rollup": {
+        *(("send_message", queue) for queue in ("RollupQueue", "FailedRollups")),
         *(("describe_table", "events"), ("get_item", "state rollup"), ("put_item", "state rollup")),
         *(("query", f"state {kind}") for kind in ("total", "rate", "mark", "late")),
         *(("update_item", "state mark"), ("delete_item", "state mark"), ("delete_item", "state late")),
         *ESTABLISH,
     },
     "RollupWorker": {
+        *(
+            (action, "RollupQueue")
+            for action in ("receive_message", "delete_message", "get_queue_attributes")
+        ),
+        ("send_message", "FailedRollups"),
         *(("query", "events"), ("batch_get_item", "summaries"), ("put_item", "summaries")),
         *(("get_item", "state total"), ("put_item", "state total"), ("query", "state rate")),
         *(("query", "summaries byDay"), ("delete_item", "summaries"), ("update_item", "state day")),
@@ -73,7 +81,9 @@ def test_an_unsigned_request_may_do_nothing(stack: Stack) -> None:
 
 def allowed(stack: Stack, session: boto3.Session, config: Config | None = None) -> set[Request]:
     dynamodb: Any = session.client("dynamodb", REGION, endpoint_url=stack.endpoint_url, config=config)
-    return {request for request, send in requests(stack, dynamodb) if is_let_through(send)}
+    sqs: Any = session.client("sqs", REGION, endpoint_url=stack.endpoint_url, config=config)
+    asked = [*requests(stack, dynamodb), *requests_of_queues(stack, sqs)]
+    return {request for request, send in asked if is_let_through(send)}
 
 
 def requests(stack: Stack, dynamodb: Any) -> Iterator[tuple[Request, Callable[[], Any]]]:
@@ -106,12 +116,30 @@ def requests(stack: Stack, dynamodb: Any) -> Iterator[tuple[Request, Callable[[]
             yield ("query", "summaries byDay"), partial(dynamodb.query, **one | by_day)
 
 
+def requests_of_queues(stack: Stack, sqs: Any) -> Iterator[tuple[Request, Callable[[], Any]]]:
+    """Every kind of request for every queue, each such that it changes nothing where it is let through."""
+    for queue in QUEUES:
+        url = stack.physical_id(queue)
+        sent: dict[str, dict[str, Any]] = {
+            "send_message": {"MessageBody": ""},  # which SQS refuses
+            "receive_message": {"VisibilityTimeout": 0},
+            "delete_message": {"ReceiptHandle": "none"},
+            "get_queue_attributes": {"AttributeNames": ["QueueArn"]},
+            "change_message_visibility": {"ReceiptHandle": "none", "VisibilityTimeout": 0},
+            "set_queue_attributes": {"Attributes": {"DelaySeconds": "0"}},
+            "purge_queue": {},
+        }
+        for action, arguments in sent.items():
+            yield (action, queue), partial(getattr(sqs, action), QueueUrl=url, **arguments)
+
+
 def is_let_through(send: Callable[[], Any]) -> bool:
     """Tell whether IAM lets a request through, whatever becomes of it then."""
     try:
         send()
     except ClientError as error:
         refusals = (
+            "AccessDenied",
             "AccessDeniedException",
             "UnrecognizedClientException",
             "MissingAuthenticationTokenException",

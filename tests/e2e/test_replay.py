@@ -12,7 +12,7 @@ from local.stack.stack import LOCAL_SHARDS, PROJECT, SCHEDULED
 from local.waiting import wait_until
 from tests.e2e.api import Api, a_user, an_event, day
 from tests.e2e.test_permissions import Grant, without
-from tests.e2e.test_stack import drained
+from tests.e2e.test_queue import drained, impatient
 
 DAYS_AGO = 21
 BROKEN = Grant("RollupWorkerFunction", "ReadTheLedger", "dynamodb:Query")
@@ -34,7 +34,8 @@ def visible(stack: Stack, queue: str) -> int:
 @pytest.fixture(autouse=True)
 def empty_queues(stack: Stack) -> None:
     for queue in ("FailedRollups", "FailedSchedules"):
-        list(drained(stack, queue))
+        for _ in drained(stack, queue):
+            pass
 
 
 @pytest.mark.long
@@ -47,16 +48,39 @@ def test_a_worker_that_failed_for_good_is_done_again(stack: Stack, api: Api) -> 
         assert api.get("/api/summaries", userId=user_id).body["days"] == []
         broken = replay(stack)
         assert broken.returncode == 1
-        assert "AccessDenied" in broken.stdout
-        assert f"0 of {waiting} failed calls are done." in broken.stdout
-        assert visible(stack, "FailedRollups") == waiting
+        assert "failed: An error occurred (AccessDenied" in broken.stdout
+        assert "0 of " in broken.stdout
+        assert visible(stack, "FailedRollups") >= waiting
     mended = replay(stack)
     assert (mended.returncode, mended.stderr) == (0, "")
-    assert f"{waiting} of {waiting} failed calls are done." in mended.stdout
+    assert mended.stdout.count(": done") == LOCAL_SHARDS
+    assert "done (had failed: An error occurred (AccessDenied" in mended.stdout
     [summary] = api.get("/api/summaries", userId=user_id).body["days"]
     assert (summary["requests"], summary["final"]) == (1, True)
     again = replay(stack)
     assert (again.returncode, again.stdout) == (0, "Nothing waits in FailedRollups or FailedSchedules.\n")
+
+
+def test_both_forms_of_a_dead_letter_are_one_call(stack: Stack, api: Api) -> None:
+    user_id = a_user()
+    api.post([an_event(user_id, days_ago=DAYS_AGO) for _ in range(3)])
+    arn = f"arn:aws:lambda:us-east-1:0:function:{stack.physical_id('RollupWorkerFunction')}"
+    for shard in range(LOCAL_SHARDS):
+        call = {"day": day(DAYS_AGO), "shard": shard}
+        record = {
+            "requestContext": {"functionArn": arn},
+            "requestPayload": call,
+            "responsePayload": {"errorMessage": "DynamoDB was out"},
+        }
+        for letter in (call, record, call):
+            send(stack, "FailedRollups", letter, {})
+    done = replay(stack)
+    assert (done.returncode, done.stderr) == (0, "")
+    told = ": done (had failed: DynamoDB was out and its function was killed"
+    assert done.stdout.count(told) == LOCAL_SHARDS
+    assert f"{3 * LOCAL_SHARDS} of {3 * LOCAL_SHARDS} failed calls are done." in done.stdout
+    [summary] = api.get("/api/summaries", userId=user_id).body["days"]
+    assert summary["requests"] == 3
 
 
 def test_a_schedule_that_could_not_be_handed_over_is_made_up_for(stack: Stack, api: Api) -> None:
@@ -73,7 +97,8 @@ def test_a_schedule_that_could_not_be_handed_over_is_made_up_for(stack: Stack, a
     send(stack, "FailedSchedules", SCHEDULED, attributes)
     done = replay(stack)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count(": done") == 1  # the same call twice is made once
+    told = ": done (had failed: TooManyRequestsException)"
+    assert done.stdout.count(told) == 1  # the same call twice is made once
 
     def make_up_again() -> None:
         send(stack, "FailedSchedules", SCHEDULED, attributes)
@@ -106,8 +131,9 @@ def fail(stack: Stack) -> int:
     def plan() -> None:
         stack.invoke("RollupFunction", {"day": day(DAYS_AGO)})
 
-    plan()
-    wait_until(lambda: visible(stack, "FailedRollups") >= LOCAL_SHARDS, "records of failed calls", again=plan)
+    with impatient(stack):
+        plan()
+        wait_until(lambda: visible(stack, "FailedRollups") >= LOCAL_SHARDS, "records of failed calls")
     return visible(stack, "FailedRollups")
 
 

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,14 +19,6 @@ from tests.leaks import leaks
 def items_of(stack: Stack, table: str, user_id: str) -> list[dict[str, Any]]:
     scanned = stack.session.resource("dynamodb").Table(table).scan(ConsistentRead=True)["Items"]
     return [item for item in scanned if item["userId"] == user_id]
-
-
-def drained(stack: Stack, queue: str) -> Iterator[dict[str, Any]]:
-    sqs, url = stack.client("sqs"), stack.physical_id(queue)
-    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-        for message in messages:
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-            yield json.loads(message["Body"])
 
 
 def test_one_event_is_stored_once_and_summed_up(stack: Stack, api: Api) -> None:
@@ -162,25 +153,6 @@ def test_a_user_can_be_erased(stack: Stack, api: Api) -> None:
     assert [row["requests"] for row in api.get("/api/summaries", userId=other).body["days"]] == [1, 1]
 
 
-def test_what_a_worker_fails_at_ends_in_the_dead_letter_queue(stack: Stack) -> None:
-    payload = {"day": day(), "shard": 99}
-    found: list[Any] = []
-
-    def call() -> None:
-        stack.client("lambda").invoke(
-            FunctionName=stack.physical_id("RollupWorkerFunction"),
-            InvocationType="Event",
-            Payload=json.dumps(payload).encode(),
-        )
-
-    def arrived() -> bool:
-        found.extend(message["requestPayload"] for message in drained(stack, "FailedRollups"))
-        return payload in found
-
-    call()
-    wait_until(arrived, "the message in the dead-letter queue", again=call)
-
-
 def test_no_log_names_a_user_or_a_token(stack: Stack, api: Api) -> None:
     # The end of the `stack` fixture looks at all that the other tests made the functions log.
     user_id = a_user()
@@ -236,6 +208,8 @@ def test_each_function_has_its_alarms_and_the_schedule_its_own_queue(stack: Stac
     for queue in ("FailedRollups", "FailedSchedules"):
         name = stack.physical_id(queue).rsplit("/", 1)[-1]
         expected.add(("ApproximateNumberOfMessagesVisible", name))
+    name = stack.physical_id("RollupQueue").rsplit("/", 1)[-1]
+    expected.add(("ApproximateAgeOfOldestMessage", name))
     assert watched >= expected
     queue = stack.physical_id("FailedSchedules").rsplit("/", 1)[-1]
     for name in ("Rollup", "Rates"):

@@ -1,4 +1,4 @@
-"""The functions as on Lambda, each with its own clients, and DynamoDB and Lambda behind faulty proxies."""
+"""The functions as on Lambda, each with its own clients, and DynamoDB and SQS behind faulty proxies."""
 
 import importlib.util
 import json
@@ -18,8 +18,8 @@ from local.http_server import running_server
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
 SHARDS = 2
-LAMBDA_TRIES = 3
-"""So often Lambda makes an asynchronous call that fails."""
+TRIES = 3
+"""So often Lambda makes an asynchronous call that fails, and SQS hands out a message."""
 
 Sums = dict[tuple[str, str], tuple[int, Decimal]]
 
@@ -47,9 +47,9 @@ def context(seconds: float = 20) -> Any:
 class Deployed:
     """The functions, and what was sent to them."""
 
-    def __init__(self, tables: Store, calls: list[dict[str, Any]]) -> None:
+    def __init__(self, tables: Store, queue: list[str]) -> None:
         self.tables = tables
-        self.calls = calls
+        self.queue = queue
         self.ingest = cold_start("ingest")
         self.planner = cold_start("rollup")
         self.worker = cold_start("rollup_worker")
@@ -102,10 +102,11 @@ class Deployed:
         raise AssertionError("never taken")
 
     def roll_up(self) -> None:
-        """Plan, and carry out every call of a worker, each as often as Lambda does."""
-        _as_lambda_does(self.planner, {})
-        while self.calls:
-            _as_lambda_does(self.worker, self.calls.pop())
+        """Plan, and hand every message to a worker, each as often as the queue does."""
+        _until_done(self.planner, [{}] * TRIES)
+        while self.queue:
+            body = self.queue.pop()
+            _until_done(self.worker, [a_message(body, receives) for receives in range(1, TRIES + 1)])
 
     def summed_up(self) -> Sums:
         """What the API says of all days, read without any fault."""
@@ -114,30 +115,40 @@ class Deployed:
         return {(row["userId"], row["day"]): (row["requests"], row["costEUR"]) for row in rows}
 
 
-def _as_lambda_does(function: ModuleType, payload: dict[str, Any]) -> None:
-    for tries in range(1, LAMBDA_TRIES + 1):
+def a_message(body: str, receives: int) -> dict[str, Any]:
+    """What Lambda hands to a worker."""
+    return {"Records": [{"body": body, "attributes": {"ApproximateReceiveCount": str(receives)}}]}
+
+
+def _until_done(function: ModuleType, payloads: list[dict[str, Any]]) -> None:
+    for tries, payload in enumerate(payloads, 1):
         try:
-            function.handler(payload, context(900))
+            answer = function.handler(payload, context(900))
         except Exception:
-            if tries == LAMBDA_TRIES:
+            if tries == TRIES:
                 raise
         else:
+            assert "failed" not in answer
             return
 
 
-class _Lambda(BaseHTTPRequestHandler):
-    """Takes asynchronous calls, as Lambda's API does, and keeps them for the test to carry out."""
+class _Sqs(BaseHTTPRequestHandler):
+    """Takes messages, as the API of SQS does, and keeps them for the test to hand out."""
 
     protocol_version = "HTTP/1.1"
-    calls: list[dict[str, Any]]
+    queue: list[str]
 
     def do_POST(self) -> None:
         body = self._chunks() if "transfer-encoding" in self.headers else self._whole()
-        self.calls.append(json.loads(body))
-        self.send_response(202)
+        entries = json.loads(body)["Entries"]
+        self.queue.extend(entry["MessageBody"] for entry in entries)
+        answer = json.dumps({"Successful": [{"Id": entry["Id"]} for entry in entries]}).encode()
+        self.send_response(200)
         self.send_header("connection", "close")
-        self.send_header("content-length", "0")
+        self.send_header("content-type", "application/x-amz-json-1.0")
+        self.send_header("content-length", str(len(answer)))
         self.end_headers()
+        self.wfile.write(answer)
 
     def _whole(self) -> bytes:
         return self.rfile.read(int(self.headers["content-length"]))
@@ -155,9 +166,9 @@ class _Lambda(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def lambda_api() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Serve it; yields its address, and the calls that wait to be carried out."""
-    calls: list[dict[str, Any]] = []
-    handler = type("Handler", (_Lambda,), {"calls": calls})
+def sqs_api() -> Iterator[tuple[str, list[str]]]:
+    """Serve it; yields its address, and the messages that wait for a worker."""
+    queue: list[str] = []
+    handler = type("Handler", (_Sqs,), {"queue": queue})
     with running_server(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
-        yield f"http://127.0.0.1:{server.server_port}", calls
+        yield f"http://127.0.0.1:{server.server_port}", queue

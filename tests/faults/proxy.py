@@ -1,4 +1,4 @@
-"""AWS at its worst: microburst between a client and DynamoDB or Lambda, with the faults a test asks for."""
+"""AWS at its worst: microburst between a client and DynamoDB or SQS, with the faults a test asks for."""
 
 import json
 import os
@@ -27,7 +27,14 @@ RESET: Rule = {"reset": True}
 """The connection breaks before the request is carried out."""
 CUT_OFF: Rule = {"response": {"abort_bytes": 1}}
 """The request is carried out, and the answer breaks off."""
+UNAVAILABLE: Rule = {"error": {"code": "ServiceUnavailable", "status": 503}}
+"""What SQS says in place of DynamoDB's word for throttling, which the SDK would not try again of SQS."""
 FAULTS = {"throttled": THROTTLED, "broken": BROKEN, "reset": RESET, "cut off": CUT_OFF}
+
+
+def of_sqs(fault: Rule) -> Rule:
+    """The same kind of fault as SQS has it."""
+    return UNAVAILABLE if fault == THROTTLED else fault
 
 
 def slow(seconds: float) -> Rule:
@@ -89,11 +96,11 @@ def _warm_up(proxy: Proxy) -> None:
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
     options: Any = keys | {"endpoint_url": proxy.url, "config": once}
     proxy.inject(BROKEN, "ListTables")
-    proxy.inject(BROKEN, "ListFunctions")
+    proxy.inject(BROKEN, "ListQueues")
     with suppress(ClientError):
         boto3.client("dynamodb", **options).list_tables()
     with suppress(ClientError):
-        boto3.client("lambda", **options).list_functions()
+        boto3.client("sqs", **options).list_queues()
     proxy.heal()
 
 

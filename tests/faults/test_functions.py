@@ -11,48 +11,46 @@ from impact.dynamodb import Store
 from impact.keys import day_shard
 from local.tables import template
 from request_events.transport import ANSWER_SECONDS
-from tests.faults.deployed import SHARDS, Deployed, context, lambda_api
-from tests.faults.proxy import BROKEN, CUT_OFF, FAULTS, RESET, THROTTLED, Proxy, Rule, faulty, slow
+from tests.faults.deployed import SHARDS, Deployed, context, sqs_api
+from tests.faults.proxy import BROKEN, CUT_OFF, FAULTS, RESET, THROTTLED, Proxy, Rule, faulty, of_sqs, slow
 
 OPERATIONS = ("PutItem", "UpdateItem", "DeleteItem", "GetItem", "BatchGetItem", "Query", "DescribeTable")
-TOO_MANY: Rule = {"error": {"code": "TooManyRequestsException", "status": 429}}
-"""What Lambda says while the account's concurrency is used up."""
+TOO_MANY: Rule = {"error": {"code": "RequestThrottled", "status": 403}}
+"""What SQS says to one who asks too often."""
 CLOSED = 9
 """A closed day, so many days ago: its events leave marks."""
 
 
 @pytest.fixture(scope="session")
-def lambda_and_calls(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[Proxy, list[dict[str, Any]]]]:
-    with lambda_api() as (url, calls), faulty(url, tmp_path_factory.mktemp("microburst") / "log") as proxy:
-        yield proxy, calls
+def sqs_and_queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Proxy, list[str]]]:
+    with sqs_api() as (url, queue), faulty(url, tmp_path_factory.mktemp("microburst") / "log") as proxy:
+        yield proxy, queue
 
 
 @pytest.fixture
-def lambda_(lambda_and_calls: tuple[Proxy, list[dict[str, Any]]]) -> Iterator[Proxy]:
-    yield lambda_and_calls[0]
-    lambda_and_calls[0].heal()
+def sqs(sqs_and_queue: tuple[Proxy, list[str]]) -> Iterator[Proxy]:
+    yield sqs_and_queue[0]
+    sqs_and_queue[0].heal()
 
 
 @pytest.fixture
 def deployed(
     proxy: Proxy,
-    lambda_: Proxy,
+    sqs: Proxy,
     tables: Store,
-    lambda_and_calls: tuple[Proxy, list[dict[str, Any]]],
+    sqs_and_queue: tuple[Proxy, list[str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Deployed:
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", proxy.url)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", lambda_.url)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", sqs.url)
     monkeypatch.setenv("REQUEST_EVENTS_TABLE", tables.events)
     monkeypatch.setenv("DAILY_SUMMARIES_TABLE", tables.summaries)
     monkeypatch.setenv("STATE_TABLE", tables.state)
     monkeypatch.setenv("SHARD_COUNT", str(SHARDS))
     # The SDK waits between its tries, up to 20 s: not here.
     monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda seconds: None))
-    lambda_and_calls[1].clear()
-    return Deployed(tables, lambda_and_calls[1])
+    sqs_and_queue[1].clear()
+    return Deployed(tables, sqs_and_queue[1])
 
 
 def everywhere(proxy: Proxy, fault: Rule, **rule: Any) -> None:
@@ -64,16 +62,16 @@ def everywhere(proxy: Proxy, fault: Rule, **rule: Any) -> None:
     "fault", ["cut off", *(pytest.param(f, marks=pytest.mark.long) for f in FAULTS if f != "cut off")]
 )
 def test_faults_that_heal_lose_and_double_nothing(
-    deployed: Deployed, proxy: Proxy, lambda_: Proxy, fault: str
+    deployed: Deployed, proxy: Proxy, sqs: Proxy, fault: str
 ) -> None:
     everywhere(proxy, FAULTS[fault], sequence={"fail": 1, "pass": 1})
-    lambda_.inject(FAULTS[fault], "Invoke", sequence={"fail": 1, "pass": 1})
+    sqs.inject(of_sqs(FAULTS[fault]), "SendMessageBatch", sequence={"fail": 1, "pass": 1})
     deployed.deliver(deployed.events(40) + deployed.events(10, CLOSED))
     deployed.roll_up()
     deployed.deliver(deployed.events(10, CLOSED))
     deployed.roll_up()
     assert proxy.heal() > 50
-    assert lambda_.heal() >= SHARDS
+    assert sqs.heal() >= 2
     assert deployed.summed_up() == deployed.sent
     assert deployed.tables.late_marks() == set()
 
@@ -156,12 +154,12 @@ def test_a_planner_that_cannot_plan_fails(deployed: Deployed, proxy: Proxy, oper
 
 @pytest.mark.long
 @pytest.mark.parametrize("fault", [BROKEN, RESET, TOO_MANY], ids=["broken", "reset", "too many"])
-def test_a_planner_that_cannot_call_workers_fails(deployed: Deployed, lambda_: Proxy, fault: Rule) -> None:
+def test_a_planner_that_cannot_ask_workers_fails(deployed: Deployed, sqs: Proxy, fault: Rule) -> None:
     deployed.deliver(deployed.events(5))
-    lambda_.inject(fault, "Invoke")
+    sqs.inject(fault, "SendMessageBatch")
     with pytest.raises((ClientError, BotoCoreError)):
         deployed.planner.handler({}, context(60))
-    lambda_.heal()
+    sqs.heal()
     deployed.roll_up()
     assert deployed.summed_up() == deployed.sent
 
@@ -208,8 +206,8 @@ def test_a_call_that_hangs_for_good_ends_before_lambda_ends_the_function(deploye
     resources = template()["Resources"]
     clients = {
         "IngestFunction": [deployed.ingest.store.client],
-        "RollupFunction": [deployed.planner.store.client, deployed.planner.lambda_],
-        "RollupWorkerFunction": [deployed.worker.store.client],
+        "RollupFunction": [deployed.planner.store.client, deployed.planner.sqs],
+        "RollupWorkerFunction": [deployed.worker.store.client, deployed.planner.sqs],
         "SummariesFunction": [deployed.summaries.reader.store.client],
         "RatesFunction": [deployed.rates.store.client],
     }

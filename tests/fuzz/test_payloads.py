@@ -184,7 +184,12 @@ def test_a_planner_plans_a_day_or_what_is_due(
     written: Counter[str], counted: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[Any] = []
-    monkeypatch.setattr(planner, "lambda_", SimpleNamespace(invoke=lambda **call: calls.append(call)))
+
+    def send(QueueUrl: str, Entries: list[Any]) -> dict[str, Any]:
+        calls.extend(Entries)
+        return {}
+
+    monkeypatch.setattr(planner, "sqs", SimpleNamespace(send_message_batch=send))
     random = Random(0)
     for _ in range(PAYLOADS * ROUNDS):
         payload = _payload(random, {"day": DAYS})

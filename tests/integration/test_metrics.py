@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -51,7 +52,7 @@ def run(store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     monkeypatch.setattr(Store, "events_since", lambda self: NOON)
     monkeypatch.setattr(planner, "store", store)
     monkeypatch.setenv("SHARD_COUNT", "4")
-    monkeypatch.setattr(planner, "_call_worker", lambda target: None)
+    monkeypatch.setattr(planner, "sqs", SimpleNamespace(send_message_batch=lambda **batch: {}))
 
     def at(now: datetime) -> dict[str, float]:
         freeze(monkeypatch, planner, now)
@@ -151,11 +152,11 @@ def test_days_that_wait_for_their_rate_are_told(store: Store, run: Run) -> None:
 def test_a_run_that_cannot_call_its_workers_tells_the_lag_all_the_same(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refused(target: object) -> None:
-        raise ConnectionError("no Lambda")
+    def refused(**batch: object) -> None:
+        raise ConnectionError("no SQS")
 
-    monkeypatch.setattr(planner, "_call_worker", refused)
-    with pytest.raises(ConnectionError, match="no Lambda"):
+    monkeypatch.setattr(planner, "sqs", SimpleNamespace(send_message_batch=refused))
+    with pytest.raises(ConnectionError, match="no SQS"):
         run(NOON)
     assert "RollupLag" in values(capsys.readouterr().out)
 

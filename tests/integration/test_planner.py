@@ -1,4 +1,4 @@
-"""The planner function: it calls a worker for each (day, shard), and fails loudly where it cannot."""
+"""The planner function: it asks for a count of each (day, shard), and fails loudly where it cannot."""
 
 import json
 from datetime import timedelta
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from impact import rollup_queue
 from impact.dynamodb import Progress, Store
 from impact.rollup import DayExpired
 from rollup import app as planner
@@ -22,20 +23,31 @@ TODAY = NOW.date().isoformat()
 
 @pytest.fixture
 def calls(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What the planner asks of Lambda, each call carried out by the worker at once."""
+    """What the planner sends to the queue, each message carried out by the worker at once."""
     made: list[dict[str, Any]] = []
 
-    def invoke(FunctionName: str, InvocationType: str, Payload: bytes) -> None:
-        assert (FunctionName, InvocationType) == ("test-worker", "Event")
-        made.append(json.loads(Payload))
-        worker.handler(made[-1], CONTEXT)
+    def send(QueueUrl: str, Entries: list[dict[str, str]]) -> dict[str, Any]:
+        assert QueueUrl.endswith("/RollupQueue")
+        assert 0 < len(Entries) <= 10
+        assert len({entry["Id"] for entry in Entries}) == len(Entries)
+        for entry in Entries:
+            made.append(json.loads(entry["MessageBody"]))
+            worker.handler(a_message(made[-1]), CONTEXT)
+        return {"Successful": [{"Id": entry["Id"]} for entry in Entries]}
 
     freeze(monkeypatch, planner)
     freeze(monkeypatch, worker)
     monkeypatch.setattr(planner, "store", store)
     monkeypatch.setattr(worker, "store", store)
-    monkeypatch.setattr(planner, "lambda_", SimpleNamespace(invoke=invoke))
+    monkeypatch.setattr(planner, "sqs", SimpleNamespace(send_message_batch=send))
+    monkeypatch.setattr(rollup_queue, "PAUSE_SECONDS", 0)
     return made
+
+
+def a_message(call: object, receives: int = 1) -> dict[str, Any]:
+    """What Lambda hands to the worker for a message of the queue."""
+    body = call if isinstance(call, str) else json.dumps(call)
+    return {"Records": [{"body": body, "attributes": {"ApproximateReceiveCount": str(receives)}}]}
 
 
 def test_a_scheduled_run_counts_the_open_days(
@@ -67,33 +79,100 @@ def test_an_expired_day_is_an_error(calls: list[dict[str, Any]]) -> None:
         planner.handler({"day": (NOW - timedelta(days=401)).date().isoformat()}, CONTEXT)
 
 
-def test_a_worker_that_cannot_be_called_fails_the_run(
+def test_a_queue_that_takes_nothing_fails_the_run(
     store: Store, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def throttled(**_: Any) -> None:
-        raise ClientError({"Error": {"Code": "TooManyRequestsException", "Message": ""}}, "Invoke")
+        raise ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "SendMessageBatch")
 
     monkeypatch.setattr(Store, "events_since", lambda self: NOW)
-    monkeypatch.setattr(planner, "lambda_", SimpleNamespace(invoke=throttled))
+    monkeypatch.setattr(planner, "sqs", SimpleNamespace(send_message_batch=throttled))
     with pytest.raises(ClientError):
         planner.handler({}, CONTEXT)
 
 
-def test_a_worker_that_cannot_be_called_costs_no_other(
-    store: Store, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+def test_a_batch_that_is_not_sent_costs_no_other(
+    calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    carry_out = planner.lambda_.invoke
+    take = planner.sqs.send_message_batch
 
-    def first_one_throttled(**call: Any) -> None:
-        if json.loads(call["Payload"])["shard"] == 0:
-            raise ClientError({"Error": {"Code": "TooManyRequestsException", "Message": ""}}, "Invoke")
-        carry_out(**call)
+    def first_one_throttled(**batch: Any) -> Any:
+        if json.loads(batch["Entries"][0]["MessageBody"])["shard"] == 0:
+            raise ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "SendMessageBatch")
+        return take(**batch)
 
-    monkeypatch.setattr(planner, "CALLERS", 1)
-    monkeypatch.setattr(planner, "lambda_", SimpleNamespace(invoke=first_one_throttled))
+    monkeypatch.setattr(rollup_queue, "SENDERS", 1)
+    monkeypatch.setattr(planner, "sqs", SimpleNamespace(send_message_batch=first_one_throttled))
     with pytest.raises(ClientError):
         planner.handler({"day": TODAY}, CONTEXT)
-    assert sorted(call["shard"] for call in calls) == list(range(1, 16))
+    assert sorted(call["shard"] for call in calls) == list(range(10, 16))
+
+
+def refusing(calls: list[dict[str, Any]], refusals: dict[int, int]) -> SimpleNamespace:
+    """A queue that does not take the messages of some shards, so many times each."""
+    take = planner.sqs.send_message_batch
+
+    def send(QueueUrl: str, Entries: list[dict[str, str]]) -> dict[str, Any]:
+        refused = []
+        for entry in Entries:
+            shard = json.loads(entry["MessageBody"])["shard"]
+            if refusals.get(shard, 0) > 0:
+                refusals[shard] -= 1
+                refused.append(entry)
+        taken = [entry for entry in Entries if entry not in refused]
+        failed = [{"Id": entry["Id"], "SenderFault": False, "Code": "InternalError"} for entry in refused]
+        return (take(QueueUrl=QueueUrl, Entries=taken) if taken else {}) | {"Failed": failed}
+
+    return SimpleNamespace(send_message_batch=send)
+
+
+def test_messages_that_the_queue_leaves_out_are_sent_again(
+    calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planner, "sqs", refusing(calls, {3: 1, 4: 4, 12: 2}))
+    assert planner.handler({"day": TODAY}, CONTEXT)["planned"] == 16
+    assert sorted(call["shard"] for call in calls) == list(range(16))
+
+
+def test_a_message_that_the_queue_never_takes_fails_the_run_and_costs_no_other(
+    calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planner, "sqs", refusing(calls, {3: 99}))
+    with pytest.raises(rollup_queue.NotSent, match="1 messages in 5 tries: InternalError"):
+        planner.handler({"day": TODAY}, CONTEXT)
+    assert sorted(call["shard"] for call in calls) == [shard for shard in range(16) if shard != 3]
+
+
+def test_without_a_queue_the_planner_counts_by_itself(
+    store: Store,
+    calls: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("ROLLUP_QUEUE_URL", "")
+    put(store, event(ts=NOW.isoformat()), now=NOW, laid=ledger(shard_count=16))
+    assert planner.handler({"day": TODAY}, CONTEXT) == {"planned": 16, "days": [TODAY], "counted": 16}
+    assert calls == []
+    assert "ROLLUP_QUEUE_URL is empty" in caplog.text
+    assert store.user_summaries("alice", TODAY, TODAY)[0]["requests"] == 1
+
+
+def test_without_a_queue_a_count_that_fails_costs_no_other(
+    store: Store, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count_shard = worker.count_shard
+
+    def first_one_fails(day: object, shard: object) -> dict[str, Any]:
+        if shard == 0:
+            raise ConnectionError("no DynamoDB")
+        return count_shard(day, shard)
+
+    monkeypatch.setenv("ROLLUP_QUEUE_URL", "")
+    monkeypatch.setattr(worker, "count_shard", first_one_fails)
+    put(store, event(ts=NOW.isoformat()), now=NOW, laid=ledger(shard_count=16))
+    with pytest.raises(ConnectionError, match="no DynamoDB"):
+        planner.handler({"day": TODAY}, CONTEXT)
+    assert store.user_summaries("alice", TODAY, TODAY)[0]["requests"] == 1
 
 
 @pytest.mark.parametrize("shard", [-1, 16, "7", None])

@@ -40,7 +40,6 @@ class SamLocal:
 
     template: Path
     env_vars: Path
-    lambda_port: int
 
     def command(self, *arguments: str) -> list[str]:
         """`sam local ...` with samconfig.toml, but for the environment of the functions."""
@@ -151,22 +150,20 @@ def sam_local(tables: Store, rates_url: str, tmp_path_factory: pytest.TempPathFa
     folder = tmp_path_factory.mktemp("samlocal")
     command = [sys.executable, "-m", "samcli", "build", f"--build-dir={folder / 'build'}"]
     subprocess.run(command, cwd=PROJECT, env=environment(), check=True, capture_output=True)
-    lambda_port = free_port()
     variables = json.loads((PROJECT / "local" / "sam-local.json").read_text())["Parameters"] | {
         "REQUEST_EVENTS_TABLE": tables.events,
         "DAILY_SUMMARIES_TABLE": tables.summaries,
         "STATE_TABLE": tables.state,
         "AWS_ENDPOINT_URL_DYNAMODB": f"http://host.docker.internal:{urlsplit(DYNAMODB_LOCAL).port or 80}",
-        "AWS_ENDPOINT_URL_LAMBDA": f"http://host.docker.internal:{lambda_port}",
         "RATES_URL": rates_url,
     }
     env_vars = folder / "env.json"
     env_vars.write_text(json.dumps({"Parameters": variables}))
-    return SamLocal(folder / "build" / "template.yaml", env_vars, lambda_port)
+    return SamLocal(folder / "build" / "template.yaml", env_vars)
 
 
 @pytest.fixture(scope="session")
 def lambda_(sam_local: SamLocal) -> Iterator[Any]:
     """A Lambda client of `sam local start-lambda`, whose containers stay for the next call."""
-    with sam_local.serving("start-lambda", port=sam_local.lambda_port) as url:
+    with sam_local.serving("start-lambda", port=free_port()) as url:
         yield client("lambda", url)

@@ -80,7 +80,7 @@ EXPECTED: dict[str, Any] = {
     "rollup-worker-bad-day": Raises("ValueError"),
     "rollup-worker-expired-day": Raises("DayExpired"),
     "rollup-worker-no-shard": Raises("ValueError"),
-    "rollup-one-day": {"planned": 16, "days": ["2026-11-20"]},
+    "rollup-one-day": {"planned": 16, "days": ["2026-11-20"], "counted": 16},
     "rollup-scheduled": {},
     "rollup-bad-day": Raises("ValueError"),
     "rollup-expired-day": Raises("DayExpired"),
@@ -104,6 +104,7 @@ ONE_OF_EACH = [
     "ingest-single",
     "rollup-worker-alice",
     "rollup-one-day",
+    "rollup-scheduled",
     "summaries-user",
 ]
 
@@ -122,6 +123,7 @@ def check(sample: str, answer: Any) -> None:
         case fields:
             assert answer == answer | fields
             assert "errorType" not in answer
+            assert answer.get("counted") == answer.get("planned")  # by itself: there is no queue
 
 
 def test_every_sample_is_tested() -> None:

@@ -1,4 +1,4 @@
-"""AWS Lambda and API Gateway: the functions run in containers that may die at any read or write."""
+"""AWS Lambda, API Gateway and SQS: the functions run in containers that may die at any read or write."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import format_datetime
+from functools import partial
 from inspect import unwrap
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from impact import dynamodb, exchange, intake, rollup
+from impact import dynamodb, exchange, intake, rollup, rollup_queue
 from impact.billing import Terms
 from impact.calendar import Calendar, Settings
 from impact.dynamodb import Store, _period, item_from_wire
@@ -32,9 +33,12 @@ TABLES = {
     SUMMARIES: ("userId", "day"),
     STATE: ("kind", "key"),
 }
-INGEST_SECONDS, WORKER_SECONDS, PLANNER_SECONDS = 20.0, 900.0, 60.0
+INGEST_SECONDS, WORKER_SECONDS, PLANNER_SECONDS = 20.0, 900.0, 300.0
 RETRIES = 2
 """How often Lambda tries an asynchronous call again."""
+VISIBILITY_SECONDS = 5400.0
+RECEIVES_MAX = 3
+"""Of RollupQueue, as in the template."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +85,10 @@ class Cloud:
     sky: Callable[[], Sky]
     planned: list[int] = field(default_factory=list)
     """How much each run of the planner planned."""
-    failed: list[dict[str, Any]] = field(default_factory=list)
-    """The dead-letter queue."""
-    under_way: int = 0
-    """Asynchronous calls that are not done."""
+    failed: list[Any] = field(default_factory=list)
+    """The dead-letter queue: runs of the planner, records of the worker, and messages that SQS has moved."""
+    calls: int = 0
+    """Asynchronous calls of the planner that are not done."""
     is_down: bool = False
     acknowledged: set[str] = field(default_factory=set)
     """Ids of events whose sender was told that they are stored."""
@@ -94,6 +98,7 @@ class Cloud:
     def __post_init__(self) -> None:
         self.network = Process("network")
         self.database = Database(self.world, TABLES)
+        self.queue = Queue(self, workers=self.world.random.choice((2, 2, 10)))
         self._idle: list[Container] = []
         self._numbers = 0
 
@@ -104,6 +109,11 @@ class Cloud:
         items = [item_from_wire(item) for item in table.items() if item["kind"]["S"] == PERIOD]
         periods = sorted((_period(item) for item in items), key=lambda period: period.first_day)
         return Calendar(tuple(periods)) if periods else Calendar.of(self.wish)
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a rollup has something left to do."""
+        return bool(self.calls or self.queue.messages)
 
     def store(self, attempts: int) -> Store:
         client = _Client(self.database, lambda: self.sky().database, self.network, attempts, self)
@@ -152,7 +162,7 @@ class Cloud:
         target = {"day": day, "shard": calendar.shard_of(event["userId"], day)}
         for _ in range(self.world.random.choice((1, 1, 2, 3))):
             delay = self.world.random.expovariate(3.0)
-            self.world.spawn(self.network, lambda: self.call_worker(target), delay)
+            self.world.spawn(self.network, lambda: self.count_now(target), delay)
 
     def _ingest_container(self) -> Container:
         container = self._container("ingest", skew=60)
@@ -178,52 +188,42 @@ class Cloud:
         end = self.world.now + INGEST_SECONDS
         return SimpleNamespace(get_remaining_time_in_millis=lambda: int((end - self.world.now) * 1000))
 
-    # Asynchronous calls
+    # The rollup
 
-    def roll_up(self) -> None:
-        """Call the planner, as Scheduler does."""
-        self._later(lambda: self.planned.append(_plan({}, None)["planned"]), "planner", PLANNER_SECONDS, {})
+    def roll_up(self, tries: int = 1) -> None:
+        """Call the planner, as Scheduler does: asynchronously, and Lambda tries again."""
 
-    def call_worker(self, target: dict[str, Any]) -> None:
-        """Take an asynchronous call of the worker: it is made at least once."""
-        for _ in range(2 if self.world.chance(0.03) else 1):
-            delay = self.world.random.expovariate(1 / 600 if self.world.chance(0.05) else 10.0)
-            self._later(lambda: _count(target, None), "worker", WORKER_SECONDS, target, delay=delay)
+        def call() -> None:
+            try:
+                planned = self._run(
+                    self._container("planner", skew=600), lambda: _plan({}, None), PLANNER_SECONDS
+                )
+                self.planned.append(planned["planned"])
+            except FunctionFailed as failure:
+                self.world.note("planner", f"fails: {failure}")
+                if tries <= RETRIES:
+                    self.roll_up(tries + 1)
+                else:
+                    self.failed.append({})
+            finally:
+                self.calls -= 1
+
+        self.calls += 1
+        self.world.spawn(self.network, call, 60.0 * (tries - 1))
 
     def count_now(self, target: dict[str, Any]) -> bool:
         """Call the worker and wait, as `make rollup` does. Return whether it succeeded."""
         try:
-            self._run(self._container("worker", skew=600), lambda: _count(target, None), WORKER_SECONDS)
+            self.run_worker(target)
         except FunctionFailed as failure:
             self.world.note("operator", f"could not count {target}: {failure}")
             return False
         return True
 
-    def _later(
-        self,
-        work: Callable[[], Any],
-        name: str,
-        seconds: float,
-        payload: Any,
-        *,
-        delay: float = 0.0,
-        tries: int = 1,
-    ) -> None:
-        def call() -> None:
-            try:
-                self._run(self._container(name, skew=600), work, seconds)
-            except FunctionFailed as failure:
-                self.world.note(name, f"fails at {payload}: {failure}")
-                if tries <= RETRIES:
-                    wait = 60.0 * tries
-                    self._later(work, name, seconds, payload, delay=wait, tries=tries + 1)
-                else:
-                    self.failed.append(payload)
-            finally:
-                self.under_way -= 1
-
-        self.under_way += 1
-        self.world.spawn(self.network, call, delay)
+    def run_worker(self, event: dict[str, Any]) -> Any:
+        """Run the worker to its end. Raises FunctionFailed."""
+        context = SimpleNamespace(invoked_function_arn="worker")
+        return self._run(self._container("worker", skew=600), lambda: _count(event, context), WORKER_SECONDS)
 
     # Containers
 
@@ -276,23 +276,105 @@ class _Client(Client):
         return answer
 
 
-class _Lambda:
-    """boto3's Lambda client, as far as the planner uses it."""
+@dataclass(eq=False)
+class Message:
+    """A message that SQS keeps until a worker is done with it."""
+
+    body: str
+    visible_at: float
+    receives: int = 0
+
+
+class Queue:
+    """RollupQueue and its event source: hands each message to a worker, so many at a time, once at least."""
+
+    def __init__(self, cloud: Cloud, workers: int) -> None:
+        self.messages: dict[Message, None] = {}
+        self._cloud = cloud
+        self._world = cloud.world
+        self._workers = workers
+        self._busy = 0
+
+    def put(self, body: str) -> None:
+        for _ in range(2 if self._world.chance(0.03) else 1):
+            slow = self._world.chance(0.05)
+            self._show(Message(body, 0.0), self._world.random.expovariate(1 / 600 if slow else 10.0))
+
+    def _show(self, message: Message, delay: float) -> None:
+        """Let a message be seen from a moment on."""
+        self.messages[message] = None
+        message.visible_at = self._world.now + delay
+        self._world.spawn(self._cloud.network, self._poll, delay)
+
+    def _poll(self) -> None:
+        """Hand out what can be seen, while a worker is free."""
+        while self._busy < self._workers:
+            seen = [message for message in self.messages if message.visible_at <= self._world.now]
+            if not seen:
+                return
+            message = self._world.random.choice(seen)
+            if message.receives >= RECEIVES_MAX:
+                self._world.note("queue", f"gives {message.body} up")
+                self._cloud.failed.append(json.loads(message.body))
+                del self.messages[message]
+                continue
+            message.receives += 1
+            # Now and then it is seen before its worker is done: SQS hands it out once at least.
+            hidden = self._world.random.uniform(0, 60) if self._world.chance(0.02) else VISIBILITY_SECONDS
+            self._show(message, hidden)
+            self._busy += 1
+            self._world.spawn(self._cloud.network, partial(self._hand_over, message))
+
+    def _hand_over(self, message: Message) -> None:
+        try:
+            if self._world.chance(self._cloud.sky().network / 300):
+                return  # throttled, for as long as the message is hidden
+            failed = len(self._cloud.failed)
+            attributes = {"ApproximateReceiveCount": str(message.receives)}
+            answer = self._cloud.run_worker({"Records": [{"body": message.body, "attributes": attributes}]})
+            if "failed" in answer and len(self._cloud.failed) == failed:
+                raise AssertionError(f"a worker gave up and left no dead letter: {message.body}")
+            if not self._world.chance(0.01):  # where deleting it fails, it comes again
+                self.messages.pop(message, None)
+        except FunctionFailed as failure:
+            self._world.note("worker", f"fails at {message.body}: {failure}")
+        finally:
+            self._busy -= 1
+            self._world.spawn(self._cloud.network, self._poll)
+
+
+class _Sqs:
+    """boto3's SQS client, as far as planner and worker use it."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
 
-    def invoke(self, FunctionName: str, InvocationType: str, Payload: bytes) -> None:
+    def send_message_batch(self, QueueUrl: str, Entries: list[dict[str, str]]) -> dict[str, Any]:
+        def take() -> dict[str, Any]:
+            weather = self._cloud.sky().database
+            failed = [entry for entry in Entries if self._cloud.world.chance(weather.refused / 200)]
+            for entry in Entries:
+                if entry not in failed:
+                    self._cloud.queue.put(entry["MessageBody"])
+            return {"Failed": [{"Id": entry["Id"], "Code": "InternalError"} for entry in failed]}
+
+        answer: dict[str, Any] = self._ask(take)
+        return answer
+
+    def send_message(self, QueueUrl: str, MessageBody: str) -> None:
+        self._ask(lambda: self._cloud.failed.append(json.loads(MessageBody)))
+
+    def _ask(self, work: Callable[[], Any]) -> Any:
         world, weather = self._cloud.world, self._cloud.sky().database
-        for attempt in range(1, 6):
+        for attempt in range(1, 5):
             world.sleep(world.random.expovariate(100.0))
             dice = world.random.uniform(0, 100)
             if dice >= weather.refused:
-                self._cloud.call_worker(json.loads(Payload))
+                answer = work()
                 if dice <= 100 - weather.unanswered:
-                    return
+                    return answer
             world.sleep(world.random.uniform(0, 2**attempt))
-        raise ClientError({"Error": {"Code": "TooManyRequestsException"}}, "Invoke")
+        raise ClientError({"Error": {"Code": "RequestThrottled"}}, "Any")
 
 
 _ingest, _plan, _count = (unwrap(app.handler) for app in (ingest_app, planner_app, worker_app))
@@ -345,13 +427,21 @@ def deployed(cloud: Cloud) -> Any:
         (exchange, {"monotonic": time.monotonic, "wait": executor.wait}),
         (rollup, {"ThreadPoolExecutor": executor, "time": time, "random": world.random}),
         (
+            rollup_queue,
+            {
+                "ThreadPoolExecutor": executor,
+                "time": time,
+                "random": world.random,
+                "connect": lambda: _Sqs(cloud),
+            },
+        ),
+        (
             planner_app,
             common
             | {
-                "ThreadPoolExecutor": executor,
                 "config": parameters,
                 "store": cloud.store(attempts=5),
-                "lambda_": _Lambda(cloud),
+                "sqs": _Sqs(cloud),
             },
         ),
         (

@@ -381,7 +381,7 @@ class Simulation:
             ):
                 self.cloud.database.delete(EVENTS, item.item, "", {}, {})
         self.oracle.deletes = False
-        self.cloud.call_worker(target := {"day": day, "shard": parse_day_shard(key)[1]})
+        self.cloud.queue.put(json.dumps(target := {"day": day, "shard": parse_day_shard(key)[1]}))
         self._count_by_hand(target, LATE_SECONDS + STALE_SECONDS + WORKER_SECONDS)
 
     def _count_by_hand(self, target: dict[str, Any], delay: float) -> None:

@@ -1,0 +1,118 @@
+"""RollupQueue on the deployed stack: its messages are counted, and what fails for good is not lost."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from local.stack import Stack
+from local.stack.stack import LOCAL_WORKERS, SCHEDULED
+from local.tables import resources
+from local.waiting import wait_until
+from tests.e2e.api import Api, a_user, an_event, day
+from tests.e2e.test_permissions import Grant, without
+
+NO_SHARD = 99
+"""What every worker fails at."""
+
+
+@contextmanager
+def impatient(stack: Stack) -> Iterator[None]:
+    """Let messages whose worker fails come back after seconds; as deployed, it is an hour and a half.
+
+    Of one that comes back while its worker runs there would be two dead letters.
+    """
+    sqs, url, name = stack.client("sqs"), stack.physical_id("RollupQueue"), "VisibilityTimeout"
+    deployed = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"]
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={name: "5"})
+    try:
+        yield
+    finally:
+        sqs.set_queue_attributes(QueueUrl=url, Attributes=deployed)
+
+
+def drained(stack: Stack, queue: str) -> Iterator[Any]:
+    """Take the messages out of a queue."""
+    sqs, url = stack.client("sqs"), stack.physical_id(queue)
+    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        for message in messages:
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            yield json.loads(message["Body"])
+
+
+def ask(stack: Stack, call: object) -> None:
+    url = stack.physical_id("RollupQueue")
+    stack.client("sqs").send_message(QueueUrl=url, MessageBody=json.dumps(call))
+
+
+def dead_letter_of(stack: Stack, call: dict[str, Any]) -> Any:
+    """Wait for the dead letter of a call, in either form."""
+    found: list[Any] = []
+
+    def arrived() -> bool:
+        letters = drained(stack, "FailedRollups")
+        found.extend(letter for letter in letters if call in (letter, letter.get("requestPayload")))
+        return bool(found)
+
+    wait_until(arrived, "the message in the dead-letter queue")
+    return found[0]
+
+
+def test_what_the_planner_sends_is_counted_however_often(stack: Stack, api: Api) -> None:
+    user_id = a_user()
+    assert api.post(an_event(user_id)).status == 201
+    for _ in range(3):
+        assert stack.invoke("RollupFunction", SCHEDULED)["planned"] >= 2
+
+    def requests() -> list[int]:
+        return [row["requests"] for row in api.get("/api/summaries", userId=user_id).body["days"]]
+
+    wait_until(lambda: requests() == [1], "a summary made by a worker of the queue")
+    wait_until(lambda: in_queue(stack) == 0, "an empty queue")
+    assert requests() == [1]
+
+
+def in_queue(stack: Stack) -> int:
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    url = stack.physical_id("RollupQueue")
+    attributes = stack.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    return sum(int(attributes[name]) for name in names)
+
+
+def test_what_a_worker_fails_at_is_a_dead_letter_with_its_cause(stack: Stack) -> None:
+    call = {"day": day(), "shard": NO_SHARD}
+    with impatient(stack):
+        ask(stack, call)
+        letter = dead_letter_of(stack, call)
+    assert letter["requestContext"]["functionArn"].endswith(stack.physical_id("RollupWorkerFunction"))
+    assert "shard must be 0 to" in letter["responsePayload"]["errorMessage"]
+    assert letter["requestContext"]["approximateInvokeCount"] == 3
+
+
+@pytest.mark.long
+def test_what_a_worker_cannot_keep_is_a_dead_letter_all_the_same(stack: Stack) -> None:
+    """As of one that is killed each time: SQS moves the message."""
+    call = {"day": day(1), "shard": NO_SHARD}
+    with without(stack, Grant("RollupWorkerFunction", "KeepWhatFailed", "sqs:SendMessage")), impatient(stack):
+        ask(stack, call)
+        assert dead_letter_of(stack, call) == call
+
+
+def test_the_worker_knows_which_receive_is_the_last() -> None:
+    redrive = resources("AWS::SQS::Queue")["RollupQueue"]["RedrivePolicy"]
+    worker = resources("AWS::Serverless::Function")["RollupWorkerFunction"]
+    assert worker["Environment"]["Variables"]["ROLLUP_RECEIVES_MAX"] == str(redrive["maxReceiveCount"])
+
+
+def test_workers_take_no_more_than_their_share(stack: Stack) -> None:
+    [source] = stack.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    assert source["ScalingConfig"] == {"MaximumConcurrency": LOCAL_WORKERS}
+    assert source["BatchSize"] == 1
+    queue = resources("AWS::SQS::Queue")["RollupQueue"]
+    worker = resources("AWS::Serverless::Function")["RollupWorkerFunction"]
+    assert queue["VisibilityTimeout"] >= 6 * worker["Timeout"]
+    alarm = resources("AWS::CloudWatch::Alarm")["RollupQueueWaiting"]
+    retried = (queue["RedrivePolicy"]["maxReceiveCount"] - 1) * queue["VisibilityTimeout"]
+    assert alarm["Threshold"] > retried + worker["Timeout"]
