@@ -18,7 +18,7 @@ from impact.billing import Terms
 from impact.calendar import Calendar, Settings
 from impact.dynamodb import Store, _period, item_from_wire
 from impact.intake import Intake
-from impact.keys import PERIOD
+from impact.keys import PERIOD, rate_key
 from impact.rates import Rate
 from impact.settings import CalendarInMemory, established
 from rollup import app as planner_app
@@ -119,11 +119,12 @@ class Cloud:
         client = _Client(self.database, lambda: self.sky().database, self.network, attempts, self)
         return Store(client, EVENTS, SUMMARIES, STATE)  # type: ignore[arg-type]
 
-    def publish(self, rate: Rate) -> None:
-        """Let a rate be known."""
-        item = {"kind": {"S": "rate"}, "key": {"S": rate.date}, "usd": {"N": str(rate.usd)}}
+    def publish(self, rate: Rate, correction: int = 0) -> None:
+        """Let a rate be known, or the one that corrects it."""
+        key = rate_key(rate.date, correction)
+        item = {"kind": {"S": "rate"}, "key": {"S": key}, "usd": {"N": str(rate.usd)}}
         self.database.put(STATE, item, "", {}, {})
-        self.world.note("rates", f"{rate.date} is published: {rate.usd}")
+        self.world.note("rates", f"{key} is {rate.usd}")
 
     # The HTTP API
 

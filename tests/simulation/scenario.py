@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from impact.billing import Terms
 from impact.calendar import GRACE, MARK_MARGIN, RETENTION_RESERVE, Settings, day_after, days_between
 from impact.keys import parse_day_shard
-from impact.rates import Rate, has_rate
+from impact.rates import Rate, days_converted_at, has_rate
 from impact.reading import Reader
 from tests.simulation.cloud import CALM, EVENTS, WORKER_SECONDS, Cloud, Sky, deployed
 from tests.simulation.database import LATE_SECONDS, STALE_SECONDS, Weather
@@ -396,12 +396,23 @@ class Simulation:
 
         self.world.spawn(self.chaos, count, delay)
 
+    def _correct(self, rate: Rate) -> None:
+        """Correct a rate that was entered wrongly, and count again the days that were converted at it."""
+        self.cloud.publish(rate, correction=1)
+        calendar = self.cloud.calendar
+        for day in days_converted_at(rate.date):
+            self.oracle.corrected.add(day)
+            if day <= calendar.day_of(self.world.clock):
+                for shard in range(calendar.shard_count(day)):
+                    self._count_by_hand({"day": day, "shard": shard}, self.random.uniform(0, 600))
+
     def _read(self) -> None:
         """Look at what the API shows, whatever happens at that moment."""
         acknowledged, now = set(self.cloud.acknowledged), self.world.clock
         calendar = self.cloud.calendar
         first, last = (str((now + timedelta(days=n)).date()) for n in (-9, 1))
         user_id, fresh = self.random.choice(USERS), self.random.random() < 0.3
+        some_days = self.random.sample(list(days_between(first, last)), 3)
 
         def look() -> None:
             reader = Reader(self.cloud.store(5), calendar, Terms())
@@ -410,7 +421,7 @@ class Simulation:
                     reader.user(user_id, first, last, fresh=fresh, now=now)["days"], acknowledged
                 )
             with suppress(BotoCoreError, ClientError):
-                for day in days_between(first, last):
+                for day in some_days:
                     self.oracle.is_shown(reader.day(day, None)["items"], acknowledged)
             with suppress(BotoCoreError, ClientError):
                 self.oracle.is_shown_of_the_platform(reader.platform(first, last)["days"], acknowledged)
@@ -464,11 +475,19 @@ class Simulation:
         ]
 
     def _publish_rates(self, end: float) -> None:
-        for rate in self._rates():
+        rates, slip = self._rates(), None
+        if self.cloud.wish.retention.days == 400 and self.random.random() < 0.25:
+            slip = self.random.choice(rates)
+        for rate in rates:
             published = datetime.combine(date.fromisoformat(rate.date), datetime.min.time(), UTC)
             moment = published.timestamp() + PUBLISHED_AT - self.world.now
             moment += self.random.uniform(0, self.late_rates) if self.random.random() < 0.3 else 0.0
+            is_slip = rate is slip and moment < end - HOUR
+            known = Rate(rate.date, rate.usd * 10) if is_slip else rate
             if moment <= 0:
-                self.cloud.publish(rate)
+                self.cloud.publish(known)
             elif moment < end:
-                self._at(moment, lambda rate=rate: self.cloud.publish(rate))
+                self._at(moment, lambda known=known: self.cloud.publish(known))
+            if is_slip:
+                corrected = max(0.0, moment) + self.random.uniform(60, 40 * HOUR)
+                self._at(min(corrected, end - HOUR), lambda rate=rate: self._correct(rate))
