@@ -208,7 +208,7 @@ def test_a_call_that_hangs_for_good_ends_before_lambda_ends_the_function(deploye
         "IngestFunction": [deployed.ingest.store.client],
         "RollupFunction": [deployed.planner.store.client, deployed.planner.sqs],
         "RollupWorkerFunction": [deployed.worker.store.client, deployed.planner.sqs],
-        "SummariesFunction": [deployed.summaries.reader.store.client],
+        "SummariesFunction": [deployed.summaries.store.client],
         "RatesFunction": [deployed.rates.store.client],
     }
     for function, of_it in clients.items():
