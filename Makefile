@@ -74,10 +74,10 @@ validate: .venv/.installed ## The template: SAM's rules, CloudFormation's and th
 	.venv/bin/cfn-lint --template template.yaml --append-rules cfn_lint_serverless.rules
 
 deploy: build ## To AWS; asks the first time (STACK=impact, PARAMETERS="Name=value ...")
-	@.venv/bin/python -m local.deploy $(if $(STACK),--stack $(STACK)) $(PARAMETERS)
+	@PYTHONPATH=functions .venv/bin/python -m local.deploy $(if $(STACK),--stack $(STACK)) $(PARAMETERS)
 
 rollup: .venv/.installed ## Count a day of a deployed stack again (day=YYYY-MM-DD, STACK=impact)
-	@.venv/bin/python -m local.rollup $(if $(STACK),--stack $(STACK)) $(day)
+	@PYTHONPATH=functions .venv/bin/python -m local.rollup $(if $(STACK),--stack $(STACK)) $(day)
 
 # As they are typed: no `$` in them is expanded, and they reach Python by the environment, not by a shell.
 override date := $(value date)

@@ -1,6 +1,8 @@
 """`make deploy`: the built stack to AWS. The first time it asks, and makes the tokens.
 
-CloudFormation keeps each parameter that is not given: the next time there is nothing to ask.
+CloudFormation keeps each parameter that is not given: the next time there is nothing to ask. Before it
+deploys, it says from which day on a changed ShardCount, ReportingTimeZone or RetentionDays will hold. What
+cannot be is refused, and nothing is deployed.
 """
 
 import argparse
@@ -8,18 +10,20 @@ import os
 import secrets
 import subprocess
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from impact.dynamodb import Store
+from impact.settings import SettingsRefused
+from local.changes import NAMES, announce
+from local.parameters import Refused, check, defaults, parse
 from local.stack.stack import PROJECT, override, sha256
 
 QUESTIONS = {
-    "ReportingTimeZone": (
-        "Time zone in which a day begins (it cannot be changed once events are stored)",
-        "UTC",
-    ),
+    "ReportingTimeZone": ("Time zone in which a day begins, such as Europe/Berlin", "UTC"),
     "RetentionDays": ("Days for which each request is kept (summaries stay)", "400"),
 }
 
@@ -33,29 +37,49 @@ These tokens are shown once; the stack knows only their SHA-256. Keep them where
 
 def main() -> int:
     arguments = _arguments()
-    parameters = dict(parameter.split("=", 1) for parameter in arguments.parameters)
-    session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
     try:
-        account = session.client("sts").get_caller_identity()["Account"]
-        is_new = not _exists(session, arguments.stack)
+        return _deploy(arguments.stack, arguments.template, parse(arguments.parameters))
+    except (Refused, SettingsRefused) as refused:
+        print(f"Nothing was deployed. {refused}", file=sys.stderr)
     except (BotoCoreError, ClientError) as error:
         print(
             f"No way into AWS: {error}\nSet AWS_PROFILE and AWS_REGION, or run `aws configure`.",
             file=sys.stderr,
         )
-        return 1
+    return 1
+
+
+def _deploy(stack: str, template: str, given: dict[str, str]) -> int:
+    """Say what is about to change, and deploy. Raises Refused, SettingsRefused, and what AWS refuses."""
+    session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
+    account = session.client("sts").get_caller_identity()["Account"]
+    current = _current_parameters(session, stack)
+    is_new = current is None
+    # Flushed: in a pipe it would come after what `sam` prints, too late to be read.
     print(
-        f"{'New stack' if is_new else 'Stack'} {arguments.stack} in {session.region_name}, account {account}"
+        f"{'New stack' if is_new else 'Stack'} {stack} in {session.region_name}, account {account}",
+        flush=True,
     )
     tokens = {"ingest": secrets.token_urlsafe(32), "read": secrets.token_urlsafe(32)}
-    if is_new:
+    if current is None:
         hashes = {"IngestTokenHashes": sha256(tokens["ingest"]), "ReadTokenHashes": sha256(tokens["read"])}
-        parameters = _answers(parameters) | hashes | parameters
-    if _sam_deploy(arguments.template, arguments.stack, str(session.region_name), parameters):
+        given = _answers(given) | hashes | given
+        check(given)
+    else:
+        _announce(session, stack, defaults() | current, defaults() | current | given)
+    if _sam_deploy(template, stack, str(session.region_name), given):
         return 1
     if is_new:
         print(TOKENS.format(**tokens))
     return 0
+
+
+def _announce(session: boto3.Session, stack: str, current: dict[str, str], wished: dict[str, str]) -> None:
+    """Say what will hold from which day on. Also a time zone that a plain `sam deploy` left is checked."""
+    check({name: wished[name] for name in NAMES})
+    store = Store(session.client("dynamodb"), events="", summaries="", state=f"{stack}-State")
+    for line in announce(store, current, wished, datetime.now(UTC)):
+        print(line, flush=True)
 
 
 def _arguments() -> argparse.Namespace:
@@ -68,14 +92,17 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _exists(session: boto3.Session, stack: str) -> bool:
+def _current_parameters(session: boto3.Session, stack: str) -> dict[str, str] | None:
+    """Read the stack's parameters; None if there is no such stack."""
     try:
         [found] = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
     except ClientError as error:
         if "does not exist" in str(error):
-            return False
+            return None
         raise
-    return found["StackStatus"] != "REVIEW_IN_PROGRESS"  # a change set that nobody confirmed
+    if found["StackStatus"] == "REVIEW_IN_PROGRESS":  # a change set that nobody confirmed
+        return None
+    return {item["ParameterKey"]: item["ParameterValue"] for item in found.get("Parameters", [])}
 
 
 def _answers(given: dict[str, str]) -> dict[str, str]:

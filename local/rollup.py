@@ -16,6 +16,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from impact.calendar import Calendar
+from impact.dynamodb import Store
+
 WORKERS = 16
 WORKER_SECONDS = 900
 """RollupWorkerFunction's time limit."""
@@ -43,7 +46,8 @@ def count_day(session: boto3.Session, stack: str, day: str) -> int:
 
     Raises BotoCoreError, ClientError.
     """
-    worker, shards = _worker(session, stack)
+    worker = _worker(session, stack)
+    shards = _shards(session, stack, day)
     patient = Config(read_timeout=WORKER_SECONDS + 20, retries={"total_max_attempts": 1})
     lambda_ = session.client("lambda", config=patient)
 
@@ -69,15 +73,21 @@ def count_day(session: boto3.Session, stack: str, day: str) -> int:
     return 1 if errors else 0
 
 
-def _worker(session: boto3.Session, stack: str) -> tuple[str, int]:
-    """Find the stack's worker and how many shards a day has."""
-    cloudformation = session.client("cloudformation")
-    [described] = cloudformation.describe_stacks(StackName=stack)["Stacks"]
-    parameters = {item["ParameterKey"]: item["ParameterValue"] for item in described["Parameters"]}
-    resource = cloudformation.describe_stack_resource(
+def _worker(session: boto3.Session, stack: str) -> str:
+    resource = session.client("cloudformation").describe_stack_resource(
         StackName=stack, LogicalResourceId="RollupWorkerFunction"
     )
-    return resource["StackResourceDetail"]["PhysicalResourceId"], int(parameters["ShardCount"])
+    return resource["StackResourceDetail"]["PhysicalResourceId"]
+
+
+def _shards(session: boto3.Session, stack: str, day: str) -> int:
+    """How many shards the day has: ShardCount when it began, whatever that is now."""
+    store = Store(session.client("dynamodb"), events="", summaries="", state=f"{stack}-State")
+    if periods := store.periods():
+        return Calendar(periods).shard_count(day)
+    [described] = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    parameters = {item["ParameterKey"]: item["ParameterValue"] for item in described["Parameters"]}
+    return int(parameters["ShardCount"])
 
 
 def _day(text: str) -> str:

@@ -14,6 +14,9 @@ from impact.ledger import Ledger
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 """When the tests take place, but for those of a whole function."""
 
+IMPOSSIBLE = [("REPORTING_TIME_ZONE", "Europe/Atlantis"), ("SHARD_COUNT", "8.5")]
+"""Parameters that cannot be, as a plain `sam deploy` may leave them in a function's environment."""
+
 
 def freeze(monkeypatch: pytest.MonkeyPatch, module: ModuleType, now: datetime = NOON) -> None:
     """Let a module's clock stand still: no test depends on when it runs."""

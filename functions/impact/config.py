@@ -4,24 +4,18 @@ import os
 from datetime import timedelta
 from decimal import Decimal
 from hashlib import blake2b
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from impact.billing import Terms
 from impact.calendar import Settings
-from impact.settings import SettingsRefused
+from impact.settings import parse_settings
 
 
 def settings() -> Settings:
     """What the parameters ask of days. Raises SettingsRefused."""
-    name = os.environ.get("REPORTING_TIME_ZONE", "UTC")
-    try:
-        zone = ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise SettingsRefused(f"ReportingTimeZone {name!r} is no time zone of the IANA's list") from None
-    return Settings(
-        zone,
-        retention=retention(),
-        shard_count=int(os.environ.get("SHARD_COUNT", "16")),
+    return parse_settings(
+        os.environ.get("REPORTING_TIME_ZONE", "UTC"),
+        retention_days=os.environ.get("RETENTION_DAYS", "400"),
+        shard_count=os.environ.get("SHARD_COUNT", "16"),
     )
 
 

@@ -8,6 +8,7 @@ are a wish: the planner lets it hold for days to come, so far ahead that every f
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from impact.calendar import FIRST_DAY, Calendar, Period, Settings, day_after
 from impact.dynamodb import Store
@@ -25,6 +26,16 @@ Wished = Callable[[], Settings]
 
 class SettingsRefused(Exception):
     """Parameters that ask for what cannot be."""
+
+
+def parse_settings(zone: str, retention_days: str, shard_count: str) -> Settings:
+    """Read what the parameters ask of days. Raises SettingsRefused."""
+    try:
+        return Settings(ZoneInfo(zone), timedelta(days=int(retention_days)), int(shard_count))
+    except (ZoneInfoNotFoundError, OSError):
+        raise SettingsRefused(f"ReportingTimeZone {zone!r} is no time zone of the IANA's list") from None
+    except ValueError as error:
+        raise SettingsRefused(f"ReportingTimeZone, RetentionDays or ShardCount: {error}") from None
 
 
 def next_period(calendar: Calendar, wish: Settings, now: datetime) -> Period | None:

@@ -14,13 +14,16 @@ from typing import Any
 
 import pytest
 import simplejson
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from moto import mock_aws
 
+from impact import config
 from impact.calendar import timestamp
 from impact.dynamodb import Store, item_from_wire
 from impact.rates import Rates
-from tests.events import NOON, event, freeze, ledger
+from impact.settings import CalendarInMemory, established
+from tests.events import IMPOSSIBLE, NOON, event, freeze, ledger
+from tests.metrics import values
 from tests.rates import BEFORE_NOON
 
 with mock_aws():  # it reads the exchange rates when it starts
@@ -296,6 +299,83 @@ def test_what_storage_did_not_take_is_to_be_sent_again(
     assert answer.json["error"]["code"] == "storage"
     single = post(now_event(eventId="b"))
     assert (single.status, single.headers["retry-after"]) == (503, "2")
+
+
+@pytest.fixture
+def by_what_is_stored(post: Post, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The function reads the settings of days from State, as it does when it starts."""
+    calendar = CalendarInMemory(lambda now: established(store, config.settings, now))
+    monkeypatch.setattr(app, "calendar", calendar)
+
+
+def assert_none_taken(post: Post, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    single = post(now_event())
+    assert (single.status, single.headers["retry-after"]) == (503, "2")
+    assert single.json["error"]["code"] == "storage"
+    assert values(capsys.readouterr().out) == {"Retry": 1}
+    array = post([now_event(eventId="a"), now_event(eventId=None), "x"])
+    assert (array.status, array.headers["retry-after"]) == (503, "2")
+    assert array.json["error"]["code"] == "storage"
+    assert (array.json["created"], array.json["duplicates"], array.json["rejected"]) == (0, 0, [])
+    assert array.json["retry"] == [
+        {"index": 0, "eventId": "a"},
+        {"index": 1, "eventId": None},
+        {"index": 2, "eventId": None},
+    ]
+    assert values(capsys.readouterr().out) == {"Retry": 3}
+    assert items(store) == []
+
+
+@pytest.mark.usefixtures("by_what_is_stored")
+@pytest.mark.parametrize(("name", "value"), IMPOSSIBLE)
+def test_a_new_stack_with_settings_that_cannot_be_takes_no_event(
+    post: Post,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    value: str,
+) -> None:
+    """Until they are mended: the senders keep what they have."""
+    with monkeypatch.context() as wrong:
+        wrong.setenv(name, value)
+        assert_none_taken(post, store, capsys)
+        assert store.periods() == ()
+    assert post(now_event()).status == 201
+
+
+@pytest.mark.usefixtures("by_what_is_stored")
+def test_no_event_is_taken_while_the_settings_cannot_be_read(
+    post: Post, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No event has a place until they are known."""
+
+    def unreachable(store: Store) -> Any:
+        raise EndpointConnectionError(endpoint_url="http://dynamodb")
+
+    def refused(store: Store) -> Any:
+        raise throttled("Query")
+
+    for fault in (unreachable, refused):
+        with monkeypatch.context() as down:
+            down.setattr(Store, "periods", fault)
+            assert_none_taken(post, store, capsys)
+    assert post(now_event()).status == 201
+
+
+@pytest.mark.usefixtures("by_what_is_stored")
+@pytest.mark.parametrize(("name", "value"), IMPOSSIBLE)
+def test_events_are_laid_down_as_is_stored_whatever_the_parameters_ask_for(
+    post: Post, store: Store, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    stored = ledger(zone="Pacific/Kiritimati", shard_count=4)
+    store.put_first_period(stored.calendar.periods[0], NOON)
+    monkeypatch.setenv(name, value)
+    assert post(now_event()).status == 201
+    [item] = items(store)
+    assert item["dayShard"] == stored.entry(now_event(), NOON).day_shard
+    assert item["day"] == "2026-11-24"
 
 
 def test_no_2xx_before_the_mark(post: Post, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

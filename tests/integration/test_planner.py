@@ -9,11 +9,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from impact import rollup_queue
+from impact.calendar import FIRST_DAY, Calendar
 from impact.dynamodb import Progress, Store
 from impact.rollup import DayExpired
+from impact.settings import SettingsRefused
 from rollup import app as planner
 from rollup_worker import app as worker
-from tests.events import NOON, event, freeze, ledger
+from tests.events import IMPOSSIBLE, NOON, event, freeze, ledger
 from tests.integration.test_ingest import CONTEXT
 from tests.integration.test_rollup import put
 
@@ -191,3 +193,44 @@ def test_the_first_run_begins_with_the_day_the_ledger_was_made(
     assert store.progress() == Progress("2026-11-19", 16)
     planner.handler({}, CONTEXT)
     assert store.progress() == Progress("2026-11-22", 16)
+
+
+STORED = ledger(zone="Europe/Berlin", shard_count=4)
+
+
+@pytest.mark.parametrize(("name", "value"), IMPOSSIBLE)
+def test_parameters_that_cannot_be_fail_the_run_once_all_is_counted(
+    store: Store, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """Planner and worker go by what is stored."""
+    monkeypatch.setattr(Store, "events_since", lambda self: NOW)
+    store.put_first_period(STORED.calendar.periods[0], NOW)
+    put(store, event(ts=NOW.isoformat()), now=NOW, laid=STORED)
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsRefused, match=value):
+        planner.handler({}, CONTEXT)
+    assert {call["shard"] for call in calls if call["day"] == TODAY} == {0, 1, 2, 3}
+    assert store.user_summaries("alice", TODAY, TODAY)[0]["requests"] == 1
+    assert store.progress()
+    assert store.periods() == STORED.calendar.periods
+
+
+@pytest.mark.parametrize(("name", "value"), IMPOSSIBLE)
+def test_a_day_is_counted_by_hand_whatever_the_parameters_ask_for(
+    store: Store, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    store.put_first_period(STORED.calendar.periods[0], NOW)
+    monkeypatch.setenv(name, value)
+    assert planner.handler({"day": TODAY}, CONTEXT) == {"planned": 4, "days": [TODAY]}
+
+
+def test_a_scheduled_run_lets_changed_parameters_hold_for_days_to_come(
+    store: Store, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Store, "events_since", lambda self: NOW)
+    planner.handler({}, CONTEXT)
+    monkeypatch.setenv("SHARD_COUNT", "8")
+    planner.handler({}, CONTEXT)
+    calendar = Calendar(store.periods())
+    assert [period.first_day for period in calendar.periods] == [FIRST_DAY, "2026-11-25"]
+    assert [calendar.shard_count(day) for day in (TODAY, "2026-11-25")] == [16, 8]

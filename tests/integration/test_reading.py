@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from impact import config
 from impact.calendar import timestamp
 from impact.dynamodb import Store
+from impact.settings import CalendarInMemory, in_force
 from summaries import app
-from tests.events import NOON, event, freeze, ledger
+from tests.events import IMPOSSIBLE, NOON, event, freeze, ledger
 from tests.integration.test_ingest import CONTEXT
 from tests.integration.test_rollup import put, roll_up
 from tests.rates import THAT_WINTER, publish
@@ -69,6 +71,22 @@ def test_a_users_days_in_order_and_their_sum(get: Get, store: Store) -> None:
     assert answer.json["total"]["models"]["openai/gpt-4o"]["requests"] == 3
     assert "dayShard" not in answer.json["days"][0]
     assert len(get(userId="alice", from_=DAYS_AGO[1], to=DAYS_AGO[1]).json["days"]) == 1
+
+
+@pytest.mark.parametrize(("name", "value"), IMPOSSIBLE)
+def test_days_are_read_as_is_stored_whatever_the_parameters_ask_for(
+    get: Get, store: Store, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """It is the next day there already."""
+    stored = ledger(zone="Pacific/Kiritimati", shard_count=4)
+    store.put_first_period(stored.calendar.periods[0], NOW)
+    calendar = CalendarInMemory(lambda now: in_force(store, config.settings))
+    monkeypatch.setattr(app, "calendar", calendar)
+    monkeypatch.setenv(name, value)
+    put(store, event(ts=timestamp(NOW)), laid=stored)
+    answer = get(userId="alice", fresh="true")
+    assert answer.json["to"] == "2026-11-24"
+    assert [(day["day"], day["requests"]) for day in answer.json["days"]] == [("2026-11-24", 1)]
 
 
 def test_no_use_is_an_empty_list_and_zeros(get: Get) -> None:

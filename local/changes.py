@@ -1,0 +1,111 @@
+"""From which day on changed parameters hold: what `make deploy` says before it deploys."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from impact.calendar import Calendar, Period, Settings, day_before
+from impact.dynamodb import Store
+from impact.settings import LEAD, in_force, next_period, parse_settings
+from local.parameters import Refused
+
+NAMES = ("ShardCount", "ReportingTimeZone", "RetentionDays")
+"""The parameters that hold for whole days."""
+
+
+def announce(store: Store, current: Mapping[str, str], wished: Mapping[str, str], now: datetime) -> list[str]:
+    """Say what will hold from which day on, in lines; none where nothing is to change.
+
+    `current` are the stack's parameters, `wished` those after the deployment. Raises Refused, and
+    SettingsRefused where one of them cannot be.
+    """
+    changed = [name for name in NAMES if wished[name] != current[name]]
+    try:
+        has_periods, has_progress = bool(store.periods()), store.progress() is not None
+    except store.client.exceptions.ResourceNotFoundException:
+        if changed:
+            raise Refused(
+                f"The table {store.state} is gone. Restore it (docs/runbook.md), then change {changed[0]}."
+            ) from None
+        return []
+    if not has_periods and has_progress and changed:
+        raise Refused(
+            "This stack is of an earlier version. Deploy this version first without changing"
+            f" {' and '.join(changed)}, and change it once the rollup has run, an hour later."
+        )
+    if not has_periods and not has_progress:
+        return [f"{name} {current[name]} -> {wished[name]}: from the first event on." for name in changed]
+    return upcoming(in_force(store, lambda: _settings(current)), _settings(wished), now)
+
+
+def upcoming(calendar: Calendar, wish: Settings, now: datetime) -> list[str]:
+    """Say which changes are to come once the planner has read a wish, and which ones will not come."""
+    period = next_period(calendar, wish, now)
+    if period is None:
+        return _changes(calendar, now)
+    replaced = next((p for p in calendar.periods if p.first_day == period.first_day), None)
+    kept = tuple(p for p in calendar.periods if p is not replaced)
+    lines = _taken_back(kept[-1], replaced, period) if replaced else []
+    lines += _changes(Calendar((*kept, period)), now)
+    day = period.first_day
+    until = min(calendar.starts_at(day), wish.starts_at(day)) - LEAD
+    return [
+        *lines,
+        f"The next run of the rollup writes this down. After {until:%Y-%m-%d %H:%M} UTC it is a day later.",
+    ]
+
+
+def _settings(parameters: Mapping[str, str]) -> Settings:
+    return parse_settings(
+        parameters["ReportingTimeZone"], parameters["RetentionDays"], parameters["ShardCount"]
+    )
+
+
+def _values(settings: Settings) -> dict[str, str]:
+    values = (str(settings.shard_count), settings.zone.key, str(settings.retention.days))
+    return dict(zip(NAMES, values, strict=True))
+
+
+def _taken_back(before: Period, replaced: Period, period: Period) -> list[str]:
+    old, dropped, new = (_values(each.settings) for each in (before, replaced, period))
+    return [
+        f"{name} stays {old[name]}: {dropped[name]} was to hold from {period.first_day} on, and will not."
+        for name in NAMES
+        if old[name] == new[name] != dropped[name]
+    ]
+
+
+def _changes(calendar: Calendar, now: datetime) -> list[str]:
+    today = calendar.day_of(now)
+    return [
+        line
+        for before, after in pairwise(calendar.periods)
+        if after.first_day > today
+        for line in _change(calendar, before, after)
+    ]
+
+
+def _change(calendar: Calendar, before: Period, after: Period) -> list[str]:
+    old, new = _values(before.settings), _values(after.settings)
+    lines = []
+    for name in NAMES:
+        if old[name] != new[name]:
+            earlier = {_values(p.settings)[name] for p in calendar.periods if p.first_day < after.first_day}
+            keep = f"keep {old[name] if len(earlier) == 1 else 'theirs'}"
+            whose = "Events of earlier days" if name == "RetentionDays" else "Earlier days"
+            length = _other_length(before, after) if name == "ReportingTimeZone" else ""
+            lines.append(
+                f"{name} {old[name]} -> {new[name]}: for days from {after.first_day} on."
+                f" {whose} {keep}{length}."
+            )
+    return lines
+
+
+def _other_length(before: Period, after: Period) -> str:
+    """Say how much longer or shorter another time zone makes the last day before it."""
+    day = after.first_day
+    hours = (after.settings.starts_at(day) - before.settings.starts_at(day)) / timedelta(hours=1)
+    if not hours:
+        return ""
+    unit = "hour" if abs(hours) == 1 else "hours"
+    return f", and {day_before(day)} is {abs(hours):g} {unit} {'longer' if hours > 0 else 'shorter'}"

@@ -1,0 +1,66 @@
+"""The parameters of template.yaml: what each may be, and what it is where nobody says."""
+
+import re
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from local.tables import template
+
+NUMBER = r"-?([0-9]+(\.[0-9]*)?|\.[0-9]+)"
+WHOLE = ("RetentionDays", "ShardCount")
+"""Numbers that the functions read as whole ones. To CloudFormation there is only one kind."""
+
+
+class Refused(Exception):
+    """What cannot be deployed. The text is one line that says what to do."""
+
+
+def parse(arguments: Sequence[str]) -> dict[str, str]:
+    """Read `Name=value` arguments. Raises Refused."""
+    for argument in arguments:
+        if "=" not in argument:
+            raise Refused(
+                f"{argument!r} is not Name=value. Quote a value with spaces: PARAMETERS=\"Name='a value'\"."
+            )
+    parameters = dict(argument.split("=", 1) for argument in arguments)
+    check(parameters)
+    return parameters
+
+
+def check(parameters: Mapping[str, str]) -> None:
+    """Raise Refused where the template has no such parameter, or does not allow its value."""
+    for name, value in parameters.items():
+        declared = template()["Parameters"].get(name)
+        if declared is None:
+            raise Refused(f"template.yaml has no parameter {name!r}. It has {', '.join(defaults())}.")
+        if problem := _problem(name, declared, value):
+            raise Refused(f"{name} must {problem}.")
+
+
+def defaults() -> dict[str, str]:
+    return {name: str(declared["Default"]) for name, declared in template()["Parameters"].items()}
+
+
+def _problem(name: str, declared: dict[str, Any], value: str) -> str | None:
+    """Say what a value must be, if it is not. The value itself is not told: it may be a secret."""
+    if declared["Type"] == "Number":
+        lowest, highest = declared.get("MinValue", "-Infinity"), declared.get("MaxValue", "Infinity")
+        pattern = "[0-9]+" if name in WHOLE else NUMBER
+        if not re.fullmatch(pattern, value) or not float(lowest) <= float(value) <= float(highest):
+            to = f" to {highest}" if "MaxValue" in declared else " on"
+            return f"be a {'whole ' if name in WHOLE else ''}number from {lowest}{to}"
+    if value not in declared.get("AllowedValues", [value]):
+        return f"be one of {', '.join(declared['AllowedValues'])}"
+    if len(value) > declared.get("MaxLength", len(value)):
+        return f"have at most {declared['MaxLength']} characters"
+    if name == "ReportingTimeZone" and value not in _time_zones():
+        return "be the name of a time zone in the IANA's list, such as Europe/Berlin or UTC"
+    if "AllowedPattern" in declared and not re.fullmatch(declared["AllowedPattern"], value):
+        return f"match {declared['AllowedPattern']}"
+    return None
+
+
+def _time_zones() -> set[str]:
+    """The list that the functions carry. What this machine knows beside it may be unknown to them."""
+    return set((files("tzdata") / "zones").read_text().split())

@@ -1,0 +1,245 @@
+"""`make deploy` before it deploys: what it says of changed settings, and what it refuses."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from impact.calendar import Calendar, Period, Settings
+from impact.dynamodb import Progress, Store
+from impact.settings import carry_out, in_force
+from local import deploy
+from local.changes import upcoming
+from local.parameters import defaults
+from local.tables import schemas
+from tests.events import NOON, freeze
+
+SETTINGS = Settings(ZoneInfo("UTC"), timedelta(days=400), 16)
+CALENDAR = Calendar.of(SETTINGS)
+WRITTEN = "The next run of the rollup writes this down. After {} UTC it is a day later."
+
+
+def settings(**changes: Any) -> Settings:
+    return replace(SETTINGS, **changes)
+
+
+def test_a_changed_shard_count_is_told_with_the_day_it_begins() -> None:
+    assert upcoming(CALENDAR, settings(shard_count=8), NOON) == [
+        "ShardCount 16 -> 8: for days from 2026-11-25 on. Earlier days keep 16.",
+        WRITTEN.format("2026-11-24 00:00"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("zone", "told"),
+    [
+        ("Europe/Berlin", "2026-11-25 on. Earlier days keep UTC, and 2026-11-24 is 1 hour shorter."),
+        ("America/New_York", "2026-11-25 on. Earlier days keep UTC, and 2026-11-24 is 5 hours longer."),
+        ("Asia/Kolkata", "2026-11-25 on. Earlier days keep UTC, and 2026-11-24 is 5.5 hours shorter."),
+        ("Pacific/Kiritimati", "2026-11-26 on. Earlier days keep UTC, and 2026-11-25 is 14 hours shorter."),
+        ("Europe/London", "2026-11-25 on. Earlier days keep UTC."),
+    ],
+)
+def test_another_time_zone_is_told_with_the_day_that_it_makes_longer_or_shorter(zone: str, told: str) -> None:
+    line, _ = upcoming(CALENDAR, settings(zone=ZoneInfo(zone)), NOON)
+    assert line == f"ReportingTimeZone UTC -> {zone}: for days from {told}"
+
+
+def test_another_retention_is_told_with_what_earlier_events_keep() -> None:
+    line, _ = upcoming(CALENDAR, settings(retention=timedelta(days=800)), NOON)
+    assert line == ("RetentionDays 400 -> 800: for days from 2026-11-25 on. Events of earlier days keep 400.")
+
+
+def test_nothing_is_told_where_nothing_changes() -> None:
+    assert upcoming(CALENDAR, SETTINGS, NOON) == []
+    changed = Calendar((*CALENDAR.periods, Period("2026-11-20", settings(shard_count=8))))
+    assert upcoming(changed, settings(shard_count=8), NOON) == []
+
+
+def test_a_change_that_is_still_to_come_is_told_again() -> None:
+    calendar = Calendar((*CALENDAR.periods, Period("2026-11-25", settings(shard_count=8))))
+    told = ["ShardCount 16 -> 8: for days from 2026-11-25 on. Earlier days keep 16."]
+    assert upcoming(calendar, settings(shard_count=8), NOON) == told
+
+
+def test_a_change_that_is_taken_back_in_time_is_told_not_to_come() -> None:
+    calendar = Calendar((*CALENDAR.periods, Period("2026-11-25", settings(shard_count=8))))
+    assert upcoming(calendar, SETTINGS, NOON) == [
+        "ShardCount stays 16: 8 was to hold from 2026-11-25 on, and will not.",
+        WRITTEN.format("2026-11-24 00:00"),
+    ]
+
+
+def test_a_change_that_is_taken_back_too_late_is_told_to_hold_for_a_day() -> None:
+    calendar = Calendar((*CALENDAR.periods, Period("2026-11-24", settings(shard_count=8))))
+    assert upcoming(calendar, SETTINGS, NOON) == [
+        "ShardCount 16 -> 8: for days from 2026-11-24 on. Earlier days keep 16.",
+        "ShardCount 8 -> 16: for days from 2026-11-25 on. Earlier days keep theirs.",
+        WRITTEN.format("2026-11-24 00:00"),
+    ]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/Los_Angeles"])
+@pytest.mark.parametrize("minutes", [0, 13, 719, 720, 1260])
+def test_what_is_told_is_what_the_planner_writes_down(store: Store, zone: str, minutes: int) -> None:
+    now = NOON + timedelta(minutes=minutes)
+    wish = settings(zone=ZoneInfo(zone), shard_count=8)
+    store.put_first_period(CALENDAR.periods[0], now)
+    line, *_, last = upcoming(CALENDAR, wish, now)
+    until = datetime.strptime(last, WRITTEN.format("%Y-%m-%d %H:%M")).replace(tzinfo=UTC)
+    assert now <= until
+    period = carry_out(store, wish, until)
+    assert period
+    assert f"for days from {period.first_day} on" in line
+    late, *_ = upcoming(CALENDAR, wish, until + timedelta(seconds=1))
+    assert late != line
+
+
+class Ran(NamedTuple):
+    code: int
+    out: str
+    error: str
+    deployed: list[dict[str, str]]
+    """What `sam deploy` was given, each time."""
+
+
+Deploy = Callable[..., Ran]
+
+
+@pytest.fixture
+def stack() -> Iterator[Store]:
+    """A stack as CloudFormation knows it, with its State table, at noon."""
+    table = {"TableName": "impact-State"} | schemas()["State"]
+    parameters = {name: {"Type": "String", "Default": value} for name, value in defaults().items()}
+    template = {
+        "Parameters": parameters,
+        "Resources": {"State": {"Type": "AWS::DynamoDB::Table", "Properties": table}},
+    }
+    with mock_aws():
+        boto3.client("cloudformation").create_stack(StackName="impact", TemplateBody=json.dumps(template))
+        yield Store(boto3.client("dynamodb"), "", "", "impact-State")
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Deploy:
+    deployed: list[dict[str, str]] = []
+
+    def sam_deploy(template: str, stack: str, region: str, parameters: dict[str, str]) -> int:
+        deployed.append(parameters)
+        return 0
+
+    monkeypatch.setattr(deploy, "_sam_deploy", sam_deploy)
+    freeze(monkeypatch, deploy)
+
+    def with_parameters(*parameters: str) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["deploy", *parameters])
+        code = deploy.main()
+        return Ran(code, *capsys.readouterr(), deployed)
+
+    return with_parameters
+
+
+def test_what_will_hold_is_said_before_it_is_deployed(stack: Store, run: Deploy) -> None:
+    stack.put_first_period(CALENDAR.periods[0], NOON)
+    ran = run("ShardCount=8")
+    assert "ShardCount 16 -> 8: for days from 2026-11-25 on. Earlier days keep 16.\n" in ran.out
+    assert (ran.code, ran.deployed) == (0, [{"ShardCount": "8"}])
+
+
+def test_nothing_is_said_of_settings_that_stay(stack: Store, run: Deploy) -> None:
+    stack.put_first_period(CALENDAR.periods[0], NOON)
+    ran = run("MarkupPercent=5", "ShardCount=16")
+    assert (ran.code, len(ran.out.splitlines())) == (0, 1)
+
+
+def test_before_the_first_event_a_change_holds_at_once(stack: Store, run: Deploy) -> None:
+    ran = run("ReportingTimeZone=Europe/Berlin")
+    assert "ReportingTimeZone UTC -> Europe/Berlin: from the first event on.\n" in ran.out
+    assert ran.code == 0
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        "ReportingTimeZone=Europe/Atlantis",
+        "ShardCount=0",
+        "Shards=8",
+        "ShardCount",
+        f"RestorationSource={201 * 'x'}",
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(run: Deploy, parameter: str) -> None:
+    """Without a question to AWS: there is none here."""
+    ran = run("MarkupPercent=5", parameter)
+    assert (ran.code, ran.out, ran.deployed) == (1, "", [])
+    assert ran.error.startswith("Nothing was deployed. ")
+    assert ran.error.count("\n") == 1
+
+
+def test_a_time_zone_that_is_none_and_is_there_already_is_to_be_mended_first(
+    stack: Store, run: Deploy
+) -> None:
+    stack.put_first_period(CALENDAR.periods[0], NOON)
+    zone = {"ParameterKey": "ReportingTimeZone", "ParameterValue": "Europe/Atlantis"}
+    boto3.client("cloudformation").update_stack(
+        StackName="impact", UsePreviousTemplate=True, Parameters=[zone]
+    )
+    ran = run("MarkupPercent=5")
+    assert (ran.code, ran.deployed) == (1, [])
+    assert "ReportingTimeZone must be" in ran.error
+    assert run("ReportingTimeZone=UTC").code == 0
+
+
+@pytest.mark.parametrize(
+    "parameter", ["ShardCount=8", "ReportingTimeZone=Europe/Berlin", "RetentionDays=800"]
+)
+def test_a_stack_of_an_earlier_version_is_brought_up_to_date_before_anything_changes(
+    stack: Store, run: Deploy, parameter: str
+) -> None:
+    stack.put_progress(Progress("2026-11-20", 16))
+    ran = run(parameter)
+    name = parameter.partition("=")[0]
+    assert (ran.code, ran.deployed) == (1, [])
+    assert f"Deploy this version first without changing {name}, and change it" in ran.error
+    assert run(f"{name}={defaults()[name]}", "MarkupPercent=5").code == 0
+    stack.put_first_period(in_force(stack, lambda: SETTINGS).periods[0], NOON)
+    assert run(parameter).code == 0
+
+
+def test_an_earlier_version_that_refused_another_shard_count_is_told_when_it_will_hold(
+    stack: Store, run: Deploy
+) -> None:
+    stack.put_progress(Progress("2026-11-20", 4))
+    assert "ShardCount 4 -> 16: for days from 2026-11-25 on. Earlier days keep 4.\n" in run().out
+
+
+def test_settings_that_cannot_be_read_do_not_change(stack: Store, run: Deploy) -> None:
+    stack.client.delete_table(TableName="impact-State")
+    ran = run("ShardCount=8")
+    assert (ran.code, ran.deployed) == (1, [])
+    assert "The table impact-State is gone. Restore it" in ran.error
+    assert run("MarkupPercent=5").code == 0
+
+
+def test_a_new_stack_is_deployed_with_what_was_given(run: Deploy) -> None:
+    with mock_aws():
+        ran = run("ShardCount=8")
+    [parameters] = ran.deployed
+    assert ran.code == 0
+    assert parameters["ShardCount"] == "8"
+    assert parameters.keys() == {"ShardCount", "IngestTokenHashes", "ReadTokenHashes"}
+
+
+def test_an_answer_that_cannot_be_is_refused(run: Deploy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deploy, "_answers", lambda given: {"ReportingTimeZone": "Berlin"})
+    with mock_aws():
+        ran = run()
+    assert (ran.code, ran.deployed) == (1, [])
+    assert "ReportingTimeZone must be" in ran.error
