@@ -77,7 +77,7 @@ deploy: build ## To AWS; asks the first time (STACK=impact, PARAMETERS="Name=val
 	@PYTHONPATH=functions .venv/bin/python -m local.deploy $(if $(STACK),--stack $(STACK)) $(PARAMETERS)
 
 rollup: .venv/.installed ## Count a day of a deployed stack again (day=YYYY-MM-DD, STACK=impact)
-	@PYTHONPATH=functions .venv/bin/python -m local.rollup $(if $(STACK),--stack $(STACK)) $(day)
+	@.venv/bin/python -m local.rollup $(if $(STACK),--stack $(STACK)) $(day)
 
 # As they are typed: no `$` in them is expanded, and they reach Python by the environment, not by a shell.
 override date := $(value date)

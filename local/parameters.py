@@ -8,8 +8,8 @@ from typing import Any
 from local.tables import template
 
 NUMBER = r"-?([0-9]+(\.[0-9]*)?|\.[0-9]+)"
-WHOLE = ("RetentionDays", "ShardCount")
-"""Numbers that the functions read as whole ones. To CloudFormation there is only one kind."""
+WHOLE = ("RetentionDays", "RollupConcurrency", "ShardCount")
+"""Numbers that have to be whole ones. To CloudFormation there is only one kind."""
 
 
 class Refused(Exception):

@@ -13,11 +13,9 @@ from datetime import date
 from typing import Any
 
 import boto3
+from boto3.dynamodb.conditions import Key
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-
-from impact.calendar import Calendar
-from impact.dynamodb import Store
 
 WORKERS = 16
 WORKER_SECONDS = 900
@@ -81,10 +79,14 @@ def _worker(session: boto3.Session, stack: str) -> str:
 
 
 def _shards(session: boto3.Session, stack: str, day: str) -> int:
-    """How many shards the day has: ShardCount when it began, whatever that is now."""
-    store = Store(session.client("dynamodb"), events="", summaries="", state=f"{stack}-State")
-    if periods := store.periods():
-        return Calendar(periods).shard_count(day)
+    """How many shards the day has: what ShardCount was when it began, as State keeps it."""
+    state: Any = session.resource("dynamodb").Table(f"{stack}-State")
+    until_then = Key("kind").eq("settings") & Key("key").lte(day)
+    latest = state.query(
+        KeyConditionExpression=until_then, ScanIndexForward=False, Limit=1, ConsistentRead=True
+    )["Items"]
+    if latest:
+        return int(latest[0]["shardCount"])
     [described] = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
     parameters = {item["ParameterKey"]: item["ParameterValue"] for item in described["Parameters"]}
     return int(parameters["ShardCount"])

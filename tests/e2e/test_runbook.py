@@ -19,7 +19,7 @@ from local.stack.stack import PROJECT
 from local.tables import resources
 from local.waiting import wait_until
 from request_events.outbox import Outbox
-from tests.e2e.api import Api, a_user, an_event, count, day
+from tests.e2e.api import Api, a_user, an_event, count, day, store_of
 
 TEXT = (PROJECT / "docs" / "runbook.md").read_text()
 PREAMBLE, *BLOCKS = re.findall(r"(?m)(?:^    .*\n|^\n(?=    ))+", TEXT)
@@ -144,6 +144,23 @@ def test_a_cent_can_be_explained(shell: Shell, user_id: str, api: Api) -> None:
     assert sorted(Decimal(line.split("\t")[5]) for line in listed.splitlines()) == sorted(COSTS)
     [summary] = api.get("/api/summaries", userId=user_id).exact["days"]
     assert Decimal(total) == summary["costUSD"] == sum(COSTS)
+
+
+def test_a_late_mark_is_listed_and_taken_away(shell: Shell, stack: Stack) -> None:
+    store, now = store_of(stack), datetime.now(UTC)
+    [listing], [taking] = blocks('name.startswith("since")'), blocks("REMOVE since")
+    store.mark_late(DAY, [37], now)
+    line = f"{DAY} 37 {now:%Y-%m-%d %H:%M:%S} UTC"
+    assert line in shell(listing).splitlines()
+    shell(taking.replace("shard=0", "shard=37"))
+    assert (DAY, 37) not in store.late_marks()
+    assert line not in shell(listing).splitlines()
+
+
+def test_the_settings_of_days_are_shown(shell: Shell, stack: Stack) -> None:
+    [block] = blocks('"settings"')
+    shown = json.loads(shell(block))
+    assert [item["key"]["S"] for item in shown] == [p.first_day for p in store_of(stack).periods()] != []
 
 
 def test_what_a_restore_brings_back_is_counted_again(

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from impact.calendar import Calendar, day_before
+from impact.keys import day_shard, shard_of
 from local.stack import Stack
+from local.stack.routes import make_routes
 from local.stack.stack import PROJECT, SCHEDULED, sha256
 from local.tables import template
 from local.waiting import wait_until
@@ -234,21 +237,49 @@ def test_an_update_in_place_keeps_events_tokens_and_address(stack: Stack, api: A
     assert store_of(stack).periods()[-1].settings.retention.days == 500
 
 
-def test_make_deploy_shows_tokens_once_and_keeps_their_hashes(stack: Stack) -> None:
-    environment = stack.environment | {"SAM_CLI_POLL_DELAY": "0.2"}
-    command = [sys.executable, "-m", "local.deploy", "--stack", "second"]
+def make_deploy(stack: Stack, *parameters: str, name: str) -> str:
+    """Do what `make deploy` does with what is built already, and return what it prints."""
+    command = [sys.executable, "-m", "local.deploy", "--stack", name]
     command += ["--template", str(stack.build / "template.yaml")]
+    return subprocess.run(
+        [*command, *parameters],
+        cwd=PROJECT,
+        env=stack.environment | {"SAM_CLI_POLL_DELAY": "0.2", "PYTHONPATH": str(PROJECT / "functions")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
 
+
+def test_another_shard_count_holds_from_the_day_that_make_deploy_names(stack: Stack, api: Api) -> None:
+    def deploy(shard_count: int) -> list[str]:
+        told = make_deploy(stack, f"ShardCount={shard_count}", name=stack.name).splitlines()
+        make_routes(stack.session, stack.name)
+        return [line for line in told if line.startswith("ShardCount")]
+
+    stack.rollup()
+    [told] = deploy(8)
+    found = re.fullmatch(r"ShardCount 2 -> 8: for days from (20..-..-..) on\. Earlier days keep 2\.", told)
+    assert found
+    users = [a_user() for _ in range(12)]
+    assert api.post([an_event(user) for user in users]).body["created"] == len(users)
+    stack.rollup()
+    calendar = Calendar(store_of(stack).periods())
+    assert calendar.periods[-1].first_day == found[1]
+    assert [calendar.shard_count(of) for of in (day(), day_before(found[1]), found[1])] == [2, 2, 8]
+    for user in users:
+        [stored] = items_of(stack, stack.request_events_table, user)
+        assert stored["dayShard"] == day_shard(stored["day"], shard_of(user, 2))
+        assert api.get("/api/summaries", userId=user).body["total"]["requests"] == 1
+    assert deploy(2) == [f"ShardCount stays 2: 8 was to hold from {found[1]} on, and will not."]
+    stack.rollup()
+    assert {period.settings.shard_count for period in store_of(stack).periods()} == {2}
+
+
+def test_make_deploy_shows_tokens_once_and_keeps_their_hashes(stack: Stack) -> None:
     def deploy(*parameters: str) -> str:
-        return subprocess.run(
-            [*command, *parameters],
-            cwd=PROJECT,
-            env=stack.environment | environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
+        return make_deploy(stack, *parameters, name="second")
 
     def parameters() -> dict[str, str]:
         [described] = stack.client("cloudformation").describe_stacks(StackName="second")["Stacks"]

@@ -187,7 +187,7 @@ def test_a_time_zone_that_is_none_and_is_there_already_is_to_be_mended_first(
     stack: Store, run: Deploy
 ) -> None:
     stack.put_first_period(CALENDAR.periods[0], NOON)
-    zone = {"ParameterKey": "ReportingTimeZone", "ParameterValue": "Europe/Atlantis"}
+    zone: Any = {"ParameterKey": "ReportingTimeZone", "ParameterValue": "Europe/Atlantis"}
     boto3.client("cloudformation").update_stack(
         StackName="impact", UsePreviousTemplate=True, Parameters=[zone]
     )
