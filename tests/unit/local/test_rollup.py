@@ -1,0 +1,41 @@
+"""`make rollup`: it counts as many shards as the day has, whatever ShardCount is now."""
+
+import json
+from datetime import timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from impact.calendar import FIRST_DAY, Period, Settings
+from impact.dynamodb import Store
+from local.rollup import _shards
+from local.tables import schemas
+from tests.events import NOON
+
+
+@pytest.mark.parametrize(
+    ("periods", "day", "shards"),
+    [
+        ({}, "2026-11-24", 6),
+        ({FIRST_DAY: 4}, "2026-11-24", 4),
+        ({FIRST_DAY: 4, "2026-11-25": 8}, "2026-11-24", 4),
+        ({FIRST_DAY: 4, "2026-11-25": 8}, "2026-11-25", 8),
+        ({FIRST_DAY: 4, "2026-11-25": 8}, "2027-01-01", 8),
+    ],
+)
+def test_a_day_has_the_shards_that_it_began_with(periods: dict[str, int], day: str, shards: int) -> None:
+    table: Any = {"TableName": "impact-State"} | schemas()["State"]
+    template = {
+        "Parameters": {"ShardCount": {"Type": "Number", "Default": 6}},
+        "Resources": {"State": {"Type": "AWS::DynamoDB::Table", "Properties": table}},
+    }
+    with mock_aws():
+        boto3.client("cloudformation").create_stack(StackName="impact", TemplateBody=json.dumps(template))
+        store = Store(boto3.client("dynamodb"), "", "", "impact-State")
+        for first_day, count in periods.items():
+            settings = Settings(ZoneInfo("UTC"), timedelta(days=400), count)
+            store.put_period(Period(first_day, settings), NOON)
+        assert _shards(boto3.Session(), "impact", day) == shards
