@@ -141,6 +141,7 @@ def is_let_through(send: Callable[[], Any]) -> bool:
         refusals = (
             "AccessDenied",
             "AccessDeniedException",
+            "InvalidClientTokenId",
             "UnrecognizedClientException",
             "MissingAuthenticationTokenException",
         )
