@@ -63,6 +63,11 @@ def statement(sums: Tally, rate: Rate | None, terms: Terms) -> Item:
     return fields | _bill(fields["costEUR"], terms) | exchange | {"terms": terms.as_fields()}
 
 
+def zero_sum() -> Tally:
+    """The sum of no statements: nothing is billed, which is not the same as not known."""
+    return Tally(markupEUR=ZERO, restorationFeeEUR=ZERO, billedEUR=ZERO)
+
+
 def _convert(row: dict[str, Any], rate: Rate) -> None:
     with localcontext(EXACT):
         row["costEUR"] = stored(row["costEUR"] + euros(row["unconverted"], rate))

@@ -292,8 +292,12 @@ class Store:
 
     def user_summaries(self, user_id: str, first: str, last: str) -> list[Item]:
         """Read a user's summaries from the first to the last day, both included, in order."""
+        return list(self.each_user_summary(user_id, first, last))
+
+    def each_user_summary(self, user_id: str, first: str, last: str) -> Iterator[Item]:
+        """Read the same one by one: a year of them may be larger than memory."""
         if first > last:
-            return []
+            return iter(())
         pages = self._pages(
             TableName=self.summaries,
             ConsistentRead=True,  # no older than the marks, which are read first: else it might show as final
@@ -301,7 +305,7 @@ class Store:
             ExpressionAttributeNames={"#day": "day"},
             ExpressionAttributeValues={":u": {"S": user_id}, ":a": {"S": first}, ":b": {"S": last}},
         )
-        return [item_from_wire(item) for page in pages for item in page]
+        return (item_from_wire(item) for page in pages for item in page)
 
     def all_users_of(self, day_shard: str) -> Iterator[str]:
         """List all users with a summary of that (day, shard). A new one may be missing for a second or so."""
@@ -452,6 +456,21 @@ class Store:
     def totals(self, first: str, last: str) -> Iterator[Item]:
         """Read the totals of all (day, shard)s from the first to the last day."""
         return self._state_between(TOTAL, first, last)
+
+    def users_by_shard(self, day: str) -> dict[int, int]:
+        """How many users were counted in each shard of a day, where there were any."""
+        return {total["shard"]: total["users"] for total in self.totals(day, day) if total["users"]}
+
+    def first_day_with_total(self) -> str | None:
+        """The first day of which a shard was counted; None before the first count."""
+        answer = self.client.query(
+            TableName=self.state,
+            KeyConditionExpression="kind = :k",
+            ExpressionAttributeValues=to_wire({":k": TOTAL}),
+            Limit=1,
+            ConsistentRead=True,
+        )
+        return parse_day_shard(answer["Items"][0]["key"]["S"])[0] if answer["Items"] else None
 
     def put_total(self, day_shard: str, total: Item, before: Version | None) -> bool:
         """Put a total in the place of the version that was read (None: there was none).

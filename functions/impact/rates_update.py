@@ -16,8 +16,8 @@ from impact import ecb
 from impact.calendar import days_between
 from impact.decimals import EXACT, ZERO, stored
 from impact.dynamodb import Store
+from impact.platform import statements
 from impact.rates import Rate, days_converted_at, has_rate, rate_date
-from impact.reading import statements
 from impact.summary import Tally
 from impact.types import Item
 

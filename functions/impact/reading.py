@@ -1,31 +1,70 @@
-"""What people ask: a user's days, a day's users, the platform's days."""
+"""What people ask: a user's days, a day's users, the platform's days.
+
+Each view reads the late marks first, and then figures with strong consistency. So a figure that a late event
+has made old never shows as final: either its mark was there, or the figure is the new one.
+"""
 
 import base64
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
+from functools import partial
+from itertools import groupby
+from math import inf
 from typing import Any
 
-from impact.billing import Terms, statement, terms_of
-from impact.calendar import Calendar, days_between, timestamp
-from impact.decimals import ZERO
-from impact.dynamodb import Store
+from impact import platform
+from impact.billing import Terms, statement, terms_of, zero_sum
+from impact.calendar import Calendar, day_before, days_between, parse_day, timestamp
+from impact.dynamodb import Page, Store
+from impact.http import sent_bytes
 from impact.keys import day_shard, has_room
-from impact.rates import Rate
 from impact.summary import Tally, tally
-from impact.types import Item
+from impact.types import Item, WireItem
 
+ROWS_BYTES = 5_000_000
+"""Most bytes of rows in an answer, as Lambda sends it. It sends 6 MB: the rest is for a total with models."""
 PAGE_USERS = 100
-"""Users on one page of a day."""
+"""Most users on one page of a day."""
+READ_USERS = 25
+"""Summaries of a day read at a time: of the largest, 10 MB."""
+LISTERS = 16
+"""Shards of a day listed at a time."""
 
 INTERNAL = {"dayShard", "revision"}
 """Attributes of a summary that are of no use outside."""
 
+TimeLeft = Callable[[], float]
+"""Seconds for which events may still be counted."""
+Place = tuple[int, str | None]
+"""Where a listing of a day goes on: the shard, and the user of it after whom."""
+
 
 class BadCursor(ValueError):
     """A cursor that this API did not hand out."""
+
+
+class _OutOfTime(Exception):
+    """A day has more events than there is time to count."""
+
+
+@dataclass
+class _Rows:
+    """The rows of one answer: as many as fit, and at least one."""
+
+    rows: list[Item] = field(default_factory=list)
+    room: int = ROWS_BYTES
+
+    def take(self, row: Item) -> bool:
+        """Add a row if there is room for it. Return whether there was."""
+        self.room -= sent_bytes(row) + 1
+        if self.rows and self.room < 0:
+            return False
+        self.rows.append(row)
+        return True
 
 
 @dataclass(frozen=True)
@@ -36,102 +75,187 @@ class Reader:
     calendar: Calendar
     terms: Terms
 
-    def user(self, user_id: str, first: str, last: str, *, fresh: bool, now: datetime) -> dict[str, Any]:
-        """One user's days with use, in order, and their sum. `fresh` counts open days from the ledger."""
+    def user(
+        self,
+        user_id: str,
+        first: str,
+        last: str,
+        *,
+        fresh: bool,
+        now: datetime,
+        cursor: str | None = None,
+        time_left: TimeLeft = lambda: inf,
+    ) -> dict[str, Any]:
+        """One page of a user's days with use, in order, and the sum of all days. Raises BadCursor.
+
+        `fresh` counts open days from the ledger; `notFresh` names those that there was no time for.
+        """
+        start = _parse_day_cursor(cursor) if cursor else first
         marks = self.store.late_marks(first, last)
         marked = {day for day, shard in marks if shard == self.calendar.shard_of(user_id, day)}
-        days = {item["day"]: item for item in self.store.user_summaries(user_id, first, last)}
+        summaries = self.store.each_user_summary(user_id, first, last)
+        not_fresh: list[str] = []
         if fresh:
-            days |= self._counted(user_id, self._open_days(days, marked, first, last, now), now)
-        shown = [_shown(days[day], reopened=day in marked) for day in sorted(days)]
-        return {"userId": user_id, "from": first, "to": last, "days": shown, "total": _sum(shown)}
+            open_days = self._open_days(marked, first, last, now)
+            summaries = _Recount(self, user_id, marked, now, time_left, not_fresh).of(summaries, open_days)
+        page, total, following = _Rows(), zero_sum(), None
+        for summary in summaries:
+            row = _shown(summary, reopened=summary["day"] in marked)
+            total.merge(Tally.from_fields(row))
+            if following is None and row["day"] >= start and not page.take(row):
+                following = row["day"]
+        return {
+            "userId": user_id,
+            "from": first,
+            "to": last,
+            "days": page.rows,
+            "total": total.as_fields(),
+            **({"next": _cursor(following)} if following else {}),
+            **({"notFresh": not_fresh} if not_fresh else {}),
+        }
 
     def day(self, day: str, cursor: str | None) -> dict[str, Any]:
         """One page of the users of a day. Raises BadCursor."""
-        shard, after = _parse_cursor(cursor) if cursor else (0, None)
-        shard_count = self.calendar.shard_count(day)
-        marked = {marked_shard for _, marked_shard in self.store.late_marks(day, day)}
-        user_ids: list[str] = []
-        while shard < shard_count and len(user_ids) < PAGE_USERS:
-            wanted = PAGE_USERS - len(user_ids)
-            page = self.store.users_of(day_shard(day, shard), after=after, limit=wanted)
-            user_ids += page.user_ids
-            shard, after = (shard, page.last) if page.last else (shard + 1, None)
-        # No older than the marks, which are read before: else an old figure could show as final.
-        found = self.store.summaries_of([(user_id, day) for user_id in user_ids], consistent=True)
-        items = {item["userId"]: item for item in found}
-        return {
-            "day": day,
-            "items": [
-                _shown(items[user_id], reopened=self.calendar.shard_of(user_id, day) in marked)
-                for user_id in user_ids
-                if user_id in items
-            ],
-            "next": _cursor(shard, after) if shard < shard_count else None,
-        }
+        place = _parse_place(cursor) if cursor else (0, None)
+        marked = {shard for _, shard in self.store.late_marks(day, day)}
+        users, following = self._users(day, place)
+        page = _Rows()
+        for start in range(0, len(users), READ_USERS):
+            some = users[start : start + READ_USERS]
+            found = self.store.summaries_of([(user_id, day) for _, user_id in some], consistent=True)
+            items = {item["userId"]: item for item in found}
+            for shard, user_id in some:
+                if user_id in items and not page.take(_shown(items[user_id], reopened=shard in marked)):
+                    return {"day": day, "items": page.rows, "next": _cursor(place)}
+                place = (shard, user_id)
+        return {"day": day, "items": page.rows, "next": _cursor(following) if following else None}
 
     def platform(self, first: str, last: str) -> dict[str, Any]:
-        """The platform's days with use, in order, and their sum."""
-        marked = {day for day, _ in self.store.late_marks(first, last)}
-        by_day: dict[str, list[Item]] = {}
-        for total in self.store.totals(first, last):
-            by_day.setdefault(total["day"], []).append(total)
-        days = [
-            self._platform_day(day, totals, reopened=day in marked)
-            for day, totals in sorted(by_day.items())
-            if any(total["requests"] for total in totals)
-        ]
-        return {"from": first, "to": last, "days": days, "total": _platform_sum(days)}
+        """The platform's days with use, in order, and their sum.
 
-    def _open_days(
-        self, known: dict[str, Item], marked: set[str], first: str, last: str, now: datetime
-    ) -> list[str]:
+        The planner keeps a row of each final day. Other days are summed up here, by the same function.
+        """
+        marked = {day for day, _ in self.store.late_marks(first, last)}
+        sums = self.store.day_sums(first, last)
+        rows = {d: kept.sums for d, kept in sums.items() if kept.sums is not None and d not in marked}
+        for run in _runs(day for day in days_between(first, last) if day not in rows):
+            for day, totals in groupby(self.store.totals(*run), key=lambda total: str(total["day"])):
+                rows[day] = platform.row_of(day, totals, self.calendar.shard_count(day))
+        days = [platform.shown(rows[d], reopened=d in marked) for d in sorted(rows) if rows[d]]
+        return {"from": first, "to": last, "days": days, "total": platform.sum_of(days)}
+
+    def _users(self, day: str, place: Place) -> tuple[list[tuple[int, str]], Place | None]:
+        """List users of a day with their shards, up to PAGE_USERS, and where the listing goes on."""
+        shard, after = place
+        counted = self.store.users_by_shard(day)
+        places = deque((s, after if s == shard else None) for s in sorted(counted) if s >= shard)
+        users: list[tuple[int, str]] = []
+        with ThreadPoolExecutor(LISTERS) as listers:
+            while places and len(users) < PAGE_USERS:
+                room = PAGE_USERS - len(users)
+                some = _enough(places, counted, room)
+                pages = listers.map(partial(self._list, day, room), some)
+                for (shard, _), page in zip(some, pages, strict=True):
+                    taken = page.user_ids[: PAGE_USERS - len(users)]
+                    users += [(shard, user_id) for user_id in taken]
+                    if page.last or len(taken) < len(page.user_ids):
+                        places[0] = (shard, taken[-1]) if taken else places[0]
+                        break
+                    places.popleft()
+        return users, places[0] if places else None
+
+    def _list(self, day: str, limit: int, place: Place) -> Page:
+        shard, after = place
+        return self.store.users_of(day_shard(day, shard), after=after, limit=limit)
+
+    def _open_days(self, marked: set[str], first: str, last: str, now: datetime) -> list[str]:
         progress = self.store.progress()
         final_through = progress.final_through if progress else ""
         return [
             day
             for day in days_between(first, min(last, self.calendar.day_of(now)))
-            if (day in marked or (day > final_through and not known.get(day, {}).get("final")))
-            and not self.calendar.may_have_expired(day, now)
+            if (day in marked or day > final_through) and not self.calendar.may_have_expired(day, now)
         ]
 
-    def _counted(self, user_id: str, days: Iterable[str], now: datetime) -> dict[str, Item]:
-        counted = {}
-        for day in days:
-            key = day_shard(day, self.calendar.shard_of(user_id, day))
-            pages = self.store.event_pages(key, user_id=user_id, consistent=True)
-            sums = tally(event for page in pages for event in page)
-            if sums.requests:
-                terms = terms_of(self.store.total(key), self.terms)
-                stamp = {"asOf": timestamp(now), "final": self.calendar.is_closed(day, now)}
-                euros = statement(sums, self.store.rate_of(day), terms)
-                counted[day] = {"userId": user_id, "day": day} | euros | stamp
-        return counted
 
-    def _platform_day(self, day: str, totals: list[Item], *, reopened: bool) -> dict[str, Any]:
-        final = {total["shard"] for total in totals if total["final"]}
-        counted = final.issuperset(range(self.calendar.shard_count(day)))
-        converted = list(statements(totals))
-        exchange = next((s for s in converted if "fxRate" in s), {})
-        return {
-            "day": day,
-            "users": sum(total["users"] for total in totals),
-            **_platform_sum(converted),
-            **{name: exchange[name] for name in ("fxRate", "fxDate") if name in exchange},
-            "asOf": min(total["asOf"] for total in totals),
-            "final": counted and not reopened,
-        }
+@dataclass(frozen=True)
+class _Recount:
+    """A user's days, the open ones of which are counted from the ledger now."""
+
+    reader: Reader
+    user_id: str
+    marked: set[str]
+    now: datetime
+    time_left: TimeLeft
+    not_fresh: list[str]
+    """Days for which there was no time."""
+
+    def of(self, summaries: Iterable[Item], open_days: Iterable[str]) -> Iterator[Item]:
+        """Go through the days in order, those included that were never counted."""
+        waiting = deque(open_days)
+        for summary in summaries:
+            day = summary["day"]
+            while waiting and waiting[0] < day:
+                yield from self._day(waiting.popleft(), [])
+            is_open = bool(waiting) and waiting[0] == day
+            if is_open:
+                waiting.popleft()
+            if is_open and (day in self.marked or not summary["final"]):
+                yield from self._day(day, [summary])
+            else:
+                yield summary
+        for day in waiting:
+            yield from self._day(day, [])
+
+    def _day(self, day: str, stored: list[Item]) -> list[Item]:
+        """Count a day; where there is no time for that, it is what is stored."""
+        try:
+            return self._counted(day)
+        except _OutOfTime:
+            self.not_fresh.append(day)
+            return [summary | {"final": False} for summary in stored]
+
+    def _counted(self, day: str) -> list[Item]:
+        store, calendar = self.reader.store, self.reader.calendar
+        key = day_shard(day, calendar.shard_of(self.user_id, day))
+        sums = tally(self._events(key))
+        if not sums.requests:
+            return []
+        terms = terms_of(store.total(key), self.reader.terms)
+        stamp = {"asOf": timestamp(self.now), "final": calendar.is_closed(day, self.now)}
+        euros = statement(sums, store.rate_of(day), terms)
+        return [{"userId": self.user_id, "day": day} | euros | stamp]
+
+    def _events(self, key: str) -> Iterator[WireItem]:
+        pages = self.reader.store.event_pages(key, user_id=self.user_id, consistent=True)
+        while self.time_left() > 0:
+            page = next(pages, None)
+            if page is None:
+                return
+            yield from page
+        raise _OutOfTime
 
 
-def statements(totals: list[Item]) -> Iterator[Item]:
-    """Sum a day's shards, then convert: one division where they agree on the rate and the terms."""
-    alike: dict[tuple[Rate | None, Terms], Tally] = {}
-    for total in totals:
-        rate = Rate(total["fxDate"], Decimal(total["fxRate"])) if "fxRate" in total else None
-        terms = Terms.from_fields(total.get("terms", {}))
-        alike.setdefault((rate, terms), Tally()).merge(Tally.from_fields(total))
-    for (rate, terms), sums in alike.items():
-        yield statement(sums, rate, terms)
+def _enough(places: Iterable[Place], counted: dict[int, int], room: int) -> list[Place]:
+    """The first places, until the users that were counted there fill the room."""
+    some: list[Place] = []
+    for place in places:
+        some.append(place)
+        room -= counted[place[0]]
+        if room <= 0 or len(some) == LISTERS:
+            break
+    return some
+
+
+def _runs(days: Iterable[str]) -> list[tuple[str, str]]:
+    """Days, in order, as runs without a gap: the first and the last day of each."""
+    runs: list[tuple[str, str]] = []
+    for day in days:
+        if runs and runs[-1][1] == day_before(day):
+            runs[-1] = (runs[-1][0], day)
+        else:
+            runs.append((day, day))
+    return runs
 
 
 def _shown(summary: Item, *, reopened: bool) -> dict[str, Any]:
@@ -139,29 +263,37 @@ def _shown(summary: Item, *, reopened: bool) -> dict[str, Any]:
     return shown | {"final": summary["final"] and not reopened}
 
 
-def _sum(rows: Iterable[Item]) -> dict[str, Any]:
-    total = Tally(markupEUR=ZERO, restorationFeeEUR=ZERO, billedEUR=ZERO)
-    for row in rows:
-        total.merge(Tally.from_fields(row))
-    return total.as_fields()
+def _cursor(content: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(content).encode()).decode()
 
 
-def _platform_sum(rows: Iterable[Item]) -> dict[str, Any]:
-    return {name: value for name, value in _sum(rows).items() if name != "models"}
-
-
-def _cursor(shard: int, after: str | None) -> str:
-    return base64.urlsafe_b64encode(json.dumps([shard, after]).encode()).decode()
-
-
-def _parse_cursor(cursor: str) -> tuple[int, str | None]:
+def _parse_day_cursor(cursor: str) -> str:
     try:
-        shard, after = json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
-    except (ValueError, TypeError, RecursionError):
-        raise BadCursor("is not one that this API handed out") from None
+        return parse_day(_content(cursor))
+    except ValueError:
+        raise _not_ours() from None
+
+
+def _parse_place(cursor: str) -> Place:
+    try:
+        shard, after = _content(cursor)
+    except (ValueError, TypeError):
+        raise _not_ours() from None
     if type(shard) is not int or shard < 0 or not (after is None or _could_be_user(after)):
-        raise BadCursor("is not one that this API handed out")
+        raise _not_ours()
     return shard, after
+
+
+def _content(cursor: str) -> Any:
+    """Read what a cursor holds. Raises ValueError."""
+    try:
+        return json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
+    except RecursionError:
+        raise ValueError from None
+
+
+def _not_ours() -> BadCursor:
+    return BadCursor("is not one that this API handed out")
 
 
 def _could_be_user(user_id: object) -> bool:

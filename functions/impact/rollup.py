@@ -3,7 +3,7 @@
 import json
 import random
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -17,6 +17,7 @@ from impact.calendar import GRACE, Calendar, day_after, day_before, days_between
 from impact.decimals import stored
 from impact.dynamodb import BATCH_GET_MAX, Mark, Progress, Store, Version
 from impact.keys import day_shard
+from impact.platform import DAYS_MAX, row_of
 from impact.rates import REACH, Rate
 from impact.summary import Tally, tallies_by_user
 from impact.types import Item
@@ -27,6 +28,9 @@ TRIES = 8
 """How often a count begins before it gives up, where others write what it has read."""
 PAUSE_SECONDS = 0.05
 """Before the second of these, at most; twice as long before each further one."""
+
+DAYS_SUMMED = 31
+"""Most days that one run of the planner sums up."""
 
 NOT_COMPARED = ("kind", "key", "asOf", "revision")
 """What of a summary or a total may differ though nothing has changed. Not `final`: the first count of a
@@ -112,6 +116,37 @@ def plan_day(calendar: Calendar, day: str, now: datetime) -> list[DayShard]:
     if calendar.may_have_expired(day, now):
         raise _expired(day)
     return _shards(calendar, day)
+
+
+def sum_days(
+    store: Store, calendar: Calendar, final_through: str, now: datetime, time_left: Callable[[], float]
+) -> int:
+    """Keep the platform's row of final days that have none: readers need not sum up their shards then.
+
+    The newest first, up to DAYS_SUMMED a run, while there is time. Return how many were kept. A row counts
+    only until a total of its day changes.
+    """
+    oldest = store.first_day_with_total()
+    if oldest is None:
+        return 0
+    first = max(oldest, day_before(calendar.day_of(now), DAYS_MAX - 1))
+    known = store.day_sums(first, final_through)
+    missing = [d for d in days_between(first, final_through) if d not in known or known[d].sums is None]
+    kept = 0
+    for day in missing[: -DAYS_SUMMED - 1 : -1]:
+        if time_left() <= 0:
+            break
+        kept += _sum_day(store, calendar, day)
+    return kept
+
+
+def _sum_day(store: Store, calendar: Calendar, day: str) -> bool:
+    """Keep the row of a day, unless a total changes meanwhile. Return whether it was kept."""
+    if not store.day_sums(day, day):
+        store.note_change(day)
+    changes = store.day_sums(day, day)[day].changes  # before the totals: what changes from here on is noted
+    row = row_of(day, store.totals(day, day), calendar.shard_count(day))
+    return store.put_day_sums(day, row, changes)
 
 
 @dataclass(frozen=True)

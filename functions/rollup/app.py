@@ -11,8 +11,11 @@ from impact import config, rollup_queue
 from impact.calendar import Calendar, parse_day
 from impact.dynamodb import Store, connect
 from impact.observability import logger, metrics
-from impact.rollup import DayShard, plan, plan_day
+from impact.rollup import DayShard, plan, plan_day, sum_days
 from impact.settings import carry_out, established
+
+RESERVE_SECONDS = 10
+"""Of the function's time, for all else than summing up days."""
 
 store = Store.from_environment(connect(read_timeout=5, attempts=5))
 sqs = rollup_queue.connect()
@@ -33,6 +36,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         answer["counted"] = _count(targets)
     metrics.add_metric("Planned", MetricUnit.Count, len(targets))
     if day is None:
+        _sum_days(calendar, now, context)
         _carry_out_settings(now)
     return answer
 
@@ -66,6 +70,14 @@ def _count(targets: list[DayShard]) -> int:
     if failures:
         raise failures[0]
     return len(targets)
+
+
+def _sum_days(calendar: Calendar, now: datetime, context: LambdaContext) -> None:
+    def time_left() -> float:
+        return context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
+
+    if progress := store.progress():
+        sum_days(store, calendar, progress.final_through, now, time_left)
 
 
 def _carry_out_settings(now: datetime) -> None:

@@ -9,11 +9,14 @@ from impact import config
 from impact.dynamodb import Store, connect
 from impact.http import Event, HttpError, Response, query, respond
 from impact.observability import logger
-from impact.reading import BadCursor, Reader
+from impact.reading import LISTERS, BadCursor, Reader, TimeLeft
 from impact.settings import CalendarInMemory, in_force
 from summaries.parameters import days_asked, invalid, read_query
 
-store = Store.from_environment(connect(read_timeout=5, attempts=3))
+RESERVE_SECONDS = 10
+"""Of the function's time, for what is stored and for the answer. The rest may go into fresh counts."""
+
+store = Store.from_environment(connect(read_timeout=5, attempts=3, connections=LISTERS))
 calendar = CalendarInMemory(lambda now: in_force(store, config.settings))
 terms = config.terms()
 
@@ -24,18 +27,26 @@ def handler(event: Event, context: LambdaContext) -> Response:
     now = datetime.now(UTC)
     try:
         reader = Reader(store, calendar(now), terms)
-        return respond(200, _answer(reader, read_query(event["routeKey"], query(event)), now))
+        asked = read_query(event["routeKey"], query(event))
+        return respond(200, _answer(reader, asked, now, lambda: _seconds_left(context)))
+    except BadCursor as error:
+        return invalid("cursor", str(error)).response()
     except HttpError as error:
         return error.response()
 
 
-def _answer(reader: Reader, asked: dict[str, Any], now: datetime) -> dict[str, Any]:
+def _answer(reader: Reader, asked: dict[str, Any], now: datetime, time_left: TimeLeft) -> dict[str, Any]:
+    cursor = asked.get("cursor")
     if "day" in asked:
-        try:
-            return reader.day(asked["day"].isoformat(), asked.get("cursor"))
-        except BadCursor as error:
-            raise invalid("cursor", str(error)) from None
+        return reader.day(asked["day"].isoformat(), cursor)
     first, last = days_asked(asked, date.fromisoformat(reader.calendar.day_of(now)))
     if "userId" in asked:
-        return reader.user(asked["userId"], first, last, fresh=asked.get("fresh", False), now=now)
+        fresh = asked.get("fresh", False)
+        return reader.user(
+            asked["userId"], first, last, fresh=fresh, now=now, cursor=cursor, time_left=time_left
+        )
     return reader.platform(first, last)
+
+
+def _seconds_left(context: LambdaContext) -> float:
+    return context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS

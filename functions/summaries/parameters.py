@@ -8,10 +8,10 @@ from typing import Any
 from impact.calendar import DAY, parse_day
 from impact.http import HttpError
 from impact.keys import SORT_KEY_BYTES, has_room
+from impact.platform import DAYS_MAX
 from request_events.rules import USER_ID_MAX
 
 DEFAULT_DAYS = 30
-DAYS_MAX = 366
 
 
 def _user_id(text: str) -> str:
@@ -54,13 +54,14 @@ PARAMETERS = {
         "from": FROM,
         "to": TO,
         "fresh": Parameter(
-            "With `userId`: count days that are not final from the ledger, now.",
+            "With `userId`: count days that are not final from the ledger, now. `notFresh` names those that "
+            "there was no time for.",
             {"type": "boolean", "default": False},
             "must be true or false",
             _flag,
         ),
         "day": Parameter("Every user of this day.", _A_DATE, _DATE_RULE, _date),
-        "cursor": Parameter("With `day`: `next` of the page before.", {"type": "string"}),
+        "cursor": Parameter("`next` of the page before.", {"type": "string"}),
     },
     "GET /api/totals": {"from": FROM, "to": TO},
 }

@@ -13,13 +13,14 @@ from typing import Any, get_args, get_origin, get_type_hints
 from impact.billing import Terms
 from impact.calendar import AHEAD, RETENTION_RESERVE
 from impact.ledger import ITEM_BYTES
+from impact.platform import DAYS_MAX
 from impact.reading import PAGE_USERS
 from impact.summary import MODELS_MAX, RANGES, Figures, ModelTally, Tally
 from ingest.body import BODY_BYTES_MAX, EVENTS_MAX
 from local.openapi.examples import EVENT, MINIMAL, answers
 from request_events.event import RequestEvent
 from request_events.rules import DIGITS_MAX
-from summaries.parameters import DAYS_MAX, PARAMETERS
+from summaries.parameters import PARAMETERS
 
 Schema = dict[str, Any]
 
@@ -50,11 +51,12 @@ surrogates; an event takes at most {ITEM_BYTES} bytes in the ledger. Fields that
 dropped and never stored.
 """
 READING = f"""\
-With `userId`: that user's days with use, in order, and their sum. With `day`: every user of that day,
-{PAGE_USERS} a page; `next` is the `cursor` of the next page, `null` on the last one. A user or a day without
-use is an empty list and zeros.
+With `userId`: that user's days with use, in order, and their sum. Where more days follow than fit an answer,
+`next` is the `cursor` of the next page; `total` is of all days on each page. With `day`: every user of that
+day, {PAGE_USERS} a page, or fewer where no more fit; `next` is the `cursor` of the next page, `null` on the
+last one. A user or a day without use is an empty list and zeros.
 
-`from` and `to` are included, at most {DAYS_MAX} days.
+`from` and `to` are included, at most {DAYS_MAX} days. Ask for each page with the same parameters.
 """
 WHEN = {
     201: "The event is stored.",
@@ -243,7 +245,11 @@ def _schemas() -> Schema:
                 **a_range,
                 "days": _list(_ref("DailySummary")),
                 "total": _object(sums | of_user, least | {"models"}),
-            }
+                "next": {"type": "string", "description": "Cursor of the next page, where days follow."},
+                "notFresh": _list(day)
+                | {"description": "With `fresh`: days for which there was no time. They are as stored."},
+            },
+            {"userId", *a_range, "days", "total"},
         ),
         "DayPage": _object(
             {"day": day, "items": _list(_ref("DailySummary")), "next": {"type": ["string", "null"]}}

@@ -45,6 +45,7 @@ ALLOWED: dict[str, set[Request]] = {
         *(("describe_table", "events"), ("get_item", "state rollup"), ("put_item", "state rollup")),
         *(("query", f"state {kind}") for kind in ("total", "rate", "mark", "late")),
         *(("update_item", "state mark"), ("delete_item", "state mark"), ("delete_item", "state late")),
+        *(("query", "state day"), ("update_item", "state day")),
         *ESTABLISH,
     },
     "RollupWorker": {

@@ -87,6 +87,7 @@ CURSORS = [
     base64.urlsafe_b64encode(b"[" * 100_000).decode(),
     base64.urlsafe_b64encode(b'[0,"' + b"\xff" + b'"]').decode(),
     base64.urlsafe_b64encode(b"[" + b"9" * 5000 + b",null]").decode(),
+    *map(_cursor, ("2026-11-22", "2026-11-30", "2026-02-30", "", ["2026-11-22"])),
     _cursor([0, "alice"])[:-2],
     _cursor([0, "alice"]) + "\n",
 ]
@@ -126,7 +127,9 @@ def test_a_question_is_answered_or_what_is_wrong_is_named(
 
 def _question(random: Random) -> tuple[str, dict[str, str]]:
     [route] = random.choices(list(ROUTES), (6, 1))
-    names = list(random.choice((("userId",), ("day",), ("day", "cursor"), ("from", "to"), ())))
+    names = list(
+        random.choice((("userId",), ("day",), ("day", "cursor"), ("userId", "cursor"), ("from", "to"), ()))
+    )
     names += random.sample([*POOLS, *POOLS, *OTHER], random.choice((0, 1, 2, 4)))
     # Many of the values are good ones: else next to nothing would be answered.
     return route, {
@@ -146,10 +149,12 @@ def _bad(route: str, query: dict[str, str]) -> set[str]:
     if route == "GET /api/summaries" and ("userId" in given) == ("day" in given):
         return {"userId"}
     if "day" in given:
-        return set() if _is_cursor(given.get("cursor", "")) else {"cursor"}
+        return set() if _is_place(given.get("cursor", "")) else {"cursor"}
     last = date.fromisoformat(given["to"]) if "to" in given else TODAY
     first = date.fromisoformat(given["from"]) if "from" in given else last - timedelta(days=29)
-    return set() if first <= last <= first + timedelta(days=365) else {"from"}
+    if not first <= last <= first + timedelta(days=365):
+        return {"from"}
+    return set() if _is_day_cursor(given.get("cursor", "")) else {"cursor"}
 
 
 def _is_user(text: str) -> bool:
@@ -174,16 +179,27 @@ def _is_flag(text: str) -> bool:
     return text in ("true", "false")
 
 
-def _is_cursor(text: str) -> bool:
-    """Tell what could have been handed out: `[shard, user or null]`, in base64 for URLs."""
-    if not re.fullmatch("[A-Za-z0-9_-]*={0,2}", text) or "\n" in text:
-        return False
-    try:
-        content = json.loads(base64.urlsafe_b64decode(text)) if text else [0, None]
-    except (ValueError, binascii.Error, RecursionError):
-        return False
+def _is_place(cursor: str) -> bool:
+    """Tell what a page of a day could have handed out: `[shard, user or null]`."""
+    content = _content(cursor) if cursor else [0, None]
     if not isinstance(content, list) or len(content) != 2:
         return False
     shard, user_id = content
     is_user = user_id is None or (isinstance(user_id, str) and user_id != "" and _fits(user_id))
     return isinstance(shard, int) and not isinstance(shard, bool) and shard >= 0 and is_user
+
+
+def _is_day_cursor(cursor: str) -> bool:
+    """Tell what a page of a user's days could have handed out: a day."""
+    content = _content(cursor) if cursor else "2026-11-23"
+    return isinstance(content, str) and _is_date(content)
+
+
+def _content(cursor: str) -> Any:
+    """What a cursor holds, JSON in base64 for URLs; None if it is none."""
+    if not re.fullmatch("[A-Za-z0-9_-]*={0,2}", cursor) or "\n" in cursor:
+        return None
+    try:
+        return json.loads(base64.urlsafe_b64decode(cursor))
+    except (ValueError, binascii.Error, RecursionError):
+        return None
