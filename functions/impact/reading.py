@@ -56,7 +56,7 @@ class _Rows:
     """The rows of one answer: as many as fit, and at least one."""
 
     rows: list[Item] = field(default_factory=list)
-    room: int = ROWS_BYTES
+    room: int = field(default_factory=lambda: ROWS_BYTES)
 
     def take(self, row: Item) -> bool:
         """Add a row if there is room for it. Return whether there was."""

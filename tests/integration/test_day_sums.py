@@ -1,0 +1,258 @@
+"""The platform's rows of final days: they show what the shards' totals come to, whatever happens when."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from decimal import Decimal
+from math import inf
+from typing import Any
+
+import pytest
+import simplejson
+
+from impact import rollup
+from impact.billing import Terms
+from impact.calendar import day_before, days_between, timestamp
+from impact.dynamodb import Store, to_wire
+from impact.keys import shard_of
+from impact.reading import Reader
+from impact.rollup import count, sum_days
+from tests.events import NOON, event, ledger
+from tests.integration.test_rollup import put, roll_up
+from tests.rates import THAT_WINTER, publish
+
+LEDGER = ledger(shard_count=2)
+CALENDAR = LEDGER.calendar
+TODAY = NOON.date().isoformat()
+DAYS = list(days_between(day_before(TODAY, 4), TODAY))
+LATE_DAY = DAYS[1]
+SHARD = shard_of("alice", 2)
+
+
+@pytest.fixture(autouse=True)
+def used(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Days of use by two users, and one without any; all are final but the last one."""
+    monkeypatch.setattr(Store, "events_since", lambda self: NOON - timedelta(days=4))
+    publish(store, *THAT_WINTER)
+    for number, day in enumerate(DAYS):
+        at = NOON - timedelta(days=4 - number)
+        if day != DAYS[2]:
+            cost = Decimal(f"0.{number + 1}0000000000000007")
+            sent = event(ts=timestamp(at), costUSD=cost), event(ts=timestamp(at), userId="bob")
+            put(store, *sent, now=at, laid=LEDGER)
+    roll_up(store, NOON, LEDGER)
+
+
+def keep_sums(store: Store) -> int:
+    return sum_days(store, CALENDAR, day_before(TODAY), NOON, lambda: inf)
+
+
+def late(store: Store) -> None:
+    """An event comes after its day was counted: it leaves a mark."""
+    at = NOON - timedelta(days=3)
+    put(store, event(ts=timestamp(at), eventId="late", costUSD=7), now=NOON, laid=LEDGER)
+
+
+def recount(store: Store) -> None:
+    """The worker counts that day again, and takes the mark away."""
+    count(store, CALENDAR, Terms(), LATE_DAY, SHARD, as_of=NOON + timedelta(minutes=1))
+
+
+def shown(store: Store) -> Any:
+    return Reader(store, CALENDAR, Terms()).platform(DAYS[0], TODAY)
+
+
+def by_totals(store: Store, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What is shown where no row is kept."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "day_sums", lambda *_: {})
+        return shown(store)
+
+
+def text(answer: Any) -> str:
+    return simplejson.dumps(answer, use_decimal=True)
+
+
+def requests_of(store: Store) -> tuple[int, bool]:
+    [row] = [row for row in shown(store)["days"] if row["day"] == LATE_DAY]
+    return row["requests"], row["final"]
+
+
+@contextmanager
+def at_request(store: Store, number: int, do: Callable[[], None]) -> Iterator[list[int]]:
+    """Do something before that request to DynamoDB (the first one is 0). Tells how many there were."""
+    made = [0]
+    with pytest.MonkeyPatch.context() as patch:
+        for operation in ("query", "get_item", "update_item", "batch_get_item"):
+            send = getattr(store.client, operation)
+
+            def spy(send: Any = send, **request: Any) -> Any:
+                made[0] += 1
+                if made[0] - 1 == number:
+                    do()
+                return send(**request)
+
+            patch.setattr(store.client, operation, spy)
+        yield made
+
+
+def test_rows_show_what_totals_show(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = text(shown(store))
+    assert keep_sums(store) == 4
+    assert text(shown(store)) == before
+    late(store)
+    assert requests_of(store) == (2, False)
+    recount(store)
+    assert requests_of(store) == (3, True)
+    assert text(shown(store)) == text(by_totals(store, monkeypatch))
+    assert keep_sums(store) == 1
+    assert text(shown(store)) == text(by_totals(store, monkeypatch))
+    assert requests_of(store) == (3, True)
+
+
+def test_totals_are_read_only_of_days_without_a_row(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_sums(store)
+    late(store)
+    asked: list[tuple[str, str]] = []
+    totals = Store.totals
+
+    def spy(self: Store, first: str, last: str) -> Any:
+        asked.append((first, last))
+        return totals(self, first, last)
+
+    monkeypatch.setattr(Store, "totals", spy)
+    shown(store)
+    assert asked == [(LATE_DAY, LATE_DAY), (TODAY, TODAY)]
+
+
+@pytest.mark.parametrize("was_kept", [False, True])
+@pytest.mark.parametrize("number", range(6))
+def test_a_total_that_changes_while_its_day_is_summed_up(
+    store: Store, monkeypatch: pytest.MonkeyPatch, number: int, was_kept: bool
+) -> None:
+    """The planner makes up to five requests; the worker is done before one of them, or after the last."""
+    if was_kept:
+        keep_sums(store)
+    late(store)
+    with at_request(store, number, lambda: recount(store)) as made:
+        rollup._sum_day(store, CALENDAR, LATE_DAY)
+    if made[0] <= number:
+        recount(store)
+    assert requests_of(store) == (3, True)
+    assert text(shown(store)) == text(by_totals(store, monkeypatch))
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_worker_that_dies_after_the_total_leaves_the_mark(
+    store: Store, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    keep_sums(store)
+    late(store)
+
+    def dies() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "note_change", _die)
+            with pytest.raises(InterruptedError):
+                recount(store)
+
+    with at_request(store, number, dies) as made:
+        rollup._sum_day(store, CALENDAR, LATE_DAY)
+    if made[0] <= number:
+        dies()
+    assert requests_of(store) == (3, False)
+    recount(store)
+    assert requests_of(store) == (3, True)
+    keep_sums(store)
+    assert requests_of(store) == (3, True)
+    assert text(shown(store)) == text(by_totals(store, monkeypatch))
+
+
+def _die(*_: Any) -> None:
+    raise InterruptedError
+
+
+@pytest.mark.parametrize("view", ["platform", "user", "day"])
+@pytest.mark.parametrize("number", range(6))
+def test_a_figure_that_a_late_event_made_old_never_shows_as_final(
+    store: Store, view: str, number: int
+) -> None:
+    """The event is counted, and its mark taken away, between any two reads."""
+    keep_sums(store)
+    late(store)
+    reader = Reader(store, CALENDAR, Terms())
+
+    def read() -> tuple[int, bool]:
+        if view == "platform":
+            return requests_of(store)
+        if view == "user":
+            rows = reader.user("alice", LATE_DAY, LATE_DAY, fresh=False, now=NOON)["days"]
+        else:
+            rows = [row for row in reader.day(LATE_DAY, None)["items"] if row["userId"] == "alice"]
+        return rows[0]["requests"], rows[0]["final"]
+
+    old, new = {"platform": (2, 3), "user": (1, 2), "day": (1, 2)}[view]
+    assert read() == (old, False)
+    with at_request(store, number, lambda: recount(store)) as made:
+        found = read()
+    assert found in {(old, False), (new, False), (new, True)}
+    assert made[0] > 1
+    recount(store)
+    assert read() == (new, True)
+
+
+@pytest.mark.parametrize("view", ["platform", "user", "day", "fresh"])
+def test_every_view_reads_with_strong_consistency(
+    store: Store, monkeypatch: pytest.MonkeyPatch, view: str
+) -> None:
+    """But the index, which has no other: it lists keys alone."""
+    keep_sums(store)
+    weak: list[Any] = []
+    reader = Reader(store, CALENDAR, Terms())
+    for operation in ("query", "get_item"):
+        send = getattr(store.client, operation)
+
+        def spy(send: Any = send, **request: Any) -> Any:
+            if not request.get("ConsistentRead") and "IndexName" not in request:
+                weak.append(request)
+            return send(**request)
+
+        monkeypatch.setattr(store.client, operation, spy)
+    batch = store.client.batch_get_item
+
+    def spy_batch(RequestItems: Any) -> Any:
+        weak.extend(keys for keys in RequestItems.values() if not keys["ConsistentRead"])
+        return batch(RequestItems=RequestItems)
+
+    monkeypatch.setattr(store.client, "batch_get_item", spy_batch)
+    if view == "platform":
+        assert reader.platform(DAYS[0], TODAY)["days"]
+    elif view == "day":
+        assert reader.day(LATE_DAY, None)["items"]
+    else:
+        assert reader.user("alice", DAYS[0], TODAY, fresh=view == "fresh", now=NOON)["days"]
+    assert weak == []
+
+
+def test_the_planner_sums_up_the_newest_days_first_and_not_all_at_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollup, "DAYS_SUMMED", 2)
+    assert (keep_sums(store), _kept(store)) == (2, DAYS[2:4])
+    assert (keep_sums(store), _kept(store)) == (2, DAYS[0:4])
+    assert (keep_sums(store), _kept(store)) == (0, DAYS[0:4])
+
+
+def test_the_planner_stops_where_its_time_ends(store: Store) -> None:
+    left = iter([1, 1, 0])
+    assert sum_days(store, CALENDAR, day_before(TODAY), NOON, lambda: next(left)) == 2
+
+
+def test_before_the_first_count_there_is_nothing_to_sum_up(store: Store) -> None:
+    for total in list(store.totals(DAYS[0], TODAY)):
+        key = to_wire({"kind": "total", "key": total["key"]})
+        store.client.delete_item(TableName=store.state, Key=key)
+    assert keep_sums(store) == 0
+
+
+def _kept(store: Store) -> list[str]:
+    return [day for day, known in store.day_sums(DAYS[0], TODAY).items() if known.sums is not None]
