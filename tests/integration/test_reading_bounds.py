@@ -62,7 +62,7 @@ def pages(**query: str) -> Iterator[dict[str, Any]]:
 
 def summary(user_id: str, day: str, models: Any, shard: int | None = None) -> dict[str, Any]:
     """A summary of these models, each with figures as long as can be."""
-    figures = dict.fromkeys(("costEUR", "costUSD", "unconverted", *FOOTPRINT, "restoredM2"), LONGEST)
+    figures: Any = dict.fromkeys(("costEUR", "costUSD", "unconverted", *FOOTPRINT, "restoredM2"), LONGEST)
     each: Any = {name: ModelTally(requests=1, rated=1, tokens_in=10**12, **figures) for name in models}
     shard = CALENDAR.shard_of(user_id, day) if shard is None else shard
     whose = {"userId": user_id, "day": day, "dayShard": day_shard(day, shard)}
