@@ -2,6 +2,11 @@
 PYTHON ?= python3
 UV := .venv/bin/uv
 
+# `$(call quoted,NAME)`: the value of a variable as it was typed, as one word for the shell, whatever is in it.
+# Expanded by make, or handed to the recipe without quotes, it could run a program.
+quoted = '$(subst ','\'',$(value $(1)))'
+unexport user day from to PARAMETERS PORT MINISTACK_PORT
+
 .DEFAULT_GOAL := help
 .PHONY: help install lint test test-all
 
@@ -63,8 +68,10 @@ SAM := PATH="$(CURDIR)/.venv/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv/bin/sam
 
 .PHONY: local build validate deploy rollup rate replay erase put-back
 
+in_stack = $(if $(value STACK),--stack=$(call quoted,STACK))
+
 local: .venv/.installed ## The stack on this machine, its API on http://localhost:3090, until Ctrl-C (PORT=, MINISTACK_PORT=, PARAMETERS="Name=value")
-	@.venv/bin/python -m local.stack $(if $(PORT),--port $(PORT)) $(if $(MINISTACK_PORT),--ministack-port $(MINISTACK_PORT)) $(PARAMETERS)
+	@.venv/bin/python -m local.stack $(if $(value PORT),--port=$(call quoted,PORT)) $(if $(value MINISTACK_PORT),--ministack-port=$(call quoted,MINISTACK_PORT)) --parameters=$(call quoted,PARAMETERS)
 
 build: .venv/.installed ## The zips, for AWS and for `sam local`
 	$(SAM) build
@@ -74,10 +81,10 @@ validate: .venv/.installed ## The template: SAM's rules, CloudFormation's and th
 	.venv/bin/cfn-lint --template template.yaml --append-rules cfn_lint_serverless.rules
 
 deploy: build ## To AWS; asks the first time (STACK=impact, PARAMETERS="Name=value ...")
-	@PYTHONPATH=functions .venv/bin/python -m local.deploy $(if $(STACK),--stack $(STACK)) $(PARAMETERS)
+	@.venv/bin/python -m local.deploy $(in_stack) --parameters=$(call quoted,PARAMETERS)
 
 rollup: .venv/.installed ## Count a day of a deployed stack again (day=YYYY-MM-DD, STACK=impact)
-	@.venv/bin/python -m local.rollup $(if $(STACK),--stack $(STACK)) $(day)
+	@.venv/bin/python -m local.rollup $(in_stack) -- $(call quoted,day)
 
 # As they are typed: no `$` in them is expanded, and they reach Python by the environment, not by a shell.
 override date := $(value date)
@@ -91,13 +98,17 @@ rate: .venv/.installed ## Enter an exchange rate, or correct one (date=YYYY-MM-D
 	@.venv/bin/python -m local.rate $(if $(yes),--yes)
 
 replay: .venv/.installed ## Do again what failed for good and waits in the dead-letter queues (STACK=impact)
-	@.venv/bin/python -m local.replay $(if $(STACK),--stack $(STACK))
+	@.venv/bin/python -m local.replay $(in_stack)
 
-erase: .venv/.installed ## Delete all that a deployed stack holds of one user (user=ID, STACK=impact)
-	@.venv/bin/python -m local.erase $(if $(STACK),--stack $(STACK)) "$(user)"
+# The id may be anybody's invention: it goes to Python by the environment, and stands in no command.
+override ERASED_USER := $(value user)
+export ERASED_USER
+
+erase: .venv/.installed ## Delete all that a deployed stack holds of one user (user=ID, or asked for; everywhere=1, yes=1, STACK=impact)
+	@.venv/bin/python -m local.erase $(in_stack) $(if $(value everywhere),--everywhere) $(if $(value yes),--yes)
 
 put-back: .venv/.installed ## Put into a table what it lacks of a restored one (from=TABLE, to=TABLE; docs/runbook.md)
-	@.venv/bin/python -m local.put_back $(from) $(to)
+	@.venv/bin/python -m local.put_back -- $(call quoted,from) $(call quoted,to)
 
 .PHONY: demo proxy-env
 

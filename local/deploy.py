@@ -8,6 +8,7 @@ cannot be is refused, and nothing is deployed.
 import argparse
 import os
 import secrets
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -38,7 +39,7 @@ These tokens are shown once; the stack knows only their SHA-256. Keep them where
 def main() -> int:
     arguments = _arguments()
     try:
-        return _deploy(arguments.stack, arguments.template, parse(arguments.parameters))
+        return _deploy(arguments.stack, arguments.template, parse(arguments.words + arguments.parameters))
     except (Refused, SettingsRefused) as refused:
         print(f"Nothing was deployed. {refused}", file=sys.stderr)
     except (BotoCoreError, ClientError) as error:
@@ -88,6 +89,13 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--stack", default="impact")
     parser.add_argument("--template", default=".aws-sam/build/template.yaml", help="as built")
+    parser.add_argument(
+        "--parameters",
+        dest="words",
+        type=shlex.split,
+        default=[],
+        help="the same in one text, quoted as for a shell",
+    )
     parser.add_argument("parameters", nargs="*", metavar="Name=value", help="parameters of template.yaml")
     return parser.parse_args()
 

@@ -1,78 +1,292 @@
 """`make erase user=ID`: delete all that a deployed stack holds of one user, its events and its summaries.
 
-It reads the whole ledger for that (a read unit for each 4 KB), says what it found, and asks. Run it again an
-hour later: until then events may arrive that were still under way, and a rollup may write what it had read
-before. Backups (35 days of point-in-time recovery) keep what was deleted; a day's totals, which name nobody,
-keep counting it until that day is counted again. AWS credentials come from the environment.
+Any id can be erased, whoever chose it: it reaches neither a shell nor an option parser. Without `user=` it
+is asked for, or read as a line from a pipe: printf '%s\\n' "$id" | make erase yes=1. (From `user=`, make
+itself takes away blanks at the beginning: type such an id.) For direct use: python -m local.erase -- ID.
+
+It looks where the user's events lie, says what it found, and asks. That takes a read unit for each day that
+the ledger may hold. `everywhere=1` looks at each event instead: for a stack whose ShardCount was changed
+before the stack kept for which days it holds. 100 million events of 0.9 KB are 90 GB, 11 million read units
+($1.40), and a quarter of an hour. (Computed: half a unit for 4 KB, $0.125 a million, at the 12,000 units a
+second of a new table; so 94 pages of 1 MB a second, 16 at a time.) Stopped, it goes on where it was.
+
+Events go first, then summaries. Each day that lost something is marked, as by a late event: the next rollup
+counts it again, and its totals. The totals of days older than RetentionDays, which name nobody, keep the
+sums. Backups (35 days of point-in-time recovery) keep what was deleted. Run it again an hour later: until
+then events may arrive that were still under way. AWS credentials come from the environment.
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
-from boto3.dynamodb.conditions import Attr, Key
 from botocore.exceptions import BotoCoreError, ClientError
 
-Item = dict[str, Any]
+from impact.calendar import AHEAD, Calendar, day_after, day_before, days_between, timestamp
+from impact.dynamodb import Store, TooBusy
+from impact.keys import day_shard, has_room, parse_day_shard, user_prefix
+from impact.types import WireItem
+from local import ledger_scan
+from local.deployed import calendar_of, store_of
+from request_events.rules import USER_ID_MAX
+
+WORKERS = 32
+"""Calls at a time."""
+TTL_DAYS = 10
+"""So much longer than it is kept may an event be there: TTL deletes within days."""
+MARK_MARGIN = timedelta(days=1)
+"""A day that can be counted for less than this is not marked: the rollup might come too late."""
+BATCH_MAX = 25
+"""Most deletions in a BatchWriteItem."""
+PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
+"""Seconds before what a BatchWriteItem left out is tried again."""
+PROGRESS_SECONDS = 10.0
+
+
+class NoSuchId(Exception):
+    """What was given can be nobody's id."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is there of a user."""
+
+    events: dict[str, int]
+    """How many by partition of the ledger; none without any."""
+    summaries: list[WireItem]
+    """Their keys, and in which partition their events were."""
+
+    def __str__(self) -> str:
+        days = len({parse_day_shard(place)[0] for place in self.events})
+        return f"{sum(self.events.values())} events of {days} days and {len(self.summaries)} daily summaries"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(usage="make erase user=ID [STACK=impact]", description=__doc__)
-    parser.add_argument("--stack", default=os.environ.get("IMPACT_STACK", "impact"))
-    parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("user", help="the user's id")
-    arguments = parser.parse_args()
-    dynamodb: Any = boto3.resource("dynamodb", region_name=os.environ.get("AWS_REGION"))
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # an id in any terminal
+    arguments = _arguments()
     try:
-        ledger = dynamodb.Table(f"{arguments.stack}-RequestEvents")
-        summaries = dynamodb.Table(f"{arguments.stack}-DailySummaries")
-        events, days = list(_events(ledger, arguments.user)), list(_days(summaries, arguments.user))
-        print(f"{len(events)} events and {len(days)} daily summaries.")
-        if (events or days) and not (arguments.yes or _agreed()):
-            print("Nothing was deleted.")
-            return 1
-        _delete(ledger, events)  # first: a rollup would make the summaries again from them
-        _delete(summaries, days)
+        user_id = _user_id(arguments.user)
+    except NoSuchId as error:
+        print(error, file=sys.stderr)
+        return 2
+    session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
+    store = store_of(session, arguments.stack, connections=WORKERS)
+    try:
+        erasure = Erasure(store, calendar_of(session, arguments.stack, store), user_id, datetime.now(UTC))
+        return erasure.run(everywhere=arguments.everywhere, agreed=arguments.yes)
     except (BotoCoreError, ClientError) as error:
         print(f"Not all of it could be deleted, run it again: {error}", file=sys.stderr)
         return 1
-    print("Deleted.")
-    return 0
+    except KeyboardInterrupt:
+        print(
+            "Stopped. Not all of it is deleted: run it again, it goes on with what is left.", file=sys.stderr
+        )
+        return 130
 
 
-def _agreed() -> bool:
-    return sys.stdin.isatty() and input("Delete them for good? [y/N] ").lower() in ("y", "yes")
-
-
-def _events(ledger: Any, user_id: str) -> Iterator[Item]:
-    """Find the keys of a user's events by a look at each event: none is missed, in whatever shard it lies."""
-    pages = ledger.meta.client.get_paginator("scan").paginate(
-        TableName=ledger.name,
-        FilterExpression=Attr("userId").eq(user_id),
-        ProjectionExpression="dayShard, userEvent",
-        ConsistentRead=True,
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        usage="make erase [user=ID] [everywhere=1] [yes=1] [STACK=impact]",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    return (item for page in pages for item in page["Items"])
+    parser.add_argument("--stack", default=os.environ.get("IMPACT_STACK", "impact"))
+    parser.add_argument("--everywhere", action="store_true", help="look at each event of the ledger")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("user", nargs="?", help="the user's id, after `--`; else ERASED_USER, else asked for")
+    return parser.parse_args()
 
 
-def _days(summaries: Any, user_id: str) -> Iterator[Item]:
-    pages = summaries.meta.client.get_paginator("query").paginate(
-        TableName=summaries.name,
-        KeyConditionExpression=Key("userId").eq(user_id),
-        ProjectionExpression="userId, #day",
-        ExpressionAttributeNames={"#day": "day"},
-        ConsistentRead=True,
-    )
-    return (item for page in pages for item in page["Items"])
+def _user_id(argument: str | None) -> str:
+    """Take the id from the command line, the environment or standard input. Raises NoSuchId."""
+    given = os.fsencode(argument) if argument else os.environb.get(b"ERASED_USER") or _line()
+    try:
+        user_id = given.decode()
+    except UnicodeDecodeError:
+        raise NoSuchId("The id is not UTF-8: no event has it.") from None
+    if not user_id:
+        raise NoSuchId("Whom? make erase user=ID, or the id as a line on standard input.")
+    if len(user_id) > USER_ID_MAX or not has_room(user_id):
+        raise NoSuchId(f"The id is too long, no event has it: {USER_ID_MAX} characters at most.")
+    return user_id
 
 
-def _delete(table: Any, keys: list[Item]) -> None:
-    with table.batch_writer() as batch:
-        for key in keys:
-            batch.delete_item(Key=key)
+def _line() -> bytes:
+    if sys.stdin.isatty():
+        print("User id: ", end="", flush=True)
+    return sys.stdin.buffer.readline().removesuffix(b"\n")
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """The deletion of one user. It can be stopped at any moment: another run finds what is left."""
+
+    store: Store
+    calendar: Calendar
+    user_id: str
+    now: datetime
+
+    def run(self, *, everywhere: bool, agreed: bool) -> int:
+        """Look, ask, delete, and say so. Return the exit code. Raises BotoCoreError, ClientError."""
+        touched: Counter[str] = Counter()
+        if everywhere:
+            agreed = agreed or self._agrees("all that a look at each event of the ledger finds")
+            if not agreed:
+                return 1
+            touched = self._delete_everywhere()
+            print(f"{self.user_id!r}: {touched.total()} events deleted, wherever they lay.")
+        summaries = self._summaries()
+        found = Found(self._count(self._places(summaries)), summaries)
+        if not (touched or found.events or found.summaries):
+            print(f"{self.user_id!r}: nothing was found.")
+            return 0
+        print(f"{self.user_id!r}: {found}.")
+        if not (agreed or self._agrees("them")):
+            return 1
+        self._delete_events(found.events)
+        days = {parse_day_shard(place)[0] for place in touched.keys() | found.events}
+        days |= {summary["day"]["S"] for summary in summaries}
+        marked = self._mark(sorted(days))  # before the summaries go: from them another run knows the days
+        keys = [{name: summary[name] for name in ("userId", "day")} for summary in summaries]
+        self._delete(self.store.summaries, keys)
+        print("Deleted." + (f" The next rollup counts {_days(marked)} again." if marked else ""))
+        return 0
+
+    def _agrees(self, to_what: str) -> bool:
+        if not sys.stdin.isatty():
+            print("Nothing was deleted: nobody can be asked here, yes=1 does without.")
+            return False
+        print(f"Delete {to_what} of {self.user_id!r} for good? [y/N] ", end="", flush=True)
+        if sys.stdin.buffer.readline().strip().lower() in (b"y", b"yes"):
+            return True
+        print("Nothing was deleted.")
+        return False
+
+    def _summaries(self) -> list[WireItem]:
+        pages = self.store.client.get_paginator("query").paginate(
+            TableName=self.store.summaries,
+            KeyConditionExpression="userId = :u",
+            ExpressionAttributeValues={":u": {"S": self.user_id}},
+            ProjectionExpression="userId, #day, dayShard",
+            ExpressionAttributeNames={"#day": "day"},
+            ConsistentRead=True,
+        )
+        return [item for page in pages for item in page["Items"]]
+
+    def _places(self, summaries: list[WireItem]) -> list[str]:
+        """Where the user's events lie: by the calendar, and by what summaries say of theirs."""
+        first = day_before(self.calendar.oldest_day(self.now), TTL_DAYS)
+        days = days_between(first, day_after(self.calendar.day_of(self.now + AHEAD)))
+        by_day = {day_shard(day, self.calendar.shard_of(self.user_id, day)) for day in days}
+        return sorted(by_day | {item["dayShard"]["S"] for item in summaries if "dayShard" in item})
+
+    def _count(self, places: list[str]) -> dict[str, int]:
+        progress = _Progress(f"of {len(places)} days looked at")
+
+        def count(place: str) -> int:
+            return sum(page["Count"] for page in self._event_pages(place, Select="COUNT"))
+
+        with ThreadPoolExecutor(WORKERS) as workers:
+            counts = progress.of(workers.map(count, places))
+            return {place: n for place, n in zip(places, counts, strict=True) if n}
+
+    def _event_pages(self, place: str, **what: Any) -> Iterator[Any]:
+        pages = self.store.client.get_paginator("query").paginate(
+            TableName=self.store.events,
+            KeyConditionExpression="dayShard = :d AND begins_with(userEvent, :u)",
+            ExpressionAttributeValues={":d": {"S": place}, ":u": {"S": user_prefix(self.user_id)}},
+            ConsistentRead=True,
+            **what,
+        )
+        yield from pages
+
+    def _delete_events(self, events: Iterable[str]) -> None:
+        places = list(events)
+        progress = _Progress(f"of {len(places)} days deleted")
+
+        def delete(place: str) -> None:
+            for page in self._event_pages(place, ProjectionExpression="dayShard, userEvent"):
+                self._delete(self.store.events, page["Items"])
+
+        with ThreadPoolExecutor(WORKERS) as workers:
+            for _ in progress.of(workers.map(delete, places)):
+                pass
+
+    def _delete_everywhere(self) -> Counter[str]:
+        """Look at each event, and delete the user's. Return how many by partition of the ledger."""
+        table: Any = self.store.client.describe_table(TableName=self.store.events)["Table"]
+        position = ledger_scan.Position.of(table, self.user_id)
+        if position.done:
+            done = f"{len(position.done)} of {position.segments} parts are done"
+            print(f"It goes on where a run was stopped: {done} ({position.path}).", file=sys.stderr)
+        touched: Counter[str] = Counter()
+
+        def delete(keys: list[WireItem]) -> None:
+            self._delete(self.store.events, keys)
+            touched.update(key["dayShard"]["S"] for key in keys)
+
+        parts = ledger_scan.scan(self.store.client, self.store.events, self.user_id, position, delete)
+        for _ in _Progress(f"of {position.segments} parts looked at", len(position.done)).of(parts):
+            pass
+        position.forget()
+        return touched
+
+    def _delete(self, table: str, keys: list[WireItem]) -> None:
+        for start in range(0, len(keys), BATCH_MAX):
+            some: Any = [{"DeleteRequest": {"Key": key}} for key in keys[start : start + BATCH_MAX]]
+            pending = {table: some}
+            for pause in PAUSES:
+                pending = self.store.client.batch_write_item(RequestItems=pending)["UnprocessedItems"]
+                if not pending:
+                    break
+                time.sleep(pause)
+            else:
+                raise TooBusy(missing=len(pending[table]), tries=len(PAUSES))
+
+    def _mark(self, days: list[str]) -> list[str]:
+        """Have days counted again, and return which: those that were counted, and still can be."""
+
+        def mark(day: str) -> bool:
+            shard = self.calendar.shard_of(self.user_id, day)
+            total = self.store.total(day_shard(day, shard))
+            until = timestamp(self.calendar.countable_until(day))
+            if total is None or timestamp(self.now + MARK_MARGIN) >= min(
+                until, total.get("countableUntil", until)
+            ):
+                return False
+            self.store.mark_late(day, [shard], self.now)
+            return True
+
+        with ThreadPoolExecutor(WORKERS) as workers:
+            return [day for day, marked in zip(days, workers.map(mark, days), strict=True) if marked]
+
+
+class _Progress:
+    """Says on standard error how far something is that takes long."""
+
+    def __init__(self, what: str, done: int = 0):
+        self._what, self._done, self._told = what, done, time.monotonic()
+
+    def of(self, steps: Iterable[Any]) -> Iterator[Any]:
+        for step in steps:
+            self._done += 1
+            if time.monotonic() - self._told > PROGRESS_SECONDS:
+                self._told = time.monotonic()
+                print(f"{self._done} {self._what}", file=sys.stderr, flush=True)
+            yield step
+
+
+def _days(days: list[str]) -> str:
+    return days[0] if len(days) == 1 else f"{len(days)} days ({days[0]} to {days[-1]})"
 
 
 if __name__ == "__main__":

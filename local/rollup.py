@@ -13,9 +13,10 @@ from datetime import date
 from typing import Any
 
 import boto3
-from boto3.dynamodb.conditions import Key
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
+from local.deployed import calendar_of, store_of
 
 WORKERS = 16
 WORKER_SECONDS = 900
@@ -45,7 +46,7 @@ def count_day(session: boto3.Session, stack: str, day: str) -> int:
     Raises BotoCoreError, ClientError.
     """
     worker = _worker(session, stack)
-    shards = _shards(session, stack, day)
+    shards = calendar_of(session, stack, store_of(session, stack)).shard_count(day)
     patient = Config(read_timeout=WORKER_SECONDS + 20, retries={"total_max_attempts": 1})
     lambda_ = session.client("lambda", config=patient)
 
@@ -76,20 +77,6 @@ def _worker(session: boto3.Session, stack: str) -> str:
         StackName=stack, LogicalResourceId="RollupWorkerFunction"
     )
     return resource["StackResourceDetail"]["PhysicalResourceId"]
-
-
-def _shards(session: boto3.Session, stack: str, day: str) -> int:
-    """How many shards the day has: what ShardCount was when it began, as State keeps it."""
-    state: Any = session.resource("dynamodb").Table(f"{stack}-State")
-    until_then = Key("kind").eq("settings") & Key("key").lte(day)
-    latest = state.query(
-        KeyConditionExpression=until_then, ScanIndexForward=False, Limit=1, ConsistentRead=True
-    )["Items"]
-    if latest:
-        return int(latest[0]["shardCount"])
-    [described] = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
-    parameters = {item["ParameterKey"]: item["ParameterValue"] for item in described["Parameters"]}
-    return int(parameters["ShardCount"])
 
 
 def _day(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -56,7 +57,7 @@ def main() -> int:
                 port=arguments.port,
                 ministack_port=arguments.ministack_port,
                 progress=_Progress(),
-                **dict(parameter.split("=", 1) for parameter in arguments.parameters),
+                **dict(parameter.split("=", 1) for parameter in arguments.words + arguments.parameters),
             ) as stack,
             _env_file(stack, arguments.env_file),
         ):
@@ -78,6 +79,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=API_PORT)
     parser.add_argument("--ministack-port", type=int, default=MINISTACK_PORT)
     parser.add_argument("--env-file", type=Path, default=PROJECT / ".local.env")
+    parser.add_argument(
+        "--parameters",
+        dest="words",
+        type=shlex.split,
+        default=[],
+        help="the same in one text, quoted as for a shell",
+    )
     parser.add_argument("parameters", nargs="*", metavar="Name=value", help="parameters of template.yaml")
     return parser.parse_args()
 

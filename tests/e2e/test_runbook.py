@@ -32,6 +32,7 @@ ELSEWHERE = (
     "make replay",
     "for n in",
     "begins_with",
+    "read -r user",
     "-in-time",
     "to-live",
     "OUTBOX",
@@ -56,8 +57,8 @@ def user_id(stack: Stack, api: Api) -> str:
 
 
 @pytest.fixture(scope="module")
-def shell(stack: Stack, user_id: str, tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """Run commands as the runbook gives them, of this user and this day, and return what they print.
+def shell(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """Run commands as the runbook gives them, of this day, and return what they print.
 
     In a folder of their own, in which `make` is that of the project: some of them write files.
     """
@@ -71,19 +72,21 @@ def shell(stack: Stack, user_id: str, tmp_path_factory: pytest.TempPathFactory) 
         (programs / name).chmod(0o755)
     environment = os.environ | stack.environment | {"PATH": f"{programs}:{os.environ['PATH']}"}
 
-    def run(commands: str, **more: str) -> str:
+    def run(commands: str, typed: str = "", **more: str) -> str:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         script = PREAMBLE + commands.replace("2026-11-23T09:00:00Z", now)
-        script = script.replace("2026-11-23", DAY).replace("user=alice", f"user={user_id}")
+        script = script.replace("2026-11-23", DAY)
         ran = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
             cwd=folder,
             env=environment | more,
+            input=typed,
             capture_output=True,
             text=True,
             check=False,
         )
         assert ran.returncode == 0, f"{script}\n{ran.stdout}\n{ran.stderr}"
+        assert list(folder.glob("ran*")) == []
         return ran.stdout
 
     return run
@@ -138,12 +141,38 @@ def test_what_lies_in_an_outbox_is_counted_and_sent_again(shell: Shell, tmp_path
     assert (answer["created"], answer["rejected"]) == (2, [])
 
 
-def test_a_cent_can_be_explained(shell: Shell, user_id: str, api: Api) -> None:
-    listing, adding = blocks("begins_with")
-    listed, total = shell(listing + adding).rstrip("\n").rsplit("\n", 1)
-    assert sorted(Decimal(line.split("\t")[5]) for line in listed.splitlines()) == sorted(COSTS)
-    [summary] = api.get("/api/summaries", userId=user_id).exact["days"]
-    assert Decimal(total) == summary["costUSD"] == sum(COSTS)
+HOSTILE = [
+    "$(touch ran)",
+    "`touch ran`",
+    "'; touch ran; '",
+    '"}, ":k": {"S": "',
+    "a#b%23c%",
+    "-rf",
+    "--yes",
+    "$HOME",
+    "back\\slash",
+    " blanks ",
+    "zoë 🌳",
+]
+"""Ids that a shell, an option parser, JSON or a key could take for something else."""
+
+
+def test_a_cent_can_be_explained(shell: Shell, user_id: str, stack: Stack, api: Api) -> None:
+    naming, listing, adding = blocks("begins_with", "read -r user")
+    asked = {user_id: COSTS} | {f"{id_}{user_id}": [Decimal(n + 1)] for n, id_ in enumerate(HOSTILE)}
+    asked |= {f"{user_id}{id_}": [Decimal(n + 100)] for n, id_ in enumerate(HOSTILE)}
+    events = [
+        an_event(whose, days_ago=2, costUSD=int(asked[whose][0])) for whose in asked if whose != user_id
+    ]
+    for event in events:
+        del event["costEUR"]
+    assert api.post(events).body["created"] == len(events)
+    count(stack, DAY)
+    for whose, costs in asked.items():
+        listed, total = shell(naming + listing + adding, typed=f"{whose}\n").rstrip("\n").rsplit("\n", 1)
+        assert sorted(Decimal(line.split("\t")[5]) for line in listed.splitlines()) == sorted(costs)
+        [summary] = api.get("/api/summaries", userId=whose).exact["days"]
+        assert Decimal(total) == summary["costUSD"] == sum(costs)
 
 
 def test_a_late_mark_is_listed_and_taken_away(shell: Shell, stack: Stack) -> None:

@@ -4,18 +4,20 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from impact.calendar import Calendar, day_before
 from impact.keys import day_shard, shard_of
+from local.deployed import calendar_of
 from local.stack import Stack
 from local.stack.routes import make_routes
-from local.stack.stack import PROJECT, SCHEDULED, sha256
-from local.tables import template
+from local.stack.stack import LOCAL_SHARDS, PROJECT, SCHEDULED, sha256
+from local.tables import schemas, template
 from local.waiting import wait_until
-from tests.e2e.api import Api, a_user, an_event, count, day, store_of
+from tests.e2e.api import Api, a_user, an_event, count, day, late_marks, store_of
 from tests.leaks import leaks
 
 
@@ -139,21 +141,36 @@ def test_a_user_can_be_erased(stack: Stack, api: Api) -> None:
     api.post([an_event(user, days_ago=ago) for user in (user_id, other) for ago in (6, 0)])
     for ago in (6, 0):
         count(stack, day(ago))
-    command = [sys.executable, "-m", "local.erase", user_id]
+    command = [sys.executable, "-m", "local.erase"]
 
     def erase(*options: str) -> str:
         return subprocess.run(
-            [*command, *options], cwd=PROJECT, env=stack.environment, stdin=subprocess.DEVNULL,
+            [*command, *options, "--", user_id], cwd=PROJECT, env=stack.environment, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, check=False,
         ).stdout  # fmt: skip
 
-    assert erase() == "2 events and 2 daily summaries.\nNothing was deleted.\n"
-    assert erase("--yes") == "2 events and 2 daily summaries.\nDeleted.\n"
-    for ago in (6, 0):
-        count(stack, day(ago))
+    def counted() -> int:
+        return int(api.get("/api/totals", **{"from": day(6), "to": day(6)}).body["total"]["requests"])
+
+    before = counted()
+    found = f"{user_id!r}: 2 events of 2 days and 2 daily summaries.\n"
+    assert erase() == found + "Nothing was deleted: nobody can be asked here, yes=1 does without.\n"
+    assert erase("--yes") == found + f"Deleted. The next rollup counts 2 days ({day(6)} to {day()}) again.\n"
+    assert late_marks(stack, day(6)) == [day_shard(day(6), shard_of(user_id, LOCAL_SHARDS))]
+    stack.rollup()
+    wait_until(lambda: late_marks(stack, day(6)) == [], "the day to be counted again")
+    assert counted() == before - 1
     assert api.get("/api/summaries", userId=user_id, fresh="true").body["days"] == []
     assert items_of(stack, stack.request_events_table, user_id) == []
     assert [row["requests"] for row in api.get("/api/summaries", userId=other).body["days"]] == [1, 1]
+
+
+def test_a_stack_that_has_no_calendar_yet_is_read_by_its_parameters(stack: Stack) -> None:
+    store = store_of(stack)
+    empty = replace(store, state=f"{stack.name}-Empty")
+    store.client.create_table(TableName=empty.state, **schemas()["State"])
+    assert empty.periods() == ()
+    assert calendar_of(stack.session, stack.name, empty) == calendar_of(stack.session, stack.name, store)
 
 
 def test_no_log_names_a_user_or_a_token(stack: Stack, api: Api) -> None:

@@ -1,4 +1,4 @@
-"""`make rollup`: it counts as many shards as the day has, whatever ShardCount is now."""
+"""What operator's commands find of a deployed stack: a day has the shards that it began with."""
 
 import json
 from datetime import timedelta
@@ -11,7 +11,7 @@ from moto import mock_aws
 
 from impact.calendar import FIRST_DAY, Period, Settings
 from impact.dynamodb import Store
-from local.rollup import _shards
+from local.deployed import calendar_of
 from local.tables import schemas
 from tests.events import NOON
 
@@ -29,7 +29,11 @@ from tests.events import NOON
 def test_a_day_has_the_shards_that_it_began_with(periods: dict[str, int], day: str, shards: int) -> None:
     table: Any = {"TableName": "impact-State"} | schemas()["State"]
     template = {
-        "Parameters": {"ShardCount": {"Type": "Number", "Default": 6}},
+        "Parameters": {
+            "ShardCount": {"Type": "Number", "Default": 6},
+            "ReportingTimeZone": {"Type": "String", "Default": "UTC"},
+            "RetentionDays": {"Type": "Number", "Default": 400},
+        },
         "Resources": {"State": {"Type": "AWS::DynamoDB::Table", "Properties": table}},
     }
     with mock_aws():
@@ -38,4 +42,4 @@ def test_a_day_has_the_shards_that_it_began_with(periods: dict[str, int], day: s
         for first_day, count in periods.items():
             settings = Settings(ZoneInfo("UTC"), timedelta(days=400), count)
             store.put_period(Period(first_day, settings), NOON)
-        assert _shards(boto3.Session(), "impact", day) == shards
+        assert calendar_of(boto3.Session(), "impact", store).shard_count(day) == shards

@@ -1,0 +1,37 @@
+"""A deployed stack as the operator's commands find it: its tables, and how its days are laid down."""
+
+from datetime import timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import boto3
+from botocore.config import Config
+
+from impact.calendar import Calendar, Settings
+from impact.dynamodb import Store
+from impact.settings import in_force
+
+
+def store_of(session: boto3.Session, stack: str, *, connections: int = 10) -> Store:
+    """The stack's tables, for so many calls at a time."""
+    config = Config(max_pool_connections=connections, retries={"mode": "standard", "total_max_attempts": 10})
+    client: Any = session.client("dynamodb", config=config)
+    return Store(client, f"{stack}-RequestEvents", f"{stack}-DailySummaries", f"{stack}-State")
+
+
+def calendar_of(session: boto3.Session, stack: str, store: Store) -> Calendar:
+    """Read what holds for the stack's days; its parameters are asked only where State does not say it.
+
+    Raises BotoCoreError, ClientError.
+    """
+    return in_force(store, lambda: _wished(session, stack))
+
+
+def _wished(session: boto3.Session, stack: str) -> Settings:
+    [described] = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    parameters = {item["ParameterKey"]: item["ParameterValue"] for item in described["Parameters"]}
+    return Settings(
+        ZoneInfo(parameters["ReportingTimeZone"]),
+        timedelta(days=int(parameters["RetentionDays"])),
+        int(parameters["ShardCount"]),
+    )
