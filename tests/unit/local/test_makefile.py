@@ -5,9 +5,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import local.deploy
+import local.stack.__main__
 from local.stack.stack import PROJECT
 
 HOSTILE = [
@@ -96,3 +99,15 @@ def test_each_other_value_is_one_word(folder: Path, value: str) -> None:
     assert call(folder, "local", f"PORT={value}", f"PARAMETERS={value}")[0] == [
         "-m", "local.stack", f"--port={value}", f"--parameters={value}",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", [local.deploy, local.stack.__main__])
+def test_parameters_are_told_apart_as_a_shell_would(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "RestorationSource='A study; $(touch ran), 2026' RetentionDays=800"
+    monkeypatch.setattr("sys.argv", ["make", f"--parameters={text}"])
+    assert command._arguments().words == [
+        "RestorationSource=A study; $(touch ran), 2026",
+        "RetentionDays=800",
+    ]
+    monkeypatch.setattr("sys.argv", ["make", "--parameters="])
+    assert command._arguments().words == []
