@@ -13,7 +13,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from impact import dynamodb, exchange, intake, rollup, rollup_queue
+from impact import dynamodb, exchange, intake, reading, rollup, rollup_queue
 from impact.billing import Terms
 from impact.calendar import Calendar, Settings
 from impact.dynamodb import Store, _period, item_from_wire
@@ -185,8 +185,8 @@ class Cloud:
             return self._ingest_container()
         return container
 
-    def _context(self) -> Any:
-        end = self.world.now + INGEST_SECONDS
+    def _context(self, seconds: float = INGEST_SECONDS) -> Any:
+        end = self.world.now + seconds
         return SimpleNamespace(get_remaining_time_in_millis=lambda: int((end - self.world.now) * 1000))
 
     # The rollup
@@ -197,7 +197,9 @@ class Cloud:
         def call() -> None:
             try:
                 planned = self._run(
-                    self._container("planner", skew=600), lambda: _plan({}, None), PLANNER_SECONDS
+                    self._container("planner", skew=600),
+                    lambda: _plan({}, self._context(PLANNER_SECONDS)),
+                    PLANNER_SECONDS,
                 )
                 self.planned.append(planned["planned"])
             except FunctionFailed as failure:
@@ -427,6 +429,7 @@ def deployed(cloud: Cloud) -> Any:
         (intake, {"monotonic": time.monotonic, "wait": executor.wait}),
         (exchange, {"monotonic": time.monotonic, "wait": executor.wait}),
         (rollup, {"ThreadPoolExecutor": executor, "time": time, "random": world.random}),
+        (reading, {"ThreadPoolExecutor": executor}),
         (
             rollup_queue,
             {
