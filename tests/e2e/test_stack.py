@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 
-from impact.calendar import Calendar, day_before
+from impact.calendar import Calendar, day_before, days_between
 from impact.keys import day_shard, shard_of
+from impact.summary import MODELS_MAX
 from local.deployed import calendar_of
 from local.stack import Stack
 from local.stack.routes import make_routes
 from local.stack.stack import LOCAL_SHARDS, PROJECT, SCHEDULED, sha256
 from local.tables import schemas, template
 from local.waiting import wait_until
+from request_events.rules import MODEL_MAX
 from tests.e2e.api import Api, a_user, an_event, count, day, late_marks, store_of
 from tests.leaks import leaks
 
@@ -37,6 +39,23 @@ def test_one_event_is_stored_once_and_summed_up(stack: Stack, api: Api) -> None:
     [summary] = answer.body["days"]
     assert (summary["requests"], summary["costEUR"], summary["final"]) == (1, 0.0123, False)
     assert answer.body["total"]["tokens_in"] == 1200
+
+
+def test_days_larger_than_an_answer_come_in_pages_through_the_api(stack: Stack, api: Api) -> None:
+    user_id = a_user()
+    days = list(days_between(day_before(day(), 29), day()))
+    models = {f"{n:03d}" + "\\😀😀" * (MODEL_MAX // 3): {"requests": 1} for n in range(MODELS_MAX)}
+    for of in days:
+        whose = {"userId": user_id, "day": of, "dayShard": day_shard(of, 0)}
+        store_of(stack).put_summary(
+            whose | {"requests": 1, "models": models, "asOf": of, "final": True}, None
+        )
+    first = api.get("/api/summaries", userId=user_id)
+    second = api.get("/api/summaries", userId=user_id, cursor=first.body["next"])
+    assert [row["day"] for answer in (first, second) for row in answer.body["days"]] == days
+    assert len(first.text) > 3_000_000
+    assert first.body["days"][0]["models"].keys() == models.keys()
+    assert "next" not in second.body
 
 
 def test_a_batch_takes_the_good_and_names_the_bad(stack: Stack, api: Api) -> None:
