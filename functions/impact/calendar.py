@@ -11,8 +11,10 @@ from request_events.rules import AHEAD_SECONDS
 
 GRACE = timedelta(hours=3)
 """How long after its end a day stays open for events on their way; a later one leaves a mark."""
+CLOCKS_DIFFER = timedelta(minutes=20)
+"""So far apart may the clocks of two functions be."""
 MARK_MARGIN = timedelta(minutes=30)
-"""So long before a day closes its events are marked already: longer than an ingest, or clocks differ."""
+"""So long before a day closes its events are marked: longer than clocks differ and an ingest takes."""
 AHEAD = timedelta(seconds=AHEAD_SECONDS)
 """How far a sender's clock may be ahead."""
 RETENTION_RESERVE = timedelta(days=2)

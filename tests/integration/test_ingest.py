@@ -9,6 +9,7 @@ from datetime import timedelta
 from decimal import Decimal
 from importlib.metadata import version
 from threading import Event
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +21,8 @@ from moto import mock_aws
 from impact import config
 from impact.calendar import timestamp
 from impact.dynamodb import Store, item_from_wire
+from impact.intake import Fate, Intake
+from impact.keys import MARK_GROUP, parse_day_shard, shard_of
 from impact.rates import Rates
 from impact.settings import CalendarInMemory, established
 from tests.events import IMPOSSIBLE, NOON, event, freeze, ledger
@@ -265,6 +268,44 @@ def test_only_a_late_event_leaves_a_mark_also_as_a_duplicate(post: Post, store: 
     assert store.clear_mark(store.late_mark(*mark))
     assert post(late).json["status"] == "duplicate"
     assert marks(store) == {mark}
+
+
+def test_late_events_of_many_shards_and_days_are_marked_each(
+    post: Post, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Marks of one day share items, by MARK_GROUP shards each."""
+    many = ledger(shard_count=3 * MARK_GROUP).calendar
+    monkeypatch.setattr(app, "calendar", lambda now: many)
+    sent = [
+        event(userId=f"u{n}", eventId=str(n), ts=timestamp(NOON - timedelta(days=5 + n % 2)))
+        for n in range(60)
+    ]
+    assert post(sent).json["created"] == 60
+    days = [raw["ts"][:10] for raw in sent]
+    expected = {(day, shard_of(raw["userId"], 3 * MARK_GROUP)) for raw, day in zip(sent, days, strict=True)}
+    assert len({(day, shard // MARK_GROUP) for day, shard in expected}) == 6
+    assert marks(store) == expected
+
+
+def test_marks_of_one_group_that_fail_cost_no_other(post: Post, store: Store) -> None:
+    many = ledger(shard_count=3 * MARK_GROUP)
+    late = [
+        many.entry(event(userId=f"u{n}", ts=timestamp(NOON - timedelta(days=5))), NOON) for n in range(40)
+    ]
+
+    def mark_late(day: str, shards: Any, now: Any) -> None:
+        if min(shards) >= MARK_GROUP:
+            raise throttled("UpdateItem")
+        store.mark_late(day, shards, now)
+
+    failing: Any = SimpleNamespace(append=store.append, mark_late=mark_late)
+    with ThreadPoolExecutor(4) as writers:
+        taken = Intake(failing, writers).take(late, many.calendar, NOON, monotonic() + 60)
+    in_first_group = [parse_day_shard(entry.day_shard)[1] < MARK_GROUP for entry in late]
+    assert 0 < sum(in_first_group) < 40
+    assert taken.fates == [Fate.CREATED if is_first else Fate.RETRY for is_first in in_first_group]
+    assert taken.failures == {"ThrottlingException": 2}
+    assert {mark // MARK_GROUP for _, mark in marks(store)} == {0}
 
 
 def throttled(operation: str) -> ClientError:

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 from impact import config
+from impact.billing import Terms
 from impact.calendar import timestamp
 from impact.dynamodb import Store
+from impact.reading import Reader
+from impact.rollup import count
 from impact.settings import CalendarInMemory, in_force
 from summaries import app
 from tests.events import IMPOSSIBLE, NOON, event, freeze, ledger
@@ -158,6 +161,36 @@ def test_the_platform_day_by_day(get: Get, store: Store) -> None:
     assert rows == [(DAYS_AGO[1], 5, 5, Decimal("0.5")), (TODAY, 5, 5, Decimal("0.5"))]
     assert answer.json["total"]["costUSD"] == 1
     assert (answer.json["from"], answer.json["to"]) == (DAYS_AGO[1], TODAY)
+
+
+def test_a_platforms_day_is_final_once_each_of_its_shards_is(store: Store) -> None:
+    publish(store, *THAT_WINTER)
+    day, reader = DAYS_AGO[2], Reader(store, LEDGER.calendar, Terms())
+    users = [f"u{n}" for n in range(12)]
+    shards = sorted({LEDGER.calendar.shard_of(user, day) for user in users})
+    assert shards == [0, 1, 2, 3]
+    for user in users:
+        use(store, userId=user, days_ago=2)
+    closes = LEDGER.calendar.closes_at(day)
+    for shard in shards:
+        found = reader.platform(day, day)["days"]
+        assert not any(row["final"] for row in found), "shards that were not counted yet"
+        count(store, LEDGER.calendar, Terms(), day, shard, as_of=closes)
+    [row] = reader.platform(day, day)["days"]
+    assert (row["final"], row["users"], row["requests"]) == (True, 12, 12)
+
+
+def test_a_platforms_day_is_not_final_while_one_of_its_shards_is_open(store: Store) -> None:
+    publish(store, *THAT_WINTER)
+    day, reader = DAYS_AGO[2], Reader(store, LEDGER.calendar, Terms())
+    for n in range(12):
+        use(store, userId=f"u{n}", days_ago=2)
+    closes = LEDGER.calendar.closes_at(day)
+    for shard in range(4):
+        early = timedelta(seconds=1 if shard == 3 else 0)
+        count(store, LEDGER.calendar, Terms(), day, shard, as_of=closes - early)
+    [row] = reader.platform(day, day)["days"]
+    assert (row["final"], row["users"], row["asOf"]) == (False, 12, timestamp(closes - timedelta(seconds=1)))
 
 
 def _encoded(text: str) -> str:

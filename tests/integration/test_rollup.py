@@ -16,10 +16,11 @@ from moto import mock_aws
 from impact.billing import Terms
 from impact.calendar import GRACE, timestamp
 from impact.dynamodb import Progress, Store
-from impact.keys import day_shard, parse_day_shard, shard_of
+from impact.keys import day_shard, parse_day_shard, shard_of, user_event
 from impact.ledger import Ledger
 from impact.rates import Rate
-from impact.rollup import DayExpired, Overtaken, count, plan, plan_day
+from impact.reading import Reader
+from impact.rollup import Counted, DayExpired, Overtaken, count, plan, plan_day
 from impact.summary import MODELS_MAX, OTHER
 from tests.conftest import DYNAMODB_LOCAL_URL
 from tests.events import NOON, event, ledger
@@ -337,6 +338,230 @@ def test_a_user_whose_id_begins_like_another_is_another(store: Store) -> None:
         assert summary(store, user)["requests"] == 3
         pages = store.event_pages(day_shard(TODAY, 0), user_id=user, consistent=True)
         assert {e["userId"]["S"] for page in pages for e in page} == {user}
+
+
+# Summaries of users who have no event left on that day.
+
+SHARD = shard_of("alice", 4)
+CLOSED = NOON + timedelta(days=3)
+FEW = ledger(shard_count=1)
+
+
+def delete_events(store: Store, user_id: str, *event_ids: str, laid: Ledger = LEDGER) -> None:
+    """Do what somebody does by hand."""
+    key = day_shard(TODAY, laid.calendar.shard_of(user_id, TODAY))
+    for event_id in event_ids:
+        store.client.delete_item(
+            TableName=store.events,
+            Key={"dayShard": {"S": key}, "userEvent": {"S": user_event(user_id, event_id)}},
+        )
+
+
+def users_shown(store: Store, laid: Ledger) -> tuple[list[str], list[tuple[int, int]]]:
+    """Who stands in the day's list; the platform's users and requests of that day."""
+    reader = Reader(store, laid.calendar, Terms())
+    listed = [item["userId"] for item in reader.day(TODAY, None)["items"]]
+    return listed, [(row["users"], row["requests"]) for row in reader.platform(TODAY, TODAY)["days"]]
+
+
+def count_again(store: Store, now: datetime, laid: Ledger = LEDGER) -> Counted:
+    shard = laid.calendar.shard_of("alice", TODAY)
+    return count(store, laid.calendar, Terms(), TODAY, shard, as_of=now)
+
+
+AT = pytest.mark.parametrize("now", [NOON, CLOSED], ids=["open day", "closed day"])
+
+
+@AT
+def test_a_user_whose_events_were_deleted_has_no_summary(store: Store, now: datetime) -> None:
+    publish(store)
+    put(store, event(), event(userId="bob"), event(userId="carol"), laid=FEW)
+    count_again(store, now, FEW)
+    assert users_shown(store, FEW) == (["alice", "bob", "carol"], [(3, 3)])
+    delete_events(store, "bob", "e-1", laid=FEW)
+    counted = count_again(store, now + timedelta(minutes=1), FEW)
+    assert (counted.summaries_deleted, counted.summaries_written, counted.users) == (1, 0, 2)
+    assert store.user_summaries("bob", TODAY, TODAY) == []
+    assert users_shown(store, FEW) == (["alice", "carol"], [(2, 2)])
+
+
+@AT
+def test_a_day_whose_last_event_was_deleted_is_empty(store: Store, now: datetime) -> None:
+    publish(store)
+    put(store, event(), laid=FEW)
+    count_again(store, now, FEW)
+    delete_events(store, "alice", "e-1", laid=FEW)
+    count_again(store, now + timedelta(minutes=1), FEW)
+    assert users_shown(store, FEW) == ([], [])
+
+
+@AT
+def test_one_of_several_events_that_was_deleted_is_in_no_sum(store: Store, now: datetime) -> None:
+    publish(store)
+    put(store, *(event(eventId=name, costUSD=Decimal(name)) for name in ("1", "2", "4")), laid=FEW)
+    count_again(store, now, FEW)
+    delete_events(store, "alice", "2", laid=FEW)
+    counted = count_again(store, now + timedelta(minutes=1), FEW)
+    assert (counted.summaries_deleted, counted.summaries_written) == (0, 1)
+    assert (summary(store)["requests"], summary(store)["costUSD"]) == (2, 5)
+    assert users_shown(store, FEW) == (["alice"], [(1, 2)])
+
+
+def unseen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let reads of a whole shard that are eventually consistent miss every event."""
+    read_pages = Store.event_pages
+
+    def pages(self: Store, key: str, *, user_id: str | None = None, consistent: bool) -> Iterator[Any]:
+        if consistent or user_id is not None:
+            yield from read_pages(self, key, user_id=user_id, consistent=consistent)
+
+    monkeypatch.setattr(Store, "event_pages", pages)
+
+
+def test_a_read_that_misses_events_deletes_no_user_who_has_some(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, event())
+    count_again(store, NOON)
+    unseen(monkeypatch)
+    assert count_again(store, NOON + timedelta(seconds=1)).summaries_deleted == 0
+    assert summary(store)["requests"] == 1
+
+
+@pytest.mark.parametrize("is_marked", [True, False], ids=["marked", "closed"])
+def test_a_day_that_is_closed_or_marked_is_read_as_it_is_now(
+    store: Store, monkeypatch: pytest.MonkeyPatch, is_marked: bool
+) -> None:
+    publish(store)
+    put(store, event())
+    if is_marked:
+        store.mark_late(TODAY, [SHARD], NOON)
+    unseen(monkeypatch)
+    assert count_again(store, NOON if is_marked else CLOSED).events == 1
+
+
+def test_an_open_day_is_read_at_half_the_price(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(store, event())
+    unseen(monkeypatch)
+    assert count_again(store, NOON).events == 0
+
+
+@pytest.fixture
+def lagging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index does not list any summary yet."""
+    monkeypatch.setattr(Store, "all_users_of", lambda self, key: iter(()))
+    monkeypatch.setattr("impact.rollup.PAUSE_SECONDS", 0)
+
+
+@pytest.mark.usefixtures("lagging")
+def test_a_closed_day_is_right_though_the_index_lags(store: Store) -> None:
+    """A count finds the summary that is there as it writes, and begins again with it."""
+    publish(store)
+    put(store, event(eventId="1"))
+    count_again(store, CLOSED)
+    put(store, event(eventId="2"))
+    counted = count_again(store, CLOSED + timedelta(seconds=1))
+    assert (counted.events, counted.summaries_written, summary(store)["requests"]) == (2, 1, 2)
+
+
+@pytest.mark.usefixtures("lagging")
+def test_an_open_day_waits_for_the_index(store: Store) -> None:
+    """It is counted again anyway."""
+    put(store, event(eventId="1"))
+    count_again(store, NOON)
+    put(store, event(eventId="2"))
+    counted = count_again(store, NOON + timedelta(seconds=1))
+    assert (counted.events, counted.summaries_written, summary(store)["requests"]) == (2, 0, 1)
+
+
+@AT
+def test_an_index_that_lists_a_deleted_user_still_is_no_harm(
+    store: Store, monkeypatch: pytest.MonkeyPatch, now: datetime
+) -> None:
+    publish(store)
+    put(store, event())
+    count_again(store, now)
+    listed = list(store.all_users_of(day_shard(TODAY, SHARD)))
+    delete_events(store, "alice", "e-1")
+    monkeypatch.setattr(Store, "all_users_of", lambda self, key: iter(listed))
+    for second in (1, 2):
+        count_again(store, now + timedelta(seconds=second))
+    assert store.user_summaries("alice", TODAY, TODAY) == []
+
+
+# What a count does in which order, and what it makes of others.
+
+
+def test_an_open_day_leaves_the_figures_of_a_faster_count(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, event())
+    monkeypatch.setattr(Store, "put_summary", lambda *args: False)
+    assert count_again(store, NOON).summaries_written == 0
+
+
+def test_a_rate_that_comes_while_summaries_are_read_holds(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another count may have converted them by it: this one must not put the old euros back."""
+    put(store, event())
+    list_users = Store.all_users_of
+
+    def meanwhile(self: Store, key: str) -> Iterator[str]:
+        users = list(list_users(self, key))
+        publish(store)
+        return iter(users)
+
+    monkeypatch.setattr(Store, "all_users_of", meanwhile)
+    assert count_again(store, CLOSED).converted
+
+
+def dying(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def die(*args: Any) -> None:
+        raise ConnectionError
+
+    monkeypatch.setattr(Store, name, die)
+
+
+def test_a_count_of_a_closed_day_says_that_its_sum_has_changed_before_the_mark_goes(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(store)
+    put(store, event(), now=CLOSED)
+    for name, changes in (("note_change", 0), ("clear_mark", 1)):
+        with monkeypatch.context() as context:
+            dying(context, name)
+            with pytest.raises(ConnectionError):
+                count_again(store, CLOSED)
+        assert store.late_marks() == {(TODAY, SHARD)}
+        assert sum(found.changes for found in store.day_sums(TODAY, TODAY).values()) == changes
+    count_again(store, CLOSED)
+    assert store.late_marks() == set()
+    assert store.day_sums(TODAY, TODAY)[TODAY].changes == 2
+
+
+def test_a_count_of_an_open_day_changes_no_sum_of_a_closed_one(store: Store) -> None:
+    put(store, event())
+    count_again(store, NOON)
+    assert store.day_sums(TODAY, TODAY) == {}
+
+
+def test_a_closed_day_is_counted_as_one_by_a_clock_that_is_behind(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A count that found the day closed died before its total; another one, by its clock, finds it open."""
+    publish(store)
+    put(store, event(eventId="1"))
+    closes = LEDGER.calendar.closes_at(TODAY)
+    with monkeypatch.context() as context:
+        dying(context, "put_total")
+        with pytest.raises(ConnectionError):
+            count_again(store, closes)
+    put(store, event(eventId="2"), now=closes)
+    monkeypatch.setattr("impact.rollup.PAUSE_SECONDS", 0)
+    counted = count_again(store, closes - timedelta(seconds=1))
+    assert (counted.final, summary(store)["final"], summary(store)["requests"]) == (True, True, 2)
+    assert store.late_marks() == set()
 
 
 # A property: for any events, any order, any duplication, any split into batches and rollups.

@@ -12,11 +12,20 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from impact.billing import Terms
-from impact.calendar import FIRST_DAY, Calendar, Period, Settings, day_after, timestamp
+from impact.calendar import CLOCKS_DIFFER, FIRST_DAY, Calendar, Period, Settings, day_after, timestamp
 from impact.dynamodb import Progress, Store
 from impact.ledger import Ledger, Refused
 from impact.reading import Reader
-from impact.settings import LEAD, USABLE, CalendarInMemory, carry_out, established, in_force, next_period
+from impact.settings import (
+    FRESH,
+    LEAD,
+    USABLE,
+    CalendarInMemory,
+    carry_out,
+    established,
+    in_force,
+    next_period,
+)
 from tests.events import NOON, event
 from tests.integration.test_rollup import put, roll_up, summary
 from tests.rates import THAT_WINTER, publish
@@ -74,6 +83,48 @@ def test_a_change_begins_a_day_ahead_at_least_and_three_at_most(zone: str, minut
         assert now + LEAD <= days.starts_at(period.first_day) <= now + timedelta(days=3)
         assert days.day_of(now + LEAD - timedelta(seconds=1)) < period.first_day
     assert next_period(later, wish, now + HOUR) is None
+
+
+@pytest.mark.parametrize(
+    ("from_zone", "to_zone", "first_day"),
+    [
+        ("UTC", "Pacific/Kiritimati", "2026-11-26"),  # which begins the 25th when it is ten o'clock in UTC
+        ("Pacific/Kiritimati", "UTC", "2026-11-26"),
+        ("UTC", "Pacific/Pago_Pago", "2026-11-25"),
+    ],
+)
+def test_a_change_begins_with_a_day_that_is_a_lead_ahead_in_both_time_zones(
+    from_zone: str, to_zone: str, first_day: str
+) -> None:
+    """Else a function that does not know of it yet would take an event for one of another day."""
+    period = next_period(
+        Calendar.of(settings(zone=ZoneInfo(from_zone))), settings(zone=ZoneInfo(to_zone)), NOON
+    )
+    assert period
+    assert period.first_day == first_day
+
+
+def test_a_change_that_follows_another_begins_no_earlier() -> None:
+    """The one before has been written down with its first day: a day has one set of settings."""
+    ahead = Calendar((*Calendar.of(SETTINGS).periods, Period("2026-11-28", settings(shard_count=8))))
+    period = next_period(ahead, settings(shard_count=2), NOON)
+    assert period == Period("2026-11-28", settings(shard_count=2))
+    later = next_period(ahead, settings(shard_count=2), NOON + timedelta(days=9))
+    assert later == Period("2026-12-04", settings(shard_count=2))
+
+
+def test_a_wish_that_begins_exactly_a_lead_ahead_is_in_time() -> None:
+    midnight = NOON.replace(hour=0)
+    wish = settings(shard_count=8)
+    assert next_period(Calendar.of(SETTINGS), wish, midnight) == Period("2026-11-24", wish)
+    just_after = next_period(Calendar.of(SETTINGS), wish, midnight + timedelta(microseconds=1))
+    assert just_after == Period("2026-11-25", wish)
+
+
+def test_every_function_knows_of_a_change_before_it_begins() -> None:
+    """One that can read State reads it each hour; one that cannot stops, whatever its clock says."""
+    assert FRESH < USABLE
+    assert USABLE + CLOCKS_DIFFER < LEAD
 
 
 def test_a_change_that_is_taken_back_in_time_never_holds(store: Store) -> None:
@@ -191,6 +242,13 @@ def test_a_calendar_in_memory_is_read_each_hour_and_never_used_for_long() -> Non
         calendar(usable_until)
     is_down = False
     assert calendar(usable_until)
+    for clock_set_back in (timedelta(minutes=1), timedelta(hours=2)):
+        calendar(usable_until - clock_set_back)
+        assert read[-1] == usable_until - clock_set_back
+    is_down = True
+    assert calendar(read[-1] - FRESH), "a clock that was set back by an hour"
+    with pytest.raises(EndpointConnectionError):
+        calendar(read[-1] - FRESH - timedelta(seconds=1))
     assert USABLE + timedelta(hours=11) <= LEAD, "clocks that differ, a planner that is slow"
 
 

@@ -9,7 +9,7 @@ from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any
 
 from impact.billing import Terms
-from impact.calendar import RETENTION_RESERVE, Settings
+from impact.calendar import CLOCKS_DIFFER, RETENTION_RESERVE, Settings
 from impact.dynamodb import item_from_wire
 from impact.rates import Rate
 from impact.reading import Reader
@@ -139,7 +139,7 @@ class Oracle:
         if not new["final"]:
             raise Violation(f"what was final is not any more: {old} -> {new}", new["day"])
         was_converted = not old["unconverted"]
-        since = datetime.fromisoformat(old["asOf"]).timestamp() - 1200  # clocks differ
+        since = (datetime.fromisoformat(old["asOf"]) - CLOCKS_DIFFER).timestamp()
         late = any(
             self.stored_at[event_id] >= since
             for event_id, item in self.stored.items()

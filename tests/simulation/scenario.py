@@ -14,7 +14,15 @@ from zoneinfo import ZoneInfo
 from botocore.exceptions import BotoCoreError, ClientError
 
 from impact.billing import Terms
-from impact.calendar import GRACE, MARK_MARGIN, RETENTION_RESERVE, Settings, day_after, days_between
+from impact.calendar import (
+    CLOCKS_DIFFER,
+    GRACE,
+    MARK_MARGIN,
+    RETENTION_RESERVE,
+    Settings,
+    day_after,
+    days_between,
+)
 from impact.keys import parse_day_shard
 from impact.rates import Rate, days_converted_at, has_rate
 from impact.reading import Reader
@@ -39,8 +47,6 @@ STARTS = (
     *("2026-04-01", "2026-12-24", "2026-07-15", "2026-01-30"),  # Easter, Christmas, a week, a month's end
 )
 DRAIN_SECONDS = 2 * DAY
-CLOCKS_DIFFER = 1200.0
-"""Of two Lambda containers at most, in seconds."""
 PUBLISHED_AT = 15 * HOUR
 """When the European Central Bank publishes a rate, in seconds after midnight UTC."""
 
@@ -160,14 +166,14 @@ class Simulation:
         self._count_all()
         calendar = self.cloud.calendar
         last = calendar.closes_at(calendar.day_of(self.world.clock))
-        self._wait(max(0.0, (last - self.world.clock).total_seconds()) + CLOCKS_DIFFER)
+        self._wait(max(0.0, (last - self.world.clock).total_seconds()) + CLOCKS_DIFFER.total_seconds())
         self._count_all()
 
     def _count_all(self) -> None:
         self._until(lambda: not self.cloud.under_way, "calls to end")
         self.cloud.roll_up()
         self._until(lambda: not self.cloud.under_way, "a rollup to end")
-        self._wait(CLOCKS_DIFFER)
+        self._wait(CLOCKS_DIFFER.total_seconds())
 
     def _undelivered(self) -> bool:
         return any(

@@ -7,7 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impact.calendar import FIRST_DAY, GRACE, Calendar, Period, Settings, day_after, days_between
+from impact.calendar import (
+    CLOCKS_DIFFER,
+    FIRST_DAY,
+    GRACE,
+    MARK_MARGIN,
+    RETENTION_RESERVE,
+    Calendar,
+    Period,
+    Settings,
+    day_after,
+    days_between,
+)
+from local.tables import resources
+from tests.simulation.database import LATE_SECONDS
 
 ZONES = ["UTC", "Europe/Berlin", "America/Sao_Paulo", "Pacific/Kiritimati", "Asia/Kolkata", "America/Havana"]
 
@@ -66,6 +79,52 @@ def test_what_is_accepted_can_be_counted_for_some_hours(
 def test_days_between() -> None:
     assert list(days_between("2026-02-27", "2026-03-01")) == ["2026-02-27", "2026-02-28", "2026-03-01"]
     assert list(days_between("2026-03-02", "2026-03-01")) == []
+
+
+DAY = "2026-11-23"
+MICROSECOND = timedelta(microseconds=1)
+
+
+def test_an_event_is_marked_where_the_last_regular_rollup_may_have_missed_it() -> None:
+    """Its put may end late, by as long as an ingest takes at most; and the rollup's clock may be ahead."""
+    ingest = resources("AWS::Serverless::Function")["IngestFunction"]["Timeout"]
+    longest = timedelta(seconds=ingest + LATE_SECONDS)
+    assert calendar().needs_mark(DAY, calendar().closes_at(DAY) - CLOCKS_DIFFER - longest)
+
+
+def test_when_a_day_closes_and_from_when_on_its_events_are_marked() -> None:
+    days = calendar()
+    closes = datetime(2026, 11, 24, 3, tzinfo=UTC)
+    assert days.closes_at(DAY) == closes
+    assert (days.is_closed(DAY, closes - MICROSECOND), days.is_closed(DAY, closes)) == (False, True)
+    marked_from = closes - MARK_MARGIN
+    assert not days.needs_mark(DAY, marked_from - MICROSECOND)
+    assert days.needs_mark(DAY, marked_from)
+
+
+def test_when_a_day_expires_and_which_events_are_refused_before() -> None:
+    days = Calendar.of(Settings(ZoneInfo("UTC"), timedelta(days=30), 16))
+    expires = datetime(2026, 12, 23, tzinfo=UTC)
+    assert (days.may_have_expired(DAY, expires - MICROSECOND), days.may_have_expired(DAY, expires)) == (
+        False,
+        True,
+    )
+    assert days.oldest_day(expires) == DAY
+    ts = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    last_taken = ts + timedelta(days=30) - RETENTION_RESERVE
+    assert days.refusal(ts, last_taken) is None
+    assert (
+        days.refusal(ts, last_taken + MICROSECOND)
+        == "is older than 28 days, what the service can still count"
+    )
+    assert days.refusal(ts, ts - timedelta(minutes=5)) is None
+    ahead = "is more than 5 minutes ahead of the service's clock"
+    assert days.refusal(ts, ts - timedelta(minutes=5) - MICROSECOND) == ahead
+
+
+def test_the_ledger_may_hold_events_of_the_longest_retention() -> None:
+    days = changed("2026-11-26", "UTC", retention_days=30)
+    assert days.oldest_day(datetime(2026, 12, 31, tzinfo=UTC)) == "2025-11-26"
 
 
 # Settings that change: each holds for whole days.

@@ -1,6 +1,7 @@
 """Whose an outbox is: two services on one machine, with the same outbox, each get their own events."""
 
 import errno
+import fcntl
 import json
 import os
 import signal
@@ -377,6 +378,26 @@ def test_a_folder_whose_owner_was_written_in_part_is_nobodys(
     service.wait_for(lambda s: s.taken["old"] == 1)
     assert owner(folder)["url"] == service.url
     assert not list(folder.glob(".*"))
+
+
+def test_a_folder_that_another_process_has_just_claimed_is_its_own(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have found what was written in part; the other one is done when this one gets its lock."""
+    folder.mkdir()
+    (folder / "service.json").write_bytes(b"")
+    lock, late = fcntl.flock, []
+
+    def flock(fd: int, operation: int) -> None:
+        if not late:
+            late.append(fd)
+            Folders(folder, B)
+        lock(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    mine = Folders(folder, A)
+    assert (owner(folder)["url"], owner(mine.own)["url"]) == (B, A)
+    assert mine.own.parent == folder
 
 
 def test_the_owner_of_a_folder_is_on_disk_before_it_has_its_name(

@@ -102,6 +102,51 @@ def test_two_of_a_folder_share_the_work(outbox: Outbox, folder: Path) -> None:
     other.close()
 
 
+@pytest.fixture
+def deleted(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Files that another process deletes each, when this one has opened it and has not locked it yet."""
+    to_delete: list[Path] = []
+    lock = fcntl.flock
+
+    def late(fd: int, operation: int) -> None:
+        for path in to_delete:
+            path.unlink(missing_ok=True)
+        to_delete.clear()
+        lock(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    return to_delete
+
+
+def test_what_another_process_has_just_delivered_is_not_delivered_again(
+    outbox: Outbox, folder: Path, deleted: list[Path]
+) -> None:
+    outbox.append(b"1\n")
+    outbox.release()
+    outbox.close()
+    deleted += files(folder)
+    assert outbox.take() is None
+
+
+def test_a_file_that_is_deleted_as_soon_as_it_is_made_gets_no_event(
+    outbox: Outbox, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process has taken it, empty as it was."""
+    lock, made = fcntl.flock, []
+
+    def late(fd: int, operation: int) -> None:
+        made.append(fd)
+        if len(made) == 1:
+            [path] = files(folder)
+            path.unlink()
+        lock(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    outbox.append(b"1\n")
+    assert [path.read_bytes() for path in files(folder)] == [b"1\n"]
+    assert outbox.in_memory == 0
+
+
 def test_other_files_are_left_alone(outbox: Outbox, folder: Path) -> None:
     folder.mkdir()
     (folder / "notes.jsonl").write_text("{}\n")

@@ -1,0 +1,364 @@
+"""Edits to the code, one at a time, each of which a fast test has to catch: `python -m tests.mutations`.
+
+A sample of all the edits that OPERATORS can make is drawn with a seed, and each is put into a copy of the
+project. The tests of its module run there in a forked process, in order, up to the first that fails. Printed
+is each edit that none of them catches, and in the end how many were caught.
+
+Left out: texts, docstrings, annotations, decorators, what is only logged, and the constants of PERFORMANCE.
+"""
+
+import argparse
+import ast
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+# What takes long to import is imported once, not in each forked process.
+import boto3  # noqa: F401
+import hypothesis  # noqa: F401
+import moto.dynamodb  # noqa: F401
+import pydantic  # noqa: F401
+import pytest
+
+from local.stack.stack import PROJECT
+
+OURS = (PROJECT, PROJECT / "functions", PROJECT / "layers/callback")
+
+SECONDS_MAX = 240
+"""After so long an edit counts as caught: it has made a test wait for good."""
+
+_ROLLUP = (
+    *("tests/integration/test_store.py", "tests/integration/test_rollup.py"),
+    *("tests/integration/test_planner.py", "tests/integration/test_euros.py"),
+    "tests/simulation/test_simulation.py::test_nothing_is_lost_and_nothing_counted_twice[0]",
+)
+_CALLBACK = "tests/unit/callback/test_"
+TESTS: dict[str, Sequence[str]] = {
+    "functions/impact/calendar.py": ("tests/unit/test_calendar.py", "tests/integration/test_settings.py"),
+    "functions/impact/dynamodb.py": (*_ROLLUP, "tests/integration/test_settings.py"),
+    "functions/impact/intake.py": ("tests/integration/test_ingest.py",),
+    "functions/impact/keys.py": ("tests/unit/test_ledger.py", *_ROLLUP, "tests/integration/test_ingest.py"),
+    "functions/impact/ledger.py": ("tests/unit/test_ledger.py", "tests/integration/test_ingest.py"),
+    "functions/impact/rates.py": ("tests/unit/test_rates.py", "tests/integration/test_euros.py"),
+    "functions/impact/reading.py": ("tests/integration/test_reading.py", "tests/integration/test_euros.py"),
+    "functions/impact/rollup.py": _ROLLUP,
+    "functions/impact/settings.py": ("tests/integration/test_settings.py",),
+    "functions/impact/summary.py": ("tests/unit/test_summary.py", *_ROLLUP[1:2]),
+    "layers/callback/request_events/answers.py": (
+        *(f"{_CALLBACK}transport.py", f"{_CALLBACK}courier.py", f"{_CALLBACK}refused_on_the_way.py"),
+        *(f"{_CALLBACK}clock.py", f"{_CALLBACK}folders.py"),
+    ),
+    "layers/callback/request_events/capture.py": (
+        *(f"{_CALLBACK}capture.py", f"{_CALLBACK}capture_trouble.py", f"{_CALLBACK}event_ids.py"),
+        f"{_CALLBACK}reported_cases.py",
+    ),
+    "layers/callback/request_events/charge.py": (
+        *(f"{_CALLBACK}capture.py", f"{_CALLBACK}capture_trouble.py", f"{_CALLBACK}reported_cases.py"),
+        f"{_CALLBACK}unreported.py",
+    ),
+    "layers/callback/request_events/courier.py": (
+        *(f"{_CALLBACK}courier.py", f"{_CALLBACK}refused_on_the_way.py", f"{_CALLBACK}clock.py"),
+        *(f"{_CALLBACK}slow_disk.py", f"{_CALLBACK}status.py"),
+    ),
+    "layers/callback/request_events/folders.py": (f"{_CALLBACK}folders.py",),
+    "layers/callback/request_events/outbox.py": (
+        *(f"{_CALLBACK}outbox.py", f"{_CALLBACK}outbox_trouble.py", f"{_CALLBACK}refused_on_the_way.py"),
+        f"{_CALLBACK}slow_disk.py",
+    ),
+}
+"""The tests of each module, in the order in which they run."""
+
+SLOW = (
+    *("a_month_of_rates", "five_hundred_at_once", "thousand_sendings", "pages_go_on_after_one_megabyte"),
+    *("summaries_equal_a_plain_sum", "many_models", "awkward_costs", "every_user_of_a_day_in_pages"),
+    *("many_events_resume", "million_events", "shorter_retention_for_one_run", "kill_9"),
+)
+"""Tests that are left out: they take long, and others catch what they do."""
+
+PERFORMANCE = {
+    *("BATCH_GET_MAX", "UNPROCESSED_MAX", "PAUSE_SECONDS", "WORKERS", "TRIES", "MARK_GROUP", "PAGE_USERS"),
+    *("SEGMENT_BYTES", "MEMORY_EVENTS", "FOLDER_BYTES", "REJECTED_BYTES", "SHRINK_BYTES", "MOVES_MAX"),
+    *("LINE_BYTES", "SLOW_SECONDS", "SLOW_MODE_SECONDS", "SPILL_EVENTS", "WAITED_SECONDS", "_FILE_BYTES_MAX"),
+    *("BODY_BYTES_MAX", "BACKOFF_SECONDS", "MODELS_MAX", "connect"),
+}
+"""Constants, and functions, that decide how fast or how large, not what."""
+LOGGED = {"warn", "_warn", "note", "tell_of_others", "super"}
+"""Calls that only say something, or whose absence no test should see."""
+
+_COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    **{ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq},
+    **{ast.NotEq: ast.Eq, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is},
+}
+_ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
+    **{ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult},
+    **{ast.BitOr: ast.BitAnd, ast.BitAnd: ast.BitOr},
+}
+_OTHER_NAMES = {"min": "max", "max": "min", "any": "all", "all": "any"}
+
+
+def comparison(node: ast.AST) -> Iterator[ast.AST]:
+    if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in _COMPARISONS:
+        yield ast.Compare(node.left, [_COMPARISONS[type(node.ops[0])]()], node.comparators)
+
+
+def arithmetic(node: ast.AST) -> Iterator[ast.AST]:
+    if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
+        yield ast.BinOp(node.left, _ARITHMETIC[type(node.op)](), node.right)
+
+
+def logic(node: ast.AST) -> Iterator[ast.AST]:
+    if isinstance(node, ast.BoolOp):
+        yield ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values)
+        for left_out in range(len(node.values)):
+            rest = [value for index, value in enumerate(node.values) if index != left_out]
+            yield ast.BoolOp(node.op, rest) if len(rest) > 1 else rest[0]
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        yield node.operand
+
+
+def constant(node: ast.AST) -> Iterator[ast.AST]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, bool):
+        yield ast.Constant(not node.value)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, int):
+        yield ast.Constant(node.value + 1)
+
+
+def condition(node: ast.AST) -> Iterator[ast.AST]:
+    if isinstance(node, ast.If | ast.IfExp | ast.While):
+        for outcome in (True, False):
+            if not (isinstance(node, ast.While) and outcome):
+                changed = deepcopy(node)
+                changed.test = ast.Constant(outcome)
+                yield changed
+    if isinstance(node, ast.comprehension):
+        for index in range(len(node.ifs)):
+            yield ast.comprehension(
+                node.target, node.iter, node.ifs[:index] + node.ifs[index + 1 :], node.is_async
+            )
+
+
+def statement(node: ast.AST) -> Iterator[ast.AST]:
+    if isinstance(node, ast.AugAssign | ast.Raise) or (
+        isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+    ):
+        yield ast.Pass()
+    if isinstance(node, ast.Return) and node.value and not _is(node.value, None):
+        yield ast.Return(ast.Constant(None))
+    if isinstance(node, ast.Continue):
+        yield ast.Break()
+
+
+def name(node: ast.AST) -> Iterator[ast.AST]:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _OTHER_NAMES:
+        yield ast.Call(ast.Name(_OTHER_NAMES[node.func.id], ast.Load()), node.args, node.keywords)
+
+
+OPERATORS: tuple[Callable[[ast.AST], Iterator[ast.AST]], ...] = (
+    *(comparison, arithmetic, logic, constant, condition, statement, name),
+)
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One change of one node of a module."""
+
+    module: str
+    line: int
+    before: str
+    after: str
+    source: str
+    """The module with it."""
+
+    def __str__(self) -> str:
+        return f"{self.module}:{self.line}: {self.before} -> {self.after}"
+
+
+def edits(module: str) -> list[Edit]:
+    """Every edit of a module."""
+    tree = ast.parse((PROJECT / module).read_text())
+    found = []
+    for parent, field, index, node in list(_places(tree)):
+        for operator in OPERATORS:
+            for changed in operator(node):
+                _set(parent, field, index, changed)
+                source = ast.unparse(ast.fix_missing_locations(tree))
+                line = getattr(node, "lineno", getattr(parent, "lineno", 0))
+                found.append(Edit(module, line, _brief(node), _brief(changed), source))
+        _set(parent, field, index, node)
+    return found
+
+
+def _places(tree: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]:
+    """Where an edit may be made: each node with its place in its parent."""
+    for field, value in ast.iter_fields(tree):
+        if field in ("annotation", "returns", "decorator_list", "type_params"):
+            continue
+        for index, node in enumerate(value) if isinstance(value, list) else [(None, value)]:
+            if isinstance(node, ast.AST) and not _is_left_out(node):
+                yield tree, field, index, node
+                yield from _places(node)
+
+
+def _is_left_out(node: ast.AST) -> bool:
+    match node:
+        case ast.FunctionDef(name=called):
+            return called in PERFORMANCE or called == "__repr__"
+        case ast.Assign(targets=[ast.Name(id=called)]):
+            return called in PERFORMANCE or called.startswith("__")
+        case ast.Call(func=ast.Name(id=called)) | ast.Call(func=ast.Attribute(attr=called)):
+            return called in LOGGED
+        case ast.Expr(value=ast.Constant()) | ast.JoinedStr() | ast.If(test=ast.Name(id="TYPE_CHECKING")):
+            return True
+        case ast.Expr(value=call):
+            return _is_left_out(call)
+    return False
+
+
+def _is(node: ast.AST, value: object) -> bool:
+    return isinstance(node, ast.Constant) and node.value is value
+
+
+def _set(parent: ast.AST, field: str, index: int | None, node: ast.AST) -> None:
+    if index is None:
+        setattr(parent, field, node)
+    else:
+        getattr(parent, field)[index] = node
+
+
+def _brief(node: ast.AST) -> str:
+    first = ast.unparse(ast.fix_missing_locations(deepcopy(node))).strip().splitlines()[0]
+    return first if len(first) <= 90 else first[:87] + "..."
+
+
+class Copy:
+    """A copy of the project, in which one edit after the other is tried."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        names = subprocess.run(listed, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+        for each in filter(None, names.split("\0")):
+            (folder / each).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(PROJECT / each, folder / each)
+        (folder / ".venv").symlink_to(PROJECT / ".venv")
+        self._time = time.time()
+
+    def begin(self, edit: Edit) -> "Attempt":
+        """Put an edit in, and let the tests run."""
+        self._write(edit.module, edit.source)
+        process = os.fork()
+        if not process:
+            _run_tests(self.folder, TESTS[edit.module])
+        return Attempt(self, edit, process, time.monotonic() + SECONDS_MAX)
+
+    def restore(self, module: str) -> None:
+        self._write(module, (PROJECT / module).read_text())
+
+    def _write(self, module: str, text: str) -> None:
+        """Each time with another time, by which Python knows that what it has compiled is out of date."""
+        self._time += 2
+        file = self.folder / module
+        file.write_text(text)
+        os.utime(file, (self._time, self._time))
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Tests that run with an edit."""
+
+    copy: Copy
+    edit: Edit
+    process: int
+    ends: float
+    """On the monotonic clock."""
+
+    def is_caught(self) -> bool | None:
+        """Tell whether a test has failed; None while they run."""
+        ended, status = os.waitpid(self.process, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status) != 0
+        if time.monotonic() < self.ends:
+            return None
+        os.killpg(self.process, signal.SIGKILL)
+        os.waitpid(self.process, 0)
+        return True
+
+
+def _run_tests(folder: Path, files: Sequence[str]) -> None:
+    """Run them in this process, which was forked for it, and end it."""
+    os.setpgid(0, 0)
+    os.chdir(folder)
+    with (folder / ".log").open("w") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    sys.path[:] = [each for each in sys.path if each and Path(each) not in OURS]
+    for each in [each for each in sys.modules if each.partition(".")[0] in ("tests", "local")]:
+        del sys.modules[each]
+    code = 1
+    try:
+        left_out = " and ".join(f"not {each}" for each in SLOW)
+        code = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-k", left_out, *files]))
+    finally:
+        os._exit(code)
+
+
+def attempts(drawn: list[Edit], copies: list[Copy]) -> Iterator[tuple[Edit, bool]]:
+    """Try edits, as many at a time as there are copies, and tell of each whether it is caught."""
+    waiting, running = list(reversed(drawn)), list[Attempt]()
+    while waiting or running:
+        while waiting and copies:
+            running.append(copies.pop().begin(waiting.pop()))
+        time.sleep(0.05)
+        for attempt in list(running):
+            if (is_caught := attempt.is_caught()) is not None:
+                running.remove(attempt)
+                attempt.copy.restore(attempt.edit.module)
+                copies.append(attempt.copy)
+                yield attempt.edit, is_caught
+
+
+def sample(modules: Sequence[str], number: int, seed: int) -> list[Edit]:
+    """So many edits, drawn with a seed."""
+    everything = [edit for module in modules for edit in edits(module)]
+    drawn = random.Random(seed).sample(everything, min(number, len(everything)))
+    print(f"{len(drawn)} of {len(everything)} edits of {len(modules)} modules", flush=True)
+    return drawn
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print what is not caught, and how much is."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutations", description=__doc__)
+    parser.add_argument("--number", type=int, default=150, help="how many edits are tried")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--only", default="", help="of modules whose path has this in it")
+    options = parser.parse_args(arguments)
+    modules = [module for module in TESTS if options.only in module]
+    drawn = sample(modules, options.number, options.seed)
+    caught: Counter[str] = Counter()
+    tried: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        copies = [Copy(Path(folder, str(number))) for number in range(options.processes)]
+        for edit, is_caught in attempts(drawn, copies):
+            tried[edit.module] += 1
+            caught[edit.module] += is_caught
+            if not is_caught:
+                print(f"not caught: {edit}", flush=True)
+    for module in sorted(tried):
+        print(f"{caught[module]:4} of {tried[module]:4}  {module}")
+    print(f"{caught.total():4} of {tried.total():4}  caught")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
