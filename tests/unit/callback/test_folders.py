@@ -386,7 +386,8 @@ def test_a_folder_that_another_process_has_just_claimed_is_its_own(
     """Both have found what was written in part; the other one is done when this one gets its lock."""
     folder.mkdir()
     (folder / "service.json").write_bytes(b"")
-    lock, late = fcntl.flock, []
+    lock = fcntl.flock
+    late: list[int] = []
 
     def flock(fd: int, operation: int) -> None:
         if not late:

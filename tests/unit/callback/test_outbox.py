@@ -132,7 +132,8 @@ def test_a_file_that_is_deleted_as_soon_as_it_is_made_gets_no_event(
     outbox: Outbox, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process has taken it, empty as it was."""
-    lock, made = fcntl.flock, []
+    lock = fcntl.flock
+    made: list[int] = []
 
     def late(fd: int, operation: int) -> None:
         made.append(fd)
