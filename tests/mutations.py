@@ -53,7 +53,11 @@ TESTS: dict[str, tuple[str, ...]] = {
     "functions/impact/keys.py": ("tests/unit/test_ledger.py", *_ROLLUP, "tests/integration/test_ingest.py"),
     "functions/impact/ledger.py": ("tests/unit/test_ledger.py", "tests/integration/test_ingest.py"),
     "functions/impact/rates.py": ("tests/unit/test_rates.py", "tests/integration/test_euros.py"),
-    "functions/impact/reading.py": ("tests/integration/test_reading.py", "tests/integration/test_euros.py"),
+    "functions/impact/platform.py": ("tests/unit/test_platform.py", "tests/integration/test_reading.py"),
+    "functions/impact/reading.py": (
+        *("tests/integration/test_reading.py", "tests/integration/test_reading_bounds.py"),
+        "tests/integration/test_euros.py",
+    ),
     "functions/impact/rollup.py": _ROLLUP,
     "functions/impact/settings.py": ("tests/integration/test_settings.py",),
     "functions/impact/summary.py": ("tests/unit/test_summary.py", "tests/integration/test_rollup.py"),
@@ -71,7 +75,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "layers/callback/request_events/courier.py": (
         *(f"{_CALLBACK}courier.py", f"{_CALLBACK}refused_on_the_way.py", f"{_CALLBACK}clock.py"),
-        *(f"{_CALLBACK}slow_disk.py", f"{_CALLBACK}status.py"),
+        *(f"{_CALLBACK}slow_disk.py", f"{_CALLBACK}status.py", f"{_CALLBACK}folders.py"),
     ),
     "layers/callback/request_events/folders.py": (f"{_CALLBACK}folders.py",),
     "layers/callback/request_events/outbox.py": (

@@ -127,6 +127,15 @@ def test_every_function_knows_of_a_change_before_it_begins() -> None:
     assert USABLE + CLOCKS_DIFFER < LEAD
 
 
+def test_where_nothing_was_changed_nothing_is_written(store: Store) -> None:
+    established(store, lambda: SETTINGS, NOON)
+    assert carry_out(store, SETTINGS, NOON) is None
+    assert store.periods() == Calendar.of(SETTINGS).periods
+    wish = settings(shard_count=8)
+    assert carry_out(store, wish, NOON) == Period("2026-11-25", wish)
+    assert carry_out(store, wish, NOON + HOUR) is None
+
+
 def test_a_change_that_is_taken_back_in_time_never_holds(store: Store) -> None:
     established(store, lambda: SETTINGS, NOON)
     carry_out(store, settings(shard_count=8), NOON)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from impact.calendar import FIRST_DAY, timestamp
-from impact.dynamodb import DaySum, Mark, Store, Version, to_wire
+from impact.dynamodb import DaySum, Mark, Page, Store, TooBusy, Version, to_wire
 from impact.keys import LATE, MARK_GROUP, day_shard
 from impact.rates import Rate
 from tests.events import NOON, event, ledger
@@ -67,6 +67,8 @@ CONSISTENT: dict[str, Read] = {
     "late marks": lambda store: store.late_marks(),
     "a total": lambda store: store.total(KEY),
     "totals": lambda store: list(store.totals(DAY, DAY)),
+    "users by shard": lambda store: store.users_by_shard(DAY),
+    "the first day": lambda store: store.first_day_with_total(),
     "sums of days": lambda store: store.day_sums(DAY, DAY),
     "progress": lambda store: store.progress(),
 }
@@ -217,3 +219,57 @@ def test_the_first_event_of_an_id_stays(store: Store) -> None:
     assert not store.append(item | {"costUSD": Decimal(99)})
     [page] = store.event_pages(item["dayShard"], consistent=True)
     assert [each["costUSD"] for each in page] == [{"N": "0.00475"}]
+
+
+def sparing(store: Store, answers: int) -> Store:
+    """The same tables; BatchGetItem leaves out all but the first key, so many times."""
+    left = [answers]
+
+    def leave_out(name: str, carry_out: Callable[..., Any], options: dict[str, Any]) -> Any:
+        if name != "batch_get_item" or not left[0]:
+            return carry_out(**options)
+        left[0] -= 1
+        [(table, request)] = options["RequestItems"].items()
+        first, *others = request["Keys"]
+        answer = carry_out(RequestItems={table: request | {"Keys": [first]}})
+        return answer | {"UnprocessedKeys": {table: request | {"Keys": [*others] or [first]}}}
+
+    return through(store, leave_out)
+
+
+def test_summaries_that_were_left_out_are_asked_for_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("impact.dynamodb.PAUSE_SECONDS", 0)
+    keys = [(f"u{n}", DAY) for n in range(5)]
+    for user_id, day in keys:
+        store.put_summary(SUMMARY | {"userId": user_id, "day": day}, None)
+    found = sparing(store, 4).summaries_of(keys, consistent=True)
+    assert sorted(each["userId"] for each in found) == ["u0", "u1", "u2", "u3", "u4"]
+
+
+def test_summaries_that_are_left_out_again_and_again_are_an_error(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("impact.dynamodb.PAUSE_SECONDS", 0)
+    monkeypatch.setattr("impact.dynamodb.UNPROCESSED_MAX", 3)
+    assert sparing(store, 2).summaries_of([("alice", DAY)], consistent=True) == []
+    with pytest.raises(TooBusy, match="1 items were left out 3 times"):
+        sparing(store, 3).summaries_of([("alice", DAY)], consistent=True)
+
+
+def test_more_summaries_than_one_call_takes(store: Store) -> None:
+    users = [f"u{n:03d}" for n in range(101)]
+    for user_id in users:
+        store.put_summary(SUMMARY | {"userId": user_id}, None)
+    found = store.summaries_of([(user_id, DAY) for user_id in users], consistent=False)
+    assert sorted(each["userId"] for each in found) == users
+
+
+def test_users_are_listed_in_pages(store: Store) -> None:
+    for user_id in ("a", "b", "c"):
+        store.put_summary(SUMMARY | {"userId": user_id}, None)
+    store.put_summary(SUMMARY | {"userId": "d", "dayShard": day_shard(DAY, 2)}, None)
+    assert list(store.all_users_of(KEY)) == ["a", "b", "c"]
+    assert store.users_of(KEY, after=None, limit=2) == Page(["a", "b"], "b")
+    assert store.users_of(KEY, after="b", limit=2) == Page(["c"], None)

@@ -18,6 +18,7 @@ from impact.calendar import (
     Settings,
     day_after,
     days_between,
+    parse_day,
 )
 from local.tables import resources
 from tests.simulation.database import LATE_SECONDS
@@ -125,6 +126,12 @@ def test_when_a_day_expires_and_which_events_are_refused_before() -> None:
 def test_the_ledger_may_hold_events_of_the_longest_retention() -> None:
     days = changed("2026-11-26", "UTC", retention_days=30)
     assert days.oldest_day(datetime(2026, 12, 31, tzinfo=UTC)) == "2025-11-26"
+
+
+@pytest.mark.parametrize("value", [20261123, None, ["2026-11-23"], "2026-11-31", "1999-12-31", "2026-11-23 "])
+def test_what_is_no_day_is_told_by_a_value_error(value: object) -> None:
+    with pytest.raises(ValueError, match=r"day"):
+        parse_day(value)
 
 
 # Settings that change: each holds for whole days.

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impact.dynamodb import to_wire
-from impact.keys import SORT_KEY_BYTES, shard_of, user_event, user_prefix
-from impact.ledger import ITEM_BYTES, Refused
+from impact.keys import SORT_KEY_BYTES, has_room, shard_of, user_event, user_prefix
+from impact.ledger import ITEM_BYTES, Refused, item_size
 from tests.events import NOON, event, ledger
 
 LEDGER = ledger()
@@ -72,6 +72,71 @@ def test_the_largest_ids_fit() -> None:
         userId="#" * 256, eventId="e" * 128, model="m" * 256, provider="p" * 64, tokens_in=10**12, costEUR=1
     )
     assert len(largest["userEvent"].encode()) <= SORT_KEY_BYTES
+
+
+def test_the_largest_event_and_one_that_is_a_byte_larger() -> None:
+    tags = ["t" * 100] * 16
+    room = ITEM_BYTES - item_size(item(tags=[*tags, "t"])) + 1
+    assert 1 < room < 256
+    assert item_size(item(tags=[*tags, "t" * room])) == ITEM_BYTES
+    with pytest.raises(Refused, match=f"tags makes the event larger than {ITEM_BYTES} bytes"):
+        item(tags=[*tags, "t" * (room + 1)])
+
+
+def test_the_longest_key_and_one_that_is_a_byte_longer() -> None:
+    longest = "😀" * 130 + "#" * 125
+    event_id = "e" * (SORT_KEY_BYTES - len(user_prefix(longest).encode()))
+    assert 0 < len(event_id) <= 128
+    assert len(item(userId=longest, eventId=event_id)["userEvent"].encode()) == SORT_KEY_BYTES
+    with pytest.raises(Refused, match="userId is too long together with eventId"):
+        item(userId=longest + "a", eventId=event_id)
+
+
+def test_an_id_that_fills_a_key_has_room_and_a_longer_one_has_none() -> None:
+    assert has_room("a" * (SORT_KEY_BYTES - 1))
+    assert not has_room("a" * SORT_KEY_BYTES)
+    assert not has_room("\ud800")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "size"),
+    [
+        ({"ü": "ü"}, 4),
+        ({"a": True}, 2),
+        ({"a": 0}, 1 + 2),
+        ({"a": 12345}, 1 + 2 + 2),
+        ({"a": Decimal("0.5")}, 1 + 2),
+        ({"a": ["ü", True]}, 1 + 3 + (1 + 2) + (1 + 1)),
+        ({"a": {"low": "x", "high": "yz"}}, 1 + 3 + (3 + 1) + (4 + 2) + 2),
+    ],
+)
+def test_an_item_is_as_large_as_the_developer_guide_says(attributes: dict[str, Any], size: int) -> None:
+    assert item_size(attributes) == size
+
+
+def test_what_the_service_knows_is_added_as_long_as_there_is_room() -> None:
+    entry = ledger().entry(event(), NOON)
+    room = ITEM_BYTES - item_size(entry.item) - len("note")
+    assert entry.with_fields({"note": "n" * room}).item == entry.item | {"note": "n" * room}
+    assert entry.with_fields({"note": "n" * (room + 1)}) == entry
+
+
+@pytest.mark.parametrize(
+    ("fields", "unpriced", "unrated"),
+    [
+        ({}, False, True),
+        ({"costUSD": None}, True, True),
+        ({"costUSD": 0}, False, True),
+        ({"costUSD": None, "costEUR": 0}, False, True),
+        ({"status": "failure"}, False, False),
+        ({"cacheHit": True}, False, False),
+        ({"cacheHit": False}, False, True),
+    ],
+)
+def test_what_is_unpriced_and_what_is_unrated(fields: dict[str, Any], unpriced: bool, unrated: bool) -> None:
+    entry = ledger().entry(event(**fields), NOON)
+    assert (entry.unpriced, entry.unrated) == (unpriced, unrated)
+    assert not entry.with_fields({"energyKWh": {"low": 1, "high": 2}}).unrated
 
 
 LABELS = ("callType", "modelGroup", "teamId", "keyAlias", "conversationId", "errorCode")

@@ -142,3 +142,33 @@ def test_a_summary_of_the_longest_names_fits_an_item() -> None:
         sums, Rate("2026-11-20", Decimal("1.1172")), Terms(restoration_kg_per_m2=Decimal("0.7"))
     )
     assert item_size(stated) < 400 * 1024
+
+
+def test_every_sum_of_some_events_whatever_their_order_and_their_parts() -> None:
+    events = [
+        wire(ts="2026-11-23T10:00:00Z", latency=Decimal("0.5"), tokens_in=1, tokens_cached=3),
+        wire(ts="2026-11-23T08:00:00Z", latency=Decimal("2.5"), tokens_out=2, estimated=True),
+        wire(ts="2026-11-23T11:00:00Z", latency=1, status="failure", costUSD=None, tokens_reasoning=5),
+        wire(ts="2026-11-23T09:00:00Z", latency=Decimal("1.5"), cacheHit=True, costEUR=1, model="llama"),
+        wire(FOOTPRINT, ts="2026-11-23T09:30:00Z", latency=0, cacheHit=False, costUSD=0, estimated=False),
+    ]
+    whole = tally(events)
+    figures = (whole.requests, whole.failures, whole.unpriced, whole.estimated, whole.rated, whole.unrated)
+    assert figures == (5, 1, 1, 1, 1, 2)
+    tokens = (whole.tokens_in, whole.tokens_out, whole.tokens_cached, whole.tokens_reasoning)
+    assert tokens == (4801, 1202, 3, 5)
+    assert (whole.latencyTotal, whole.latencyMax) == (Decimal("5.5"), Decimal("2.5"))
+    assert (whole.firstTs, whole.lastTs) == ("2026-11-23T08:00:00.000000Z", "2026-11-23T11:00:00.000000Z")
+    dollars = (whole.costEUR, whole.costUSD, whole.unconverted)
+    assert dollars == (1, Decimal("0.01425"), Decimal("0.0095"))
+    assert {name: model.requests for name, model in whole.models.items()} == {
+        "openai/gpt-4o": 4,
+        "openai/llama": 1,
+    }
+    for cut in range(6):
+        first, rest = tally(events[:cut]), tally(events[cut:])
+        first.merge(rest)
+        assert first == whole
+        rest.merge(tally(events[:cut]))
+        assert rest == whole
+    assert Tally.from_fields(whole.as_fields()) == whole

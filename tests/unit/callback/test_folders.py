@@ -401,6 +401,17 @@ def test_a_folder_that_another_process_has_just_claimed_is_its_own(
     assert mine.own.parent == folder
 
 
+def test_what_is_only_called_like_a_folder_of_ours_is_left_alone(folder: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    folder.mkdir()
+    (folder / "0123456789abcdef").write_bytes(b"")
+    (folder / "0123456789abcdee").symlink_to(elsewhere)
+    folders = Folders(folder, A)
+    assert folders.same() == ()
+    assert list(elsewhere.iterdir()) == []
+
+
 def test_the_owner_of_a_folder_is_on_disk_before_it_has_its_name(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

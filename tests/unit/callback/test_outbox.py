@@ -308,6 +308,39 @@ def test_a_file_that_cannot_be_read_does_not_block_the_rest(
     assert "IMPACT_OUTBOX" in caplog.text
 
 
+def test_what_came_to_disk_while_it_was_on_its_way_is_not_kept_in_memory_too(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+
+    def full(fd: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    outbox.append(b"1\n")
+    segment = outbox.take()
+    assert segment
+    monkeypatch.setattr(os, "write", write)
+    outbox.spill()
+    segment.keep([b"1"])  # it was refused
+    segment.close()
+    assert outbox.in_memory == 0
+    outbox.release()
+    assert take_all(outbox) == [b"1"]
+
+
+def test_a_child_closes_no_file_that_was_delivered_before_the_fork(outbox: Outbox, tmp_path: Path) -> None:
+    """Its number may be another file's by then."""
+    outbox.append(b"1\n")
+    outbox.release()
+    assert take_all(outbox) == [b"1"]
+    held = [(tmp_path / str(number)).open("w") for number in range(3)]
+    outbox.after_fork()
+    for file in held:
+        assert os.fstat(file.fileno())
+        file.close()
+
+
 def test_a_closed_outbox_leaves_no_empty_file(outbox: Outbox, folder: Path) -> None:
     outbox.append(b"1\n")
     outbox.release()
