@@ -163,6 +163,21 @@ def test_the_platform_day_by_day(get: Get, store: Store) -> None:
     assert (answer.json["from"], answer.json["to"]) == (DAYS_AGO[1], TODAY)
 
 
+def test_a_mark_of_another_shard_opens_no_day_of_a_user(store: Store) -> None:
+    publish(store, *THAT_WINTER)
+    use(store, days_ago=4)
+    roll_up(store, NOW)
+    day, reader = DAYS_AGO[4], Reader(store, LEDGER.calendar, Terms())
+    its_shard = LEDGER.calendar.shard_of("alice", day)
+    for shard in {0, 1, 2, 3} - {its_shard}:
+        store.mark_late(day, [shard], NOW)
+    assert [row["final"] for row in reader.user("alice", day, day, fresh=False, now=NOW)["days"]] == [True]
+    assert [item["final"] for item in reader.day(day, None)["items"]] == [True]
+    assert [row["final"] for row in reader.platform(day, day)["days"]] == [False]
+    store.mark_late(day, [its_shard], NOW)
+    assert [row["final"] for row in reader.user("alice", day, day, fresh=False, now=NOW)["days"]] == [False]
+
+
 def test_a_platforms_day_is_final_once_each_of_its_shards_is(store: Store) -> None:
     publish(store, *THAT_WINTER)
     day, reader = DAYS_AGO[2], Reader(store, LEDGER.calendar, Terms())

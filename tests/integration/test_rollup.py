@@ -540,6 +540,16 @@ def test_a_count_of_a_closed_day_says_that_its_sum_has_changed_before_the_mark_g
     assert store.day_sums(TODAY, TODAY)[TODAY].changes == 2
 
 
+def test_a_mark_stays_until_its_day_is_converted(store: Store) -> None:
+    """A day that was final long ago is found again by it alone."""
+    put(store, event(), now=CLOSED)
+    assert not count_again(store, CLOSED).converted
+    assert store.late_marks() == {(TODAY, SHARD)}
+    publish(store)
+    assert count_again(store, CLOSED).converted
+    assert store.late_marks() == set()
+
+
 def test_a_count_of_an_open_day_changes_no_sum_of_a_closed_one(store: Store) -> None:
     put(store, event())
     count_again(store, NOON)

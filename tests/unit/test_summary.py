@@ -160,7 +160,7 @@ def test_every_sum_of_some_events_whatever_their_order_and_their_parts() -> None
     assert (whole.latencyTotal, whole.latencyMax) == (Decimal("5.5"), Decimal("2.5"))
     assert (whole.firstTs, whole.lastTs) == ("2026-11-23T08:00:00.000000Z", "2026-11-23T11:00:00.000000Z")
     dollars = (whole.costEUR, whole.costUSD, whole.unconverted)
-    assert dollars == (1, Decimal("0.01425"), Decimal("0.0095"))
+    assert dollars == (Decimal(1), Decimal("0.01425"), Decimal("0.0095"))
     assert {name: model.requests for name, model in whole.models.items()} == {
         "openai/gpt-4o": 4,
         "openai/llama": 1,

@@ -68,6 +68,25 @@ def wait_until_empty(tmp_path: Path) -> None:
     wait_until(lambda: not any(sizes(tmp_path)), "an empty outbox")
 
 
+def test_a_courier_waits_between_its_deliveries(
+    make_courier: CourierMaker, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would take a whole processor from the proxy."""
+    courier = make_courier(flush_seconds=60)
+    waited: list[float | None] = []
+    wait = courier._wake.wait
+
+    def noted(timeout: float | None = None) -> bool:
+        waited.append(timeout)
+        return wait(timeout)
+
+    monkeypatch.setattr(courier._wake, "wait", noted)
+    send(courier, "a")
+    courier.start()
+    service.wait_for(lambda s: s.taken["a"] == 1)
+    wait_until(lambda: waited == [60], "a wait after the only delivery")
+
+
 def test_events_arrive_in_batches_with_the_token(courier: Courier, service: Service, tmp_path: Path) -> None:
     send(courier, *range(250))
     courier.start()
