@@ -500,6 +500,16 @@ def test_an_open_day_leaves_the_figures_of_a_faster_count(
     assert count_again(store, NOON).summaries_written == 0
 
 
+def test_an_open_day_leaves_a_summary_that_a_faster_count_has_written(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, event())
+    count_again(store, NOON)
+    delete_events(store, "alice", "e-1")
+    monkeypatch.setattr(Store, "delete_summary", lambda *args: False)
+    assert count_again(store, NOON + timedelta(seconds=1)).summaries_deleted == 0
+
+
 def test_a_rate_that_comes_while_summaries_are_read_holds(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,6 +74,13 @@ def test_the_largest_ids_fit() -> None:
     assert len(largest["userEvent"].encode()) <= SORT_KEY_BYTES
 
 
+def test_a_field_that_is_missing_is_told_from_one_that_is_wrong() -> None:
+    with pytest.raises(Refused, match=r"^model is required$"):
+        item(model=None)
+    with pytest.raises(Refused, match=r"^model (?!is required)"):
+        item(model=7)
+
+
 def test_the_largest_event_and_one_that_is_a_byte_larger() -> None:
     tags = ["t" * 100] * 16
     room = ITEM_BYTES - item_size(item(tags=[*tags, "t"])) + 1

@@ -555,6 +555,33 @@ def test_where_no_file_can_be_linked_a_folder_is_claimed_all_the_same(
     assert Folders(folder, B).own != folder
 
 
+def test_where_no_file_can_be_linked_nobody_reads_what_is_written_in_part(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever finds it empty waits for its lock, and looks again."""
+
+    def no_links(*_: Any) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    write = os.write
+    locked: list[bool] = []
+
+    def noted(fd: int, data: bytes) -> int:
+        if (folder / "service.json").exists():
+            with (folder / "service.json").open() as other:
+                try:
+                    fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    locked.append(False)
+                except BlockingIOError:
+                    locked.append(True)
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "link", no_links)
+    monkeypatch.setattr(os, "write", noted)
+    Folders(folder, A)
+    assert locked == [True]
+
+
 def test_a_url_is_written_down_without_what_is_secret_in_it(folder: Path) -> None:
     secret = "passw0rd"
     Courier(Outbox(folder), f"http://user:{secret}@a.example/api/request-event", "t0ken")
