@@ -68,14 +68,12 @@ class Ledger:
 
     calendar: Calendar
 
-    def entry(self, raw: object, now: datetime) -> Entry:
+    def entry(self, raw: Any, now: datetime) -> Entry:
         """Validate one event, as read from JSON with floats as Decimal, received at `now`.
 
         Raises Refused, with all reasons that one look finds.
         """
-        if not isinstance(raw, dict):
-            raise Refused([{"field": "event", "message": "must be a JSON object"}])
-        event = _validated(raw)
+        event = validated(raw)
         if reason := self.calendar.refusal(event.ts, now):
             raise Refused([{"field": "ts", "message": reason}])
         item = self._item(event, now)
@@ -96,7 +94,10 @@ class Ledger:
         }
 
 
-def _validated(raw: dict[str, Any]) -> RequestEvent:
+def validated(raw: Any) -> RequestEvent:
+    """Check what does not depend on the ledger's settings. Raises Refused."""
+    if not isinstance(raw, dict):
+        raise Refused([{"field": "event", "message": "must be a JSON object"}])
     try:
         return RequestEvent.model_validate(raw)
     except ValidationError as error:

@@ -18,7 +18,7 @@ from impact.exchange import RatesInMemory, in_euros
 from impact.footprint import Footprints
 from impact.http import Event, HttpError, Response, respond
 from impact.intake import Fate, Intake, Taken
-from impact.ledger import Entry, Ledger, Refused
+from impact.ledger import Entry, Ledger, Refused, validated
 from impact.observability import count_by, logger, metrics
 from impact.rates import REACH, Rates
 from impact.settings import CalendarInMemory, SettingsRefused, established
@@ -99,12 +99,33 @@ def _take(body: Any, now: datetime, deadline: float) -> Response:
 
 
 def _none_taken(body: Any) -> Response:
-    metrics.add_metric("Retry", MetricUnit.Count, len(body) if isinstance(body, list) else 1)
+    """Answer that what could be valid is to be sent again, and refuse what is not in any case."""
+    raws = body if isinstance(body, list) else [body]
+    rejections = [rejection for index, raw in enumerate(raws) if (rejection := _rejection(index, raw))]
+    refused = {rejection.index for rejection in rejections}
+    fates = [Fate.RETRY] * (len(raws) - len(refused))
+    _count([], Taken(fates, Counter()), [rejection.errors for rejection in rejections])
     if not isinstance(body, list):
+        if rejections:
+            raise HttpError(422, "invalid", "The event is not valid.", rejections[0].errors)
         return respond(503, _unavailable(), RETRY_AFTER)
-    retry = [{"index": index, "eventId": _event_id(raw)} for index, raw in enumerate(body)]
-    answer = {"created": 0, "duplicates": 0, "rejected": [], "retry": retry}
-    return respond(503, _unavailable() | answer, RETRY_AFTER)
+    retry = [{"index": n, "eventId": _event_id(raw)} for n, raw in enumerate(raws) if n not in refused]
+    answer = {"created": 0, "duplicates": 0, "rejected": [_told(each) for each in rejections]}
+    if retry:
+        return respond(503, _unavailable() | answer | {"retry": retry}, RETRY_AFTER)
+    return respond(200, answer)
+
+
+def _rejection(index: int, raw: Any) -> Rejection | None:
+    try:
+        validated(raw)
+    except Refused as refused:
+        return Rejection(index, _event_id(raw), refused.errors)
+    return None
+
+
+def _told(rejection: Rejection) -> dict[str, Any]:
+    return {"index": rejection.index, "eventId": rejection.event_id, "errors": rejection.errors}
 
 
 def _entry(raw: Any, ledger: Ledger, now: datetime) -> Entry:
@@ -150,7 +171,7 @@ def _take_array(raws: list[Any], ledger: Ledger, now: datetime, deadline: float)
     answer: dict[str, Any] = {
         "created": taken.fates.count(Fate.CREATED),
         "duplicates": taken.fates.count(Fate.DUPLICATE),
-        "rejected": [{"index": r.index, "eventId": r.event_id, "errors": r.errors} for r in rejections],
+        "rejected": [_told(rejection) for rejection in rejections],
     }
     retry = [
         {"index": index, "eventId": entry.event_id}

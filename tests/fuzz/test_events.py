@@ -20,7 +20,7 @@ from tests.events import NOON, freeze
 from tests.fuzz import ROUNDS
 from tests.fuzz.mutate import Members, damaged, identified, mutated, real_events
 from tests.fuzz.oracle import KNOWN, REQUIRED, NotJson, Verdict, judge, read
-from tests.integration.test_ingest import CONTEXT
+from tests.integration.test_ingest import CALENDAR, CONTEXT
 from tests.rates import BEFORE_NOON
 
 with mock_aws():  # it reads the exchange rates when it starts
@@ -163,6 +163,11 @@ def items(store: Store) -> list[dict[str, Any]]:
         TableName=store.events, ProjectionExpression=", ".join(names), ExpressionAttributeNames=names
     )
     return [item_from_wire(item) for page in pages for item in page["Items"]]
+
+
+@pytest.fixture(autouse=True)
+def in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "calendar", lambda now: CALENDAR)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from impact import config
 from impact.dynamodb import Store
 from impact.keys import day_shard, shard_of
 from impact.rates import Rate
-from local import rate
+from local import rate, rollup
 from local.stack.stack import PROJECT
 from rates import app as rates
 from rollup_worker import app as worker
@@ -60,9 +60,6 @@ class CloudFormation:
     def describe_stack_resource(self, StackName: str, LogicalResourceId: str) -> dict[str, Any]:
         return {"StackResourceDetail": {"PhysicalResourceId": f"{StackName}-{LogicalResourceId}"}}
 
-    def describe_stacks(self, StackName: str) -> dict[str, Any]:
-        return {"Stacks": [{"Parameters": [{"ParameterKey": "ShardCount", "ParameterValue": str(SHARDS)}]}]}
-
 
 class Session:
     def __init__(self, **_: object) -> None: ...
@@ -86,6 +83,8 @@ def run(store: Store, monkeypatch: pytest.MonkeyPatch) -> Run:
         freeze(monkeypatch, app, LATER)
         monkeypatch.setattr(app, "store", store)
     monkeypatch.setattr(boto3, "Session", Session)
+    monkeypatch.setattr(rollup, "store_of", lambda *_: None)
+    monkeypatch.setattr(rollup, "calendar_of", lambda *_: ledger(shard_count=SHARDS).calendar)
     monkeypatch.setenv("STACK", "stack")
 
     def run_(*options: str, typed: str | None = None, **variables: str) -> int:
