@@ -25,6 +25,7 @@ RATES = Rates({"2026-11-20": Decimal("1.1172")})
 USERS_A_PAGE = 5
 PAGE = b"page-00000000"
 RATE = b'{"Items":[{"kind":{"S":"rate"},"key":{"S":"2026-11-20"},"usd":{"N":"1.1172"}}]}'
+NOTHING = b'{"Items":[]}'
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
@@ -67,19 +68,14 @@ class Wire(BaseHTTPRequestHandler):
         # To every other call of the rollup: nothing is there, and what is put is taken.
         body = b'{"Responses":{}}'
         if operation == "Query":
-            body = RATE if b'"rate"' in request else self._query(request)
-        elif operation == "UpdateItem":
-            body = self._count_begins(request)
+            body = (
+                NOTHING if b'"byDay"' in request else RATE if b'"rate"' in request else self._query(request)
+            )
         self.send_response(200)
         self.send_header("Content-Type", "application/x-amz-json-1.0")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
-
-    def _count_begins(self, request: bytes) -> bytes:
-        """The first count of a (day, shard), and the only one under way: what it adds is all there is."""
-        values = json.loads(request)["ExpressionAttributeValues"]
-        return json.dumps({"Attributes": {"underWay": values[":me"], "begun": {"N": "1"}}}).encode()
 
     def _query(self, request: bytes) -> bytes:
         asked = re.search(rb'"at-(\d+)"', request)
