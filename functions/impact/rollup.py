@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TypeVar
 
 from impact.billing import Terms, statement, terms_of
-from impact.calendar import GRACE, Calendar, day_after, day_before, days_between, timestamp
+from impact.calendar import CLOCKS_DIFFER, GRACE, Calendar, day_after, day_before, days_between, timestamp
 from impact.decimals import stored
 from impact.dynamodb import BATCH_GET_MAX, Mark, Progress, Store, Version
 from impact.keys import day_shard
@@ -74,7 +74,11 @@ def plan(store: Store, calendar: Calendar, now: datetime) -> Plan:
     progress = store.progress() or _first_progress(store, calendar)
     today = calendar.day_of(now)
     first = day_after(progress.final_through)
-    totals = [total for total in store.totals(first, today) if total["final"]]
+    totals = [
+        total
+        for total in store.totals(first, today)
+        if total["final"] and calendar.is_closed(total["day"], now + CLOCKS_DIFFER)
+    ]
     waiting = {(total["day"], total["shard"]) for total in totals if is_unconverted(total)}
     settled = {(total["day"], total["shard"]) for total in totals} - waiting
     rates = store.rates(day_before(first, REACH), today)
@@ -300,10 +304,12 @@ class _Count:
         until = self._countable_until(former)
         if timestamp(self.as_of) >= until:
             raise _expired(self.day)
-        was_final = bool(former and former["final"]) or self.learnt.is_closed
+        # What another clock has found closed is closed; unless it was hours ahead, which nobody goes by.
+        may_be_closed = self.calendar.is_closed(self.day, self.as_of + CLOCKS_DIFFER)
+        was_final = may_be_closed and (bool(former and former["final"]) or self.learnt.is_closed)
         is_final = was_final or self.calendar.is_closed(self.day, self.as_of)
         summaries = self._stored_summaries(consistent=is_final or mark.since is not None)
-        if not is_final and any(summary.is_final for summary in summaries.values()):
+        if may_be_closed and not is_final and any(summary.is_final for summary in summaries.values()):
             raise _Conflict(is_closed=True)
         rate = self.store.rate_of(self.day)  # after the summaries: theirs may be one that was corrected since
         return _View(mark, former, until, is_final, summaries, rate, terms_of(former, self.terms))

@@ -11,7 +11,7 @@ from local.demo.figures import TOLERANCE, ByUser, Items, counted, differences, s
 from local.ecb import Rates
 
 EVERYBODY = "all users"
-UNSEEN = {"dayShard"}
+UNSEEN = {"dayShard", "revision"}
 """Attributes of a summary that the API does not show."""
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from impact.calendar import FIRST_DAY
-from impact.keys import LATE, PERIOD, day_shard
+from impact.keys import DAY_SUM, LATE, PERIOD, day_shard
 from impact.rates import has_rate, rate_date
 from local.ecb import published
 from local.stack import Stack
@@ -116,6 +116,13 @@ def fail_for_good(stack: Stack, api: Api, user_id: str) -> None:
     stack.invoke("RollupWorkerFunction", {"Records": [record]})
 
 
+def plan_with_a_day_to_sum_up(stack: Stack, api: Api, user_id: str) -> None:
+    count_day(stack, DAY)
+    state = stack.session.resource("dynamodb").Table(stack.state_table)
+    state.delete_item(Key={"kind": DAY_SUM, "key": DAY})
+    plan(stack, api, user_id)
+
+
 def ingest_in_euros(stack: Stack, api: Api, user_id: str) -> None:
     """Post in dollars to a process that has just read the rates, or soon will: without them, no euros."""
     with suppress(FunctionFailed):  # known, from the time before
@@ -191,6 +198,8 @@ PROBES = {
     Grant("RollupFunction", "TidyMarks", "dynamodb:DeleteItem"): plan_with_an_old_mark,
     Grant("RollupFunction", "EstablishSettings", "dynamodb:Query"): plan,
     Grant("RollupFunction", "EstablishSettings", "dynamodb:PutItem"): plan_without_settings,
+    Grant("RollupFunction", "SumDays", "dynamodb:Query"): plan_with_a_day_to_sum_up,
+    Grant("RollupFunction", "SumDays", "dynamodb:UpdateItem"): plan_with_a_day_to_sum_up,
     Grant("RollupFunction", "KeepProgress", "dynamodb:GetItem"): plan,
     Grant("RollupFunction", "KeepProgress", "dynamodb:PutItem"): plan,
     Grant("RollupFunction", "SizeTheLedger", "dynamodb:DescribeTable"): plan_for_the_first_time,

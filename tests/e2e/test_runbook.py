@@ -30,6 +30,7 @@ ELSEWHERE = (
     '    logs "',
     "make deploy",
     "make replay",
+    "make rate",
     "for n in",
     "begins_with",
     "read -r user",
@@ -37,7 +38,7 @@ ELSEWHERE = (
     "to-live",
     "OUTBOX",
 )
-"""In blocks of which there are other tests: of deployments, of dead letters, and here."""
+"""In blocks of which there are other tests: of deployments, of dead letters, of rates, and here."""
 ONLY_AWS = ("request-service-quota-increase", "--backup-type SYSTEM")
 """Not in MiniStack: of these only the options are checked."""
 

@@ -232,6 +232,15 @@ def test_what_has_seen_more_counts_whatever_its_clock_says(store: Store) -> None
     assert (summary(store)["requests"], store.late_marks()) == (2, set())
 
 
+def test_a_clock_that_was_hours_ahead_closes_no_day(store: Store) -> None:
+    put(store, event(eventId="1"))
+    count(store, LEDGER.calendar, Terms(), TODAY, shard_of("alice", 4), as_of=NOON + timedelta(days=1))
+    assert summary(store)["final"]
+    put(store, event(eventId="2"))
+    roll_up(store, NOON + timedelta(hours=1))
+    assert (summary(store)["requests"], summary(store)["final"]) == (2, False)
+
+
 def test_counts_that_overlap_make_a_day_final(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that read the ledger before the late event begins again; the other has cleared the mark."""
     publish(store)
