@@ -12,7 +12,7 @@ from unittest.mock import patch
 from impact import dynamodb, ledger, rollup, settings
 from impact.calendar import Calendar, Period, day_before
 from impact.dynamodb import Store
-from impact.intake import Fate, Intake, Taken, _fate, _results
+from impact.intake import Intake, Taken
 from impact.ledger import Entry, Ledger
 from impact.rollup import _Count
 from request_events import answers, courier, outbox
@@ -38,24 +38,6 @@ def mutant(seed: int) -> Callable[[Callable[[], AbstractContextManager[Any]]], N
         MUTANTS[put_in.__name__.replace("_", " ")] = Mutant(put_in, seed)
 
     return keep
-
-
-@mutant(seed=1270)
-def the_mark_is_written_before_the_event() -> AbstractContextManager[Any]:
-    def take(self: Intake, entries: list[Entry], calendar: Calendar, now: Any, deadline: float) -> Taken:
-        from collections import Counter
-
-        failures: Counter[str] = Counter()
-        late = {entry.day_shard for entry in entries if calendar.needs_mark(entry.day, now)}
-        unmarked = late - self._mark(late, now, deadline, failures)
-        appending = [self.writers.submit(self.store.append, entry.item) for entry in entries]
-        fates = [_fate(is_new) for is_new in _results(appending, deadline, failures)]
-        return Taken(
-            [Fate.RETRY if e.day_shard in unmarked else fate for e, fate in zip(entries, fates, strict=True)],
-            failures,
-        )
-
-    return patch.object(Intake, "take", take)
 
 
 @mutant(seed=185)

@@ -15,7 +15,7 @@ SEEDS = 1000
 CHUNK = 25
 FEW = 100
 """Seeds that `make test` runs."""
-SEARCHED = 2000
+SEARCHED = 300
 """How many seeds are tried where the one that found a defect does not find it any more."""
 
 
