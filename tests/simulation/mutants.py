@@ -150,18 +150,6 @@ def ingest_goes_by_the_parameters() -> AbstractContextManager[Any]:
     return patch.object(cloud, "established", lambda store, wished, now: Calendar.of(wished()))
 
 
-@mutant(seed=2)
-def summaries_are_read_eventually() -> AbstractContextManager[Any]:
-    pages = Store._pages
-    return patch.object(
-        Store,
-        "_pages",
-        lambda self, **query: pages(
-            self, **query | ({"ConsistentRead": False} if query["TableName"] == self.summaries else {})
-        ),
-    )
-
-
 @mutant(seed=34)
 def marks_are_not_looked_at_by_readers() -> AbstractContextManager[Any]:
     return patch.object(Store, "late_marks", lambda *_: set())
