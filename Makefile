@@ -28,7 +28,7 @@ lint: .venv/.installed ## ruff and mypy
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 
-test: .venv/.installed .venv-proxy/.installed ## Every test that needs no Docker, no Java and no AWS account (4 minutes)
+test: .venv/.installed .venv-proxy/.installed ## Every test that needs no Docker, no Java and no AWS account (7 minutes)
 	.venv/bin/pytest -n 3
 
 test-all: test ## make test, then what takes longer: crashes, updates, faults, long simulations, every command
