@@ -187,13 +187,15 @@ def _mark_key(day: str, group: int) -> WireItem:
     return to_wire({"kind": MARK, "key": day_shard(day, group)})
 
 
-def _marks(item: Item) -> Iterator[Mark]:
-    """Read the marks that share an item, those that do not stand too."""
-    for name, number in item.items():
-        if name.startswith("left"):
-            shard, day = int(name.removeprefix("left")), parse_day_shard(item["key"])[0]
-            since = item.get(f"since{shard}")
-            yield Mark(day, shard, number, datetime.fromtimestamp(since, UTC) if since else None)
+def _marks(item: Item) -> list[Mark]:
+    """Read the marks that share an item, those that do not stand too, by shard."""
+    shards = sorted(int(name.removeprefix("left")) for name in item if name.startswith("left"))
+    day = parse_day_shard(item["key"])[0] if shards else ""
+    since = {shard: item.get(f"since{shard}") for shard in shards}
+    return [
+        Mark(day, shard, item[f"left{shard}"], datetime.fromtimestamp(at, UTC) if at else None)
+        for shard, at in since.items()
+    ]
 
 
 def _period(item: Item) -> Period:

@@ -100,7 +100,7 @@ def ingest_by_a_new_process(stack: Stack, api: Api, user_id: str) -> None:
     """It reads the settings. A time limit that is set, even to what it is, makes MiniStack start one."""
     function = stack.physical_id("IngestFunction")
     stack.client("lambda").update_function_configuration(FunctionName=function, Timeout=20)
-    assert api.post(an_event(user_id)).status != 503, "EstablishSettings is not allowed"
+    assert api.post(an_event(user_id)).status != 503, "Query, PutItem or GetItem is not allowed"
 
 
 def plan_with_an_old_mark(stack: Stack, api: Api, user_id: str) -> None:
