@@ -7,6 +7,7 @@ with something new of every tenth user, once it has closed, and after one late e
 
 import argparse
 import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,16 +17,18 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from moto import mock_aws
+sys.path[:0] = ["functions", "layers/callback"]
 
-from impact.billing import Terms
-from impact.calendar import Calendar, Settings, timestamp
-from impact.dynamodb import Store, connect, to_wire
-from impact.keys import parse_day_shard
-from impact.ledger import Ledger
-from impact.rates import Rate
-from impact.rollup import count, plan
-from tests.tables import make_tables
+from moto import mock_aws  # noqa: E402
+
+from impact.billing import Terms  # noqa: E402
+from impact.calendar import Calendar, Settings, timestamp  # noqa: E402
+from impact.dynamodb import Store, connect, to_wire  # noqa: E402
+from impact.keys import parse_day_shard  # noqa: E402
+from impact.ledger import Ledger  # noqa: E402
+from impact.rates import Rate  # noqa: E402
+from impact.rollup import count, plan  # noqa: E402
+from tests.tables import make_tables  # noqa: E402
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAY = "2026-11-23"
