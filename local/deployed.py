@@ -1,15 +1,13 @@
 """A deployed stack as the operator's commands find it: its tables, and how its days are laid down."""
 
-from datetime import timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import boto3
 from botocore.config import Config
 
 from impact.calendar import Calendar, Settings
 from impact.dynamodb import Store
-from impact.settings import in_force
+from impact.settings import in_force, parse_settings
 
 
 def store_of(session: boto3.Session, stack: str, *, connections: int = 10) -> Store:
@@ -30,8 +28,6 @@ def calendar_of(session: boto3.Session, stack: str, store: Store) -> Calendar:
 def _wished(session: boto3.Session, stack: str) -> Settings:
     [described] = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
     parameters = {item["ParameterKey"]: item["ParameterValue"] for item in described["Parameters"]}
-    return Settings(
-        ZoneInfo(parameters["ReportingTimeZone"]),
-        timedelta(days=int(parameters["RetentionDays"])),
-        int(parameters["ShardCount"]),
+    return parse_settings(
+        parameters["ReportingTimeZone"], parameters["RetentionDays"], parameters["ShardCount"]
     )
