@@ -25,6 +25,9 @@ os.environ.update(
     POWERTOOLS_METRICS_NAMESPACE="ImpactService",
     POWERTOOLS_DEV="false",
 )
+# What `make test` leaves for a make within make would go to each command that a test runs.
+for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "STACK"):
+    os.environ.pop(name, None)
 DYNAMODB_LOCAL_URL = os.environ.get("DYNAMODB_LOCAL_URL")
 if DYNAMODB_LOCAL_URL:
     os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = DYNAMODB_LOCAL_URL

@@ -115,6 +115,8 @@ def test_a_worker_that_cannot_go_on_fails_and_a_later_one_makes_up_for_it(
     deployed: Deployed, proxy: Proxy, operation: str, fault: Rule
 ) -> None:
     deployed.deliver(deployed.events(10, CLOSED))
+    deployed.roll_up()  # so that there are summaries to read
+    deployed.deliver(deployed.events(10, CLOSED))
     marked = deployed.tables.late_marks()
     proxy.inject(fault, operation)
     for day, shard in marked:

@@ -305,11 +305,8 @@ def makefile(tmp_path: Path) -> Path:
 
 
 def make(folder: Path, *variables: str, **environment: str) -> Any:
-    # Not what an outer make, such as `make test`, has left: it would have this one print where it is.
-    outer = ("STACK", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")
-    kept = {name: value for name, value in os.environ.items() if name not in outer}
     before = {path.name for path in folder.iterdir()}
-    command, environment = ["make", "rate", *variables], kept | environment
+    command, environment = ["make", "rate", *variables], os.environ | environment
     ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
     assert {path.name for path in folder.iterdir()} == before
     return json.loads(ran.stdout)
