@@ -26,14 +26,15 @@ os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = LOCAL
 
 from moto import mock_aws  # noqa: E402
 
-from impact import platform  # noqa: E402
+from impact import daily_totals  # noqa: E402
 from impact.billing import Terms, statement  # noqa: E402
 from impact.calendar import Calendar, Settings, day_before, days_between, timestamp  # noqa: E402
-from impact.dynamodb import Store, connect, to_wire  # noqa: E402
-from impact.keys import MARK, MARK_GROUP, TOTAL, day_shard, shard_of  # noqa: E402
-from impact.reading import LISTERS, PAGE_USERS, Reader  # noqa: E402
-from impact.rollup import sum_days  # noqa: E402
+from impact.dynamodb import connect, to_wire  # noqa: E402
+from impact.keys import MARK, MARK_GROUP, SHARD_TOTAL, day_shard, shard_of  # noqa: E402
+from impact.rollup_planner import store_daily_totals  # noqa: E402
+from impact.store import Store  # noqa: E402
 from impact.summary import ModelTally, Tally  # noqa: E402
+from impact.usage_reader import LISTERS, PAGE_USERS, UsageReader  # noqa: E402
 from local.tables import schemas  # noqa: E402
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -89,13 +90,13 @@ def main() -> None:
 def measure(shards: int, days: int, users: int) -> None:
     client = connect(read_timeout=60, attempts=3, connections=LISTERS)
     name = f"reading-{uuid4().hex[:8]}"
-    store = Store(client, f"{name}-RequestEvents", f"{name}-DailySummaries", f"{name}-State")
+    store = Store.of(client, f"{name}-RequestEvents", f"{name}-DailySummaries", f"{name}-State")
     for table, schema in schemas().items():
         client.create_table(TableName=f"{name}-{table}", **schema)
     calendar = Calendar.of(Settings(ZoneInfo("UTC"), timedelta(days=400), shards))
     first = day_before(TODAY, days - 1)
     fill(store, shards, list(days_between(first, TODAY)), [f"user-{n}" for n in range(users)])
-    reader, meter = Reader(store, calendar, Terms()), Meter(client)
+    reader, meter = UsageReader(store, calendar, Terms()), Meter(client)
 
     def show(what: str, read: Callable[[], Any]) -> None:
         print(f"{shards:6}  {what:30}{meter.of(read)}", flush=True)
@@ -106,40 +107,42 @@ def measure(shards: int, days: int, users: int) -> None:
     show("?day=, as it was", lambda: day_as_it_was(store, shards))
     show("?day=", lambda: reader.day(TODAY, None))
     show("totals, as they were", lambda: totals_as_they_were(store, shards, first))
-    while sum_days(store, calendar, day_before(TODAY), NOW, lambda: inf):
+    while store_daily_totals(store, calendar, day_before(TODAY), NOW, lambda: inf):
         pass
     show("totals", lambda: reader.platform(first, TODAY))
     show("a user's 30 days", month)
-    for table in (store.events, store.summaries, store.state):
+    for table in (store.ledger.name, store.summaries.name, store.state.name):
         client.delete_table(TableName=table)
 
 
 def day_as_it_was(store: Store, shards: int) -> None:
     """One query a shard, one after the other, until the page is full."""
-    store.late_marks(TODAY, TODAY)
+    store.state.marked(TODAY, TODAY)
     users: list[str] = []
     for shard in range(shards):
         if len(users) < PAGE_USERS:
-            page = store.users_of(day_shard(TODAY, shard), after=None, limit=PAGE_USERS - len(users))
+            page = store.summaries.page_of_users(
+                day_shard(TODAY, shard), after=None, limit=PAGE_USERS - len(users)
+            )
             users += page.user_ids
-    store.summaries_of([(user_id, TODAY) for user_id in users], consistent=True)
+    store.summaries.get_many([(user_id, TODAY) for user_id in users], consistent=True)
 
 
 def totals_as_they_were(store: Store, shards: int, first: str) -> None:
     """Each total of each day, summed up."""
-    store.late_marks(first, TODAY)
-    totals = groupby(store.totals(first, TODAY), key=lambda total: str(total["day"]))
-    platform.sum_of([platform.row_of(day, of_day, shards) for day, of_day in totals])
+    store.state.marked(first, TODAY)
+    totals = groupby(store.state.shard_totals(first, TODAY), key=lambda total: str(total["day"]))
+    daily_totals.sum_totals([daily_totals.daily_total(day, of_day, shards) for day, of_day in totals])
 
 
 def fill(store: Store, shards: int, days: list[str], users: list[str]) -> None:
     """Write what a rollup leaves: totals of all days, marks that are gone, summaries of the last month."""
     state = [total(day, shard, shards, users) for day in days for shard in range(shards)]
     state += [mark(day, group, shards) for day in days for group in range(-(-shards // MARK_GROUP))]
-    write(store, store.state, state)
+    write(store, store.state.name, state)
     last = days[-30:]
-    write(store, store.summaries, [summary(users[0], day, shards) for day in last])
-    write(store, store.summaries, [summary(user_id, TODAY, shards) for user_id in users[1:]])
+    write(store, store.summaries.name, [summary(users[0], day, shards) for day in last])
+    write(store, store.summaries.name, [summary(user_id, TODAY, shards) for user_id in users[1:]])
 
 
 def write(store: Store, table: str, items: list[dict[str, Any]]) -> None:
@@ -178,7 +181,7 @@ def total(day: str, shard: int, shards: int, users: list[str]) -> dict[str, Any]
     fields = figures(0).as_fields()
     del fields["models"]
     here = sum(shard_of(user_id, shards) == shard for user_id in users) if day == TODAY else 1
-    key = {"kind": TOTAL, "key": day_shard(day, shard), "day": day, "shard": shard, "users": here}
+    key = {"kind": SHARD_TOTAL, "key": day_shard(day, shard), "day": day, "shard": shard, "users": here}
     rest = {"terms": Terms().as_fields(), "countableUntil": timestamp(NOW), "revision": "0" * 16}
     return key | fields | rest | {"asOf": timestamp(NOW), "final": day < TODAY}
 

@@ -23,11 +23,14 @@ from moto import mock_aws  # noqa: E402
 
 from impact.billing import Terms  # noqa: E402
 from impact.calendar import Calendar, Settings, timestamp  # noqa: E402
-from impact.dynamodb import Store, connect, to_wire  # noqa: E402
+from impact.dynamodb import connect, to_wire  # noqa: E402
+from impact.fx_rates import FxRate  # noqa: E402
 from impact.keys import parse_day_shard  # noqa: E402
-from impact.ledger import Ledger  # noqa: E402
-from impact.rates import Rate  # noqa: E402
-from impact.rollup import count, plan  # noqa: E402
+from impact.ledger_entry import EntryBuilder  # noqa: E402
+from impact.ledger_store import LedgerStore  # noqa: E402
+from impact.recompute import recompute  # noqa: E402
+from impact.rollup_planner import plan  # noqa: E402
+from impact.store import Store  # noqa: E402
 from tests.tables import make_tables  # noqa: E402
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -90,27 +93,27 @@ def event(user: int, number: int, at: datetime) -> dict[str, Any]:
     }
 
 
-def store_events(store: Store, laid: Ledger, events: list[dict[str, Any]], now: datetime) -> None:
+def store_events(store: Store, laid: EntryBuilder, events: list[dict[str, Any]], now: datetime) -> None:
     """Put events down 25 at a time, past the meter."""
-    items = [to_wire(laid.entry(each, now).item) for each in events]
+    items = [to_wire(laid.build(each, now).item) for each in events]
     for start in range(0, len(items), 25):
         puts = [{"PutRequest": {"Item": item}} for item in items[start : start + 25]]
-        store.client.batch_write_item(RequestItems={store.events: puts})  # type: ignore[dict-item]
+        store.client.batch_write_item(RequestItems={store.ledger.name: puts})  # type: ignore[dict-item]
 
 
-def roll_up(store: Store, laid: Ledger, now: datetime) -> None:
+def roll_up(store: Store, laid: EntryBuilder, now: datetime) -> None:
     """Do what the planner and its workers do."""
     due = plan(store, laid.calendar, now)
-    store.put_progress(due.progress)
+    store.state.put_progress(due.progress)
     for day, shard in due.targets:
         if day == DAY:
-            count(store, laid.calendar, Terms(), day, shard, as_of=now)
+            recompute(store, laid.calendar, Terms(), day, shard, as_of=now)
 
 
 def measure(shards: int, users: int) -> None:
     store = make_tables(connect(read_timeout=10, attempts=3, connections=40))
-    store.put_rate(Rate("2026-11-20", Decimal("1.1172")), source="benchmark", now=NOON)
-    laid = Ledger(Calendar.of(Settings(ZoneInfo("UTC"), timedelta(days=400), shards)))
+    store.state.put_fx_rate(FxRate("2026-11-20", Decimal("1.1172")), source="benchmark", now=NOON)
+    laid = EntryBuilder(Calendar.of(Settings(ZoneInfo("UTC"), timedelta(days=400), shards)))
     closed = laid.calendar.closes_at(DAY) + timedelta(minutes=1)
     numbers = iter(range(10**9))
     some = [event(user, next(numbers), NOON) for user in range(users) for _ in range(5)]
@@ -128,10 +131,10 @@ def measure(shards: int, users: int) -> None:
         roll_up(store, laid, NOON + timedelta(hours=3))
     with meter.phase("the day has closed"):
         roll_up(store, laid, closed)
-    entry = laid.entry(event(0, next(numbers), NOON), closed)
-    store.append(entry.item)
+    entry = laid.build(event(0, next(numbers), NOON), closed)
+    store.ledger.append(entry.item)
     with meter.phase("one late event: its mark, plan and count"):
-        store.mark_late(entry.day, [parse_day_shard(entry.day_shard)[1]], closed)
+        store.state.mark_late(entry.day, [parse_day_shard(entry.day_shard)[1]], closed)
         roll_up(store, laid, closed + timedelta(hours=1))
 
 
@@ -147,7 +150,7 @@ def main() -> None:
         "AWS_DEFAULT_REGION": "eu-central-1",
     }
     os.environ |= credentials | ({"AWS_ENDPOINT_URL_DYNAMODB": local} if local else {})
-    Store.events_since = lambda self: NOON  # type: ignore[method-assign]
+    LedgerStore.created_at = lambda self: NOON  # type: ignore[method-assign]
     with nullcontext() if local else mock_aws():
         for shards in options.shards:
             measure(shards, options.users)

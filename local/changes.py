@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from impact.calendar import Calendar, Period, Settings, day_before
-from impact.dynamodb import Store
-from impact.settings import LEAD, in_force, next_period, parse_settings
+from impact.day_settings import LEAD_TIME, effective_calendar, next_period, parse_settings
+from impact.store import Store
 from local.parameters import Refused
 
 NAMES = ("ShardCount", "ReportingTimeZone", "RetentionDays")
@@ -17,16 +17,15 @@ def announce(store: Store, current: Mapping[str, str], wished: Mapping[str, str]
     """Say what will hold from which day on, in lines; none where nothing is to change.
 
     `current` are the stack's parameters, `wished` those after the deployment. Raises Refused, and
-    SettingsRefused where one of them cannot be.
+    InvalidSettings where one of them cannot be.
     """
     changed = [name for name in NAMES if wished[name] != current[name]]
     try:
-        has_periods, has_progress = bool(store.periods()), store.progress() is not None
+        has_periods, has_progress = bool(store.state.periods()), store.state.progress() is not None
     except store.client.exceptions.ResourceNotFoundException:
         if changed:
-            raise Refused(
-                f"The table {store.state} is gone. Restore it (docs/runbook.md), then change {changed[0]}."
-            ) from None
+            gone = f"The table {store.state.name} is gone. Restore it (docs/runbook.md)"
+            raise Refused(f"{gone}, then change {changed[0]}.") from None
         return []
     if not has_periods and has_progress and changed:
         raise Refused(
@@ -35,7 +34,7 @@ def announce(store: Store, current: Mapping[str, str], wished: Mapping[str, str]
         )
     if not has_periods and not has_progress:
         return [f"{name} {current[name]} -> {wished[name]}: from the first event on." for name in changed]
-    return upcoming(in_force(store, lambda: _settings(current)), _settings(wished), now)
+    return upcoming(effective_calendar(store, lambda: _settings(current)), _settings(wished), now)
 
 
 def upcoming(calendar: Calendar, wish: Settings, now: datetime) -> list[str]:
@@ -48,7 +47,7 @@ def upcoming(calendar: Calendar, wish: Settings, now: datetime) -> list[str]:
     lines = _taken_back(kept[-1], replaced, period) if replaced else []
     lines += _changes(Calendar((*kept, period)), now)
     day = period.first_day
-    until = min(calendar.starts_at(day), wish.starts_at(day)) - LEAD
+    until = min(calendar.starts_at(day), wish.starts_at(day)) - LEAD_TIME
     return [
         *lines,
         f"The next run of the rollup writes this down. After {until:%Y-%m-%d %H:%M} UTC it is a day later.",

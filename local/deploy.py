@@ -17,8 +17,8 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from impact.dynamodb import Store
-from impact.settings import SettingsRefused
+from impact.day_settings import InvalidSettings
+from impact.store import Store
 from local.changes import NAMES, announce
 from local.parameters import Refused, check, defaults, parse
 from local.stack.stack import PROJECT, override, sha256
@@ -40,7 +40,7 @@ def main() -> int:
     arguments = _arguments()
     try:
         return _deploy(arguments.stack, arguments.template, parse(arguments.words + arguments.parameters))
-    except (Refused, SettingsRefused) as refused:
+    except (Refused, InvalidSettings) as refused:
         print(f"Nothing was deployed. {refused}", file=sys.stderr)
     except (BotoCoreError, ClientError) as error:
         print(
@@ -51,7 +51,7 @@ def main() -> int:
 
 
 def _deploy(stack: str, template: str, given: dict[str, str]) -> int:
-    """Say what is about to change, and deploy. Raises Refused, SettingsRefused, and what AWS refuses."""
+    """Say what is about to change, and deploy. Raises Refused, InvalidSettings, and what AWS refuses."""
     session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
     account = session.client("sts").get_caller_identity()["Account"]
     current = _current_parameters(session, stack)
@@ -78,7 +78,7 @@ def _deploy(stack: str, template: str, given: dict[str, str]) -> int:
 def _announce(session: boto3.Session, stack: str, current: dict[str, str], wished: dict[str, str]) -> None:
     """Say what will hold from which day on. Also a time zone that a plain `sam deploy` left is checked."""
     check({name: wished[name] for name in NAMES})
-    store = Store(session.client("dynamodb"), events="", summaries="", state=f"{stack}-State")
+    store = Store.of(session.client("dynamodb"), events="", summaries="", state=f"{stack}-State")
     for line in announce(store, current, wished, datetime.now(UTC)):
         print(line, flush=True)
 

@@ -6,15 +6,15 @@ import boto3
 from botocore.config import Config
 
 from impact.calendar import Calendar, Settings
-from impact.dynamodb import Store
-from impact.settings import in_force, parse_settings
+from impact.day_settings import effective_calendar, parse_settings
+from impact.store import Store
 
 
 def store_of(session: boto3.Session, stack: str, *, connections: int = 10) -> Store:
     """The stack's tables, for so many calls at a time."""
     config = Config(max_pool_connections=connections, retries={"mode": "standard", "total_max_attempts": 10})
     client: Any = session.client("dynamodb", config=config)
-    return Store(client, f"{stack}-RequestEvents", f"{stack}-DailySummaries", f"{stack}-State")
+    return Store.of(client, f"{stack}-RequestEvents", f"{stack}-DailySummaries", f"{stack}-State")
 
 
 def calendar_of(session: boto3.Session, stack: str, store: Store) -> Calendar:
@@ -22,7 +22,7 @@ def calendar_of(session: boto3.Session, stack: str, store: Store) -> Calendar:
 
     Raises BotoCoreError, ClientError.
     """
-    return in_force(store, lambda: _wished(session, stack))
+    return effective_calendar(store, lambda: _wished(session, stack))
 
 
 def _wished(session: boto3.Session, stack: str) -> Settings:

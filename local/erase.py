@@ -31,8 +31,9 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from impact.calendar import AHEAD, Calendar, day_after, day_before, days_between, timestamp
-from impact.dynamodb import Store, TooBusy
 from impact.keys import day_shard, has_room, parse_day_shard, user_prefix
+from impact.store import Store
+from impact.summary_store import TooBusy
 from impact.types import WireItem
 from local import ledger_scan
 from local.deployed import calendar_of, store_of
@@ -157,7 +158,7 @@ class Erasure:
         days |= {summary["day"]["S"] for summary in summaries}
         marked = self._mark(sorted(days))  # before the summaries go: from them another run knows the days
         keys = [{name: summary[name] for name in ("userId", "day")} for summary in summaries]
-        self._delete(self.store.summaries, keys)
+        self._delete(self.store.summaries.name, keys)
         print("Deleted." + (f" The next rollup counts {_days(marked)} again." if marked else ""))
         return 0
 
@@ -173,7 +174,7 @@ class Erasure:
 
     def _summaries(self) -> list[WireItem]:
         pages = self.store.client.get_paginator("query").paginate(
-            TableName=self.store.summaries,
+            TableName=self.store.summaries.name,
             KeyConditionExpression="userId = :u",
             ExpressionAttributeValues={":u": {"S": self.user_id}},
             ProjectionExpression="userId, #day, dayShard",
@@ -201,7 +202,7 @@ class Erasure:
 
     def _event_pages(self, place: str, **what: Any) -> Iterator[Any]:
         pages = self.store.client.get_paginator("query").paginate(
-            TableName=self.store.events,
+            TableName=self.store.ledger.name,
             KeyConditionExpression="dayShard = :d AND begins_with(userEvent, :u)",
             ExpressionAttributeValues={":d": {"S": place}, ":u": {"S": user_prefix(self.user_id)}},
             ConsistentRead=True,
@@ -215,7 +216,7 @@ class Erasure:
 
         def delete(place: str) -> None:
             for page in self._event_pages(place, ProjectionExpression="dayShard, userEvent"):
-                self._delete(self.store.events, page["Items"])
+                self._delete(self.store.ledger.name, page["Items"])
 
         with ThreadPoolExecutor(WORKERS) as workers:
             for _ in progress.of(workers.map(delete, places)):
@@ -223,7 +224,7 @@ class Erasure:
 
     def _delete_everywhere(self) -> Counter[str]:
         """Look at each event, and delete the user's. Return how many by partition of the ledger."""
-        table: Any = self.store.client.describe_table(TableName=self.store.events)["Table"]
+        table: Any = self.store.client.describe_table(TableName=self.store.ledger.name)["Table"]
         position = ledger_scan.Position.of(table, self.user_id)
         if position.done:
             done = f"{len(position.done)} of {position.segments} parts are done"
@@ -231,10 +232,10 @@ class Erasure:
         touched: Counter[str] = Counter()
 
         def delete(keys: list[WireItem]) -> None:
-            self._delete(self.store.events, keys)
+            self._delete(self.store.ledger.name, keys)
             touched.update(key["dayShard"]["S"] for key in keys)
 
-        parts = ledger_scan.scan(self.store.client, self.store.events, self.user_id, position, delete)
+        parts = ledger_scan.scan(self.store.client, self.store.ledger.name, self.user_id, position, delete)
         for _ in _Progress(f"of {position.segments} parts looked at", len(position.done)).of(parts):
             pass
         position.forget()
@@ -257,13 +258,13 @@ class Erasure:
 
         def mark(day: str) -> bool:
             shard = self.calendar.shard_of(self.user_id, day)
-            total = self.store.total(day_shard(day, shard))
+            total = self.store.state.shard_total(day_shard(day, shard))
             until = timestamp(self.calendar.countable_until(day))
             if total is None or timestamp(self.now + MARK_MARGIN) >= min(
                 until, total.get("countableUntil", until)
             ):
                 return False
-            self.store.mark_late(day, [shard], self.now)
+            self.store.state.mark_late(day, [shard], self.now)
             return True
 
         with ThreadPoolExecutor(WORKERS) as workers:

@@ -37,7 +37,7 @@ from moto import mock_aws  # noqa: E402
 from moto.dynamodb.models import DynamoDBBackend  # noqa: E402
 from xdist.scheduler import LoadScopeScheduling  # noqa: E402
 
-from impact.dynamodb import Store  # noqa: E402
+from impact.store import Store  # noqa: E402
 from local.proxy import ENVIRONMENT, litellm_version  # noqa: E402
 from tests.fuzz import ROUNDS  # noqa: E402
 from tests.tables import drop_tables, make_tables  # noqa: E402

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from impact.calendar import Calendar, Settings, timestamp
-from impact.ledger import Ledger
+from impact.ledger_entry import EntryBuilder
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 """When the tests take place, but for those of a whole function."""
@@ -45,5 +45,5 @@ def event(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in (base | fields).items() if value is not None}
 
 
-def ledger(zone: str = "UTC", retention_days: int = 400, shard_count: int = 4) -> Ledger:
-    return Ledger(Calendar.of(Settings(ZoneInfo(zone), timedelta(days=retention_days), shard_count)))
+def entry_builder(zone: str = "UTC", retention_days: int = 400, shard_count: int = 4) -> EntryBuilder:
+    return EntryBuilder(Calendar.of(Settings(ZoneInfo(zone), timedelta(days=retention_days), shard_count)))

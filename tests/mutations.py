@@ -41,26 +41,43 @@ SECONDS_MAX = 240
 """After so long an edit counts as caught: it has made a test wait for good."""
 
 _ROLLUP = (
-    *("tests/integration/test_store.py", "tests/integration/test_rollup.py"),
-    *("tests/integration/test_planner.py", "tests/integration/test_euros.py"),
+    *("tests/integration/test_store.py", "tests/integration/test_recompute.py"),
+    *("tests/integration/test_rollup_planner.py", "tests/integration/test_euro_conversion.py"),
     "tests/simulation/test_simulation.py::test_nothing_is_lost_and_nothing_counted_twice[0]",
 )
 _CALLBACK = "tests/unit/callback/test_"
 TESTS: dict[str, tuple[str, ...]] = {
-    "functions/impact/calendar.py": ("tests/unit/test_calendar.py", "tests/integration/test_settings.py"),
-    "functions/impact/dynamodb.py": (*_ROLLUP, "tests/integration/test_settings.py"),
-    "functions/impact/intake.py": ("tests/integration/test_ingest.py",),
-    "functions/impact/keys.py": ("tests/unit/test_ledger.py", *_ROLLUP, "tests/integration/test_ingest.py"),
-    "functions/impact/ledger.py": ("tests/unit/test_ledger.py", "tests/integration/test_ingest.py"),
-    "functions/impact/rates.py": ("tests/unit/test_rates.py", "tests/integration/test_euros.py"),
-    "functions/impact/platform.py": ("tests/unit/test_platform.py", "tests/integration/test_reading.py"),
-    "functions/impact/reading.py": (
-        *("tests/integration/test_reading.py", "tests/integration/test_reading_bounds.py"),
-        "tests/integration/test_euros.py",
+    "functions/impact/calendar.py": ("tests/unit/test_calendar.py", "tests/integration/test_day_settings.py"),
+    "functions/impact/dynamodb.py": (*_ROLLUP, "tests/integration/test_day_settings.py"),
+    "functions/impact/ledger_store.py": _ROLLUP,
+    "functions/impact/state_store.py": (*_ROLLUP, "tests/integration/test_day_settings.py"),
+    "functions/impact/summary_store.py": (*_ROLLUP, "tests/integration/test_usage_reader.py"),
+    "functions/impact/ledger_writer.py": ("tests/integration/test_ingest.py",),
+    "functions/impact/keys.py": (
+        "tests/unit/test_ledger_entry.py",
+        *_ROLLUP,
+        "tests/integration/test_ingest.py",
     ),
-    "functions/impact/rollup.py": _ROLLUP,
-    "functions/impact/settings.py": ("tests/integration/test_settings.py",),
-    "functions/impact/summary.py": ("tests/unit/test_summary.py", "tests/integration/test_rollup.py"),
+    "functions/impact/ledger_entry.py": (
+        "tests/unit/test_ledger_entry.py",
+        "tests/integration/test_ingest.py",
+    ),
+    "functions/impact/fx_rates.py": (
+        "tests/unit/test_fx_rates.py",
+        "tests/integration/test_euro_conversion.py",
+    ),
+    "functions/impact/daily_totals.py": (
+        "tests/unit/test_daily_totals.py",
+        "tests/integration/test_usage_reader.py",
+    ),
+    "functions/impact/usage_reader.py": (
+        *("tests/integration/test_usage_reader.py", "tests/integration/test_usage_reader_bounds.py"),
+        "tests/integration/test_euro_conversion.py",
+    ),
+    "functions/impact/recompute.py": _ROLLUP,
+    "functions/impact/rollup_planner.py": (*_ROLLUP, "tests/integration/test_rollup_planner_daily_totals.py"),
+    "functions/impact/day_settings.py": ("tests/integration/test_day_settings.py",),
+    "functions/impact/summary.py": ("tests/unit/test_summary.py", "tests/integration/test_recompute.py"),
     "layers/callback/request_events/answers.py": (
         *(f"{_CALLBACK}transport.py", f"{_CALLBACK}courier.py", f"{_CALLBACK}refused_on_the_way.py"),
         *(f"{_CALLBACK}clock.py", f"{_CALLBACK}folders.py"),

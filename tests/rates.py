@@ -4,8 +4,8 @@ from datetime import date
 from decimal import Decimal
 
 from impact.calendar import days_between
-from impact.dynamodb import Store
-from impact.rates import Rate, has_rate
+from impact.fx_rates import FxRate, is_target_day
+from impact.store import Store
 from tests.events import NOON
 
 _APRIL_2026 = """
@@ -16,18 +16,18 @@ _APRIL_2026 = """
 2026-04-27 1.1749  2026-04-28 1.168   2026-04-29 1.1706  2026-04-30 1.1702
 """
 _WORDS = _APRIL_2026.split()
-APRIL_2026 = [Rate(date, Decimal(usd)) for date, usd in zip(_WORDS[::2], _WORDS[1::2], strict=True)]
+APRIL_2026 = [FxRate(date, Decimal(usd)) for date, usd in zip(_WORDS[::2], _WORDS[1::2], strict=True)]
 """A month with weekends, Good Friday (3 April) and Easter Monday (6 April)."""
 
-BEFORE_NOON = Rate("2026-11-20", Decimal("1.1172"))
+BEFORE_NOON = FxRate("2026-11-20", Decimal("1.1172"))
 """The rate of the day on which the tests take place, a Monday."""
 
 _DAYS = days_between("2026-11-01", "2026-12-31")
-THAT_WINTER = [Rate(day, Decimal(1)) for day in _DAYS if has_rate(date.fromisoformat(day))]
+THAT_WINTER = [FxRate(day, Decimal(1)) for day in _DAYS if is_target_day(date.fromisoformat(day))]
 """For tests in which no day shall wait: a dollar is a euro."""
 
 
-def publish(store: Store, *rates: Rate) -> None:
+def publish(store: Store, *rates: FxRate) -> None:
     """Put rates where the service finds them."""
     for rate in rates or (BEFORE_NOON,):
-        store.put_rate(rate, source="test", now=NOON)
+        store.state.put_fx_rate(rate, source="test", now=NOON)

@@ -4,7 +4,8 @@ from functools import cache
 from typing import Any
 from uuid import uuid4
 
-from impact.dynamodb import Store, connect
+from impact.dynamodb import connect
+from impact.store import Store
 from local.tables import schemas
 
 
@@ -20,9 +21,14 @@ def make_tables(client: Any = None) -> Store:
     stack = f"test-{uuid4().hex[:8]}"
     for name, schema in schemas().items():
         client.create_table(TableName=f"{stack}-{name}", **schema)
-    return Store(client, f"{stack}-RequestEvents", f"{stack}-DailySummaries", f"{stack}-State")
+    return Store.of(client, f"{stack}-RequestEvents", f"{stack}-DailySummaries", f"{stack}-State")
+
+
+def with_client(store: Store, client: Any) -> Store:
+    """The same tables, seen by another client."""
+    return Store.of(client, store.ledger.name, store.summaries.name, store.state.name)
 
 
 def drop_tables(store: Store) -> None:
-    for table in (store.events, store.summaries, store.state):
+    for table in (store.ledger.name, store.summaries.name, store.state.name):
         store.client.delete_table(TableName=table)

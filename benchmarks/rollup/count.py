@@ -21,13 +21,14 @@ def ours() -> Callable[[], int]:
     """The rollup itself: pages, sums, reads and writes of summaries, the total."""
     from impact.billing import Terms
     from impact.calendar import Calendar, Settings
-    from impact.dynamodb import Store, connect
-    from impact.rollup import count
+    from impact.dynamodb import connect
+    from impact.recompute import recompute
+    from impact.store import Store
 
-    store = Store(connect(read_timeout=20, attempts=2), "events", "summaries", "state")
+    store = Store.of(connect(read_timeout=20, attempts=2), "events", "summaries", "state")
     calendar = Calendar.of(Settings(ZoneInfo("UTC"), timedelta(days=400), 1))
     return lambda: (
-        count(store, calendar, Terms(), DAY, 0, as_of=datetime(2026, 11, 23, 13, tzinfo=UTC)).events
+        recompute(store, calendar, Terms(), DAY, 0, as_of=datetime(2026, 11, 23, 13, tzinfo=UTC)).events
     )
 
 
@@ -38,7 +39,7 @@ def plain_resource() -> Callable[[], int]:
 
     table: Any = boto3.resource("dynamodb").Table("events")
 
-    def count() -> int:
+    def recompute() -> int:
         users: dict[str, dict[str, Decimal]] = {}
         start: dict[str, Any] = {}
         events = 0
@@ -58,7 +59,7 @@ def plain_resource() -> Callable[[], int]:
                     return events
                 start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
-    return count
+    return recompute
 
 
 SUMMED = ("tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning", "costUSD", "costEUR", "latency")
@@ -74,9 +75,9 @@ def main() -> None:
         "AWS_SECRET_ACCESS_KEY": "x",
         "AWS_DEFAULT_REGION": "eu-central-1",
     }
-    count = {"ours": ours, "resource": plain_resource}[how]()  # what is imported by now is not counted
+    recompute = {"ours": ours, "resource": plain_resource}[how]()  # what is imported by now is not counted
     began = time.process_time()
-    events = count()
+    events = recompute()
     seconds = time.process_time() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"events": events, "seconds": seconds, "peak_mb": peak}))

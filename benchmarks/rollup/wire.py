@@ -13,15 +13,15 @@ from zoneinfo import ZoneInfo
 
 from impact.calendar import Calendar, Settings
 from impact.dynamodb import to_wire
-from impact.exchange import in_euros
 from impact.footprint import Footprints
-from impact.ledger import Ledger
-from impact.rates import Rates
+from impact.fx_conversion import euro_fields
+from impact.fx_rates import FxRates
+from impact.ledger_entry import EntryBuilder
 from impact.summary import EVENT_FIELDS
 
 PAGE_EVENTS = 1250
 """What DynamoDB reads for a page: 1 MB of ledger items of some 800 bytes."""
-RATES = Rates({"2026-11-20": Decimal("1.1172")})
+RATES = FxRates({"2026-11-20": Decimal("1.1172")})
 USERS_A_PAGE = 5
 PAGE = b"page-00000000"
 RATE = b'{"Items":[{"kind":{"S":"rate"},"key":{"S":"2026-11-20"},"usd":{"N":"1.1172"}}]}'
@@ -31,7 +31,7 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 def page(projected: bool) -> bytes:
     """One page of events as they are met: whole items, or what the rollup's projection leaves of them."""
-    ledger = Ledger(Calendar.of(Settings(ZoneInfo("UTC"), timedelta(days=400), shard_count=1)))
+    ledger = EntryBuilder(Calendar.of(Settings(ZoneInfo("UTC"), timedelta(days=400), shard_count=1)))
     footprints = Footprints({}, None)
     items = []
     for n in range(PAGE_EVENTS):
@@ -50,8 +50,8 @@ def page(projected: bool) -> bytes:
             "modelGroup": "chat",
             "conversationId": f"0f8fad5b-d9cb-469f-a165-{n:012d}",
         }
-        entry = ledger.entry(event, NOON)
-        item = entry.with_fields(footprints.of(entry.item) | in_euros(entry.item, RATES)).item
+        entry = ledger.build(event, NOON)
+        item = entry.with_fields(footprints.of(entry.item) | euro_fields(entry.item, RATES)).item
         items.append(to_wire({k: v for k, v in item.items() if k in EVENT_FIELDS or not projected}))
     return json.dumps({"Items": items, "Count": len(items), "ScannedCount": len(items)}).encode()
 

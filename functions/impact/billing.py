@@ -5,7 +5,7 @@ from decimal import Decimal, localcontext
 from typing import Any
 
 from impact.decimals import EXACT, ZERO, quotient, stored
-from impact.rates import Rate, euros
+from impact.fx_rates import FxRate, to_euros
 from impact.summary import Tally
 from impact.types import Item
 
@@ -48,7 +48,7 @@ def terms_of(former: Item | None, current: Terms) -> Terms:
     return current
 
 
-def statement(sums: Tally, rate: Rate | None, terms: Terms) -> Item:
+def statement(sums: Tally, rate: FxRate | None, terms: Terms) -> Item:
     """Write sums in euros: dollars converted by one division, what is added to them, and the terms of both.
 
     Without a rate the dollars stay in `unconverted`. The euros of the models are divisions of their own.
@@ -68,9 +68,9 @@ def zero_sum() -> Tally:
     return Tally(markupEUR=ZERO, restorationFeeEUR=ZERO, billedEUR=ZERO)
 
 
-def _convert(row: dict[str, Any], rate: Rate) -> None:
+def _convert(row: dict[str, Any], rate: FxRate) -> None:
     with localcontext(EXACT):
-        row["costEUR"] = stored(row["costEUR"] + euros(row["unconverted"], rate))
+        row["costEUR"] = stored(row["costEUR"] + to_euros(row["unconverted"], rate))
     row["unconverted"] = ZERO
 
 

@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 from impact.keys import shard_of
 from request_events.rules import AHEAD_SECONDS
 
-GRACE = timedelta(hours=3)
+ALLOWED_LATENESS = timedelta(hours=3)
 """How long after its end a day stays open for events on their way; a later one leaves a mark."""
-CLOCKS_DIFFER = timedelta(minutes=20)
+CLOCK_SKEW_MAX = timedelta(minutes=20)
 """So far apart may the clocks of two functions be."""
 MARK_MARGIN = timedelta(minutes=30)
 """So long before a day closes its events are marked: longer than clocks differ and an ingest takes."""
@@ -25,6 +25,13 @@ FIRST_DAY = "2000-01-01"
 
 DAY = "2[0-9]{3}-[0-9]{2}-[0-9]{2}"
 """How a day is written, as a regular expression."""
+
+
+class DayExpired(Exception):
+    """TTL may have deleted some of the day's events: recomputing it would lose what they cost."""
+
+    def __init__(self, day: str):
+        super().__init__(f"{day} is older than the retention of events: its summaries stay as they are")
 
 
 def timestamp(instant: datetime) -> str:
@@ -115,7 +122,7 @@ class Calendar:
 
     def closes_at(self, day: str) -> datetime:
         """When the day is over and its grace has passed: what is counted from then on is final."""
-        return self.starts_at(day_after(day)) + GRACE
+        return self.starts_at(day_after(day)) + ALLOWED_LATENESS
 
     def is_closed(self, day: str, now: datetime) -> bool:
         return now >= self.closes_at(day)
@@ -131,7 +138,7 @@ class Calendar:
         """Tell in which shard of a day a user's events lie."""
         return shard_of(user_id, self.shard_count(day))
 
-    def refusal(self, ts: datetime, now: datetime) -> str | None:
+    def rejection_reason(self, ts: datetime, now: datetime) -> str | None:
         """Say why an event of that time cannot be taken now, or None if it can."""
         if ts > now + AHEAD:
             return f"is more than {AHEAD.seconds // 60} minutes ahead of the service's clock"

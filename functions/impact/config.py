@@ -7,11 +7,11 @@ from hashlib import blake2b
 
 from impact.billing import Terms
 from impact.calendar import Settings
-from impact.settings import parse_settings
+from impact.day_settings import parse_settings
 
 
 def settings() -> Settings:
-    """What the parameters ask of days. Raises SettingsRefused."""
+    """What the parameters ask of days. Raises InvalidSettings."""
     return parse_settings(
         os.environ.get("REPORTING_TIME_ZONE", "UTC"),
         retention_days=os.environ.get("RETENTION_DAYS", "400"),

@@ -4,17 +4,17 @@ import hashlib
 
 MARK = "mark"
 """State kind: (day, shard)s that an event reached after their day had closed, MARK_GROUP to an item."""
-LATE = "late"
+OLD_MARK = "late"
 """State kind: the same as earlier versions left it, an item each."""
-TOTAL = "total"
+SHARD_TOTAL = "total"
 """State kind: the sum of a (day, shard), over all its users."""
-DAY_SUM = "day"
+DAILY_TOTAL = "day"
 """State kind: the sum of a day, over all its shards."""
 PERIOD = "settings"
 """State kind: from which day on which settings hold."""
 PROGRESS = "rollup"
 """State kind: how far days are final."""
-RATE = "rate"
+FX_RATE = "rate"
 """State kind: the euro reference rate of an ECB date."""
 MARK_GROUP = 32
 """Shards whose late marks share an item: as many as fit a write unit."""
@@ -36,12 +36,12 @@ def parse_day_shard(key: str) -> tuple[str, int]:
     return day, int(shard)
 
 
-def rate_key(ecb_date: str, correction: int = 0) -> str:
+def fx_rate_key(ecb_date: str, correction: int = 0) -> str:
     """Key of a rate in State: `2026-11-20` for the first one of an ECB date, `2026-11-20#01` corrects it."""
     return f"{ecb_date}#{correction:02d}" if correction else ecb_date
 
 
-def parse_rate_key(key: str) -> tuple[str, int]:
+def parse_fx_rate_key(key: str) -> tuple[str, int]:
     ecb_date, _, correction = key.partition("#")
     return ecb_date, int(correction or 0)
 

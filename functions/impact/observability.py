@@ -9,7 +9,7 @@ logger = Logger()
 metrics = Metrics()
 
 
-def count_by(name: str, dimension: str, counts: Mapping[str, int]) -> None:
+def emit_by(name: str, dimension: str, counts: Mapping[str, int]) -> None:
     """Count `name` once more, divided by a dimension. Each of its values is a metric that is paid for."""
     for value, count in counts.items():
         stack = {"service": metrics.service or ""}

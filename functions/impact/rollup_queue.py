@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from impact.rollup import DayShard
+from impact.types import DayShard
 
 SENDERS = 16
 """Calls of SQS at a time."""

@@ -10,3 +10,6 @@ WireItem = dict[str, Any]
 
 FieldErrors = list[dict[str, str]]
 """Why something was refused: `field` and `message` of each reason."""
+
+DayShard = tuple[str, int]
+"""A day (`YYYY-MM-DD`) and one of its shards."""

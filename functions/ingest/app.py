@@ -1,35 +1,39 @@
 """POST /api/request-event: validate events and put each into the ledger, exactly once."""
 
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import BotoCoreError, ClientError
 
 from impact import config
-from impact.calendar import day_before
-from impact.dynamodb import Store, connect
-from impact.exchange import RatesInMemory, in_euros
+from impact.calendar import Calendar, day_before
+from impact.day_settings import CachedCalendar, InvalidSettings, ensure_calendar
+from impact.dynamodb import connect
 from impact.footprint import Footprints
-from impact.http import Event, HttpError, Response, respond
-from impact.intake import Fate, Intake, Taken
-from impact.ledger import Entry, Ledger, Refused, validated
-from impact.observability import count_by, logger, metrics
-from impact.rates import REACH, Rates
-from impact.settings import CalendarInMemory, SettingsRefused, established
+from impact.fx_conversion import CachedFxRates, euro_fields
+from impact.fx_rates import FX_LOOKBACK_DAYS, FxRates
+from impact.http import Event, HttpError, Response
+from impact.ledger_entry import EntryBuilder, EventRejected, LedgerEntry, validate
+from impact.ledger_writer import LedgerWriter, WriteOutcome, WriteResult
+from impact.observability import emit_by, logger, metrics
+from impact.store import Store
 from impact.types import FieldErrors, Item
 from ingest.body import read_body
+from ingest.responses import EventResult, array_response, single_response
 from request_events.event import FIELDS
 
+T = TypeVar("T")
+
 WRITERS = 32
-ANSWER_SECONDS = 3.0
-"""What is kept of the function's time limit to answer in; more than one attempt of a put takes."""
-RETRY_AFTER = {"retry-after": "2"}
+RESERVE_SECONDS = 3.0
+"""Of the function's time limit, to answer in: more than one attempt of a put takes."""
 
 SERVICE = {"impact-service": config.service_id()}
 """Says in each answer which service this is, whatever its URL: events for one never go to another."""
@@ -38,35 +42,26 @@ RATES_SECONDS = 1.0
 """How long a start waits for the exchange rates."""
 
 store = Store.from_environment(connect(read_timeout=2, attempts=3, connections=WRITERS))
-calendar = CalendarInMemory(lambda now: established(store, config.settings, now))
-intake = Intake(store, writers=ThreadPoolExecutor(WRITERS, "ingest-writer"))
+calendar = CachedCalendar(lambda now: ensure_calendar(store, config.settings, now))
+writer = LedgerWriter(store, ThreadPoolExecutor(WRITERS, "ingest-writer"))
 footprints = Footprints(config.electricity_zones(), config.operator_country())
 if footprints.unknown_zones():
     logger.error("no such electricity zone: its requests are unrated", zones=footprints.unknown_zones())
 
 
-def _load_rates() -> Rates:
+def _load_rates() -> FxRates:
     """Read the rates of all days whose events may still come."""
     now = datetime.now(UTC)
     days = calendar(now)
-    return store.rates(day_before(days.oldest_day(now), REACH), days.day_of(now))
+    return store.state.fx_rates(day_before(days.oldest_day(now), FX_LOOKBACK_DAYS), days.day_of(now))
 
 
-rates = RatesInMemory(
+rates = CachedFxRates(
     _load_rates,
-    intake.writers,
+    writer.executor,
     lambda error: logger.error("exchange rates could not be read", cause=type(error).__name__),
 )
 rates.wait(RATES_SECONDS)
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """An event that was refused: where it stood in the array, and why."""
-
-    index: int
-    event_id: str | None
-    errors: FieldErrors
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -74,113 +69,73 @@ class Rejection:
 def handler(event: Event, context: LambdaContext) -> Response:
     """Answer one POST of an event or an array of events (HTTP API, payload 2.0)."""
     now = datetime.now(UTC)
-    deadline = monotonic() + context.get_remaining_time_in_millis() / 1000 - ANSWER_SECONDS
+    deadline = monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
     try:
-        response = _take(read_body(event), now, deadline)
+        response = _ingest(read_body(event), now, deadline)
     except HttpError as error:
         metrics.add_metric("RequestsRefused", MetricUnit.Count, 1)
-        logger.warning("request refused", status=error.status, code=error.body["error"]["code"])
+        logger.warning("request rejected", status=error.status, code=error.body["error"]["code"])
         response = error.response()
     return response | {"headers": response["headers"] | SERVICE}
 
 
-def _take(body: Any, now: datetime, deadline: float) -> Response:
-    try:
-        ledger = Ledger(calendar(now))
-    except (
-        BotoCoreError,
-        ClientError,
-        SettingsRefused,
-    ) as error:  # no event has a place until they are known
-        logger.error("the settings of days are not known", cause=type(error).__name__)
-        return _none_taken(body)
-    take = _take_array if isinstance(body, list) else _take_one
-    return take(body, ledger, now, deadline)
-
-
-def _none_taken(body: Any) -> Response:
-    """Answer that what could be valid is to be sent again, and refuse what is not in any case."""
+def _ingest(body: Any, now: datetime, deadline: float) -> Response:
     raws = body if isinstance(body, list) else [body]
-    rejections = [rejection for index, raw in enumerate(raws) if (rejection := _rejection(index, raw))]
-    refused = {rejection.index for rejection in rejections}
-    fates = [Fate.RETRY] * (len(raws) - len(refused))
-    _count([], Taken(fates, Counter()), [rejection.errors for rejection in rejections])
-    if not isinstance(body, list):
-        if rejections:
-            raise HttpError(422, "invalid", "The event is not valid.", rejections[0].errors)
-        return respond(503, _unavailable(), RETRY_AFTER)
-    retry = [{"index": n, "eventId": _event_id(raw)} for n, raw in enumerate(raws) if n not in refused]
-    answer = {"created": 0, "duplicates": 0, "rejected": [_told(each) for each in rejections]}
-    if retry:
-        return respond(503, _unavailable() | answer | {"retry": retry}, RETRY_AFTER)
-    return respond(200, answer)
-
-
-def _rejection(index: int, raw: Any) -> Rejection | None:
     try:
-        validated(raw)
-    except Refused as refused:
-        return Rejection(index, _event_id(raw), refused.errors)
-    return None
+        days = calendar(now)
+    except (BotoCoreError, ClientError, InvalidSettings) as error:
+        logger.error("the settings of days are not known", cause=type(error).__name__)
+        results = _without_settings(raws)
+    else:
+        results = _store(raws, days, now, deadline)
+    return array_response(results) if isinstance(body, list) else single_response(results[0])
 
 
-def _told(rejection: Rejection) -> dict[str, Any]:
-    return {"index": rejection.index, "eventId": rejection.event_id, "errors": rejection.errors}
+def _store(raws: list[Any], days: Calendar, now: datetime, deadline: float) -> list[EventResult]:
+    builder = EntryBuilder(days)
+    entries, rejected = _check(raws, lambda raw: _entry(raw, builder, now))
+    written = writer.write(list(entries.values()), days, now, deadline)
+    _emit_metrics(list(entries.values()), written, rejected)
+    accepted = [
+        EventResult(index, entry.event_id, outcome)
+        for (index, entry), outcome in zip(entries.items(), written.outcomes, strict=True)
+    ]
+    return sorted(accepted + rejected, key=attrgetter("index"))
 
 
-def _entry(raw: Any, ledger: Ledger, now: datetime) -> Entry:
-    """Validate an event, and add what it cost in euros and its footprint, where they are known."""
-    entry = ledger.entry(raw, now)
-    return entry.with_fields(_footprint(entry.item)).with_fields(in_euros(entry.item, rates()))
+def _without_settings(raws: list[Any]) -> list[EventResult]:
+    """No event can be stored. What could be valid has to be sent again; what is not valid is rejected."""
+    events, rejected = _check(raws, validate)
+    _emit_metrics([], WriteResult([WriteOutcome.RETRY] * len(events), Counter()), rejected)
+    retry = [EventResult(index, event.eventId, WriteOutcome.RETRY) for index, event in events.items()]
+    return sorted(retry + rejected, key=attrgetter("index"))
+
+
+def _check(raws: list[Any], check: Callable[[Any], T]) -> tuple[dict[int, T], list[EventResult]]:
+    """Return what `check` makes of the valid events, by index, and the rejected events."""
+    valid: dict[int, T] = {}
+    rejected: list[EventResult] = []
+    for index, raw in enumerate(raws):
+        try:
+            valid[index] = check(raw)
+        except EventRejected as error:
+            rejected.append(EventResult(index, _event_id(raw), errors=error.errors))
+    return valid, rejected
+
+
+def _entry(raw: Any, builder: EntryBuilder, now: datetime) -> LedgerEntry:
+    """Validate an event, and add its footprint and what it cost in euros, where they are known."""
+    entry = builder.build(raw, now)
+    return entry.with_fields(_footprint(entry.item)).with_fields(euro_fields(entry.item, rates()))
 
 
 def _footprint(item: Item) -> Item:
     try:
         return footprints.of(item)
     except Exception:  # an estimate must never cost an event
-        logger.exception("a footprint could not be computed")
+        logger.exception("a footprint could not be estimated")
         metrics.add_metric("FootprintErrors", MetricUnit.Count, 1)
         return {}
-
-
-def _take_one(raw: Any, ledger: Ledger, now: datetime, deadline: float) -> Response:
-    try:
-        entry = _entry(raw, ledger, now)
-    except Refused as refused:
-        _count([], None, [refused.errors])
-        raise HttpError(422, "invalid", "The event is not valid.", refused.errors) from None
-    taken = intake.take([entry], ledger.calendar, now, deadline)
-    _count([entry], taken, [])
-    fate = taken.fates[0]
-    if fate is Fate.RETRY:
-        return respond(503, _unavailable(), RETRY_AFTER)
-    status = 201 if fate is Fate.CREATED else 200
-    return respond(status, {"eventId": entry.event_id, "status": fate.value})
-
-
-def _take_array(raws: list[Any], ledger: Ledger, now: datetime, deadline: float) -> Response:
-    entries: dict[int, Entry] = {}
-    rejections: list[Rejection] = []
-    for index, raw in enumerate(raws):
-        try:
-            entries[index] = _entry(raw, ledger, now)
-        except Refused as refused:
-            rejections.append(Rejection(index, _event_id(raw), refused.errors))
-    taken = intake.take(list(entries.values()), ledger.calendar, now, deadline)
-    _count(list(entries.values()), taken, [rejection.errors for rejection in rejections])
-    answer: dict[str, Any] = {
-        "created": taken.fates.count(Fate.CREATED),
-        "duplicates": taken.fates.count(Fate.DUPLICATE),
-        "rejected": [_told(rejection) for rejection in rejections],
-    }
-    retry = [
-        {"index": index, "eventId": entry.event_id}
-        for (index, entry), fate in zip(entries.items(), taken.fates, strict=True)
-        if fate is Fate.RETRY
-    ]
-    if retry:
-        return respond(503, _unavailable() | answer | {"retry": retry}, RETRY_AFTER)
-    return respond(200, answer)
 
 
 def _event_id(raw: Any) -> str | None:
@@ -188,31 +143,27 @@ def _event_id(raw: Any) -> str | None:
     return event_id if isinstance(event_id, str) else None
 
 
-def _unavailable() -> dict[str, Any]:
-    return HttpError(503, "storage", "Not all events could be stored. Send them again.").body
-
-
-def _count(entries: list[Entry], taken: Taken | None, refusals: list[FieldErrors]) -> None:
-    fates = taken.fates if taken else []
+def _emit_metrics(entries: list[LedgerEntry], written: WriteResult, rejected: list[EventResult]) -> None:
     counts = {
-        "Accepted": fates.count(Fate.CREATED),
-        "Duplicate": fates.count(Fate.DUPLICATE),
-        "Retry": fates.count(Fate.RETRY),
-        "Rejected": len(refusals),
+        "Accepted": written.outcomes.count(WriteOutcome.CREATED),
+        "Duplicate": written.outcomes.count(WriteOutcome.DUPLICATE),
+        "Retry": written.outcomes.count(WriteOutcome.RETRY),
+        "Rejected": len(rejected),
         "Unpriced": sum(entry.unpriced for entry in entries),
         "Unrated": sum(entry.unrated for entry in entries),
         "UnknownFields": sum(entry.unknown_fields for entry in entries),
     }
     for name, value in counts.items():
         metrics.add_metric(name, MetricUnit.Count, value)
-    count_by("Rejected", "field", Counter(_wrong_field(errors) for errors in refusals))
-    if refusals:
-        logger.warning("events rejected", fields=sorted({e["field"] for errors in refusals for e in errors}))
-    if taken and taken.failures:
-        logger.error("storage failed", causes=dict(taken.failures))
+    errors = [result.errors or [] for result in rejected]
+    emit_by("Rejected", "field", Counter(map(_wrong_field, errors)))
+    if rejected:
+        logger.warning("events rejected", fields=sorted({e["field"] for each in errors for e in each}))
+    if written.failures:
+        logger.error("storage failed", causes=dict(written.failures))
 
 
 def _wrong_field(errors: FieldErrors) -> str:
-    """Name the first field that was wrong, by a name of the contract: a sender must not make up metrics."""
+    """Name the first wrong field, by a name of the contract: a sender must not make up metrics."""
     name = errors[0]["field"].partition(".")[0]
     return name if name in FIELDS else "event"

@@ -8,9 +8,10 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from impact import config
-from impact.dynamodb import Store, connect
+from impact.dynamodb import connect
+from impact.fx_update import store_manual_rate, update_fx_rates
 from impact.observability import logger, metrics
-from impact.rates_update import enter, update
+from impact.store import Store
 
 retention = config.retention()
 rates_url = os.environ.get("RATES_URL", "https://www.ecb.europa.eu/stats/eurofxref")
@@ -33,9 +34,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     now = datetime.now(UTC)
     if "date" in event or "usd" in event:
         return _enter(event, now)
-    updated = update(store, rates_url, retention, now)
+    updated = update_fx_rates(store, rates_url, retention, now)
     metrics.add_metric("RatesStored", MetricUnit.Count, len(updated.stored))
-    metrics.add_metric("RatesKeptOut", MetricUnit.Count, len(updated.kept_out))
+    metrics.add_metric("RatesKeptOut", MetricUnit.Count, len(updated.rejected))
     if updated.problems:
         raise RatesIncomplete("; ".join(updated.problems))
     stored = sorted(updated.stored)
@@ -44,6 +45,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 def _enter(event: dict[str, Any], now: datetime) -> dict[str, Any]:
     reason, confirm = event.get("reason"), event.get("confirm")
-    entered = enter(store, event.get("date"), event.get("usd"), now, reason=reason, confirm=confirm)
+    entered = store_manual_rate(
+        store, event.get("date"), event.get("usd"), now, reason=reason, confirm=confirm
+    )
     metrics.add_metric("RatesStored", MetricUnit.Count, int(entered.stored))
     return entered.as_answer()

@@ -9,10 +9,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from impact import config, rollup_queue
 from impact.calendar import Calendar, parse_day
-from impact.dynamodb import Store, connect
+from impact.day_settings import apply_parameters, ensure_calendar
+from impact.dynamodb import connect
 from impact.observability import logger, metrics
-from impact.rollup import DayShard, plan, plan_day, sum_days
-from impact.settings import carry_out, established
+from impact.rollup_planner import plan, plan_day, store_daily_totals
+from impact.store import Store
+from impact.types import DayShard
 
 RESERVE_SECONDS = 10
 """Of the function's time, for all else than summing up days."""
@@ -27,7 +29,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Plan what is due; with `{"day": "YYYY-MM-DD"}`, that whole day. Raises what goes wrong."""
     now = datetime.now(UTC)
     day = event.get("day")
-    calendar = established(store, config.settings, now)
+    calendar = ensure_calendar(store, config.settings, now)
     targets = _due(calendar, now) if day is None else plan_day(calendar, parse_day(day), now)
     answer = {"planned": len(targets), "days": sorted({day for day, _ in targets})}
     if queue_url := os.environ.get("ROLLUP_QUEUE_URL"):
@@ -42,10 +44,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 def _due(calendar: Calendar, now: datetime) -> list[DayShard]:
-    store.take_over_marks(now)
+    store.state.migrate_old_marks(now)
     due = plan(store, calendar, now)
-    store.put_progress(due.progress)
-    store.forget_marks(before=calendar.oldest_day(now))
+    store.state.put_progress(due.progress)
+    store.state.delete_cleared_marks(before=calendar.oldest_day(now))
     metrics.add_metric("RollupLag", MetricUnit.Seconds, due.lag.total_seconds())
     metrics.add_metric("LateMarks", MetricUnit.Count, due.marks)
     metrics.add_metric("OldestLateMark", MetricUnit.Seconds, due.oldest_mark.total_seconds())
@@ -76,13 +78,13 @@ def _sum_days(calendar: Calendar, now: datetime, context: LambdaContext) -> None
     def time_left() -> float:
         return context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
 
-    if progress := store.progress():
-        sum_days(store, calendar, progress.final_through, now, time_left)
+    if progress := store.state.progress():
+        store_daily_totals(store, calendar, progress.watermark, now, time_left)
 
 
 def _carry_out_settings(now: datetime) -> None:
-    """Let changed parameters hold for days to come. Raises SettingsRefused, once all else is done."""
-    period = carry_out(store, config.settings(), now)
+    """Let changed parameters hold for days to come. Raises InvalidSettings, once all else is done."""
+    period = apply_parameters(store, config.settings(), now)
     if period:
         settings = period.settings
         logger.info(

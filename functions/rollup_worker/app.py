@@ -11,10 +11,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from impact import config, rollup_queue
 from impact.calendar import parse_day
-from impact.dynamodb import Store, connect
+from impact.day_settings import effective_calendar
+from impact.dynamodb import connect
 from impact.observability import logger, metrics
-from impact.rollup import count
-from impact.settings import in_force
+from impact.recompute import recompute
+from impact.store import Store
 
 terms = config.terms()
 store = Store.from_environment(connect(read_timeout=20, attempts=8))
@@ -47,8 +48,8 @@ def count_shard(day: object, shard: object) -> dict[str, Any]:
     day = parse_day(day)
     if type(shard) is not int:
         raise ValueError("shard must be a whole number")
-    calendar = in_force(store, config.settings)
-    counted = count(store, calendar, terms, day, shard, as_of=datetime.now(UTC))
+    calendar = effective_calendar(store, config.settings)
+    counted = recompute(store, calendar, terms, day, shard, as_of=datetime.now(UTC))
     metrics.add_metric("EventsCounted", MetricUnit.Count, counted.events)
     metrics.add_metric("SummariesWritten", MetricUnit.Count, counted.summaries_written)
     logger.info("counted", day=day, shard=shard, **asdict(counted))

@@ -6,18 +6,19 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from impact import config
-from impact.dynamodb import Store, connect
+from impact.day_settings import CachedCalendar, effective_calendar
+from impact.dynamodb import connect
 from impact.http import Event, HttpError, Response, query, respond
 from impact.observability import logger
-from impact.reading import LISTERS, BadCursor, Reader, TimeLeft
-from impact.settings import CalendarInMemory, in_force
+from impact.store import Store
+from impact.usage_reader import LISTERS, BadCursor, TimeLeft, UsageReader
 from summaries.parameters import days_asked, invalid, read_query
 
 RESERVE_SECONDS = 10
 """Of the function's time, for what is stored and for the answer. The rest may go into fresh counts."""
 
 store = Store.from_environment(connect(read_timeout=5, attempts=3, connections=LISTERS))
-calendar = CalendarInMemory(lambda now: in_force(store, config.settings))
+calendar = CachedCalendar(lambda now: effective_calendar(store, config.settings))
 terms = config.terms()
 
 
@@ -26,7 +27,7 @@ def handler(event: Event, context: LambdaContext) -> Response:
     """Answer one GET (HTTP API, payload 2.0)."""
     now = datetime.now(UTC)
     try:
-        reader = Reader(store, calendar(now), terms)
+        reader = UsageReader(store, calendar(now), terms)
         asked = read_query(event["routeKey"], query(event))
         return respond(200, _answer(reader, asked, now, lambda: _seconds_left(context)))
     except BadCursor as error:
@@ -35,7 +36,7 @@ def handler(event: Event, context: LambdaContext) -> Response:
         return error.response()
 
 
-def _answer(reader: Reader, asked: dict[str, Any], now: datetime, time_left: TimeLeft) -> dict[str, Any]:
+def _answer(reader: UsageReader, asked: dict[str, Any], now: datetime, time_left: TimeLeft) -> dict[str, Any]:
     cursor = asked.get("cursor")
     if "day" in asked:
         return reader.day(asked["day"].isoformat(), cursor)

@@ -6,9 +6,9 @@ from datetime import date, timedelta
 from typing import Any
 
 from impact.calendar import DAY, parse_day
+from impact.daily_totals import DAYS_MAX
 from impact.http import HttpError
 from impact.keys import SORT_KEY_BYTES, has_room
-from impact.platform import DAYS_MAX
 from request_events.rules import USER_ID_MAX
 
 DEFAULT_DAYS = 30

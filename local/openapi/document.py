@@ -12,10 +12,10 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from impact.billing import Terms
 from impact.calendar import AHEAD, RETENTION_RESERVE
-from impact.ledger import ITEM_BYTES
-from impact.platform import DAYS_MAX
-from impact.reading import PAGE_USERS
+from impact.daily_totals import DAYS_MAX
+from impact.ledger_entry import ITEM_BYTES
 from impact.summary import MODELS_MAX, RANGES, Figures, ModelTally, Tally
+from impact.usage_reader import PAGE_USERS
 from ingest.body import BODY_BYTES_MAX, EVENTS_MAX
 from local.openapi.examples import EVENT, MINIMAL, answers
 from request_events.event import RequestEvent

@@ -87,7 +87,7 @@ def answers() -> Answers:
         get("/api/totals", "platform", from_="2026-11-01", to="2026-11-30")
         get("/api/summaries", "invalid")
         get("/api/totals", "invalid", from_="2026-11-30", to="2026-11-01")
-        store.client.delete_table(TableName=store.events)  # what storage at fault looks like
+        store.client.delete_table(TableName=store.ledger.name)  # what storage at fault looks like
         post("one", EVENT)
         post("array", [EVENT, BAD])
     return given
@@ -110,29 +110,30 @@ def _tables() -> Iterator[tuple[Any, Any, Any]]:
     with mock_aws(), patch.dict(os.environ, environment | credentials | quiet):
         from impact import config
         from impact.billing import Terms
-        from impact.dynamodb import Store, connect
-        from impact.ledger import Ledger
-        from impact.rates import Rate, Rates
-        from impact.rollup import count
-        from impact.settings import established
+        from impact.day_settings import ensure_calendar
+        from impact.dynamodb import connect
+        from impact.fx_rates import FxRate, FxRates
+        from impact.ledger_entry import EntryBuilder
+        from impact.recompute import recompute
+        from impact.store import Store
         from ingest import app as ingest
         from summaries import app as summaries
 
         store = Store.from_environment(connect(read_timeout=5, attempts=1))
         for name, schema in schemas().items():
             store.client.create_table(TableName=f"{stack}-{name}", **schema)
-        rate = Rate("2026-11-20", Decimal("1.1172"))
-        store.put_rate(rate, source="example", now=NOW)
+        rate = FxRate("2026-11-20", Decimal("1.1172"))
+        store.state.put_fx_rate(rate, source="example", now=NOW)
         terms = Terms(Decimal(5), Decimal(1), Decimal(25), "A study, 2026")
-        calendar = established(store, config.settings, NOW)
-        _use(store, Ledger(calendar), "alice", 1)
-        _use(store, Ledger(calendar), "bob", 2)
+        calendar = ensure_calendar(store, config.settings, NOW)
+        _use(store, EntryBuilder(calendar), "alice", 1)
+        _use(store, EntryBuilder(calendar), "bob", 2)
         for shard in range(calendar.shard_count(DAY)):
-            count(store, calendar, terms, DAY, shard, as_of=NOW)
+            recompute(store, calendar, terms, DAY, shard, as_of=NOW)
         with (
             patch.object(ingest, "datetime", _Clock),
-            patch.object(ingest, "intake", replace(ingest.intake, store=store)),
-            patch.object(ingest, "rates", lambda: Rates({rate.date: rate.usd})),
+            patch.object(ingest, "writer", replace(ingest.writer, store=store)),
+            patch.object(ingest, "rates", lambda: FxRates({rate.date: rate.usd})),
             patch.object(ingest, "calendar", lambda now: calendar),
             patch.object(summaries, "store", store),
             patch.object(summaries, "calendar", lambda now: calendar),
@@ -146,7 +147,7 @@ def _use(store: Any, ledger: Any, user_id: str, requests: int) -> None:
         ts = (NOW - timedelta(hours=1 + number)).isoformat()
         raw = EVENT | {"userId": user_id, "eventId": str(number), "ts": ts}
         exact = json.loads(json.dumps(raw), parse_float=Decimal)
-        store.append(ledger.entry(exact, NOW).with_fields(FOOTPRINT).item)
+        store.ledger.append(ledger.build(exact, NOW).with_fields(FOOTPRINT).item)
 
 
 class _Clock(datetime):

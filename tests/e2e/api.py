@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
 
-from impact.dynamodb import Store
 from impact.keys import day_shard
+from impact.store import Store
 from local.stack import Stack
 from local.stack.stack import LOCAL_SHARDS
 from local.waiting import PATIENCE_SECONDS
@@ -72,14 +72,14 @@ def count(stack: Stack, of: str) -> None:
 
 def late_marks(stack: Stack, of: str = "") -> list[str]:
     """The (day, shard)s that wait to be counted again: all, or those of a day."""
-    marks = store_of(stack).late_marks()
+    marks = store_of(stack).state.marked()
     return [day_shard(day, shard) for day, shard in sorted(marks) if day.startswith(of)]
 
 
 def store_of(stack: Stack) -> Store:
     """The stack's tables, with the rights of its owner."""
     client = stack.client("dynamodb")
-    return Store(client, stack.request_events_table, stack.daily_summaries_table, stack.state_table)
+    return Store.of(client, stack.request_events_table, stack.daily_summaries_table, stack.state_table)
 
 
 def a_user() -> str:

@@ -145,7 +145,7 @@ def plan_after_days_of_silence(stack: Stack, api: Api) -> None:
 
 def plan_with_a_mark_of(days_ago: int) -> Act:
     def plan_(stack: Stack, api: Api) -> None:
-        store_of(stack).mark_late(day(days_ago), [0], datetime.now(UTC) - timedelta(hours=4))
+        store_of(stack).state.mark_late(day(days_ago), [0], datetime.now(UTC) - timedelta(hours=4))
         plan(stack, api)
 
     return plan_
@@ -162,7 +162,7 @@ def count_and_plan(*days_ago: int) -> Act:
 
 def delete_the_mark_and_plan(stack: Stack, api: Api) -> None:
     store = store_of(stack)
-    assert store.clear_mark(store.late_mark(day(900), 0))
+    assert store.state.clear_mark(store.state.late_mark(day(900), 0))
     plan(stack, api)
 
 

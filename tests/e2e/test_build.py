@@ -12,7 +12,7 @@ from local.stack.stack import PROJECT, sam
 FUNCTIONS = ["Authorizer", "Ingest", "Rates", "Rollup", "RollupWorker", "Summaries"]
 NEEDED = {
     "ingest/app.py",
-    "impact/ledger.py",
+    "impact/ledger_entry.py",
     "impact/ecologits_models.toml",
     "request_events/event.py",
     "pydantic/__init__.py",

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from impact.calendar import FIRST_DAY
-from impact.keys import DAY_SUM, LATE, PERIOD, day_shard
-from impact.rates import has_rate, rate_date
+from impact.fx_rates import fx_date_of, is_target_day
+from impact.keys import DAILY_TOTAL, OLD_MARK, PERIOD, day_shard
 from local.ecb import published
 from local.stack import Stack
 from local.stack.stack import SCHEDULED, FunctionFailed
@@ -105,7 +105,7 @@ def ingest_by_a_new_process(stack: Stack, api: Api, user_id: str) -> None:
 
 def plan_with_an_old_mark(stack: Stack, api: Api, user_id: str) -> None:
     state = stack.session.resource("dynamodb").Table(stack.state_table)
-    old = {"kind": LATE, "key": day_shard(DAY, 0), "token": "left", "markedAt": f"{DAY}T00:00:00.000000Z"}
+    old = {"kind": OLD_MARK, "key": day_shard(DAY, 0), "token": "left", "markedAt": f"{DAY}T00:00:00.000000Z"}
     state.put_item(Item=old)
     plan(stack, api, user_id)
 
@@ -119,14 +119,14 @@ def fail_for_good(stack: Stack, api: Api, user_id: str) -> None:
 def plan_with_a_day_to_sum_up(stack: Stack, api: Api, user_id: str) -> None:
     count_day(stack, DAY)
     state = stack.session.resource("dynamodb").Table(stack.state_table)
-    state.delete_item(Key={"kind": DAY_SUM, "key": DAY})
+    state.delete_item(Key={"kind": DAILY_TOTAL, "key": DAY})
     plan(stack, api, user_id)
 
 
 def ingest_in_euros(stack: Stack, api: Api, user_id: str) -> None:
     """Post in dollars to a process that has just read the rates, or soon will: without them, no euros."""
     with suppress(FunctionFailed):  # known, from the time before
-        enter_rate(stack, rate_date(day()))
+        enter_rate(stack, fx_date_of(day()))
     # Setting the time limit, even to what it is, makes MiniStack start a new process.
     function = stack.physical_id("IngestFunction")
     stack.client("lambda").update_function_configuration(FunctionName=function, Timeout=20)
@@ -165,7 +165,7 @@ def correct_a_rate(stack: Stack, api: Api, user_id: str) -> None:
 
 
 _NEW_YEAR = date(2012, 1, 1)
-OLD_DATES = (d.isoformat() for n in range(366) if has_rate(d := _NEW_YEAR + timedelta(days=n)))
+OLD_DATES = (d.isoformat() for n in range(366) if is_target_day(d := _NEW_YEAR + timedelta(days=n)))
 """ECB dates that no test's day is converted at, each taken once."""
 
 ingest_without_settings = without_settings(ingest_by_a_new_process)

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from boto3.dynamodb.conditions import Key
 
-from impact.rates import rate_date
+from impact.fx_rates import fx_date_of
 from local.ecb import DAILY, LAST_90_DAYS, Server, daily_file, published, serving
 from local.stack import Stack
 from local.stack.stack import PROJECT, FunctionFailed
 from tests.e2e.api import Api, a_user, an_event, count, day
 
 TODAY = datetime.now(UTC).date().isoformat()
-DUE = rate_date(TODAY)
+DUE = fx_date_of(TODAY)
 
 HOSTILE = b"""<?xml version="1.0"?>
 <!DOCTYPE x [<!ENTITY lol "lol"><!ENTITY lol2 "&lol;&lol;&lol;"><!ENTITY file SYSTEM "file:///etc/passwd">]>
@@ -97,7 +97,7 @@ def test_a_mistyped_rate_is_corrected_and_its_days_are_counted_again(
 ) -> None:
     """By the command, with the functions' own roles. In the end the ECB's rate holds again."""
     user, of = a_user(), day(12)
-    fx_date = rate_date(of)
+    fx_date = fx_date_of(of)
     right = published(fx_date, fx_date)[fx_date]
     ecb.publish(published("2026-08-01", DUE))
     stack.update_rates()

@@ -171,18 +171,20 @@ def test_a_cent_can_be_explained(shell: Shell, user_id: str, stack: Stack, api: 
 def test_a_late_mark_is_listed_and_taken_away(shell: Shell, stack: Stack) -> None:
     store, now = store_of(stack), datetime.now(UTC)
     [listing], [taking] = blocks('name.startswith("since")'), blocks("REMOVE since")
-    store.mark_late(DAY, [37], now)
+    store.state.mark_late(DAY, [37], now)
     line = f"{DAY} 37 {now:%Y-%m-%d %H:%M:%S} UTC"
     assert line in shell(listing).splitlines()
     shell(taking.replace("shard=0", "shard=37"))
-    assert (DAY, 37) not in store.late_marks()
+    assert (DAY, 37) not in store.state.marked()
     assert line not in shell(listing).splitlines()
 
 
 def test_the_settings_of_days_are_shown(shell: Shell, stack: Stack) -> None:
     [block] = blocks('"settings"')
     shown = json.loads(shell(block))
-    assert [item["key"]["S"] for item in shown] == [p.first_day for p in store_of(stack).periods()] != []
+    assert (
+        [item["key"]["S"] for item in shown] == [p.first_day for p in store_of(stack).state.periods()] != []
+    )
 
 
 def test_what_a_restore_brings_back_is_counted_again(

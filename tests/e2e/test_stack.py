@@ -11,6 +11,7 @@ import pytest
 
 from impact.calendar import Calendar, day_before, days_between
 from impact.keys import day_shard, shard_of
+from impact.state_store import StateStore
 from impact.summary import MODELS_MAX
 from local.deployed import calendar_of
 from local.stack import Stack
@@ -47,7 +48,7 @@ def test_days_larger_than_an_answer_come_in_pages_through_the_api(stack: Stack, 
     models = {f"{n:03d}" + "\\😀😀" * (MODEL_MAX // 3): {"requests": 1} for n in range(MODELS_MAX)}
     for of in days:
         whose = {"userId": user_id, "day": of, "dayShard": day_shard(of, 0)}
-        store_of(stack).put_summary(
+        store_of(stack).summaries.put(
             whose | {"requests": 1, "models": models, "asOf": of, "final": True}, None
         )
     first = api.get("/api/summaries", userId=user_id)
@@ -186,9 +187,9 @@ def test_a_user_can_be_erased(stack: Stack, api: Api) -> None:
 
 def test_a_stack_that_has_no_calendar_yet_is_read_by_its_parameters(stack: Stack) -> None:
     store = store_of(stack)
-    empty = replace(store, state=f"{stack.name}-Empty")
-    store.client.create_table(TableName=empty.state, **schemas()["State"])
-    assert empty.periods() == ()
+    empty = replace(store, state=StateStore(store.client, f"{stack.name}-Empty"))
+    store.client.create_table(TableName=empty.state.name, **schemas()["State"])
+    assert empty.state.periods() == ()
     assert calendar_of(stack.session, stack.name, empty) == calendar_of(stack.session, stack.name, store)
 
 
@@ -270,7 +271,7 @@ def test_an_update_in_place_keeps_events_tokens_and_address(stack: Stack, api: A
     assert api.post(an_event(user_id, eventId="before")).body["status"] == "duplicate"
     assert api.post(old).status == 422  # its day has expired by the retention that it began with
     stack.rollup()
-    assert store_of(stack).periods()[-1].settings.retention.days == 500
+    assert store_of(stack).state.periods()[-1].settings.retention.days == 500
 
 
 def make_deploy(stack: Stack, *parameters: str, name: str) -> str:
@@ -301,7 +302,7 @@ def test_another_shard_count_holds_from_the_day_that_make_deploy_names(stack: St
     users = [a_user() for _ in range(12)]
     assert api.post([an_event(user) for user in users]).body["created"] == len(users)
     stack.rollup()
-    calendar = Calendar(store_of(stack).periods())
+    calendar = Calendar(store_of(stack).state.periods())
     assert calendar.periods[-1].first_day == found[1]
     assert [calendar.shard_count(of) for of in (day(), day_before(found[1]), found[1])] == [2, 2, 8]
     for user in users:
@@ -310,7 +311,7 @@ def test_another_shard_count_holds_from_the_day_that_make_deploy_names(stack: St
         assert api.get("/api/summaries", userId=user).body["total"]["requests"] == 1
     assert deploy(2) == [f"ShardCount stays 2: 8 was to hold from {found[1]} on, and will not."]
     stack.rollup()
-    assert {period.settings.shard_count for period in store_of(stack).periods()} == {2}
+    assert {period.settings.shard_count for period in store_of(stack).state.periods()} == {2}
 
 
 def test_make_deploy_shows_tokens_once_and_keeps_their_hashes(stack: Stack) -> None:

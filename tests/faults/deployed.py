@@ -13,7 +13,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
-from impact.dynamodb import Store
+from impact.store import Store
 from local.http_server import running_server
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
@@ -111,7 +111,7 @@ class Deployed:
     def summed_up(self) -> Sums:
         """What the API says of all days, read without any fault."""
         users = {user_id for user_id, _ in self.sent}
-        rows = [row for user_id in users for row in self.tables.user_summaries(user_id, "0", "9")]
+        rows = [row for user_id in users for row in self.tables.summaries.of_user(user_id, "0", "9")]
         return {(row["userId"], row["day"]): (row["requests"], row["costEUR"]) for row in rows}
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from impact.dynamodb import Store
 from impact.keys import day_shard
+from impact.store import Store
 from local.tables import template
 from request_events.transport import ANSWER_SECONDS
 from tests.faults.deployed import SHARDS, Deployed, context, sqs_api
@@ -43,9 +43,9 @@ def deployed(
 ) -> Deployed:
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", proxy.url)
     monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", sqs.url)
-    monkeypatch.setenv("REQUEST_EVENTS_TABLE", tables.events)
-    monkeypatch.setenv("DAILY_SUMMARIES_TABLE", tables.summaries)
-    monkeypatch.setenv("STATE_TABLE", tables.state)
+    monkeypatch.setenv("REQUEST_EVENTS_TABLE", tables.ledger.name)
+    monkeypatch.setenv("DAILY_SUMMARIES_TABLE", tables.summaries.name)
+    monkeypatch.setenv("STATE_TABLE", tables.state.name)
     monkeypatch.setenv("SHARD_COUNT", str(SHARDS))
     # The SDK waits between its tries, up to 20 s: not here.
     monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda seconds: None))
@@ -73,7 +73,7 @@ def test_faults_that_heal_lose_and_double_nothing(
     assert proxy.heal() > 50
     assert sqs.heal() >= 2
     assert deployed.summed_up() == deployed.sent
-    assert deployed.tables.late_marks() == set()
+    assert deployed.tables.state.marked() == set()
 
 
 @pytest.mark.long
@@ -101,7 +101,7 @@ def test_ingest_answers_in_time_where_storage_is_slow(deployed: Deployed, proxy:
     answer = deployed.post(events, seconds=5)
     assert (answer.status, len(answer.json["retry"])) == (503, 100)
     tables = deployed.tables
-    assert tables.client.scan(TableName=tables.events)["Items"] == []  # it has not waited for them
+    assert tables.client.scan(TableName=tables.ledger.name)["Items"] == []  # it has not waited for them
     proxy.heal()
     deployed.deliver(events)
     deployed.roll_up()
@@ -117,27 +117,27 @@ def test_a_worker_that_cannot_go_on_fails_and_a_later_one_makes_up_for_it(
     deployed.deliver(deployed.events(10, CLOSED))
     deployed.roll_up()  # so that there are summaries to read
     deployed.deliver(deployed.events(10, CLOSED))
-    marked = deployed.tables.late_marks()
+    marked = deployed.tables.state.marked()
     proxy.inject(fault, operation)
     for day, shard in marked:
         with pytest.raises((ClientError, BotoCoreError)):
             deployed.worker.handler({"day": day, "shard": shard}, context(900))
-    assert deployed.tables.late_marks() == marked
+    assert deployed.tables.state.marked() == marked
     proxy.heal()
     deployed.roll_up()
     assert deployed.summed_up() == deployed.sent
-    assert deployed.tables.late_marks() == set()
+    assert deployed.tables.state.marked() == set()
 
 
 def test_a_day_counted_by_half_does_not_read_as_final(deployed: Deployed, proxy: Proxy) -> None:
     deployed.deliver(deployed.events(10, CLOSED))
-    [(day, shard), *_] = sorted(deployed.tables.late_marks())
+    [(day, shard), *_] = sorted(deployed.tables.state.marked())
     proxy.inject(
-        BROKEN, "PutItem", resource=deployed.tables.state
+        BROKEN, "PutItem", resource=deployed.tables.state.name
     )  # the summaries are written, the total is not
     with pytest.raises(ClientError):
         deployed.worker.handler({"day": day, "shard": shard}, context(900))
-    assert deployed.tables.total(day_shard(day, shard)) is None
+    assert deployed.tables.state.shard_total(day_shard(day, shard)) is None
     query = {"routeKey": "GET /api/summaries", "queryStringParameters": {"day": day}}
     assert '"final":true' not in deployed.summaries.handler(query, context(25))["body"]
 

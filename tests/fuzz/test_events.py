@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from impact.dynamodb import Store, item_from_wire
-from impact.rates import Rates
+from impact.dynamodb import item_from_wire
+from impact.fx_rates import FxRates
+from impact.store import Store
 from tests.events import NOON, freeze
 from tests.fuzz import ROUNDS
 from tests.fuzz.mutate import Members, damaged, identified, mutated, real_events
@@ -160,7 +161,7 @@ def items(store: Store) -> list[dict[str, Any]]:
     """All that the ledger holds, without footprints: moto takes long to write those down."""
     names = {f"#{i}": name for i, name in enumerate([*KNOWN, *OF_THE_SERVICE, "fxRate", "fxDate"])}
     pages = store.client.get_paginator("scan").paginate(
-        TableName=store.events, ProjectionExpression=", ".join(names), ExpressionAttributeNames=names
+        TableName=store.ledger.name, ProjectionExpression=", ".join(names), ExpressionAttributeNames=names
     )
     return [item_from_wire(item) for page in pages for item in page["Items"]]
 
@@ -174,8 +175,8 @@ def in_force(monkeypatch: pytest.MonkeyPatch) -> None:
 def ingest(store: Store, monkeypatch: pytest.MonkeyPatch, counted: Counter[str]) -> Ingest:
     """The function on an empty ledger."""
     freeze(monkeypatch, app)
-    monkeypatch.setattr(app, "intake", replace(app.intake, store=store))
-    monkeypatch.setattr(app, "rates", lambda: Rates({BEFORE_NOON.date: BEFORE_NOON.usd}))
+    monkeypatch.setattr(app, "writer", replace(app.writer, store=store))
+    monkeypatch.setattr(app, "rates", lambda: FxRates({BEFORE_NOON.date: BEFORE_NOON.usd}))
     return Ingest(store, counted)
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from impact.dynamodb import Store
+from impact.calendar import DayExpired
 from impact.ecb import BadRates
-from impact.rates_update import BadReason, NotATargetDay, RateKnown
-from impact.rollup import DayExpired
+from impact.fx_update import BadReason, NotATargetDay, RateKnown
+from impact.ledger_store import LedgerStore
+from impact.store import Store
 from rates import app as rates
 from rollup import app as planner
 from rollup_worker import app as worker
@@ -122,7 +123,7 @@ def written(store: Store, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     for app in (worker, planner, rates):
         freeze(monkeypatch, app)
         monkeypatch.setattr(app, "store", store)
-    monkeypatch.setattr(Store, "events_since", lambda self: NOON)
+    monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOON)
     return asked
 
 
@@ -149,7 +150,7 @@ def _items_of(store: Store, payload: dict[str, Any]) -> list[Any]:
     """What State holds of a (day, shard)."""
     key = {":k": {"S": f"{payload['day']}#{payload['shard']:02d}"}}
     found = store.client.scan(
-        TableName=store.state,
+        TableName=store.state.name,
         FilterExpression="#k = :k",
         ExpressionAttributeNames={"#k": "key"},
         ExpressionAttributeValues=key,
@@ -238,7 +239,7 @@ def test_only_a_rate_is_entered(written: Counter[str], counted: Counter[str], st
             assert str(told.value)
             assert not written
         counted["payloads"] += 1
-    assert store.rates("1", "3").usd == holds
+    assert store.state.fx_rates("1", "3").usd == holds
     assert counted["payloads"] >= 300
     assert len(holds) > 1
     assert counted["to confirm"]

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from impact.calendar import timestamp
-from impact.dynamodb import Store
+from impact.ledger_store import LedgerStore
+from impact.store import Store
 from summaries import app
-from tests.events import NOON, event, freeze, ledger
+from tests.events import NOON, entry_builder, event, freeze
 from tests.fuzz import ROUNDS
 from tests.integration.test_ingest import CONTEXT
-from tests.integration.test_rollup import put, roll_up
+from tests.integration.test_recompute import put, roll_up
 
 QUERIES = 2_000
 TODAY = NOON.date()
@@ -99,8 +100,8 @@ def test_a_question_is_answered_or_what_is_wrong_is_named(
     store: Store, monkeypatch: pytest.MonkeyPatch, counted: Counter[str]
 ) -> None:
     freeze(monkeypatch, app)
-    monkeypatch.setattr(Store, "events_since", lambda self: NOON - timedelta(days=3))
-    laid = ledger(shard_count=1)
+    monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOON - timedelta(days=3))
+    laid = entry_builder(shard_count=1)
     monkeypatch.setattr(app, "store", store)
     monkeypatch.setattr(app, "calendar", lambda now: laid.calendar)
     for number in range(4):

@@ -10,23 +10,23 @@ import pytest
 
 from impact.billing import Terms
 from impact.calendar import timestamp
-from impact.dynamodb import Store
-from impact.exchange import in_euros
 from impact.footprint import Footprints
+from impact.fx_conversion import euro_fields
+from impact.fx_rates import FxRates
 from impact.keys import shard_of
-from impact.ledger import Entry, Refused, item_size
-from impact.rates import Rates
-from impact.rollup import count
+from impact.ledger_entry import EventRejected, LedgerEntry, item_size
+from impact.recompute import recompute
+from impact.store import Store
 from request_events.capture import capture
 from tests.conftest import DYNAMODB_LOCAL_URL
-from tests.events import NOON, event, ledger
+from tests.events import NOON, entry_builder, event
 from tests.rates import BEFORE_NOON
 
 pytestmark = pytest.mark.skipif(
     not DYNAMODB_LOCAL_URL, reason="needs AWS's own engine: set DYNAMODB_LOCAL_URL to a DynamoDB Local"
 )
 
-LEDGER = ledger()
+BUILDER = entry_builder()
 PAYLOADS = sorted((Path(__file__).parents[1] / "unit" / "callback" / "payloads").glob("*.json"))
 
 
@@ -64,30 +64,30 @@ def test_an_event_as_it_is_met_costs_one_write_unit(store: Store, meter: Meter, 
     if captured is None:
         pytest.skip("no event is due for this one")
     raw = json.loads(json.dumps(captured), parse_float=Decimal)
-    store.append(enriched(LEDGER.entry(raw | {"ts": timestamp(NOON)}, NOON)).item)
+    store.ledger.append(enriched(BUILDER.build(raw | {"ts": timestamp(NOON)}, NOON)).item)
     assert meter.take() == {"PutItem": 1}
 
 
 def test_the_largest_event_costs_two(store: Store, meter: Meter) -> None:
     assert enriched(largest()) == largest()  # what the service would add has no room
-    store.append(largest().item)
+    store.ledger.append(largest().item)
     assert meter.take() == {"PutItem": 2}
 
 
-def enriched(entry: Entry) -> Entry:
+def enriched(entry: LedgerEntry) -> LedgerEntry:
     """Add what ingest adds."""
     footprint = Footprints({}, None).of(entry.item)
-    rates = Rates({BEFORE_NOON.date: BEFORE_NOON.usd})
-    return entry.with_fields(footprint).with_fields(in_euros(entry.item, rates))
+    rates = FxRates({BEFORE_NOON.date: BEFORE_NOON.usd})
+    return entry.with_fields(footprint).with_fields(euro_fields(entry.item, rates))
 
 
-def largest() -> Entry:
+def largest() -> LedgerEntry:
     """Fill an event up to the last byte that the ledger takes."""
     ids = {"userId": "#" * 256, "eventId": "e" * 128, "model": "m" * 256}
     for length in range(256, 0, -1):
         try:
-            return LEDGER.entry(event(**ids, tags=["t" * length], conversationId="c" * length), NOON)
-        except Refused:
+            return BUILDER.build(event(**ids, tags=["t" * length], conversationId="c" * length), NOON)
+        except EventRejected:
             continue
     raise AssertionError("no event of that kind fits")
 
@@ -97,8 +97,8 @@ def test_the_ledger_reckons_sizes_as_dynamodb_does(store: Store, meter: Meter) -
     seen = set()
     for length in range(150, 257, 2):
         fields = {"model": "m" * length, "keyAlias": "k" * 250, "tags": ["é", "x"], "stream": True}
-        item = LEDGER.entry(event(eventId=str(length), conversationId="c" * 256, **fields), NOON).item
-        store.append(item)
+        item = BUILDER.build(event(eventId=str(length), conversationId="c" * 256, **fields), NOON).item
+        store.ledger.append(item)
         units = meter.take()["PutItem"]
         # Ours may be some bytes too many (of a number's two digits a byte), never too few.
         assert 1024 * (units - 1) < item_size(item) <= 1024 * units + 8
@@ -111,11 +111,11 @@ def test_what_a_rollup_costs_an_event(store: Store, meter: Meter, capsys: pytest
     users = [user for user in (f"u{n}" for n in range(200)) if shard_of(user, 4) == shard][:20]
     events = 2000
     for n in range(events):
-        store.append(
-            enriched(LEDGER.entry(event(userId=users[n % 20], eventId=f"chatcmpl-{n:032d}"), NOON)).item
+        store.ledger.append(
+            enriched(BUILDER.build(event(userId=users[n % 20], eventId=f"chatcmpl-{n:032d}"), NOON)).item
         )
     meter.take()
-    count(store, LEDGER.calendar, Terms(), "2026-11-23", shard, as_of=NOON)
+    recompute(store, BUILDER.calendar, Terms(), "2026-11-23", shard, as_of=NOON)
     units = meter.take()
     with capsys.disabled():
         sys.stderr.write(f"\na rollup of {events} events of 20 users consumed {units}\n")

@@ -13,8 +13,9 @@ import pytest
 from moto import mock_aws
 
 from impact.calendar import Calendar, Period, Settings
-from impact.dynamodb import Progress, Store
-from impact.settings import carry_out, in_force
+from impact.day_settings import apply_parameters, effective_calendar
+from impact.state_store import Progress
+from impact.store import Store
 from local import deploy
 from local.changes import upcoming
 from local.parameters import defaults
@@ -91,11 +92,11 @@ def test_a_change_that_is_taken_back_too_late_is_told_to_hold_for_a_day() -> Non
 def test_what_is_told_is_what_the_planner_writes_down(store: Store, zone: str, minutes: int) -> None:
     now = NOON + timedelta(minutes=minutes)
     wish = settings(zone=ZoneInfo(zone), shard_count=8)
-    store.put_first_period(CALENDAR.periods[0], now)
+    store.state.put_first_period(CALENDAR.periods[0], now)
     line, *_, last = upcoming(CALENDAR, wish, now)
     until = datetime.strptime(last, WRITTEN.format("%Y-%m-%d %H:%M")).replace(tzinfo=UTC)
     assert now <= until
-    period = carry_out(store, wish, until)
+    period = apply_parameters(store, wish, until)
     assert period
     assert f"for days from {period.first_day} on" in line
     late, *_ = upcoming(CALENDAR, wish, until + timedelta(seconds=1))
@@ -124,7 +125,7 @@ def stack() -> Iterator[Store]:
     }
     with mock_aws():
         boto3.client("cloudformation").create_stack(StackName="impact", TemplateBody=json.dumps(template))
-        yield Store(boto3.client("dynamodb"), "", "", "impact-State")
+        yield Store.of(boto3.client("dynamodb"), "", "", "impact-State")
 
 
 @pytest.fixture
@@ -147,14 +148,14 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_what_will_hold_is_said_before_it_is_deployed(stack: Store, run: Deploy) -> None:
-    stack.put_first_period(CALENDAR.periods[0], NOON)
+    stack.state.put_first_period(CALENDAR.periods[0], NOON)
     ran = run("ShardCount=8")
     assert "ShardCount 16 -> 8: for days from 2026-11-25 on. Earlier days keep 16.\n" in ran.out
     assert (ran.code, ran.deployed) == (0, [{"ShardCount": "8"}])
 
 
 def test_nothing_is_said_of_settings_that_stay(stack: Store, run: Deploy) -> None:
-    stack.put_first_period(CALENDAR.periods[0], NOON)
+    stack.state.put_first_period(CALENDAR.periods[0], NOON)
     ran = run("MarkupPercent=5", "ShardCount=16")
     assert (ran.code, len(ran.out.splitlines())) == (0, 1)
 
@@ -186,7 +187,7 @@ def test_what_cannot_be_is_refused_in_one_line(run: Deploy, parameter: str) -> N
 def test_a_time_zone_that_is_none_and_is_there_already_is_to_be_mended_first(
     stack: Store, run: Deploy
 ) -> None:
-    stack.put_first_period(CALENDAR.periods[0], NOON)
+    stack.state.put_first_period(CALENDAR.periods[0], NOON)
     zone: Any = {"ParameterKey": "ReportingTimeZone", "ParameterValue": "Europe/Atlantis"}
     boto3.client("cloudformation").update_stack(
         StackName="impact", UsePreviousTemplate=True, Parameters=[zone]
@@ -203,20 +204,20 @@ def test_a_time_zone_that_is_none_and_is_there_already_is_to_be_mended_first(
 def test_a_stack_of_an_earlier_version_is_brought_up_to_date_before_anything_changes(
     stack: Store, run: Deploy, parameter: str
 ) -> None:
-    stack.put_progress(Progress("2026-11-20", 16))
+    stack.state.put_progress(Progress("2026-11-20", 16))
     ran = run(parameter)
     name = parameter.partition("=")[0]
     assert (ran.code, ran.deployed) == (1, [])
     assert f"Deploy this version first without changing {name}, and change it" in ran.error
     assert run(f"{name}={defaults()[name]}", "MarkupPercent=5").code == 0
-    stack.put_first_period(in_force(stack, lambda: SETTINGS).periods[0], NOON)
+    stack.state.put_first_period(effective_calendar(stack, lambda: SETTINGS).periods[0], NOON)
     assert run(parameter).code == 0
 
 
 def test_an_earlier_version_that_refused_another_shard_count_is_told_when_it_will_hold(
     stack: Store, run: Deploy
 ) -> None:
-    stack.put_progress(Progress("2026-11-20", 4))
+    stack.state.put_progress(Progress("2026-11-20", 4))
     assert "ShardCount 4 -> 16: for days from 2026-11-25 on. Earlier days keep 4.\n" in run().out
 
 

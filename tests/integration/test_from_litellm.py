@@ -7,7 +7,7 @@ from typing import Any
 import simplejson
 
 from impact.calendar import timestamp
-from impact.dynamodb import Store
+from impact.store import Store
 from request_events.capture import capture, encode
 from tests.events import NOON
 from tests.integration.test_ingest import Post, items, post  # noqa: F401  # a fixture

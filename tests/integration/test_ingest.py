@@ -20,12 +20,14 @@ from moto import mock_aws
 
 from impact import config
 from impact.calendar import timestamp
-from impact.dynamodb import Store, item_from_wire
-from impact.intake import Fate, Intake
+from impact.day_settings import CachedCalendar, ensure_calendar
+from impact.dynamodb import item_from_wire
+from impact.fx_rates import FxRates
 from impact.keys import MARK_GROUP, parse_day_shard, shard_of
-from impact.rates import Rates
-from impact.settings import CalendarInMemory, established
-from tests.events import IMPOSSIBLE, NOON, event, freeze, ledger
+from impact.ledger_writer import LedgerWriter, WriteOutcome
+from impact.state_store import StateStore
+from impact.store import Store
+from tests.events import IMPOSSIBLE, NOON, entry_builder, event, freeze
 from tests.metrics import values
 from tests.rates import BEFORE_NOON
 
@@ -40,7 +42,7 @@ CONTEXT: Any = SimpleNamespace(
     get_remaining_time_in_millis=lambda: 20_000,
 )
 
-CALENDAR = ledger(shard_count=16).calendar
+CALENDAR = entry_builder(shard_count=16).calendar
 
 Post = Callable[..., Any]
 
@@ -49,9 +51,9 @@ Post = Callable[..., Any]
 def post(store: Store, monkeypatch: pytest.MonkeyPatch) -> Post:
     """Send a body (bytes as they are, anything else as JSON) and return the response with its body read."""
     freeze(monkeypatch, app)
-    monkeypatch.setattr(app, "intake", replace(app.intake, store=store))
+    monkeypatch.setattr(app, "writer", replace(app.writer, store=store))
     monkeypatch.setattr(app, "calendar", lambda now: CALENDAR)
-    monkeypatch.setattr(app, "rates", lambda: Rates({BEFORE_NOON.date: BEFORE_NOON.usd}))
+    monkeypatch.setattr(app, "rates", lambda: FxRates({BEFORE_NOON.date: BEFORE_NOON.usd}))
 
     def send(body: Any, headers: dict[str, str] | None = None) -> Any:
         raw = body if isinstance(body, bytes) else simplejson.dumps(body).encode()
@@ -69,11 +71,11 @@ def post(store: Store, monkeypatch: pytest.MonkeyPatch) -> Post:
 
 
 def items(store: Store) -> list[dict[str, Any]]:
-    return [item_from_wire(item) for item in store.client.scan(TableName=store.events)["Items"]]
+    return [item_from_wire(item) for item in store.client.scan(TableName=store.ledger.name)["Items"]]
 
 
 def marks(store: Store) -> set[tuple[str, int]]:
-    return store.late_marks()
+    return store.state.marked()
 
 
 def now_event(**fields: Any) -> dict[str, Any]:
@@ -265,7 +267,7 @@ def test_only_a_late_event_leaves_a_mark_also_as_a_duplicate(post: Post, store: 
     post(late)
     [mark] = marks(store)
     assert mark[0] == late["ts"][:10]
-    assert store.clear_mark(store.late_mark(*mark))
+    assert store.state.clear_mark(store.state.late_mark(*mark))
     assert post(late).json["status"] == "duplicate"
     assert marks(store) == {mark}
 
@@ -274,7 +276,7 @@ def test_late_events_of_many_shards_and_days_are_marked_each(
     post: Post, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Marks of one day share items, by MARK_GROUP shards each."""
-    many = ledger(shard_count=3 * MARK_GROUP).calendar
+    many = entry_builder(shard_count=3 * MARK_GROUP).calendar
     monkeypatch.setattr(app, "calendar", lambda now: many)
     sent = [
         event(userId=f"u{n}", eventId=str(n), ts=timestamp(NOON - timedelta(days=5 + n % 2)))
@@ -288,22 +290,24 @@ def test_late_events_of_many_shards_and_days_are_marked_each(
 
 
 def test_marks_of_one_group_that_fail_cost_no_other(post: Post, store: Store) -> None:
-    many = ledger(shard_count=3 * MARK_GROUP)
+    many = entry_builder(shard_count=3 * MARK_GROUP)
     late = [
-        many.entry(event(userId=f"u{n}", ts=timestamp(NOON - timedelta(days=5))), NOON) for n in range(40)
+        many.build(event(userId=f"u{n}", ts=timestamp(NOON - timedelta(days=5))), NOON) for n in range(40)
     ]
 
     def mark_late(day: str, shards: Any, now: Any) -> None:
         if min(shards) >= MARK_GROUP:
             raise throttled("UpdateItem")
-        store.mark_late(day, shards, now)
+        store.state.mark_late(day, shards, now)
 
-    failing: Any = SimpleNamespace(append=store.append, mark_late=mark_late)
+    failing: Any = SimpleNamespace(ledger=store.ledger, state=SimpleNamespace(mark_late=mark_late))
     with ThreadPoolExecutor(4) as writers:
-        taken = Intake(failing, writers).take(late, many.calendar, NOON, monotonic() + 60)
+        taken = LedgerWriter(failing, writers).write(late, many.calendar, NOON, monotonic() + 60)
     in_first_group = [parse_day_shard(entry.day_shard)[1] < MARK_GROUP for entry in late]
     assert 0 < sum(in_first_group) < 40
-    assert taken.fates == [Fate.CREATED if is_first else Fate.RETRY for is_first in in_first_group]
+    assert taken.outcomes == [
+        WriteOutcome.CREATED if is_first else WriteOutcome.RETRY for is_first in in_first_group
+    ]
     assert taken.failures == {"ThrottlingException": 2}
     assert {mark // MARK_GROUP for _, mark in marks(store)} == {0}
 
@@ -318,20 +322,20 @@ def faulty(store: Store, bad_events: set[str], *, marks_fail: bool = False) -> A
     def append(item: dict[str, Any]) -> bool:
         if item["eventId"] in bad_events:
             raise throttled("PutItem")
-        return store.append(item)
+        return store.ledger.append(item)
 
     def mark_late(*args: Any) -> Any:
         if marks_fail:
             raise ReadTimeoutError(endpoint_url="http://dynamodb")
-        return store.mark_late(*args)
+        return store.state.mark_late(*args)
 
-    return SimpleNamespace(append=append, mark_late=mark_late)
+    return SimpleNamespace(ledger=SimpleNamespace(append=append), state=SimpleNamespace(mark_late=mark_late))
 
 
 def test_what_storage_did_not_take_is_to_be_sent_again(
     post: Post, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "intake", replace(app.intake, store=faulty(store, {"b"})))
+    monkeypatch.setattr(app, "writer", replace(app.writer, store=faulty(store, {"b"})))
     answer = post([now_event(eventId="a"), now_event(eventId="x", latency=-1), now_event(eventId="b")])
     assert (answer.status, answer.headers["retry-after"]) == (503, "2")
     assert answer.json["retry"] == [{"index": 2, "eventId": "b"}]
@@ -345,7 +349,7 @@ def test_what_storage_did_not_take_is_to_be_sent_again(
 @pytest.fixture
 def by_what_is_stored(post: Post, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The function reads the settings of days from State, as it does when it starts."""
-    calendar = CalendarInMemory(lambda now: established(store, config.settings, now))
+    calendar = CachedCalendar(lambda now: ensure_calendar(store, config.settings, now))
     monkeypatch.setattr(app, "calendar", calendar)
 
 
@@ -382,7 +386,7 @@ def test_a_new_stack_with_settings_that_cannot_be_takes_no_event(
     with monkeypatch.context() as wrong:
         wrong.setenv(name, value)
         assert_none_taken(post, store, capsys)
-        assert store.periods() == ()
+        assert store.state.periods() == ()
     assert post(now_event()).status == 201
 
 
@@ -400,7 +404,7 @@ def test_no_event_is_taken_while_the_settings_cannot_be_read(
 
     for fault in (unreachable, refused):
         with monkeypatch.context() as down:
-            down.setattr(Store, "periods", fault)
+            down.setattr(StateStore, "periods", fault)
             assert_none_taken(post, store, capsys)
     assert post(now_event()).status == 201
 
@@ -410,17 +414,17 @@ def test_no_event_is_taken_while_the_settings_cannot_be_read(
 def test_events_are_laid_down_as_is_stored_whatever_the_parameters_ask_for(
     post: Post, store: Store, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
-    stored = ledger(zone="Pacific/Kiritimati", shard_count=4)
-    store.put_first_period(stored.calendar.periods[0], NOON)
+    stored = entry_builder(zone="Pacific/Kiritimati", shard_count=4)
+    store.state.put_first_period(stored.calendar.periods[0], NOON)
     monkeypatch.setenv(name, value)
     assert post(now_event()).status == 201
     [item] = items(store)
-    assert item["dayShard"] == stored.entry(now_event(), NOON).day_shard
+    assert item["dayShard"] == stored.build(now_event(), NOON).day_shard
     assert item["day"] == "2026-11-24"
 
 
 def test_no_2xx_before_the_mark(post: Post, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "intake", replace(app.intake, store=faulty(store, set(), marks_fail=True)))
+    monkeypatch.setattr(app, "writer", replace(app.writer, store=faulty(store, set(), marks_fail=True)))
     late = event(eventId="late", ts=timestamp(NOON - timedelta(days=5)))
     answer = post([late, now_event(eventId="new")])
     assert (answer.status, answer.json["retry"]) == (503, [{"index": 0, "eventId": "late"}])
@@ -431,8 +435,8 @@ def test_storage_that_hangs_is_answered_within_the_time_limit(
     post: Post, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     released = Event()
-    hanging: Any = SimpleNamespace(append=lambda item: released.wait(30))
-    monkeypatch.setattr(app, "intake", replace(app.intake, store=hanging))
+    hanging: Any = SimpleNamespace(ledger=SimpleNamespace(append=lambda item: released.wait(30)))
+    monkeypatch.setattr(app, "writer", replace(app.writer, store=hanging))
     monkeypatch.setattr(CONTEXT, "get_remaining_time_in_millis", lambda: 3_200)
     try:
         answer = post([now_event(eventId=str(n)) for n in range(100)])
@@ -480,7 +484,7 @@ def test_an_event_that_came_with_euros_keeps_them(post: Post, store: Store) -> N
 def test_no_rate_of_the_last_seven_days_is_no_euros_and_no_fault(
     post: Post, store: Store, monkeypatch: pytest.MonkeyPatch, known: dict[str, int], date: str | None
 ) -> None:
-    monkeypatch.setattr(app, "rates", lambda: Rates({day: Decimal(usd) for day, usd in known.items()}))
+    monkeypatch.setattr(app, "rates", lambda: FxRates({day: Decimal(usd) for day, usd in known.items()}))
     assert post(now_event(costUSD=1)).status == 201
     [item] = items(store)
     assert (item.get("fxDate"), item.get("costEUR")) == (date, Decimal("0.5") if date else None)

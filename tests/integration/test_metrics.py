@@ -12,8 +12,9 @@ import pytest
 from moto import mock_aws
 
 from impact.calendar import timestamp
-from impact.dynamodb import Store
-from impact.rates_update import Updated
+from impact.fx_update import FxUpdate
+from impact.ledger_store import LedgerStore
+from impact.store import Store
 from local.tables import TEMPLATE, resources, template
 from rates import app as rates
 from request_events.event import FIELDS
@@ -21,7 +22,7 @@ from rollup import app as planner
 from rollup_worker import app as worker
 from tests.events import NOON, event, freeze
 from tests.integration.test_ingest import CONTEXT, Post, post
-from tests.integration.test_rollup import LEDGER, put, roll_up
+from tests.integration.test_recompute import BUILDER, put, roll_up
 from tests.metrics import AWS_METRICS, emitted, values
 from tests.rates import publish
 
@@ -50,7 +51,7 @@ HOUR = timedelta(hours=1)
 @pytest.fixture
 def run(store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run the planner at a time, without its workers, and return its metrics. The ledger was made at noon."""
-    monkeypatch.setattr(Store, "events_since", lambda self: NOON)
+    monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOON)
     monkeypatch.setattr(planner, "store", store)
     monkeypatch.setenv("SHARD_COUNT", "4")
     monkeypatch.setattr(planner, "sqs", SimpleNamespace(send_message_batch=lambda **batch: {}))
@@ -118,7 +119,7 @@ def test_an_idle_stack_lags_by_nothing(run: Run) -> None:
 def test_the_lag_is_the_time_since_the_oldest_day_that_is_not_final_closed(store: Store, run: Run) -> None:
     publish(store)
     put(store, event())
-    closed = LEDGER.calendar.closes_at("2026-11-23")
+    closed = BUILDER.calendar.closes_at("2026-11-23")
     assert run(closed - HOUR)["RollupLag"] == 0
     assert run(closed + HOUR)["RollupLag"] == 3600
     assert run(closed + 30 * HOUR)["RollupLag"] == 30 * 3600
@@ -142,7 +143,7 @@ def test_late_marks_are_told_with_the_age_of_the_oldest(store: Store, run: Run) 
 
 def test_days_that_wait_for_their_rate_are_told(store: Store, run: Run) -> None:
     put(store, event())
-    closed = LEDGER.calendar.closes_at("2026-11-23")
+    closed = BUILDER.calendar.closes_at("2026-11-23")
     roll_up(store, closed)
     assert run(closed + 2 * HOUR)["UnconvertedDays"] == 1
     publish(store)
@@ -179,7 +180,7 @@ def known(
     post(b"{")
     planner.handler({}, CONTEXT)
     worker.handler({"day": "2026-11-23", "shard": 0}, CONTEXT)
-    monkeypatch.setattr(rates, "update", lambda *_: Updated())  # of an ECB that has nothing new
+    monkeypatch.setattr(rates, "update_fx_rates", lambda *_: FxUpdate())  # of an ECB that has nothing new
     rates.handler({}, CONTEXT)
     printed = emitted(capsys.readouterr().out)
     ours = {(m.namespace, m.name, tuple(sorted(dict(m.dimensions)))) for m, _, _ in printed}

@@ -20,7 +20,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from impact.dynamodb import Store
+from impact.store import Store
 from local.ecb import published, serving
 from local.stack import free_port
 from local.stack.stack import PROJECT
@@ -151,9 +151,9 @@ def sam_local(tables: Store, rates_url: str, tmp_path_factory: pytest.TempPathFa
     command = [sys.executable, "-m", "samcli", "build", f"--build-dir={folder / 'build'}"]
     subprocess.run(command, cwd=PROJECT, env=environment(), check=True, capture_output=True)
     variables = json.loads((PROJECT / "local" / "sam-local.json").read_text())["Parameters"] | {
-        "REQUEST_EVENTS_TABLE": tables.events,
-        "DAILY_SUMMARIES_TABLE": tables.summaries,
-        "STATE_TABLE": tables.state,
+        "REQUEST_EVENTS_TABLE": tables.ledger.name,
+        "DAILY_SUMMARIES_TABLE": tables.summaries.name,
+        "STATE_TABLE": tables.state.name,
         "AWS_ENDPOINT_URL_DYNAMODB": f"http://host.docker.internal:{urlsplit(DYNAMODB_LOCAL).port or 80}",
         "RATES_URL": rates_url,
     }

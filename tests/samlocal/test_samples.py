@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from impact.dynamodb import Store
+from impact.store import Store
 from local.ecb import published
 from local.stack.stack import PROJECT
 from tests.samlocal.conftest import BY_HAND, SamLocal
@@ -139,14 +139,14 @@ def test_sample(lambda_: Any, sample: str) -> None:
 
 def test_what_the_rates_samples_left(lambda_: Any, tables: Store) -> None:
     today = datetime.now(UTC).date()
-    known = tables.rates("0", "9999-12-31").usd
+    known = tables.state.fx_rates("0", "9999-12-31").usd
     expected = published("2025-01-01", (today - timedelta(days=1)).isoformat()) | BY_HAND
     assert expected.items() <= known.items()
     assert min(known) <= (today - timedelta(days=3650)).isoformat()  # the retention that samples run with
 
 
 def test_what_the_samples_left(lambda_: Any, tables: Store) -> None:
-    ledger = tables.client.scan(TableName=tables.events)["Items"]
+    ledger = tables.client.scan(TableName=tables.ledger.name)["Items"]
     stored = {item["userEvent"]["S"].partition("#")[2]: item for item in ledger}
     assert len(stored) == 9  # of the batch, two; of the refused ones, none
     assert stored["sample-all-fields"]["costUSD"] == {"N": "0.0134"}
@@ -154,7 +154,7 @@ def test_what_the_samples_left(lambda_: Any, tables: Store) -> None:
     assert "never stored" not in json.dumps(ledger)
     assert {item["dayShard"]["S"] for item in ledger if item["userId"]["S"] == "alice"} == {"2026-11-20#15"}
     key = {"userId": {"S": "alice"}, "day": {"S": "2026-11-20"}}
-    summary = tables.client.get_item(TableName=tables.summaries, Key=key)["Item"]
+    summary = tables.client.get_item(TableName=tables.summaries.name, Key=key)["Item"]
     assert (summary["requests"], summary["costEUR"]) == ({"N": "6"}, {"N": "0.0492"})
 
 

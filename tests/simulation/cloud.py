@@ -13,14 +13,16 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from impact import dynamodb, exchange, intake, reading, rollup, rollup_queue
+from impact import fx_conversion, ledger_writer, recompute, rollup_queue, summary_store, usage_reader
 from impact.billing import Terms
 from impact.calendar import Calendar, Settings
-from impact.dynamodb import Store, _period, item_from_wire
-from impact.intake import Intake
-from impact.keys import PERIOD, rate_key
-from impact.rates import Rate
-from impact.settings import CalendarInMemory, established
+from impact.day_settings import CachedCalendar, ensure_calendar
+from impact.dynamodb import item_from_wire
+from impact.fx_rates import FxRate
+from impact.keys import PERIOD, fx_rate_key
+from impact.ledger_writer import LedgerWriter
+from impact.state_store import _period
+from impact.store import Store
 from rollup import app as planner_app
 from rollup_worker import app as worker_app
 from tests.simulation.database import GOOD, Client, Database, Weather
@@ -58,8 +60,8 @@ CALM = Sky()
 class Container(Process):
     """An execution environment of one function."""
 
-    rates: exchange.RatesInMemory
-    calendar: CalendarInMemory
+    rates: fx_conversion.CachedFxRates
+    calendar: CachedCalendar
     is_sluggish = False
     """Whether each of its requests takes a second: much can happen between two of them."""
 
@@ -117,11 +119,11 @@ class Cloud:
 
     def store(self, attempts: int) -> Store:
         client = _Client(self.database, lambda: self.sky().database, self.network, attempts, self)
-        return Store(client, EVENTS, SUMMARIES, STATE)  # type: ignore[arg-type]
+        return Store.of(client, EVENTS, SUMMARIES, STATE)  # type: ignore[arg-type]
 
-    def publish(self, rate: Rate, correction: int = 0) -> None:
+    def publish(self, rate: FxRate, correction: int = 0) -> None:
         """Let a rate be known, or the one that corrects it."""
-        key = rate_key(rate.date, correction)
+        key = fx_rate_key(rate.date, correction)
         item = {"kind": {"S": "rate"}, "key": {"S": key}, "usd": {"N": str(rate.usd)}}
         self.database.put(STATE, item, "", {}, {})
         self.world.note("rates", f"{key} is {rate.usd}")
@@ -169,10 +171,10 @@ class Cloud:
         container = self._container("ingest", skew=60)
 
         def start() -> None:
-            container.calendar = CalendarInMemory(
-                lambda now: established(self.store(attempts=3), lambda: self.wish, now)
+            container.calendar = CachedCalendar(
+                lambda now: ensure_calendar(self.store(attempts=3), lambda: self.wish, now)
             )
-            container.rates = exchange.RatesInMemory(
+            container.rates = fx_conversion.CachedFxRates(
                 ingest_app._load_rates,
                 Executor(self.world),  # type: ignore[arg-type]
                 lambda error: None,
@@ -417,19 +419,19 @@ def deployed(cloud: Cloud) -> Any:
             ingest_app,
             common
             | {
-                "count_by": lambda *arguments: None,
+                "emit_by": lambda *arguments: None,
                 "monotonic": time.monotonic,
                 "store": cloud.store(attempts=3),
                 "calendar": lambda now: _container(world).calendar(now),
-                "intake": Intake(cloud.store(attempts=3), writers=executor),  # type: ignore[arg-type]
+                "writer": LedgerWriter(cloud.store(attempts=3), executor=executor),  # type: ignore[arg-type]
                 "rates": lambda: _container(world).rates(),
             },
         ),
-        (dynamodb, {"time": time, "random": world.random}),
-        (intake, {"monotonic": time.monotonic, "wait": executor.wait}),
-        (exchange, {"monotonic": time.monotonic, "wait": executor.wait}),
-        (rollup, {"ThreadPoolExecutor": executor, "time": time, "random": world.random}),
-        (reading, {"ThreadPoolExecutor": executor}),
+        (summary_store, {"time": time, "random": world.random}),
+        (ledger_writer, {"monotonic": time.monotonic, "wait": executor.wait}),
+        (fx_conversion, {"monotonic": time.monotonic, "wait": executor.wait}),
+        (recompute, {"ThreadPoolExecutor": executor, "time": time, "random": world.random}),
+        (usage_reader, {"ThreadPoolExecutor": executor}),
         (
             rollup_queue,
             {

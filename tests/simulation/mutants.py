@@ -6,15 +6,20 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import count
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from impact import dynamodb, ledger, rollup, settings
+from impact import day_settings, dynamodb, ledger_entry, recompute, rollup_planner
 from impact.calendar import Calendar, Period, day_before
-from impact.dynamodb import Store
-from impact.intake import Intake, Taken
-from impact.ledger import Entry, Ledger
-from impact.rollup import _Count
+from impact.dynamodb import Table
+from impact.ledger_entry import EntryBuilder, LedgerEntry
+from impact.ledger_store import LedgerStore
+from impact.ledger_writer import LedgerWriter, WriteResult
+from impact.recompute import _Attempt
+from impact.state_store import StateStore
+from impact.store import Store
+from impact.summary_store import SummaryStore
 from request_events import answers, courier, outbox
 from request_events.answers import Answer
 from request_events.courier import Courier
@@ -42,20 +47,20 @@ def mutant(seed: int) -> Callable[[Callable[[], AbstractContextManager[Any]]], N
 
 @mutant(seed=185)
 def a_mark_is_cleared_unconditionally() -> AbstractContextManager[Any]:
-    def clear_mark(self: Store, mark: Any) -> bool:
+    def clear_mark(self: StateStore, mark: Any) -> bool:
         return clear(self, replace(mark, number=self.late_mark(mark.day, mark.shard).number))
 
-    clear = Store.clear_mark
-    return patch.object(Store, "clear_mark", clear_mark)
+    clear = StateStore.clear_mark
+    return patch.object(StateStore, "clear_mark", clear_mark)
 
 
 @mutant(seed=22)
 def a_count_replaces_whatever_is_there() -> AbstractContextManager[Any]:
-    def put(self: Store, table: str, item: dict[str, Any], before: Any) -> bool:
-        self.client.put_item(TableName=table, Item=dynamodb.to_wire(item | {"revision": "any"}))
+    def put(self: Table, item: dict[str, Any], before: Any) -> bool:
+        self.client.put_item(TableName=self.name, Item=dynamodb.to_wire(item | {"revision": "any"}))
         return True
 
-    return patch.object(Store, "_replace", put)
+    return patch.object(Table, "replace", put)
 
 
 @mutant(seed=34)
@@ -75,33 +80,30 @@ def an_outbox_entry_is_acknowledged_before_the_2xx() -> AbstractContextManager[A
 
 @mutant(seed=6)
 def a_duplicate_leaves_no_mark() -> AbstractContextManager[Any]:
-    take = Intake.take
+    write = LedgerWriter.write
 
-    def only_new(self: Intake, entries: list[Entry], calendar: Calendar, now: Any, deadline: float) -> Taken:
-        marked = self._mark
+    def only_new(
+        self: LedgerWriter, entries: list[LedgerEntry], calendar: Calendar, now: Any, deadline: float
+    ) -> WriteResult:
         new: set[str] = set()
-        append = self.store.append
+        append = self.store.ledger.append
 
-        class Seen:
-            def __getattr__(_, name: str) -> Any:
-                return getattr(self.store, name)
+        def seen(item: dict[str, Any]) -> bool:
+            if is_new := append(item):
+                new.add(item["dayShard"])
+            return is_new
 
-            def append(_, item: dict[str, Any]) -> bool:
-                if is_new := append(item):
-                    new.add(item["dayShard"])
-                return is_new
-
-        del marked
-        inner = replace(self, store=Seen())  # type: ignore[arg-type]
+        store: Any = SimpleNamespace(ledger=SimpleNamespace(append=seen), state=self.store.state)
+        inner = replace(self, store=store)
 
         def mark(late: set[str], *rest: Any) -> set[str]:
-            Intake._mark(inner, late & new, *rest)
+            LedgerWriter._mark(inner, late & new, *rest)
             return late
 
         object.__setattr__(inner, "_mark", mark)
-        return take(inner, entries, calendar, now, deadline)
+        return write(inner, entries, calendar, now, deadline)
 
-    return patch.object(Intake, "take", only_new)
+    return patch.object(LedgerWriter, "write", only_new)
 
 
 @mutant(seed=301)
@@ -111,29 +113,29 @@ def events_are_marked_only_once_their_day_has_closed() -> AbstractContextManager
 
 @mutant(seed=0)
 def what_is_stored_is_read_after_the_ledger() -> AbstractContextManager[Any]:
-    event_pages, read = Store.event_pages, _Count._read
+    event_pages, read = LedgerStore.event_pages, _Attempt._read
 
-    def before(self: _Count) -> Any:
+    def before(self: _Attempt) -> Any:
         view = read(self)
-        pages = list(event_pages(self.store, self.key, consistent=view.is_strict))
+        pages = list(event_pages(self.store.ledger, self.key, consistent=view.is_strict))
         seen.append(pages)
         return replace(read(self), mark=view.mark)
 
-    def pages(self: Store, key: str, *, user_id: str | None = None, consistent: bool) -> Iterator[Any]:
+    def pages(self: LedgerStore, key: str, *, user_id: str | None = None, consistent: bool) -> Iterator[Any]:
         if user_id is not None:
             return event_pages(self, key, user_id=user_id, consistent=consistent)
         return iter(seen.pop())
 
     seen: list[Any] = []
     both = ExitStack()
-    both.enter_context(patch.object(Store, "event_pages", pages))
-    both.enter_context(patch.object(_Count, "_read", before))
+    both.enter_context(patch.object(LedgerStore, "event_pages", pages))
+    both.enter_context(patch.object(_Attempt, "_read", before))
     return both
 
 
 @mutant(seed=29)
 def summaries_without_events_stay() -> AbstractContextManager[Any]:
-    return patch.object(Store, "delete_summary", lambda *_: True)
+    return patch.object(SummaryStore, "delete", lambda *_: True)
 
 
 @mutant(seed=10)
@@ -142,43 +144,43 @@ def changed_settings_hold_at_once() -> AbstractContextManager[Any]:
         last = calendar.periods[-1]
         return None if last.settings == wish else Period(max(calendar.day_of(now), last.first_day), wish)
 
-    return patch.object(settings, "next_period", next_period)
+    return patch.object(day_settings, "next_period", next_period)
 
 
 @mutant(seed=6)
 def ingest_goes_by_the_parameters() -> AbstractContextManager[Any]:
-    return patch.object(cloud, "established", lambda store, wished, now: Calendar.of(wished()))
+    return patch.object(cloud, "ensure_calendar", lambda store, wished, now: Calendar.of(wished()))
 
 
 @mutant(seed=34)
 def marks_are_not_looked_at_by_readers() -> AbstractContextManager[Any]:
-    return patch.object(Store, "late_marks", lambda *_: set())
+    return patch.object(StateStore, "marked", lambda *_: set())
 
 
 @mutant(seed=0)
 def an_event_replaces_the_one_before_it() -> AbstractContextManager[Any]:
-    def append(self: Store, item: dict[str, Any]) -> bool:
-        self.client.put_item(TableName=self.events, Item=dynamodb.to_wire(item))
+    def append(self: LedgerStore, item: dict[str, Any]) -> bool:
+        self.client.put_item(TableName=self.name, Item=dynamodb.to_wire(item))
         return True
 
-    return patch.object(Store, "append", append)
+    return patch.object(LedgerStore, "append", append)
 
 
 @mutant(seed=43)
 def a_closed_day_is_read_with_eventual_consistency() -> AbstractContextManager[Any]:
-    event_pages = Store.event_pages
+    event_pages = LedgerStore.event_pages
 
-    def pages(self: Store, day_shard: str, *, consistent: bool, **options: Any) -> Iterator[Any]:
+    def pages(self: LedgerStore, day_shard: str, *, consistent: bool, **options: Any) -> Iterator[Any]:
         return event_pages(self, day_shard, consistent=False, **options)
 
-    return patch.object(Store, "event_pages", pages)
+    return patch.object(LedgerStore, "event_pages", pages)
 
 
 @mutant(seed=0)
 def the_day_of_an_event_is_the_one_on_which_it_arrives() -> AbstractContextManager[Any]:
-    entry = Ledger.entry
+    entry = EntryBuilder.build
 
-    def arriving(self: Ledger, raw: object, now: Any) -> Entry:
+    def arriving(self: EntryBuilder, raw: object, now: Any) -> LedgerEntry:
         class Today(Calendar):
             def day_of(self, instant: Any) -> str:
                 return Calendar.day_of(self, now)
@@ -186,7 +188,7 @@ def the_day_of_an_event_is_the_one_on_which_it_arrives() -> AbstractContextManag
         calendar = self.calendar
         return entry(replace(self, calendar=Today(calendar.periods)), raw, now)
 
-    return patch.object(ledger.Ledger, "entry", arriving)
+    return patch.object(ledger_entry.EntryBuilder, "build", arriving)
 
 
 @mutant(seed=6)
@@ -206,29 +208,30 @@ def a_5xx_counts_as_taken() -> AbstractContextManager[Any]:
 
 @mutant(seed=0)
 def each_delivery_gives_an_event_another_id() -> AbstractContextManager[Any]:
-    entry, numbers = Ledger.entry, count()
+    entry, numbers = EntryBuilder.build, count()
 
-    def renamed(self: Ledger, raw: Any, now: Any) -> Entry:
+    def renamed(self: EntryBuilder, raw: Any, now: Any) -> LedgerEntry:
         return entry(self, raw | {"eventId": f"{raw['eventId']}.{next(numbers)}"}, now)
 
-    return patch.object(Ledger, "entry", renamed)
+    return patch.object(EntryBuilder, "build", renamed)
 
 
 @mutant(seed=10)
 def days_that_wait_for_a_rate_are_left_behind() -> AbstractContextManager[Any]:
-    return patch.object(rollup, "is_unconverted", lambda total: False)
+    both = ExitStack()
+    for module in (recompute, rollup_planner):
+        both.enter_context(patch.object(module, "is_unconverted", lambda total: False))
+    return both
 
 
 @mutant(seed=10)
 def progress_passes_days_that_are_not_counted() -> AbstractContextManager[Any]:
-    plan = rollup.plan
+    plan = rollup_planner.plan
 
     def hasty(store: Store, calendar: Calendar, now: Any) -> Any:
         due = plan(store, calendar, now)
         through = day_before(calendar.day_of(now - timedelta(hours=4)))
-        return replace(
-            due, progress=replace(due.progress, final_through=max(due.progress.final_through, through))
-        )
+        return replace(due, progress=replace(due.progress, watermark=max(due.progress.watermark, through)))
 
     from rollup import app
 

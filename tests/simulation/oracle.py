@@ -9,10 +9,10 @@ from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any
 
 from impact.billing import Terms
-from impact.calendar import CLOCKS_DIFFER, RETENTION_RESERVE, Settings
+from impact.calendar import CLOCK_SKEW_MAX, RETENTION_RESERVE, Settings
 from impact.dynamodb import item_from_wire
-from impact.rates import Rate
-from impact.reading import Reader
+from impact.fx_rates import FxRate
+from impact.usage_reader import UsageReader
 from request_events.capture import capture, encode
 from tests.simulation.cloud import EVENTS, STATE, SUMMARIES, Cloud
 from tests.simulation.database import Wire
@@ -77,7 +77,7 @@ class Oracle:
         for line in worker.in_memory:
             self.excused.add(json.loads(line)["eventId"])
 
-    def is_published(self, rate: Rate) -> bool:
+    def is_published(self, rate: FxRate) -> bool:
         return self.cloud.database.tables[STATE].now(("rate", rate.date)) is not None
 
     def expire(self, latest: float) -> None:
@@ -139,7 +139,7 @@ class Oracle:
         if not new["final"]:
             raise Violation(f"what was final is not any more: {old} -> {new}", new["day"])
         was_converted = not old["unconverted"]
-        since = (datetime.fromisoformat(old["asOf"]) - CLOCKS_DIFFER).timestamp()
+        since = (datetime.fromisoformat(old["asOf"]) - CLOCK_SKEW_MAX).timestamp()
         late = any(
             self.stored_at[event_id] >= since
             for event_id, item in self.stored.items()
@@ -178,7 +178,7 @@ class Oracle:
 
     # What must hold in the end
 
-    def check(self, refused: Sequence[Event], rates: Sequence[Rate]) -> None:
+    def check(self, refused: Sequence[Event], rates: Sequence[FxRate]) -> None:
         """Raises Violation. `refused` are the records of what the service has refused."""
         self._check_ledger(self._too_old(refused))
         expected = self._days({rate.date: rate.usd for rate in rates})
@@ -271,7 +271,7 @@ class Oracle:
         if not expected:
             return
         days = sorted({day for _, day in expected})
-        reader = Reader(self.cloud.store(1), self.cloud.calendar, Terms())
+        reader = UsageReader(self.cloud.store(1), self.cloud.calendar, Terms())
         shown: list[Any] = []
         process = Process("reader")
         self.world.spawn(process, lambda: shown.append(reader.platform(days[0], days[-1])))

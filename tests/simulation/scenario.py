@@ -15,17 +15,17 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from impact.billing import Terms
 from impact.calendar import (
-    CLOCKS_DIFFER,
-    GRACE,
+    ALLOWED_LATENESS,
+    CLOCK_SKEW_MAX,
     MARK_MARGIN,
     RETENTION_RESERVE,
     Settings,
     day_after,
     days_between,
 )
+from impact.fx_rates import FxRate, days_converted_at, is_target_day
 from impact.keys import parse_day_shard
-from impact.rates import Rate, days_converted_at, has_rate
-from impact.reading import Reader
+from impact.usage_reader import UsageReader
 from tests.simulation.cloud import CALM, EVENTS, WORKER_SECONDS, Cloud, Sky, deployed
 from tests.simulation.database import LATE_SECONDS, STALE_SECONDS, Weather
 from tests.simulation.oracle import Oracle, Violation, records
@@ -166,14 +166,14 @@ class Simulation:
         self._count_all()
         calendar = self.cloud.calendar
         last = calendar.closes_at(calendar.day_of(self.world.clock))
-        self._wait(max(0.0, (last - self.world.clock).total_seconds()) + CLOCKS_DIFFER.total_seconds())
+        self._wait(max(0.0, (last - self.world.clock).total_seconds()) + CLOCK_SKEW_MAX.total_seconds())
         self._count_all()
 
     def _count_all(self) -> None:
         self._until(lambda: not self.cloud.under_way, "calls to end")
         self.cloud.roll_up()
         self._until(lambda: not self.cloud.under_way, "a rollup to end")
-        self._wait(CLOCKS_DIFFER.total_seconds())
+        self._wait(CLOCK_SKEW_MAX.total_seconds())
 
     def _undelivered(self) -> bool:
         return any(
@@ -255,7 +255,9 @@ class Simulation:
             return random.uniform(0, end)
         calendar = self.cloud.calendar
         day = calendar.day_of(self.start + timedelta(seconds=random.uniform(0, end)))
-        edge = calendar.starts_at(day) + random.choice((timedelta(0), GRACE, GRACE - MARK_MARGIN))
+        edge = calendar.starts_at(day) + random.choice(
+            (timedelta(0), ALLOWED_LATENESS, ALLOWED_LATENESS - MARK_MARGIN)
+        )
         moment = (edge - self.start).total_seconds() + random.gauss(0, random.choice((5, 300, 1500)))
         return min(max(0.0, moment), end - 1)
 
@@ -402,7 +404,7 @@ class Simulation:
 
         self.world.spawn(self.chaos, count, delay)
 
-    def _correct(self, rate: Rate) -> None:
+    def _correct(self, rate: FxRate) -> None:
         """Correct a rate that was entered wrongly, and count again the days that were converted at it."""
         self.cloud.publish(rate, correction=1)
         calendar = self.cloud.calendar
@@ -421,7 +423,7 @@ class Simulation:
         some_days = self.random.sample(list(days_between(first, last)), 3)
 
         def look() -> None:
-            reader = Reader(self.cloud.store(5), calendar, Terms())
+            reader = UsageReader(self.cloud.store(5), calendar, Terms())
             with suppress(BotoCoreError, ClientError):
                 self.oracle.is_shown(
                     reader.user(user_id, first, last, fresh=fresh, now=now)["days"], acknowledged
@@ -470,14 +472,14 @@ class Simulation:
         paths = [path for machine in self.machines for path in machine.folder.glob("rejected/*.jsonl")]
         return [*self.disk.not_kept, *(record for path in paths for record in records(path.read_text()))]
 
-    def _rates(self) -> list[Rate]:
+    def _rates(self) -> list[FxRate]:
         """The rates of all days of which there may be events."""
         first = self.start.date() - timedelta(days=15)
         days = (first + timedelta(days=number) for number in range(15 + self.days + 3))
         return [
-            Rate(day.isoformat(), Decimal(10_000 + day.toordinal() * 37 % 2_500).scaleb(-4))
+            FxRate(day.isoformat(), Decimal(10_000 + day.toordinal() * 37 % 2_500).scaleb(-4))
             for day in days
-            if has_rate(day)
+            if is_target_day(day)
         ]
 
     def _publish_rates(self, end: float) -> None:
@@ -489,7 +491,7 @@ class Simulation:
             moment = published.timestamp() + PUBLISHED_AT - self.world.now
             moment += self.random.uniform(0, self.late_rates) if self.random.random() < 0.3 else 0.0
             is_slip = rate is slip and moment < end - HOUR
-            known = Rate(rate.date, rate.usd * 10) if is_slip else rate
+            known = FxRate(rate.date, rate.usd * 10) if is_slip else rate
             if moment <= 0:
                 self.cloud.publish(known)
             elif moment < end:

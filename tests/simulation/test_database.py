@@ -9,10 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from impact import dynamodb
+from impact import dynamodb, summary_store
 from impact.calendar import Period, Settings, timestamp
-from impact.dynamodb import Mark, Progress, Store, Version
-from impact.rates import Rate
+from impact.dynamodb import Version
+from impact.fx_rates import FxRate
+from impact.state_store import LateMark, Progress
+from impact.store import Store
 from tests.conftest import DYNAMODB_LOCAL_URL
 from tests.simulation.cloud import EVENTS, STATE, SUMMARIES, TABLES, replaced
 from tests.simulation.database import GOOD, Client, Database
@@ -44,28 +46,28 @@ CALLS = st.one_of(
     st.tuples(st.just("put_summary"), users, days, instants, st.integers(0, 2), st.booleans()),
     st.tuples(st.just("put_old_summary"), users, days, instants),
     st.tuples(st.just("delete_summary"), users, days, st.booleans()),
-    st.tuples(st.just("put_total"), shards, instants, st.integers(0, 2), st.booleans()),
+    st.tuples(st.just("put_shard_total"), shards, instants, st.integers(0, 2), st.booleans()),
     st.tuples(st.just("mark_late"), days, st.lists(numbers, unique=True, min_size=1)),
     st.tuples(st.just("clear_mark"), days, numbers, st.integers(0, 3)),
     st.tuples(st.just("clear what is there"), days, numbers),
-    st.tuples(st.just("forget_marks"), days),
+    st.tuples(st.just("delete_cleared_marks"), days),
     st.tuples(st.just("put_period"), days, st.integers(1, 3)),
-    st.tuples(st.just("note_change"), days),
-    st.tuples(st.just("put_day_sums"), days, st.integers(0, 3), st.integers(0, 2)),
-    st.tuples(st.just("day_sums"), days, days),
+    st.tuples(st.just("outdate_daily_total"), days),
+    st.tuples(st.just("put_daily_total"), days, st.integers(0, 3), st.integers(0, 2)),
+    st.tuples(st.just("daily_totals"), days, days),
     st.tuples(st.just("periods")),
-    st.tuples(st.just("standing_marks"), days, days),
+    st.tuples(st.just("late_marks"), days, days),
     st.tuples(st.just("all_users_of"), shards),
     st.tuples(st.just("put_progress"), days),
-    st.tuples(st.just("put_rate"), days, st.integers(1, 2)),
-    st.tuples(st.just("late_marks"), days, days),
+    st.tuples(st.just("put_fx_rate"), days, st.integers(1, 2)),
+    st.tuples(st.just("marked"), days, days),
     st.tuples(st.just("event_pages"), shards, st.none() | users),
-    st.tuples(st.just("user_summaries"), users, days, days),
-    st.tuples(st.just("users_of"), shards, st.none() | users, st.integers(1, 3)),
-    st.tuples(st.just("summaries_of"), st.lists(st.tuples(users, days), unique=True, min_size=1)),
-    st.tuples(st.just("totals"), days, days),
+    st.tuples(st.just("of_user"), users, days, days),
+    st.tuples(st.just("page_of_users"), shards, st.none() | users, st.integers(1, 3)),
+    st.tuples(st.just("get_many"), st.lists(st.tuples(users, days), unique=True, min_size=1)),
+    st.tuples(st.just("shard_totals"), days, days),
     st.tuples(st.just("progress")),
-    st.tuples(st.just("rates"), days, days),
+    st.tuples(st.just("fx_rates"), days, days),
 )
 
 
@@ -79,67 +81,67 @@ def ask(store: Store, call: tuple[Any, ...]) -> Any:
     name, *given = call
     match name:
         case "append":
-            return store.append(an_event(*given))
+            return store.ledger.append(an_event(*given))
         case "put_summary":
             *summary, is_new = given
-            found = store.summaries_of([(summary[0], summary[1])], consistent=True)
+            found = store.summaries.get_many([(summary[0], summary[1])], consistent=True)
             before = None if is_new or not found else Version.of(found[0])
-            return store.put_summary(a_summary(*summary), before)
+            return store.summaries.put(a_summary(*summary), before)
         case "put_old_summary":
             item = dynamodb.to_wire(a_summary(given[0], given[1], given[2], 7))
-            store.client.put_item(TableName=store.summaries, Item=item)
+            store.client.put_item(TableName=store.summaries.name, Item=item)
             return None
         case "delete_summary":
             *whose, is_there = given
-            found = store.summaries_of([(whose[0], whose[1])], consistent=True)
+            found = store.summaries.get_many([(whose[0], whose[1])], consistent=True)
             before = Version.of(found[0]) if is_there and found else Version("other", "other")
-            return store.delete_summary(whose[0], whose[1], before)
-        case "put_total":
+            return store.summaries.delete(whose[0], whose[1], before)
+        case "put_shard_total":
             key, as_of, requests, is_new = given
-            there = store.total(key)
+            there = store.state.shard_total(key)
             before = None if is_new or not there else Version.of(there)
-            return store.put_total(key, {"asOf": as_of, "requests": requests}, before)
+            return store.state.put_shard_total(key, {"asOf": as_of, "requests": requests}, before)
         case "mark_late":
-            return store.mark_late(given[0], given[1], NOON)
+            return store.state.mark_late(given[0], given[1], NOON)
         case "clear_mark":
-            mark = store.late_mark(given[0], given[1])
-            return mark.since and store.clear_mark(Mark(given[0], given[1], given[2], mark.since))
+            mark = store.state.late_mark(given[0], given[1])
+            return mark.since and store.state.clear_mark(LateMark(given[0], given[1], given[2], mark.since))
         case "clear what is there":
-            mark = store.late_mark(*given)
-            return mark.since and store.clear_mark(mark)
+            mark = store.state.late_mark(*given)
+            return mark.since and store.state.clear_mark(mark)
         case "put_period":
             settings_then = Settings(ZoneInfo("UTC"), timedelta(days=400), given[1])
-            return store.put_period(Period(given[0], settings_then), NOON)
-        case "put_day_sums":
-            return store.put_day_sums(given[0], {"requests": given[2]}, given[1])
-        case "standing_marks":
-            return sorted(store.standing_marks(*given), key=str)
+            return store.state.put_period(Period(given[0], settings_then), NOON)
+        case "put_daily_total":
+            return store.state.put_daily_total(given[0], {"requests": given[2]}, given[1])
+        case "late_marks":
+            return sorted(store.state.late_marks(*given), key=str)
         case "all_users_of":
-            return list(store.all_users_of(given[0]))
+            return list(store.summaries.all_users_of(given[0]))
         case "put_progress":
-            return store.put_progress(Progress(given[0], 2))
-        case "put_rate":
-            return store.put_rate(Rate(given[0], Decimal(given[1])), source="test", now=NOON)
+            return store.state.put_progress(Progress(given[0], 2))
+        case "put_fx_rate":
+            return store.state.put_fx_rate(FxRate(given[0], Decimal(given[1])), source="test", now=NOON)
         case "event_pages":
-            pages = store.event_pages(given[0], user_id=given[1], consistent=True)
+            pages = store.ledger.event_pages(given[0], user_id=given[1], consistent=True)
             return [event for page in pages for event in page]
-        case "summaries_of":
-            return sorted(map(comparable, store.summaries_of(given[0], consistent=True)), key=str)
-        case "user_summaries":
-            return [comparable(item) for item in store.user_summaries(*given)]
-        case "users_of":
+        case "get_many":
+            return sorted(map(comparable, store.summaries.get_many(given[0], consistent=True)), key=str)
+        case "of_user":
+            return [comparable(item) for item in store.summaries.of_user(*given)]
+        case "page_of_users":
             return users_after(store, *given)
-        case "totals":
-            return [comparable(item) for item in store.totals(*given)]
+        case "shard_totals":
+            return [comparable(item) for item in store.state.shard_totals(*given)]
         case _:
-            return getattr(store, name)(*given)
+            return getattr(store.state, name)(*given)
 
 
 def users_after(store: Store, day_shard: str, after: str | None, limit: int) -> list[str]:
     """All of them: where a page ends is up to DynamoDB."""
     found = []
     while True:
-        page = store.users_of(day_shard, after=after, limit=limit)
+        page = store.summaries.page_of_users(day_shard, after=after, limit=limit)
         found += page.user_ids
         if page.last is None:
             return found
@@ -150,9 +152,9 @@ def simulated(calls: list[tuple[Any, ...]], seed: int) -> list[Any]:
     """What the simulated DynamoDB answers."""
     world = World(seed, NOON)
     client = Client(Database(world, TABLES), lambda: GOOD, Process("network"), attempts=1)
-    store = Store(client, EVENTS, SUMMARIES, STATE)  # type: ignore[arg-type]
+    store = Store.of(client, EVENTS, SUMMARIES, STATE)  # type: ignore[arg-type]
     answers: list[Any] = []
-    with replaced((dynamodb, {"time": Time(world), "random": world.random})):
+    with replaced((summary_store, {"time": Time(world), "random": world.random})):
         world.spawn(Process("test"), lambda: answers.extend(ask(store, call) for call in calls))
         world.run(lambda: len(answers) == len(calls))
     return answers

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from impact.billing import Terms, statement, terms_of
 from impact.dynamodb import item_from_wire, to_wire
-from impact.rates import Rate
+from impact.fx_rates import FxRate
 from impact.summary import tally
-from tests.events import NOON, event, ledger
+from tests.events import NOON, entry_builder, event
 
-RATE = Rate("2026-11-20", Decimal("1.1172"))
+RATE = FxRate("2026-11-20", Decimal("1.1172"))
 NO_TERMS = Terms()
-LEDGER = ledger()
+BUILDER = entry_builder()
 
 MONEY = st.decimals(0, 10**9, places=20)
 PERCENT = st.decimals(0, 1000, places=4)
@@ -23,7 +23,7 @@ PERCENT = st.decimals(0, 1000, places=4)
 
 def wire(added: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
     """An event as the rollup reads it, with what ingest added to it."""
-    return to_wire(LEDGER.entry(event(**fields), NOON).with_fields(added or {}).item)
+    return to_wire(BUILDER.build(event(**fields), NOON).with_fields(added or {}).item)
 
 
 def is_rounded(value: Decimal, exact: Fraction) -> bool:
@@ -37,7 +37,7 @@ def is_rounded(value: Decimal, exact: Fraction) -> bool:
 @given(st.lists(MONEY, min_size=1, max_size=20), st.decimals("0.5", 2, places=5))
 def test_a_day_in_euros_is_its_dollars_divided_once(costs: list[Decimal], usd: Decimal) -> None:
     sums = tally(wire(costUSD=cost, eventId=str(n)) for n, cost in enumerate(costs))
-    stated = statement(sums, Rate("2026-11-20", usd), NO_TERMS)
+    stated = statement(sums, FxRate("2026-11-20", usd), NO_TERMS)
     assert is_rounded(stated["costEUR"], sum(map(Fraction, costs), Fraction(0)) / Fraction(usd))
     assert stated["unconverted"] == 0
     assert stated["models"]["openai/gpt-4o"]["costEUR"] == stated["costEUR"]

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impact.calendar import (
-    CLOCKS_DIFFER,
+    ALLOWED_LATENESS,
+    CLOCK_SKEW_MAX,
     FIRST_DAY,
-    GRACE,
     MARK_MARGIN,
     RETENTION_RESERVE,
     Calendar,
@@ -58,7 +58,7 @@ def test_days_of_23_and_25_hours() -> None:
 def test_an_instant_lies_within_its_day(zone: str, instant: datetime) -> None:
     days = calendar(zone)
     day = days.day_of(instant)
-    assert days.starts_at(day) <= instant < days.closes_at(day) - GRACE
+    assert days.starts_at(day) <= instant < days.closes_at(day) - ALLOWED_LATENESS
 
 
 @given(
@@ -72,7 +72,7 @@ def test_what_is_accepted_can_be_counted_for_some_hours(
 ) -> None:
     days = Calendar.of(Settings(ZoneInfo(zone), timedelta(days=retention), 16))
     ts = now - timedelta(hours=age_hours)
-    if days.refusal(ts, now) is None:
+    if days.rejection_reason(ts, now) is None:
         assert not days.may_have_expired(days.day_of(ts), now + timedelta(hours=20))
         assert days.expires_at(ts) > now.timestamp()
 
@@ -90,7 +90,7 @@ def test_an_event_is_marked_where_the_last_regular_rollup_may_have_missed_it() -
     """Its put may end late, by as long as an ingest takes at most; and the rollup's clock may be ahead."""
     ingest = resources("AWS::Serverless::Function")["IngestFunction"]["Timeout"]
     longest = timedelta(seconds=ingest + LATE_SECONDS)
-    assert calendar().needs_mark(DAY, calendar().closes_at(DAY) - CLOCKS_DIFFER - longest)
+    assert calendar().needs_mark(DAY, calendar().closes_at(DAY) - CLOCK_SKEW_MAX - longest)
 
 
 def test_when_a_day_closes_and_from_when_on_its_events_are_marked() -> None:
@@ -113,14 +113,14 @@ def test_when_a_day_expires_and_which_events_are_refused_before() -> None:
     assert days.oldest_day(expires) == DAY
     ts = datetime(2026, 11, 23, 12, tzinfo=UTC)
     last_taken = ts + timedelta(days=30) - RETENTION_RESERVE
-    assert days.refusal(ts, last_taken) is None
+    assert days.rejection_reason(ts, last_taken) is None
     assert (
-        days.refusal(ts, last_taken + MICROSECOND)
+        days.rejection_reason(ts, last_taken + MICROSECOND)
         == "is older than 28 days, what the service can still count"
     )
-    assert days.refusal(ts, ts - timedelta(minutes=5)) is None
+    assert days.rejection_reason(ts, ts - timedelta(minutes=5)) is None
     ahead = "is more than 5 minutes ahead of the service's clock"
-    assert days.refusal(ts, ts - timedelta(minutes=5) - MICROSECOND) == ahead
+    assert days.rejection_reason(ts, ts - timedelta(minutes=5) - MICROSECOND) == ahead
 
 
 def test_the_ledger_may_hold_events_of_the_longest_retention() -> None:
@@ -157,7 +157,7 @@ def test_a_day_before_another_time_zone_ends_where_that_begins(
     days = changed("2026-11-26", zone)
     assert days.day_of(datetime.fromisoformat(last_hour_before)) == "2026-11-25"
     assert days.day_of(datetime.fromisoformat(first_hour_after)) == "2026-11-26"
-    assert days.closes_at("2026-11-25") == datetime.fromisoformat(first_hour_after) + GRACE
+    assert days.closes_at("2026-11-25") == datetime.fromisoformat(first_hour_after) + ALLOWED_LATENESS
 
 
 def test_a_day_keeps_its_shards_and_its_retention() -> None:
@@ -166,8 +166,8 @@ def test_a_day_keeps_its_shards_and_its_retention() -> None:
     assert (days.shard_count("2026-11-25"), days.shard_count("2026-11-26")) == (16, 8)
     assert days.expires_at(before) == int((before + timedelta(days=400)).timestamp())
     assert days.expires_at(after) == int((after + timedelta(days=30)).timestamp())
-    assert days.refusal(before, before + timedelta(days=397)) is None
-    assert "older than 28 days" in str(days.refusal(after, after + timedelta(days=29)))
+    assert days.rejection_reason(before, before + timedelta(days=397)) is None
+    assert "older than 28 days" in str(days.rejection_reason(after, after + timedelta(days=29)))
     assert days.may_have_expired("2026-11-26", after + timedelta(days=30))
     assert not days.may_have_expired("2026-11-25", after + timedelta(days=30))
 
@@ -176,7 +176,7 @@ def test_an_event_of_a_day_that_expired_under_a_shorter_retention_is_refused() -
     days = changed("2026-11-26", "UTC", retention_days=3650)
     old = datetime(2025, 1, 1, tzinfo=UTC)
     assert days.may_have_expired("2025-01-01", datetime(2026, 12, 24, tzinfo=UTC))
-    assert "older than 398 days" in str(days.refusal(old, datetime(2026, 12, 24, tzinfo=UTC)))
+    assert "older than 398 days" in str(days.rejection_reason(old, datetime(2026, 12, 24, tzinfo=UTC)))
 
 
 PERIODS = st.lists(st.tuples(st.integers(0, 20), st.sampled_from([*ZONES, "Pacific/Pago_Pago"])), max_size=4)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from impact.footprint import MODEL_NAMES, Footprints
 from impact.types import Item
-from tests.events import NOON, event, ledger
+from tests.events import NOON, entry_builder, event
 
 DEFAULT = Footprints({}, None)
 FIGURES = ("energyKWh", "co2eKg", "waterL")
@@ -38,7 +38,7 @@ KNOWN = [(provider, name) for provider, name, _ in ENTRIES] + [
 def item(provider: str = "openai", model: str = "gpt-4o", **fields: Any) -> Item:
     """The ledger's item of an event: 400 output tokens in 5 s, unless told otherwise."""
     base: dict[str, Any] = {"provider": provider, "model": model, "tokens_out": 400, "latency": 5}
-    return ledger().entry(event(**base | fields), NOON).item
+    return entry_builder().build(event(**base | fields), NOON).item
 
 
 def everywhere(zone: str) -> Footprints:

@@ -52,7 +52,7 @@ JOURNAL = [
     served("stopped"),
     served("by chance"),
 ]
-LEDGER = [
+BUILDER = [
     event("W", **FAILED),
     event("W", **FAILED),
     event("W"),
@@ -64,25 +64,25 @@ LEDGER = [
 
 
 def test_all_is_well() -> None:
-    assert found(LEDGER, ASKED) == due(JOURNAL, ASKED)
-    assert wrong_prices(LEDGER) == []
+    assert found(BUILDER, ASKED) == due(JOURNAL, ASKED)
+    assert wrong_prices(BUILDER) == []
     assert tokens_counted(JOURNAL, ASKED) == {"tokens_in": 18, "tokens_out": 8}
-    assert tokens_estimated(LEDGER, ASKED) == {"tokens_in": 14, "tokens_out": 2}
+    assert tokens_estimated(BUILDER, ASKED) == {"tokens_in": 14, "tokens_out": 2}
 
 
 @pytest.mark.parametrize("chance", [{}, GIVEN_UP, STOPPED])
 def test_chance_may_end_it_otherwise(chance: dict[str, Any]) -> None:
-    assert found([*LEDGER[:-1], event("C", **chance)], ASKED) == due(JOURNAL, ASKED)
+    assert found([*BUILDER[:-1], event("C", **chance)], ASKED) == due(JOURNAL, ASKED)
 
 
-@pytest.mark.parametrize("lost", range(len(LEDGER)))
+@pytest.mark.parametrize("lost", range(len(BUILDER)))
 def test_each_event_is_missed(lost: int) -> None:
-    assert found([*LEDGER[:lost], *LEDGER[lost + 1 :]], ASKED) != due(JOURNAL, ASKED)
+    assert found([*BUILDER[:lost], *BUILDER[lost + 1 :]], ASKED) != due(JOURNAL, ASKED)
 
 
-@pytest.mark.parametrize("doubled", LEDGER)
+@pytest.mark.parametrize("doubled", BUILDER)
 def test_no_event_may_be_there_twice(doubled: dict[str, Any]) -> None:
-    assert found([*LEDGER, doubled], ASKED) != due(JOURNAL, ASKED)
+    assert found([*BUILDER, doubled], ASKED) != due(JOURNAL, ASKED)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_no_event_may_be_there_twice(doubled: dict[str, Any]) -> None:
     ],
 )
 def test_another_event_does_not_stand_for_it(other: dict[str, Any]) -> None:
-    assert found([*LEDGER[:2], other, *LEDGER[3:]], ASKED) != due(JOURNAL, ASKED)
+    assert found([*BUILDER[:2], other, *BUILDER[3:]], ASKED) != due(JOURNAL, ASKED)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_an_edit_changes_what_a_module_does_and_nothing_that_it_says() -> None:
 @pytest.mark.long
 def test_an_edit_is_caught() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.mutations", *("--number", "1", "--only", "impact/rates.py")],
+        [sys.executable, "-m", "tests.mutations", *("--number", "1", "--only", "impact/fx_rates.py")],
         cwd=PROJECT,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from impact.billing import Terms, statement
 from impact.dynamodb import item_from_wire, to_wire
-from impact.ledger import item_size
-from impact.rates import Rate
+from impact.fx_rates import FxRate
+from impact.ledger_entry import item_size
 from impact.summary import MODELS_MAX, Tally, tallies_by_user, tally
-from tests.events import NOON, event, ledger
+from tests.events import NOON, entry_builder, event
 
-LEDGER = ledger()
+BUILDER = entry_builder()
 
 
 FOOTPRINT = {
@@ -27,7 +27,7 @@ FOOTPRINT = {
 
 def wire(added: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
     """An event as the rollup reads it, with what ingest added to it."""
-    return to_wire(LEDGER.entry(event(**fields), NOON).with_fields(added or {}).item)
+    return to_wire(BUILDER.build(event(**fields), NOON).with_fields(added or {}).item)
 
 
 def test_ten_thousand_costs_sum_to_the_exact_decimal() -> None:
@@ -139,7 +139,7 @@ def test_a_summary_of_the_longest_names_fits_an_item() -> None:
     sums.models = {f"{'😀' * 64}/{name.partition('/')[2]}": model for name, model in sums.models.items()}
     assert len(sums.models) == MODELS_MAX + 1
     stated = statement(
-        sums, Rate("2026-11-20", Decimal("1.1172")), Terms(restoration_kg_per_m2=Decimal("0.7"))
+        sums, FxRate("2026-11-20", Decimal("1.1172")), Terms(restoration_kg_per_m2=Decimal("0.7"))
     )
     assert item_size(stated) < 400 * 1024
 

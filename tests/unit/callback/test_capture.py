@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from impact.calendar import timestamp
 from request_events.capture import capture, encode
 from request_events.event import RequestEvent
-from tests.events import NOON, ledger
+from tests.events import NOON, entry_builder
 
-LEDGER = ledger()
+BUILDER = entry_builder()
 """What the service itself says of an event."""
 
 PAYLOADS = {
@@ -383,7 +383,7 @@ def test_a_user_id_that_the_ledger_has_room_for_is_sent(
 ) -> None:
     payload["end_user"] = user_id
     sent = on_the_wire(kwargs)
-    assert LEDGER.entry(sent | {"ts": timestamp(NOON)}, NOON).item["userId"] == user_id
+    assert BUILDER.build(sent | {"ts": timestamp(NOON)}, NOON).item["userId"] == user_id
 
 
 @pytest.mark.parametrize("call_id", ["x" * 500, "é" * 100, "{{ID}}"])
@@ -577,7 +577,7 @@ def test_an_event_that_is_too_large_loses_its_labels_but_not_its_cost(
     payload |= {"request_tags": ["t" * 300] * 100, "model_group": "g" * 1000, "end_user": "ü" * 256}
     kwargs["model"] = "m" * 1000
     sent = json.loads(encode(capture(kwargs) or {}), parse_float=Decimal)
-    LEDGER.entry(sent | {"ts": timestamp(NOON)}, NOON)
+    BUILDER.build(sent | {"ts": timestamp(NOON)}, NOON)
     assert "tags" not in sent
     assert (sent["userId"], sent["costUSD"]) == ("ü" * 256, Decimal("0.00475"))
 
@@ -652,7 +652,7 @@ def test_whatever_litellm_hands_over_an_event_is_valid(name: str, changes: dict[
         put(kwargs, path, changes[path])
     sent = on_the_wire(kwargs)
     if sent is not None:
-        LEDGER.entry(sent | {"ts": timestamp(NOON)}, NOON)  # else the service would refuse it for good
+        BUILDER.build(sent | {"ts": timestamp(NOON)}, NOON)  # else the service would refuse it for good
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 from request_events.capture import capture, encode
-from tests.events import ledger
+from tests.events import entry_builder
 from tests.unit.callback import hostile  # not its names: pytest looks at all that a module has
 from tests.unit.callback.conftest import Load
 from tests.unit.callback.test_capture import PAYLOADS, READ
 
-LEDGER = ledger()
+BUILDER = entry_builder()
 MORE = [
     "kwargs", "user", "litellm_params/proxy_server_request",
     *(
@@ -134,7 +134,7 @@ def check(line: bytes, name: str) -> None:
     assert line.count(b"\n") == 1
     event = json.loads(line, parse_float=Decimal, parse_constant=hostile.refuse)
     try:
-        LEDGER.entry(event, datetime.fromisoformat(event["ts"]))
+        BUILDER.build(event, datetime.fromisoformat(event["ts"]))
     except Exception as refused:
         raise AssertionError(f"{name}: {refused}") from refused
 

@@ -10,7 +10,7 @@ import pytest
 from moto import mock_aws
 
 from impact.calendar import FIRST_DAY, Period, Settings
-from impact.dynamodb import Store
+from impact.store import Store
 from local.deployed import calendar_of
 from local.tables import schemas
 from tests.events import NOON
@@ -38,8 +38,8 @@ def test_a_day_has_the_shards_that_it_began_with(periods: dict[str, int], day: s
     }
     with mock_aws():
         boto3.client("cloudformation").create_stack(StackName="impact", TemplateBody=json.dumps(template))
-        store = Store(boto3.client("dynamodb"), "", "", "impact-State")
+        store = Store.of(boto3.client("dynamodb"), "", "", "impact-State")
         for first_day, count in periods.items():
             settings = Settings(ZoneInfo("UTC"), timedelta(days=400), count)
-            store.put_period(Period(first_day, settings), NOON)
+            store.state.put_period(Period(first_day, settings), NOON)
         assert calendar_of(boto3.Session(), "impact", store).shard_count(day) == shards

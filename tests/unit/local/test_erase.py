@@ -17,16 +17,18 @@ from botocore.exceptions import EndpointConnectionError
 
 from impact.billing import Terms
 from impact.calendar import FIRST_DAY, Calendar, Period, Settings
-from impact.dynamodb import Store
 from impact.keys import day_shard
-from impact.ledger import Ledger
-from impact.rollup import count, plan
+from impact.ledger_entry import EntryBuilder
+from impact.ledger_store import LedgerStore
+from impact.recompute import recompute
+from impact.rollup_planner import plan
+from impact.store import Store
 from local import deployed, erase, ledger_scan
 from tests.events import NOON, event, freeze
 from tests.unit.local.test_makefile import HOSTILE
 
 SETTINGS = Settings(ZoneInfo("UTC"), timedelta(days=10), 2)
-LEDGER = Ledger(Calendar.of(SETTINGS))
+BUILDER = EntryBuilder(Calendar.of(SETTINGS))
 IDS = ["alice", "al", "alice#", "alice%23", "ALICE", *HOSTILE[::3], "two\nlines", " blank", "x" * 256]
 
 Erase = Callable[..., int]
@@ -36,9 +38,9 @@ Erase = Callable[..., int]
 def run(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Erase:
     """Erase from a stack with a calendar, at noon. Input is what is written to standard input."""
     freeze(monkeypatch, erase)
-    monkeypatch.setattr(Store, "events_since", lambda self: NOON - timedelta(days=8))
-    store.put_first_period(Period(FIRST_DAY, SETTINGS), NOON)
-    stack = store.events.removesuffix("-RequestEvents")
+    monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOON - timedelta(days=8))
+    store.state.put_first_period(Period(FIRST_DAY, SETTINGS), NOON)
+    stack = store.ledger.name.removesuffix("-RequestEvents")
 
     def erase_one(user_id: str, *options: str, given: str = "environment", typed: bytes | None = None) -> int:
         arguments = ["--", user_id] if given == "argument" else []
@@ -64,18 +66,18 @@ class Terminal(io.TextIOWrapper):
         return self._is_terminal
 
 
-def put(store: Store, user_id: str, *days_ago: int, laid: Ledger = LEDGER) -> None:
+def put(store: Store, user_id: str, *days_ago: int, laid: EntryBuilder = BUILDER) -> None:
     for ago in days_ago:
         ts = (NOON - timedelta(days=ago)).isoformat()
-        store.append(laid.entry(event(userId=user_id, ts=ts, eventId=f"{ago}"), NOON).item)
+        store.ledger.append(laid.build(event(userId=user_id, ts=ts, eventId=f"{ago}"), NOON).item)
 
 
 def roll_up(store: Store) -> None:
     """Do what the planner and its workers do."""
-    due = plan(store, LEDGER.calendar, NOON)
-    store.put_progress(due.progress)
+    due = plan(store, BUILDER.calendar, NOON)
+    store.state.put_progress(due.progress)
     for day, shard in due.targets:
-        count(store, LEDGER.calendar, Terms(), day, shard, as_of=NOON)
+        recompute(store, BUILDER.calendar, Terms(), day, shard, as_of=NOON)
 
 
 def users(store: Store, table: str) -> Counter[str]:
@@ -83,11 +85,11 @@ def users(store: Store, table: str) -> Counter[str]:
 
 
 def requests(store: Store) -> int:
-    return sum(total["requests"] for total in store.totals(FIRST_DAY, "2999-12-31"))
+    return sum(total["requests"] for total in store.state.shard_totals(FIRST_DAY, "2999-12-31"))
 
 
 def a_day(ago: int) -> str:
-    return LEDGER.calendar.day_of(NOON - timedelta(days=ago))
+    return BUILDER.calendar.day_of(NOON - timedelta(days=ago))
 
 
 def test_exactly_the_user_named_is_gone(store: Store, run: Erase, capfd: pytest.CaptureFixture[str]) -> None:
@@ -95,12 +97,12 @@ def test_exactly_the_user_named_is_gone(store: Store, run: Erase, capfd: pytest.
         put(store, user_id, 0, 7)
     roll_up(store)
     left = Counter(dict.fromkeys(IDS, 2))
-    assert users(store, store.summaries) == users(store, store.events) == left
+    assert users(store, store.summaries.name) == users(store, store.ledger.name) == left
     for number, user_id in enumerate(IDS):
         ways = ["environment", "argument"] + ["input"] * ("\n" not in user_id)
         assert run(user_id, "--yes", given=ways[number % len(ways)]) == 0
         del left[user_id]
-        assert users(store, store.summaries) == users(store, store.events) == left
+        assert users(store, store.summaries.name) == users(store, store.ledger.name) == left
         told = capfd.readouterr().out
         assert told.startswith(f"{user_id!r}: 2 events of 2 days and 2 daily summaries.\nDeleted.")
         assert "\x1b" not in told
@@ -114,26 +116,28 @@ def test_the_days_are_counted_again_without_a_word(store: Store, run: Erase) -> 
     roll_up(store)
     assert requests(store) == 6
     assert run("alice", "--yes") == 0
-    assert {day for day, _ in store.late_marks()} == {a_day(0), a_day(1), a_day(7)}
+    assert {day for day, _ in store.state.marked()} == {a_day(0), a_day(1), a_day(7)}
     roll_up(store)
     assert requests(store) == 3
-    assert store.late_marks() == set()
+    assert store.state.marked() == set()
 
 
 def test_a_day_that_cannot_be_counted_again_is_not_marked(store: Store, run: Erase) -> None:
     put(store, "alice", 1, 7)
     roll_up(store)
-    for item in list(store.totals(a_day(7), a_day(7))):  # of a version that knew a shorter retention
+    for item in list(
+        store.state.shard_totals(a_day(7), a_day(7))
+    ):  # of a version that knew a shorter retention
         item["countableUntil"] = "2026-11-23T20:00:00.000000Z"
         key = day_shard(item["day"], item["shard"])
         fields = {name: value for name, value in item.items() if name not in ("kind", "key", "revision")}
-        stored = store.total(key)
+        stored = store.state.shard_total(key)
         assert stored
-        store.client.delete_item(TableName=store.state, Key={"kind": {"S": "total"}, "key": {"S": key}})
-        assert store.put_total(key, fields, None)
+        store.client.delete_item(TableName=store.state.name, Key={"kind": {"S": "total"}, "key": {"S": key}})
+        assert store.state.put_shard_total(key, fields, None)
     assert run("alice", "--yes") == 0
-    assert {day for day, _ in store.late_marks()} == {a_day(1)}
-    assert users(store, store.summaries) == Counter()
+    assert {day for day, _ in store.state.marked()} == {a_day(1)}
+    assert users(store, store.summaries.name) == Counter()
 
 
 @pytest.mark.parametrize(
@@ -145,7 +149,7 @@ def test_it_asks(
     put(store, "\x1b[31malice", 0)
     assert run("\x1b[31malice", typed=typed) == code
     told = capfd.readouterr().out
-    assert users(store, store.events).total() == left
+    assert users(store, store.ledger.name).total() == left
     assert ("Deleted." in told, "Nothing was deleted" in told) == (code == 0, code == 1)
     assert r"'\x1b[31malice'" in told
     assert "\x1b" not in told
@@ -154,14 +158,14 @@ def test_it_asks(
 def test_an_id_is_typed_at_a_terminal(store: Store, run: Erase) -> None:
     put(store, " $(alice) ", 0)
     assert run("", typed=b" $(alice) \ny\n") == 0
-    assert users(store, store.events) == Counter()
+    assert users(store, store.ledger.name) == Counter()
 
 
 def test_a_user_of_whom_nothing_is_there(store: Store, run: Erase, capfd: pytest.CaptureFixture[str]) -> None:
     put(store, "alice", 0)
     assert run("bob", "--yes") == 0
     assert capfd.readouterr().out == "'bob': nothing was found.\n"
-    assert users(store, store.events) == Counter(["alice"])
+    assert users(store, store.ledger.name) == Counter(["alice"])
 
 
 @pytest.mark.parametrize("user_id", ["", "x" * 257, "🌳" * 256])
@@ -217,7 +221,7 @@ def test_a_run_that_was_stopped_is_taken_up_and_each_day_counted_again(
         assert run("alice", "--yes") == 1
     assert "run it again" in capfd.readouterr().err
     assert run("alice", "--yes") == 0
-    assert users(store, store.events) == users(store, store.summaries) == Counter({"bob": 4})
+    assert users(store, store.ledger.name) == users(store, store.summaries.name) == Counter({"bob": 4})
     roll_up(store)
     assert requests(store) == 4
 
@@ -236,12 +240,12 @@ def test_ctrl_c_says_what_to_do(
     assert "run it again" in capfd.readouterr().err
 
 
-OTHERWISE = Ledger(Calendar.of(Settings(ZoneInfo("UTC"), timedelta(days=10), 1000)))
+OTHERWISE = EntryBuilder(Calendar.of(Settings(ZoneInfo("UTC"), timedelta(days=10), 1000)))
 
 
 def test_by_key_it_finds_what_a_summary_tells_of(store: Store, run: Erase) -> None:
     put(store, "alice", 3, laid=OTHERWISE)
-    count(
+    recompute(
         store,
         OTHERWISE.calendar,
         Terms(),
@@ -250,7 +254,7 @@ def test_by_key_it_finds_what_a_summary_tells_of(store: Store, run: Erase) -> No
         as_of=NOON,
     )
     assert run("alice", "--yes") == 0
-    assert users(store, store.events) == users(store, store.summaries) == Counter()
+    assert users(store, store.ledger.name) == users(store, store.summaries.name) == Counter()
 
 
 def test_events_wherever_they_lie(
@@ -264,9 +268,9 @@ def test_events_wherever_they_lie(
     for user_id in ("alice", *others):
         put(store, user_id, 1, 2, 3, 7, laid=OTHERWISE)
     assert run("alice", "--yes") == 0
-    assert users(store, store.events)["alice"] == 4
+    assert users(store, store.ledger.name)["alice"] == 4
     assert run("alice", "--everywhere") == 1
-    assert users(store, store.events)["alice"] == 4
+    assert users(store, store.ledger.name)["alice"] == 4
     with monkeypatch.context() as broken:
         broken.setattr(ledger_scan, "WORKERS", 4)
         Breaks(store, broken, "Scan", 3)
@@ -285,7 +289,7 @@ def test_events_wherever_they_lie(
     capfd.readouterr()
     assert run("alice", "--yes", "--everywhere") == 0
     assert f"{len(kept['done'])} of 4 parts are done" in capfd.readouterr().err
-    assert users(store, store.events) == Counter(dict.fromkeys(others, 4))
+    assert users(store, store.ledger.name) == Counter(dict.fromkeys(others, 4))
     assert list(tmp_path.rglob("*.json")) == []
 
 

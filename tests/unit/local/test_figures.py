@@ -9,9 +9,9 @@ import pytest
 
 from impact.billing import Terms, statement
 from impact.dynamodb import item_from_wire, to_wire
-from impact.exchange import in_euros
 from impact.footprint import Footprints
-from impact.rates import Rate, Rates
+from impact.fx_conversion import euro_fields
+from impact.fx_rates import FxRate, FxRates
 from impact.summary import tally
 from local.demo.calls import CALLS, CHAT, EMBEDDINGS, HEADER, METADATA, RESPONSES, UNFILLED, Call
 from local.demo.check import Found, check
@@ -20,8 +20,7 @@ from local.demo.figures import EXACT, TOLERANCE, Figures, counted, differences, 
 from local.demo.prices import cost
 from local.demo.report import COST, report, rounded, table
 from local.provider.script import Usage
-from tests.events import NOON, event
-from tests.events import ledger as ledger_of_tests
+from tests.events import NOON, entry_builder, event
 
 COUNTS = (
     *("requests", "failures", "unpriced", "estimated", "rated", "unrated"),
@@ -168,10 +167,10 @@ def what_the_stack_says() -> Found:
     ledger = []
     for served, cost_ in zip(JOURNAL, (Decimal("0.00037"), None), strict=True):
         raw = {**served, "eventId": served["call"], "latency": Decimal("1.7"), "costUSD": cost_}
-        laid = ledger_of_tests().entry(event(userId="eve", **raw | {"status": "success"}), NOON)
-        euros = in_euros(laid.item, Rates(RATES))
+        laid = entry_builder().build(event(userId="eve", **raw | {"status": "success"}), NOON)
+        euros = euro_fields(laid.item, FxRates(RATES))
         ledger.append(laid.with_fields(Footprints({}, None).of(laid.item)).with_fields(euros).item)
-    stated = statement(tally(map(to_wire, ledger)), Rate("2026-11-20", RATES["2026-11-20"]), terms)
+    stated = statement(tally(map(to_wire, ledger)), FxRate("2026-11-20", RATES["2026-11-20"]), terms)
     day = item_from_wire(to_wire(stated | {"userId": "eve", "day": "2026-11-23", "asOf": "now"}))
     row = {name: value for name, value in day.items() if name not in ("models", "terms", "userId")}
     ledger = [item_from_wire(to_wire(item)) for item in ledger]

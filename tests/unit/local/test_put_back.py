@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from impact.dynamodb import Store
+from impact.store import Store
 from local import put_back
 from tests.tables import make_tables
 
@@ -32,7 +32,7 @@ def texts(store: Store, table: str, *key: str) -> dict[tuple[str, ...], Any]:
 @pytest.mark.parametrize(
     ("table", "key"),
     [
-        ("events", ("dayShard", "userEvent")),
+        ("ledger", ("dayShard", "userEvent")),
         ("summaries", ("userId", "day")),
         ("state", ("kind", "key")),
     ],
@@ -45,7 +45,7 @@ def test_what_is_missing_is_put_back_and_the_rest_stays(
     key: tuple[str, str],
 ) -> None:
     stack, restored = stores
-    source, target = getattr(restored, table), getattr(stack, table)
+    source, target = getattr(restored, table).name, getattr(stack, table).name
     for text, name, numbers in (("old", source, range(1, 40)), ("now", target, (0, 7))):
         for number in numbers:
             item = {key[0]: {"S": "same"}, key[1]: {"S": str(number)}, "text": {"S": text}}
@@ -63,7 +63,7 @@ def test_what_is_missing_is_put_back_and_the_rest_stays(
 def test_a_table_that_is_not_there_is_told(
     stores: tuple[Store, Store], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, "restored-somewhere", stores[0].events) == 1
+    assert run(monkeypatch, "restored-somewhere", stores[0].ledger.name) == 1
     told = capsys.readouterr()
     assert (told.out, "ResourceNotFoundException" in told.err) == ("", True)
     with pytest.raises(SystemExit):

@@ -18,16 +18,16 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from impact import config
-from impact.dynamodb import Store
+from impact.fx_rates import FxRate
 from impact.keys import day_shard, shard_of
-from impact.rates import Rate
+from impact.store import Store
 from local import rate, rollup
 from local.stack.stack import PROJECT
 from rates import app as rates
 from rollup_worker import app as worker
-from tests.events import NOON, event, freeze, ledger
+from tests.events import NOON, entry_builder, event, freeze
 from tests.integration.test_ingest import CONTEXT
-from tests.integration.test_rollup import put
+from tests.integration.test_recompute import put
 from tests.rates import publish
 
 SHARDS = 16
@@ -84,7 +84,7 @@ def run(store: Store, monkeypatch: pytest.MonkeyPatch) -> Run:
         monkeypatch.setattr(app, "store", store)
     monkeypatch.setattr(boto3, "Session", Session)
     monkeypatch.setattr(rollup, "store_of", lambda *_: None)
-    monkeypatch.setattr(rollup, "calendar_of", lambda *_: ledger(shard_count=SHARDS).calendar)
+    monkeypatch.setattr(rollup, "calendar_of", lambda *_: entry_builder(shard_count=SHARDS).calendar)
     monkeypatch.setenv("STACK", "stack")
 
     def run_(*options: str, typed: str | None = None, **variables: str) -> int:
@@ -115,9 +115,9 @@ def mistyped(
     store: Store, run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A day that is final, and was converted at 11.172."""
-    publish(store, Rate("2026-11-19", Decimal("1.1148")))
+    publish(store, FxRate("2026-11-19", Decimal("1.1148")))
     assert run("--yes", date="2026-11-20", usd="11.172") == 0
-    put(store, event(costUSD=Decimal("22.344")), laid=ledger(shard_count=SHARDS))
+    put(store, event(costUSD=Decimal("22.344")), laid=entry_builder(shard_count=SHARDS))
     with monkeypatch.context() as earlier:
         freeze(earlier, worker, LATER - timedelta(hours=1))
         for shard in range(SHARDS):
@@ -127,8 +127,8 @@ def mistyped(
 
 
 def euros(store: Store) -> Decimal:
-    total = store.total(day_shard(DAY, shard_of("alice", SHARDS)))
-    [summary] = store.user_summaries("alice", DAY, DAY)
+    total = store.state.shard_total(day_shard(DAY, shard_of("alice", SHARDS)))
+    [summary] = store.summaries.of_user("alice", DAY, DAY)
     assert total is not None
     assert (summary["final"], total["fxRate"]) == (True, summary["fxRate"])
     return Decimal(summary["costEUR"])
@@ -140,7 +140,7 @@ def printed(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def holds(store: Store) -> Decimal | None:
-    return store.rates("2026-11-20", "2026-11-20").usd.get("2026-11-20")
+    return store.state.fx_rates("2026-11-20", "2026-11-20").usd.get("2026-11-20")
 
 
 def test_the_shards_are_the_stacks() -> None:
@@ -150,14 +150,14 @@ def test_the_shards_are_the_stacks() -> None:
 def test_an_ordinary_rate_is_stored_at_once(
     store: Store, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    publish(store, Rate("2026-11-19", Decimal("1.1148")))
+    publish(store, FxRate("2026-11-19", Decimal("1.1148")))
     assert run(**RIGHT) == 0
     assert printed(capsys) == STORED
     assert holds(store) == Decimal("1.1172")
 
 
 def test_an_odd_rate_is_asked_for(store: Store, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    publish(store, Rate("2026-11-19", Decimal("1.1148")))
+    publish(store, FxRate("2026-11-19", Decimal("1.1148")))
     odd = {"date": "2026-11-20", "usd": "11.172"}
     assert run(**odd, typed="\n") == 1
     told = printed(capsys)
@@ -179,7 +179,7 @@ def test_a_correction_is_shown_stored_and_counted(
     assert printed(capsys) == asked
     assert holds(store) == Decimal("1.1172")
     assert euros(store) == 20
-    assert store.rate_entries("2026-11-20")[-1]["reason"] == "typed 11.172 for 1.1172"
+    assert store.state.fx_rate_entries("2026-11-20")[-1]["reason"] == "typed 11.172 for 1.1172"
 
 
 @pytest.mark.usefixtures("mistyped")

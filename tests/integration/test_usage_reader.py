@@ -13,17 +13,18 @@ import pytest
 from impact import config
 from impact.billing import Terms
 from impact.calendar import timestamp
-from impact.dynamodb import Store
-from impact.reading import Reader
-from impact.rollup import count
-from impact.settings import CalendarInMemory, in_force
+from impact.day_settings import CachedCalendar, effective_calendar
+from impact.ledger_store import LedgerStore
+from impact.recompute import recompute
+from impact.store import Store
+from impact.usage_reader import UsageReader
 from summaries import app
-from tests.events import IMPOSSIBLE, NOON, event, freeze, ledger
+from tests.events import IMPOSSIBLE, NOON, entry_builder, event, freeze
 from tests.integration.test_ingest import CONTEXT
-from tests.integration.test_rollup import put, roll_up
+from tests.integration.test_recompute import put, roll_up
 from tests.rates import THAT_WINTER, publish
 
-LEDGER = ledger()
+BUILDER = entry_builder()
 NOW = NOON
 TODAY = NOW.date().isoformat()
 DAYS_AGO = {n: (NOW - timedelta(days=n)).date().isoformat() for n in range(40)}
@@ -34,7 +35,7 @@ Get = Callable[..., Any]
 @pytest.fixture(autouse=True)
 def since(monkeypatch: pytest.MonkeyPatch) -> None:
     """The ledger was made six days ago, so that the days since are not all marked."""
-    monkeypatch.setattr(Store, "events_since", lambda self: NOW - timedelta(days=6))
+    monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOW - timedelta(days=6))
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def get(store: Store, monkeypatch: pytest.MonkeyPatch) -> Get:
     """Ask a route; numbers in the answer are read as they are written."""
     freeze(monkeypatch, app)
     monkeypatch.setattr(app, "store", store)
-    monkeypatch.setattr(app, "calendar", lambda now: LEDGER.calendar)
+    monkeypatch.setattr(app, "calendar", lambda now: BUILDER.calendar)
 
     def ask(path: str = "/api/summaries", **parameters: str) -> Any:
         query = {name.rstrip("_"): value for name, value in parameters.items()}
@@ -81,9 +82,9 @@ def test_days_are_read_as_is_stored_whatever_the_parameters_ask_for(
     get: Get, store: Store, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     """It is the next day there already."""
-    stored = ledger(zone="Pacific/Kiritimati", shard_count=4)
-    store.put_first_period(stored.calendar.periods[0], NOW)
-    calendar = CalendarInMemory(lambda now: in_force(store, config.settings))
+    stored = entry_builder(zone="Pacific/Kiritimati", shard_count=4)
+    store.state.put_first_period(stored.calendar.periods[0], NOW)
+    calendar = CachedCalendar(lambda now: effective_calendar(store, config.settings))
     monkeypatch.setattr(app, "calendar", calendar)
     monkeypatch.setenv(name, value)
     put(store, event(ts=timestamp(NOW)), laid=stored)
@@ -167,43 +168,43 @@ def test_a_mark_of_another_shard_opens_no_day_of_a_user(store: Store) -> None:
     publish(store, *THAT_WINTER)
     use(store, days_ago=4)
     roll_up(store, NOW)
-    day, reader = DAYS_AGO[4], Reader(store, LEDGER.calendar, Terms())
-    its_shard = LEDGER.calendar.shard_of("alice", day)
+    day, reader = DAYS_AGO[4], UsageReader(store, BUILDER.calendar, Terms())
+    its_shard = BUILDER.calendar.shard_of("alice", day)
     for shard in {0, 1, 2, 3} - {its_shard}:
-        store.mark_late(day, [shard], NOW)
+        store.state.mark_late(day, [shard], NOW)
     assert [row["final"] for row in reader.user("alice", day, day, fresh=False, now=NOW)["days"]] == [True]
     assert [item["final"] for item in reader.day(day, None)["items"]] == [True]
     assert [row["final"] for row in reader.platform(day, day)["days"]] == [False]
-    store.mark_late(day, [its_shard], NOW)
+    store.state.mark_late(day, [its_shard], NOW)
     assert [row["final"] for row in reader.user("alice", day, day, fresh=False, now=NOW)["days"]] == [False]
 
 
 def test_a_platforms_day_is_final_once_each_of_its_shards_is(store: Store) -> None:
     publish(store, *THAT_WINTER)
-    day, reader = DAYS_AGO[2], Reader(store, LEDGER.calendar, Terms())
+    day, reader = DAYS_AGO[2], UsageReader(store, BUILDER.calendar, Terms())
     users = [f"u{n}" for n in range(12)]
-    shards = sorted({LEDGER.calendar.shard_of(user, day) for user in users})
+    shards = sorted({BUILDER.calendar.shard_of(user, day) for user in users})
     assert shards == [0, 1, 2, 3]
     for user in users:
         use(store, userId=user, days_ago=2)
-    closes = LEDGER.calendar.closes_at(day)
+    closes = BUILDER.calendar.closes_at(day)
     for shard in shards:
         found = reader.platform(day, day)["days"]
         assert not any(row["final"] for row in found), "shards that were not counted yet"
-        count(store, LEDGER.calendar, Terms(), day, shard, as_of=closes)
+        recompute(store, BUILDER.calendar, Terms(), day, shard, as_of=closes)
     [row] = reader.platform(day, day)["days"]
     assert (row["final"], row["users"], row["requests"]) == (True, 12, 12)
 
 
 def test_a_platforms_day_is_not_final_while_one_of_its_shards_is_open(store: Store) -> None:
     publish(store, *THAT_WINTER)
-    day, reader = DAYS_AGO[2], Reader(store, LEDGER.calendar, Terms())
+    day, reader = DAYS_AGO[2], UsageReader(store, BUILDER.calendar, Terms())
     for n in range(12):
         use(store, userId=f"u{n}", days_ago=2)
-    closes = LEDGER.calendar.closes_at(day)
+    closes = BUILDER.calendar.closes_at(day)
     for shard in range(4):
         early = timedelta(seconds=1 if shard == 3 else 0)
-        count(store, LEDGER.calendar, Terms(), day, shard, as_of=closes - early)
+        recompute(store, BUILDER.calendar, Terms(), day, shard, as_of=closes - early)
     [row] = reader.platform(day, day)["days"]
     assert (row["final"], row["users"], row["asOf"]) == (False, 12, timestamp(closes - timedelta(seconds=1)))
 

@@ -9,12 +9,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from moto import mock_aws
 
 from impact import rollup_queue
-from impact.dynamodb import Store
+from impact.store import Store
 from rollup_worker import app as worker
-from tests.events import NOON, event, freeze, ledger
+from tests.events import NOON, entry_builder, event, freeze
 from tests.integration.test_ingest import CONTEXT
-from tests.integration.test_planner import a_message
-from tests.integration.test_rollup import put
+from tests.integration.test_recompute import put
+from tests.integration.test_rollup_planner import a_message
 
 TODAY = NOON.date().isoformat()
 LAST = 3
@@ -44,8 +44,8 @@ def dead_letters(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def shard_of_alice(store: Store) -> int:
-    put(store, event(ts=NOON.isoformat()), now=NOON, laid=ledger(shard_count=16))
-    [item] = store.client.scan(TableName=store.events)["Items"]
+    put(store, event(ts=NOON.isoformat()), now=NOON, laid=entry_builder(shard_count=16))
+    [item] = store.client.scan(TableName=store.ledger.name)["Items"]
     return int(item["dayShard"]["S"].partition("#")[2])
 
 
@@ -62,7 +62,7 @@ def test_a_message_that_comes_again_changes_nothing(store: Store, receives: int)
     message = a_message({"day": TODAY, "shard": shard_of_alice(store)}, receives)
     for _ in range(3):
         worker.handler(message, CONTEXT)
-    [summary] = store.user_summaries("alice", TODAY, TODAY)
+    [summary] = store.summaries.of_user("alice", TODAY, TODAY)
     assert summary["requests"] == 1
 
 

@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impact.billing import Terms
+from impact.daily_totals import NO_USE, as_response, daily_total, sum_totals
 from impact.decimals import stored
 from impact.dynamodb import item_from_wire, to_wire
-from impact.platform import NO_USE, row_of, shown, sum_of
-from impact.rates import Rate
+from impact.fx_rates import FxRate
 from impact.summary import Tally
 
 DAY = "2026-11-23"
 MONEY = st.decimals(0, 10**9, allow_nan=False, allow_infinity=False, places=18).map(stored)
 COUNTS = st.integers(0, 10**12)
-RATES = st.sampled_from([None, Rate("2026-11-20", Decimal("1.1172")), Rate("2026-11-21", Decimal("0.9"))])
+RATES = st.sampled_from([None, FxRate("2026-11-20", Decimal("1.1172")), FxRate("2026-11-21", Decimal("0.9"))])
 TERMS = st.sampled_from(
     [Terms(), Terms(Decimal("7.5"), Decimal(3)), Terms(restoration_kg_per_m2=Decimal("0.7"))]
 )
@@ -57,19 +57,19 @@ def text(value: object) -> str:
 
 @given(st.lists(days(), min_size=1, max_size=3), st.booleans())
 def test_a_row_that_was_kept_shows_the_same(totals: list[list[dict[str, Any]]], reopened: bool) -> None:
-    now = [row_of(DAY, of_day, 4) for of_day in totals]
+    now = [daily_total(DAY, of_day, 4) for of_day in totals]
     before = [kept({"sums": row})["sums"] for row in now]
     shown_now, shown_before = (
-        [shown(row, reopened=reopened) for row in rows if row] for rows in (now, before)
+        [as_response(row, reopened=reopened) for row in rows if row] for rows in (now, before)
     )
     assert text(shown_before) == text(shown_now)
-    assert text(sum_of(shown_before)) == text(sum_of(shown_now))
+    assert text(sum_totals(shown_before)) == text(sum_totals(shown_now))
     assert text(shown_now) == text([row | {"final": row["final"] and not reopened} for row in now if row])
 
 
 @given(days())
 def test_a_row_adds_up_what_was_counted(totals: list[dict[str, Any]]) -> None:
-    row = row_of(DAY, totals, 4)
+    row = daily_total(DAY, totals, 4)
     assert bool(row) == any(total["requests"] for total in totals)
     if row:
         for name in ("requests", "users", "tokens_in", "failures"):
@@ -81,12 +81,12 @@ def test_a_row_adds_up_what_was_counted(totals: list[dict[str, Any]]) -> None:
 
 def test_a_row_that_an_earlier_version_kept_shows_every_sum() -> None:
     totals = [kept({"shard": 0, "users": 1, "final": True, "asOf": DAY} | Tally(requests=1).as_fields())]
-    row = row_of(DAY, totals, 1)
+    row = daily_total(DAY, totals, 1)
     old = {name: value for name, value in row.items() if name != "estimated"}
-    assert shown(old, reopened=False) == shown(row, reopened=False)
+    assert as_response(old, reopened=False) == as_response(row, reopened=False)
 
 
 def test_a_day_without_a_request_has_no_row() -> None:
-    assert row_of(DAY, [], 4) == NO_USE
+    assert daily_total(DAY, [], 4) == NO_USE
     total = {"shard": 0, "users": 0, "final": True, "asOf": DAY} | Tally().as_fields()
-    assert row_of(DAY, [total], 1) == NO_USE
+    assert daily_total(DAY, [total], 1) == NO_USE

@@ -12,16 +12,19 @@ from botocore.exceptions import ClientError
 
 from impact import ecb
 from impact.billing import Terms
-from impact.dynamodb import Store, item_from_wire, to_wire
+from impact.dynamodb import item_from_wire, to_wire
 from impact.ecb import DAILY, LAST_90_DAYS, BadRates
-from impact.rates import Rate
-from impact.rates_update import BadReason, NotATargetDay, RateKnown, Updated, enter, update
-from impact.reading import Reader
+from impact.fx_rates import FxRate
+from impact.fx_update import BadReason, FxUpdate, NotATargetDay, RateKnown, store_manual_rate, update_fx_rates
+from impact.ledger_store import LedgerStore
+from impact.state_store import StateStore
+from impact.store import Store
+from impact.usage_reader import UsageReader
 from local.ecb import Server, daily_file, history_file, published, recorded, serving
 from rates import app
-from tests.events import NOON, event, freeze, ledger
+from tests.events import NOON, entry_builder, event, freeze
 from tests.integration.test_ingest import CONTEXT
-from tests.integration.test_rollup import put, roll_up
+from tests.integration.test_recompute import put, roll_up
 from tests.rates import publish
 
 NOW = datetime(2026, 10, 30, 18, tzinfo=UTC)
@@ -47,13 +50,13 @@ def server() -> Iterator[Server]:
         yield running
 
 
-Run = Callable[..., Updated]
+Run = Callable[..., FxUpdate]
 Handler = Callable[[Any], Any]
 
 
 @pytest.fixture
 def run(store: Store, server: Server) -> Run:
-    return lambda now=NOW: update(store, server.url, RETENTION, now)
+    return lambda now=NOW: update_fx_rates(store, server.url, RETENTION, now)
 
 
 @pytest.fixture
@@ -64,16 +67,16 @@ def seeded(store: Store) -> None:
         for day, usd in published("2025-09-24", THURSDAY).items()
     ]
     for start in range(0, len(items), 25):
-        store.client.batch_write_item(RequestItems={store.state: items[start : start + 25]})
+        store.client.batch_write_item(RequestItems={store.state.name: items[start : start + 25]})
 
 
 def rates(store: Store) -> dict[str, Decimal]:
-    return dict(store.rates("0", "9999-12-31").usd)
+    return dict(store.state.fx_rates("0", "9999-12-31").usd)
 
 
 def stored(store: Store, day: str) -> Any:
     key = {"kind": {"S": "rate"}, "key": {"S": day}}
-    return item_from_wire(store.client.get_item(TableName=store.state, Key=key)["Item"])
+    return item_from_wire(store.client.get_item(TableName=store.state.name, Key=key)["Item"])
 
 
 def test_a_first_deployment_seeds_and_fills_the_gap(store: Store, server: Server, run: Run) -> None:
@@ -95,12 +98,12 @@ def test_a_first_deployment_seeds_and_fills_the_gap(store: Store, server: Server
 
 def test_a_longer_retention_seeds_more(store: Store, server: Server, run: Run) -> None:
     run()
-    assert update(store, server.url, timedelta(days=600), NOW).stored
+    assert update_fx_rates(store, server.url, timedelta(days=600), NOW).stored
     assert min(rates(store)) == "2025-03-07"
 
 
 def test_a_short_retention_seeds_no_less(store: Store, server: Server) -> None:
-    update(store, server.url, timedelta(days=3), NOW)
+    update_fx_rates(store, server.url, timedelta(days=3), NOW)
     assert rates(store) == published("2025-09-24", FRIDAY)
 
 
@@ -119,15 +122,15 @@ def test_a_first_deployment_without_a_network_has_the_seeds_and_fails(
 def test_a_seeding_that_broke_off_goes_on_next_time(
     store: Store, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put = Store.put_rate
+    put = StateStore.put_fx_rate
 
-    def breaks_off(self: Store, rate: Rate, **given: Any) -> bool:
+    def breaks_off(self: StateStore, rate: FxRate, **given: Any) -> bool:
         if rate.date == "2026-06-01":
             raise ClientError({"Error": {"Code": "InternalServerError", "Message": ""}}, "PutItem")
         return put(self, rate, **given)
 
     with monkeypatch.context() as broken:
-        broken.setattr(Store, "put_rate", breaks_off)
+        broken.setattr(StateStore, "put_fx_rate", breaks_off)
         with pytest.raises(ClientError):
             run()
     assert min(rates(store)) == "2026-06-02"
@@ -137,7 +140,7 @@ def test_a_seeding_that_broke_off_goes_on_next_time(
 
 @pytest.mark.usefixtures("seeded")
 def test_on_most_days_the_daily_file_is_all_it_takes(store: Store, server: Server, run: Run) -> None:
-    assert run() == Updated(stored=[FRIDAY])
+    assert run() == FxUpdate(stored=[FRIDAY])
     assert server.asked == [DAILY]
     assert rates(store)[FRIDAY] == Decimal("1.1172")
 
@@ -146,7 +149,7 @@ def test_on_most_days_the_daily_file_is_all_it_takes(store: Store, server: Serve
 def test_running_again_changes_nothing(store: Store, run: Run) -> None:
     run()
     before = stored(store, FRIDAY)
-    assert run(NOW + timedelta(hours=1)) == Updated()
+    assert run(NOW + timedelta(hours=1)) == FxUpdate()
     assert stored(store, FRIDAY) == before
 
 
@@ -155,7 +158,7 @@ def test_running_again_changes_nothing(store: Store, run: Run) -> None:
 def test_over_the_weekend_there_is_nothing_to_do(run: Run, days: int) -> None:
     """Until Monday evening, too: Monday is converted at Friday's rate."""
     run()
-    assert run(NOW + timedelta(days=days, hours=-3)) == Updated()
+    assert run(NOW + timedelta(days=days, hours=-3)) == FxUpdate()
 
 
 @pytest.mark.usefixtures("seeded")
@@ -173,7 +176,7 @@ def test_a_late_file_fails_until_it_comes(store: Store, server: Server, run: Run
     assert run().problems == []  # Friday itself is converted at Thursday's rate
     assert run(NOW + timedelta(hours=6)).problems == ["no rate known of 2026-10-30"]
     server.publish(published("2026-08-03", FRIDAY))
-    assert run(NOW + timedelta(hours=7)) == Updated(stored=[FRIDAY])
+    assert run(NOW + timedelta(hours=7)) == FxUpdate(stored=[FRIDAY])
 
 
 @pytest.mark.usefixtures("seeded")
@@ -186,8 +189,8 @@ def test_a_gap_that_stays_goes_on_failing(store: Store, server: Server, run: Run
     now = NOW + timedelta(days=6)
     assert run(now).problems == ["no rate known of 2026-11-02"]
     assert run(now + timedelta(hours=1)).problems == ["no rate known of 2026-11-02"]
-    assert enter(store, "2026-11-02", "1.12", now).stored
-    assert run(now + timedelta(hours=2)) == Updated()
+    assert store_manual_rate(store, "2026-11-02", "1.12", now).stored
+    assert run(now + timedelta(hours=2)) == FxUpdate()
 
 
 def daily(usd: object) -> dict[str, bytes | int | None]:
@@ -235,13 +238,13 @@ def test_a_fault_leaves_the_last_good_rates(
     assert updated.stored == []
     assert rates(store) == before
     server.publish(published("2026-08-03", FRIDAY))
-    assert run() == Updated(stored=[FRIDAY])
+    assert run() == FxUpdate(stored=[FRIDAY])
 
 
 @pytest.mark.usefixtures("seeded")
 def test_a_server_that_is_down_leaves_the_last_good_rates(store: Store, run: Run) -> None:
     before = rates(store)
-    [problem] = update(store, "http://127.0.0.1:1/stats/eurofxref", RETENTION, NOW).problems
+    [problem] = update_fx_rates(store, "http://127.0.0.1:1/stats/eurofxref", RETENTION, NOW).problems
     assert "refused" in problem
     assert rates(store) == before
 
@@ -250,7 +253,7 @@ def test_a_server_that_is_down_leaves_the_last_good_rates(store: Store, run: Run
 @pytest.mark.parametrize("usd", ["1.3356", "0.8904"])
 def test_a_jump_of_just_20_percent_is_taken(store: Store, server: Server, run: Run, usd: str) -> None:
     server.files |= daily(usd)
-    assert run() == Updated(stored=[FRIDAY])
+    assert run() == FxUpdate(stored=[FRIDAY])
 
 
 @pytest.mark.usefixtures("seeded")
@@ -261,11 +264,11 @@ def test_a_real_jump_is_taken_once_an_operator_enters_it(store: Store, server: S
     monday = NOW + timedelta(days=3)
     updated = run(monday)
     assert updated.stored == []
-    assert [reason.partition(" ")[0] for reason in updated.kept_out] == ["2026-10-30:", "2026-11-02:"]
+    assert [reason.partition(" ")[0] for reason in updated.rejected] == ["2026-10-30:", "2026-11-02:"]
     assert updated.faults == ["no rate known of 2026-10-30"]
-    assert not enter(store, FRIDAY, "1.5", monday).stored
-    assert enter(store, FRIDAY, "1.5", monday, confirm=True).stored
-    assert run(monday) == Updated(stored=["2026-11-02"])
+    assert not store_manual_rate(store, FRIDAY, "1.5", monday).stored
+    assert store_manual_rate(store, FRIDAY, "1.5", monday, confirm=True).stored
+    assert run(monday) == FxUpdate(stored=["2026-11-02"])
     assert (stored(store, FRIDAY)["source"], rates(store)[FRIDAY]) == ("operator", Decimal("1.5"))
 
 
@@ -274,7 +277,7 @@ def test_a_wrong_rate_in_a_gap_keeps_out_no_other(store: Store, server: Server, 
     server.publish(published("2026-08-03", "2026-11-03") | {"2026-11-02": Decimal("11.172")})
     updated = run(NOW + timedelta(days=4))
     assert updated.stored == [FRIDAY, "2026-11-03"]
-    assert updated.kept_out == ["2026-11-02: 11.172 is more than 20% away from 1.1172 on 2026-10-30"]
+    assert updated.rejected == ["2026-11-02: 11.172 is more than 20% away from 1.1172 on 2026-10-30"]
 
 
 @pytest.mark.usefixtures("seeded")
@@ -282,18 +285,18 @@ def test_a_rate_in_a_gap_is_compared_with_the_one_after_it_too(
     store: Store, server: Server, run: Run
 ) -> None:
     tuesday = NOW + timedelta(days=4)
-    assert enter(store, "2026-11-02", "11.172", tuesday, confirm=True).stored
+    assert store_manual_rate(store, "2026-11-02", "11.172", tuesday, confirm=True).stored
     server.publish(published("2026-08-03", FRIDAY))
-    assert run(tuesday).kept_out == ["2026-10-30: 1.1172 is more than 20% away from 11.172 on 2026-11-02"]
-    assert enter(store, "2026-11-02", "1.1172", tuesday, reason="a slip", confirm=True).stored
-    assert run(tuesday) == Updated(stored=[FRIDAY])
+    assert run(tuesday).rejected == ["2026-10-30: 1.1172 is more than 20% away from 11.172 on 2026-11-02"]
+    assert store_manual_rate(store, "2026-11-02", "1.1172", tuesday, reason="a slip", confirm=True).stored
+    assert run(tuesday) == FxUpdate(stored=[FRIDAY])
 
 
 @pytest.mark.usefixtures("seeded")
 def test_a_rate_that_is_stored_stays(store: Store, server: Server, run: Run) -> None:
     run()
     server.files |= daily("1.1173")
-    assert run() == Updated(kept_out=["2026-10-30: 1.1173, but 1.1172 is stored and stays"])
+    assert run() == FxUpdate(rejected=["2026-10-30: 1.1173, but 1.1172 is stored and stays"])
     assert rates(store)[FRIDAY] == Decimal("1.1172")
 
 
@@ -306,21 +309,21 @@ def test_a_gap_that_cannot_be_filled_keeps_out_no_good_rate(store: Store, server
     assert LAST_90_DAYS in history
     assert missing == "no rate known of 2026-10-30, 2026-11-02"
     server.publish(published("2026-08-03", "2026-11-02") | {"2026-11-03": Decimal("1.12")})
-    assert run(NOW + timedelta(days=5)) == Updated(stored=[FRIDAY, "2026-11-02"])
+    assert run(NOW + timedelta(days=5)) == FxUpdate(stored=[FRIDAY, "2026-11-02"])
 
 
 @pytest.mark.usefixtures("seeded")
 def test_the_file_of_90_days_makes_up_for_a_bad_daily_one(store: Store, server: Server, run: Run) -> None:
     server.files |= {DAILY: b"<rates/>"}
     updated = run(NOW + timedelta(days=1))
-    assert updated == Updated(stored=[FRIDAY], faults=[f"{DAILY}: no dates in it"])
+    assert updated == FxUpdate(stored=[FRIDAY], faults=[f"{DAILY}: no dates in it"])
 
 
 def test_a_rate_that_can_be_compared_with_none_is_kept_out(
     store: Store, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ecb, "packaged", lambda first, last: {})
-    assert "has none before it to be compared with" in run().kept_out[0]
+    assert "has none before it to be compared with" in run().rejected[0]
     assert rates(store) == {}
 
 
@@ -383,7 +386,7 @@ def test_what_is_wrong_fails_the_run_after_storing_the_rest(
 
 
 def test_a_rate_entered_by_hand(store: Store, handler: Handler) -> None:
-    publish(store, Rate("2026-11-19", Decimal("1.11")))
+    publish(store, FxRate("2026-11-19", Decimal("1.11")))
     by_hand = {"date": "2026-11-20", "usd": "1.1172"}
     assert handler(by_hand) == {"stored": 1, "from": "2026-11-20", "to": "2026-11-20"}
     assert stored(store, "2026-11-20") == {
@@ -398,12 +401,12 @@ def test_a_rate_entered_by_hand(store: Store, handler: Handler) -> None:
 
 
 def test_a_rate_of_a_date_that_has_none_may_have_a_reason(store: Store, handler: Handler) -> None:
-    publish(store, Rate("2026-11-19", Decimal("1.11")))
+    publish(store, FxRate("2026-11-19", Decimal("1.11")))
     assert handler({"date": "2026-11-20", "usd": "1.1172", "reason": "the ECB had none"})["stored"] == 1
     assert stored(store, "2026-11-20")["reason"] == "the ECB had none"
 
 
-KNOWN = [Rate("2026-11-18", Decimal("1.1")), Rate("2026-11-20", Decimal("1.5"))]
+KNOWN = [FxRate("2026-11-18", Decimal("1.1")), FxRate("2026-11-20", Decimal("1.5"))]
 
 
 @pytest.mark.parametrize(
@@ -442,7 +445,7 @@ CORRECTION = {"date": "2026-11-20", "usd": "1.1172", "reason": "typed 11.172 for
 @pytest.fixture
 def mistyped(store: Store, handler: Handler) -> None:
     """11.172 was entered for 1.1172, and confirmed."""
-    publish(store, Rate("2026-11-19", Decimal("1.1148")))
+    publish(store, FxRate("2026-11-19", Decimal("1.1148")))
     assert handler({"date": "2026-11-20", "usd": "11.172", "confirm": True})["stored"] == 1
 
 
@@ -465,7 +468,7 @@ def test_a_wrong_rate_is_corrected_by_a_new_entry(store: Store, handler: Handler
         "changes": [],
     }
     assert rates(store) == {"2026-11-19": Decimal("1.1148"), "2026-11-20": Decimal("1.1172")}
-    assert store.rate_of("2026-11-23") == Rate("2026-11-20", Decimal("1.1172"))
+    assert store.state.fx_rate_of("2026-11-23") == FxRate("2026-11-20", Decimal("1.1172"))
     assert stored(store, "2026-11-20") == wrong
     assert stored(store, "2026-11-20#01") == {
         "kind": "rate",
@@ -488,8 +491,8 @@ def test_only_true_confirms_a_correction(store: Store, handler: Handler, confirm
 @pytest.mark.usefixtures("mistyped")
 def test_the_last_correction_holds_however_many_there_are(store: Store, handler: Handler) -> None:
     for number in range(1, 100):
-        rate = Rate("2026-11-20", Decimal(f"1.{number:02d}1"))
-        assert store.put_correction(
+        rate = FxRate("2026-11-20", Decimal(f"1.{number:02d}1"))
+        assert store.state.put_fx_correction(
             rate, number, replaces=Decimal(1), source="operator", reason="a test", now=NOON
         )
     for usd in ("1.1172", "1.1173"):
@@ -542,15 +545,15 @@ def test_a_rate_of_the_ecb_can_be_corrected(store: Store, handler: Handler) -> N
 def test_of_two_corrections_at_once_one_is_told_of_the_other(
     store: Store, handler: Handler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entries = Store.rate_entries
+    entries = StateStore.fx_rate_entries
 
-    def read_before_another(self: Store, ecb_date: str) -> Any:
+    def read_before_another(self: StateStore, ecb_date: str) -> Any:
         found = entries(self, ecb_date)
-        monkeypatch.setattr(Store, "rate_entries", entries)
+        monkeypatch.setattr(StateStore, "fx_rate_entries", entries)
         handler(CORRECTION | {"usd": "1.1173", "confirm": True})
         return found
 
-    monkeypatch.setattr(Store, "rate_entries", read_before_another)
+    monkeypatch.setattr(StateStore, "fx_rate_entries", read_before_another)
     with pytest.raises(RateKnown, match="2026-11-20 was given another rate at this moment"):
         handler(CORRECTION | {"confirm": True})
     assert rates(store)["2026-11-20"] == Decimal("1.1173")
@@ -560,23 +563,23 @@ def test_of_two_corrections_at_once_one_is_told_of_the_other(
 def test_after_a_correction_the_ecbs_next_rates_are_taken_again(
     store: Store, server: Server, run: Run
 ) -> None:
-    assert enter(store, FRIDAY, "11.172", NOW, confirm=True).stored
+    assert store_manual_rate(store, FRIDAY, "11.172", NOW, confirm=True).stored
     server.publish(published("2026-08-03", "2026-11-02"))
     tuesday = NOW + timedelta(days=4)
-    assert run(tuesday).kept_out == [
+    assert run(tuesday).rejected == [
         "2026-11-02: 1.1172 is more than 20% away from 11.172 on 2026-10-30",
     ]
     assert "2026-11-02" not in rates(store)
-    assert enter(store, FRIDAY, "1.1172", tuesday, reason="a slip", confirm=True).stored
-    assert run(tuesday) == Updated(stored=["2026-11-02"])
-    assert run(tuesday) == Updated()
+    assert store_manual_rate(store, FRIDAY, "1.1172", tuesday, reason="a slip", confirm=True).stored
+    assert run(tuesday) == FxUpdate(stored=["2026-11-02"])
+    assert run(tuesday) == FxUpdate()
 
 
 # What a correction changes
 
 
 def the_platforms(store: Store, day: str) -> Any:
-    [found] = Reader(store, ledger().calendar, Terms()).platform(day, day)["days"]
+    [found] = UsageReader(store, entry_builder().calendar, Terms()).platform(day, day)["days"]
     return found
 
 
@@ -585,8 +588,8 @@ def test_what_changes_is_shown_before_anything_is_stored(
     store: Store, handler: Handler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The days from Saturday to Monday are converted at Friday's rate, and no other."""
-    monkeypatch.setattr(Store, "events_since", lambda self: NOON)
-    publish(store, Rate("2026-11-18", Decimal("1.11")), Rate("2026-11-23", Decimal("1.12")))
+    monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOON)
+    publish(store, FxRate("2026-11-18", Decimal("1.11")), FxRate("2026-11-23", Decimal("1.12")))
     days = ["2026-11-19", "2026-11-20", "2026-11-21", "2026-11-22", "2026-11-23", "2026-11-24"]
     later = NOON + timedelta(days=1)
     for number, day in enumerate(days):
@@ -610,7 +613,9 @@ def test_what_changes_is_shown_before_anything_is_stored(
     assert handler(CORRECTION | {"confirm": True})["changes"] == changes
     assert the_platforms(store, "2026-11-21") == now["2026-11-21"]  # until it is counted again
     for change in changes:
-        store.mark_late(change["day"], range(ledger().calendar.shard_count(change["day"])), later)
+        store.state.mark_late(
+            change["day"], range(entry_builder().calendar.shard_count(change["day"])), later
+        )
     roll_up(store, later + timedelta(hours=1))
     for change in changes:
         assert f"{the_platforms(store, change['day'])['costEUR']:f}" == change["newCostEUR"]

@@ -9,20 +9,20 @@ from typing import Any
 
 import pytest
 
-from impact import exchange
-from impact.exchange import FRESH_SECONDS, RETRY_SECONDS, RatesInMemory
-from impact.rates import Rates
+from impact import fx_conversion
+from impact.fx_conversion import CACHE_SECONDS, RETRY_SECONDS, CachedFxRates
+from impact.fx_rates import FxRates
 
-OLD, NEW = (Rates({"2026-11-20": Decimal(usd)}) for usd in ("1.1", "1.2"))
+OLD, NEW = (FxRates({"2026-11-20": Decimal(usd)}) for usd in ("1.1", "1.2"))
 
 
 class Source:
     """What State answers, one read after the other; an Event is an answer that hangs."""
 
-    def __init__(self, *answers: Rates | Exception | Event):
+    def __init__(self, *answers: FxRates | Exception | Event):
         self.answers = list(answers)
 
-    def __call__(self) -> Rates:
+    def __call__(self) -> FxRates:
         answer = self.answers.pop(0)
         if isinstance(answer, Event):
             answer.wait(30)
@@ -35,7 +35,7 @@ class Source:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
     clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr(exchange, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(fx_conversion, "monotonic", lambda: clock.now)
     return clock
 
 
@@ -47,12 +47,12 @@ def executor() -> Iterator[ThreadPoolExecutor]:
 
 def test_they_are_read_anew_in_the_background(clock: Any, executor: ThreadPoolExecutor) -> None:
     hanging = Event()
-    rates = RatesInMemory(Source(OLD, hanging), executor, failed=lambda error: None)
+    rates = CachedFxRates(Source(OLD, hanging), executor, failed=lambda error: None)
     rates.wait(10)
     assert rates() == OLD
-    clock.now = FRESH_SECONDS
+    clock.now = CACHE_SECONDS
     assert rates() == OLD  # and the read begins
-    clock.now = 3 * FRESH_SECONDS
+    clock.now = 3 * CACHE_SECONDS
     assert rates() == OLD  # not a second read while one is under way
     hanging.set()
     rates.wait(10)
@@ -64,9 +64,9 @@ def test_a_failed_read_leaves_the_last_rates_and_is_tried_again_soon(
 ) -> None:
     failures: list[Exception] = []
     fault = ConnectionError()
-    rates = RatesInMemory(Source(OLD, fault, NEW), executor, failures.append)
+    rates = CachedFxRates(Source(OLD, fault, NEW), executor, failures.append)
     rates.wait(10)
-    clock.now = FRESH_SECONDS
+    clock.now = CACHE_SECONDS
     rates()
     rates.wait(10)
     assert (rates(), failures) == (OLD, [fault])
@@ -78,7 +78,7 @@ def test_a_failed_read_leaves_the_last_rates_and_is_tried_again_soon(
 
 def test_a_start_waits_a_moment_and_goes_on_without(executor: ThreadPoolExecutor) -> None:
     hanging = Event()
-    rates = RatesInMemory(Source(hanging), executor, failed=lambda error: None)
+    rates = CachedFxRates(Source(hanging), executor, failed=lambda error: None)
     rates.wait(0.01)
-    assert rates() == Rates({})
+    assert rates() == FxRates({})
     hanging.set()

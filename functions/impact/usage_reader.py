@@ -16,13 +16,14 @@ from itertools import groupby
 from math import inf
 from typing import Any
 
-from impact import platform
+from impact import daily_totals
 from impact.billing import Terms, statement, terms_of, zero_sum
 from impact.calendar import Calendar, day_before, days_between, parse_day, timestamp
-from impact.dynamodb import Page, Store
 from impact.http import sent_bytes
 from impact.keys import day_shard, has_room
+from impact.store import Store
 from impact.summary import Tally, tally
+from impact.summary_store import UserPage
 from impact.types import Item, WireItem
 
 ROWS_BYTES = 5_000_000
@@ -68,7 +69,7 @@ class _Rows:
 
 
 @dataclass(frozen=True)
-class Reader:
+class UsageReader:
     """Reads summaries; a day that a late event reached since it was counted reads as not final."""
 
     store: Store
@@ -91,13 +92,13 @@ class Reader:
         `fresh` counts open days from the ledger; `notFresh` names those that there was no time for.
         """
         start = _parse_day_cursor(cursor) if cursor else first
-        marks = self.store.late_marks(first, last)
+        marks = self.store.state.marked(first, last)
         marked = {day for day, shard in marks if shard == self.calendar.shard_of(user_id, day)}
-        summaries = self.store.each_user_summary(user_id, first, last)
+        summaries = self.store.summaries.iter_of_user(user_id, first, last)
         not_fresh: list[str] = []
         if fresh:
             open_days = self._open_days(marked, first, last, now)
-            summaries = _Recount(self, user_id, marked, now, time_left, not_fresh).of(summaries, open_days)
+            summaries = _FreshDays(self, user_id, marked, now, time_left, not_fresh).of(summaries, open_days)
         page, total, following = _Rows(), zero_sum(), None
         for summary in summaries:
             row = _shown(summary, reopened=summary["day"] in marked)
@@ -117,12 +118,12 @@ class Reader:
     def day(self, day: str, cursor: str | None) -> dict[str, Any]:
         """One page of the users of a day. Raises BadCursor."""
         place = _parse_place(cursor) if cursor else (0, None)
-        marked = {shard for _, shard in self.store.late_marks(day, day)}
+        marked = {shard for _, shard in self.store.state.marked(day, day)}
         users, following = self._users(day, place)
         page = _Rows()
         for start in range(0, len(users), READ_USERS):
             some = users[start : start + READ_USERS]
-            found = self.store.summaries_of([(user_id, day) for _, user_id in some], consistent=True)
+            found = self.store.summaries.get_many([(user_id, day) for _, user_id in some], consistent=True)
             items = {item["userId"]: item for item in found}
             for shard, user_id in some:
                 if user_id in items and not page.take(_shown(items[user_id], reopened=shard in marked)):
@@ -135,19 +136,21 @@ class Reader:
 
         The planner keeps a row of each final day. Other days are summed up here, by the same function.
         """
-        marked = {day for day, _ in self.store.late_marks(first, last)}
-        sums = self.store.day_sums(first, last)
+        marked = {day for day, _ in self.store.state.marked(first, last)}
+        sums = self.store.state.daily_totals(first, last)
         rows = {d: kept.sums for d, kept in sums.items() if kept.sums is not None and d not in marked}
         for run in _runs(day for day in days_between(first, last) if day not in rows):
-            for day, totals in groupby(self.store.totals(*run), key=lambda total: str(total["day"])):
-                rows[day] = platform.row_of(day, totals, self.calendar.shard_count(day))
-        days = [platform.shown(rows[d], reopened=d in marked) for d in sorted(rows) if rows[d]]
-        return {"from": first, "to": last, "days": days, "total": platform.sum_of(days)}
+            for day, totals in groupby(
+                self.store.state.shard_totals(*run), key=lambda total: str(total["day"])
+            ):
+                rows[day] = daily_totals.daily_total(day, totals, self.calendar.shard_count(day))
+        days = [daily_totals.as_response(rows[d], reopened=d in marked) for d in sorted(rows) if rows[d]]
+        return {"from": first, "to": last, "days": days, "total": daily_totals.sum_totals(days)}
 
     def _users(self, day: str, place: Place) -> tuple[list[tuple[int, str]], Place | None]:
         """List users of a day with their shards, up to PAGE_USERS, and where the listing goes on."""
         shard, after = place
-        counted = self.store.users_by_shard(day)
+        counted = self.store.state.users_by_shard(day)
         places = deque((s, after if s == shard else None) for s in sorted(counted) if s >= shard)
         users: list[tuple[int, str]] = []
         with ThreadPoolExecutor(LISTERS) as listers:
@@ -164,25 +167,25 @@ class Reader:
                     places.popleft()
         return users, places[0] if places else None
 
-    def _list(self, day: str, limit: int, place: Place) -> Page:
+    def _list(self, day: str, limit: int, place: Place) -> UserPage:
         shard, after = place
-        return self.store.users_of(day_shard(day, shard), after=after, limit=limit)
+        return self.store.summaries.page_of_users(day_shard(day, shard), after=after, limit=limit)
 
     def _open_days(self, marked: set[str], first: str, last: str, now: datetime) -> list[str]:
-        progress = self.store.progress()
-        final_through = progress.final_through if progress else ""
+        progress = self.store.state.progress()
+        watermark = progress.watermark if progress else ""
         return [
             day
             for day in days_between(first, min(last, self.calendar.day_of(now)))
-            if (day in marked or day > final_through) and not self.calendar.may_have_expired(day, now)
+            if (day in marked or day > watermark) and not self.calendar.may_have_expired(day, now)
         ]
 
 
 @dataclass(frozen=True)
-class _Recount:
+class _FreshDays:
     """A user's days, the open ones of which are counted from the ledger now."""
 
-    reader: Reader
+    reader: UsageReader
     user_id: str
     marked: set[str]
     now: datetime
@@ -221,13 +224,13 @@ class _Recount:
         sums = tally(self._events(key))
         if not sums.requests:
             return []
-        terms = terms_of(store.total(key), self.reader.terms)
+        terms = terms_of(store.state.shard_total(key), self.reader.terms)
         stamp = {"asOf": timestamp(self.now), "final": calendar.is_closed(day, self.now)}
-        euros = statement(sums, store.rate_of(day), terms)
+        euros = statement(sums, store.state.fx_rate_of(day), terms)
         return [{"userId": self.user_id, "day": day} | euros | stamp]
 
     def _events(self, key: str) -> Iterator[WireItem]:
-        pages = self.reader.store.event_pages(key, user_id=self.user_id, consistent=True)
+        pages = self.reader.store.ledger.event_pages(key, user_id=self.user_id, consistent=True)
         while self.time_left() > 0:
             page = next(pages, None)
             if page is None:

@@ -4,16 +4,16 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, wait
 from time import monotonic
 
-from impact.rates import Rates, euros
+from impact.fx_rates import FxRates, to_euros
 from impact.types import Item
 
-FRESH_SECONDS = 300.0
+CACHE_SECONDS = 300.0
 """So long what was read is taken for what is there."""
 RETRY_SECONDS = 30.0
 """So long after a failed read the next one is tried."""
 
 
-def in_euros(event: Item, rates: Rates) -> Item:
+def euro_fields(event: Item, rates: FxRates) -> Item:
     """What one event's dollars are at the last known rate before its day; nothing where none is known.
 
     An event that came with costEUR keeps it. The summary is the authority: it has the day's own rate.
@@ -21,30 +21,30 @@ def in_euros(event: Item, rates: Rates) -> Item:
     if "costUSD" not in event or "costEUR" in event:
         return {}
     rate = rates.latest_before(event["day"])
-    return {"costEUR": euros(event["costUSD"], rate)} | rate.as_fields() if rate else {}
+    return {"costEUR": to_euros(event["costUSD"], rate)} | rate.as_fields() if rate else {}
 
 
-class RatesInMemory:
+class CachedFxRates:
     """Rates as `load` last gave them, read anew in the background; what it raises is handed to `failed`."""
 
-    def __init__(self, load: Callable[[], Rates], executor: Executor, failed: Callable[[Exception], None]):
+    def __init__(self, load: Callable[[], FxRates], executor: Executor, failed: Callable[[Exception], None]):
         self._load = load
         self._executor = executor
         self._failed = failed
-        self._rates = Rates({})
+        self._rates = FxRates({})
         self._start()
 
     def wait(self, seconds: float) -> None:
         """Give the first read a moment: at a start, when no event waits yet."""
         wait([self._reading], timeout=seconds)
 
-    def __call__(self) -> Rates:
+    def __call__(self) -> FxRates:
         if self._reading.done() and monotonic() >= self._due:
             self._start()
         return self._rates
 
     def _start(self) -> None:
-        self._due = monotonic() + FRESH_SECONDS
+        self._due = monotonic() + CACHE_SECONDS
         self._reading: Future[None] = self._executor.submit(self._read)
 
     def _read(self) -> None:

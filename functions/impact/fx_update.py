@@ -14,16 +14,16 @@ from typing import Any, TypeGuard
 
 from impact import ecb
 from impact.calendar import days_between
+from impact.daily_totals import day_statements
 from impact.decimals import EXACT, ZERO, stored
-from impact.dynamodb import Store
-from impact.platform import statements
-from impact.rates import Rate, days_converted_at, has_rate, rate_date
+from impact.fx_rates import FxRate, days_converted_at, fx_date_of, is_target_day
+from impact.store import Store
 from impact.summary import Tally
 from impact.types import Item
 
-MAX_JUMP = Decimal("0.2")
+CHANGE_MAX = Decimal("0.2")
 """A rate that lies further from its neighbours is more likely wrong than real: an operator has to say so."""
-OPERATOR = "operator"
+SOURCE_OPERATOR = "operator"
 """The source of a rate that was entered by hand."""
 REASON_MAX = 500
 """Characters of a reason."""
@@ -35,19 +35,19 @@ AT_LEAST = timedelta(days=400)
 
 
 @dataclass
-class Updated:
+class FxUpdate:
     """What an update did."""
 
     stored: list[str] = field(default_factory=list)
     """ECB dates."""
-    kept_out: list[str] = field(default_factory=list)
+    rejected: list[str] = field(default_factory=list)
     """Rates that could not be taken, each with the reason."""
     faults: list[str] = field(default_factory=list)
     """Files that could not be had or read, dates whose rate is due and not known."""
 
     @property
     def problems(self) -> list[str]:
-        return self.kept_out + self.faults
+        return self.rejected + self.faults
 
 
 class NotATargetDay(Exception):
@@ -63,7 +63,7 @@ class BadReason(Exception):
 
 
 @dataclass(frozen=True)
-class Change:
+class ChangedDay:
     """A day that is in euros at a rate which an operator replaces."""
 
     day: str
@@ -80,16 +80,16 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Entered:
+class ManualRate:
     """What came of a rate that an operator gave."""
 
-    rate: Rate
+    rate: FxRate
     stored: bool
     to_confirm: list[str]
     """What the operator has to confirm, or has confirmed."""
     replaces: Decimal | None
     """The rate of that date until now."""
-    changes: list[Change]
+    changes: list[ChangedDay]
     """What counting again makes of the days that were converted at it."""
 
     def as_answer(self) -> dict[str, Any]:
@@ -104,14 +104,14 @@ class Entered:
         return answer
 
 
-def update(store: Store, base_url: str, retention: timedelta, now: datetime) -> Updated:
+def update_fx_rates(store: Store, base_url: str, retention: timedelta, now: datetime) -> FxUpdate:
     """Store the rates that are not known yet, oldest first, and tell what is wrong.
 
     What an outage left out is made up for, up to 90 days back. Running it again changes nothing.
     """
     today = now.astimezone(UTC).date()
-    first = rate_date((today - max(retention, AT_LEAST)).isoformat())
-    run = _Update(store, now, known=dict(store.rates(first, today.isoformat()).usd))
+    first = fx_date_of((today - max(retention, AT_LEAST)).isoformat())
+    run = _Update(store, now, known=dict(store.state.fx_rates(first, today.isoformat()).usd))
     if first not in run.known:
         run.seed(ecb.packaged(first, today.isoformat()))
     rates = run.read(base_url, ecb.DAILY)
@@ -119,37 +119,37 @@ def update(store: Store, base_url: str, retention: timedelta, now: datetime) -> 
     if due - run.known.keys() - {day for day, _ in rates}:
         rates |= run.read(base_url, ecb.LAST_90_DAYS)
     for day, usd in sorted(rates):
-        run.take(Rate(day, usd), source=f"ECB, {base_url}")
+        run.take(FxRate(day, usd), source=f"ECB, {base_url}")
     if missing := sorted(due - run.known.keys()):
         run.done.faults.append(f"no rate known of {', '.join(missing)}")
     return run.done
 
 
-def enter(
+def store_manual_rate(
     store: Store, day: object, usd: object, now: datetime, *, reason: object = None, confirm: object = False
-) -> Entered:
+) -> ManualRate:
     """Store a rate that an operator gives: the first one of its date, or one that replaces it for a reason.
 
     An odd rate, and one that replaces another, is stored only if `confirm` is True. Nothing is counted again.
     Raises BadRates, NotATargetDay, RateKnown, BadReason.
     """
-    rate = Rate(ecb.parse_date(day, now.astimezone(UTC).date()), ecb.parse_rate(usd))
-    if not has_rate(date.fromisoformat(rate.date)):
+    rate = FxRate(ecb.parse_date(day, now.astimezone(UTC).date()), ecb.parse_rate(usd))
+    if not is_target_day(date.fromisoformat(rate.date)):
         raise NotATargetDay(f"TARGET is closed on {rate.date}: no day is converted at a rate of it")
-    if entries := store.rate_entries(rate.date):
+    if entries := store.state.fx_rate_entries(rate.date):
         return _correct(store, rate, entries, reason, now, confirmed=confirm is True)
     if reason is not None and not _is_reason(reason):
         raise BadReason(f'"reason" {REASON}, or is left out')
     odd = _oddities(store, rate)
     is_stored = confirm is True or not odd
-    if is_stored and not store.put_rate(rate, source=OPERATOR, now=now, reason=reason):
+    if is_stored and not store.state.put_fx_rate(rate, source=SOURCE_OPERATOR, now=now, reason=reason):
         raise _overtaken(rate)
-    return Entered(rate, is_stored, to_confirm=odd, replaces=None, changes=[])
+    return ManualRate(rate, is_stored, to_confirm=odd, replaces=None, changes=[])
 
 
 def _correct(
-    store: Store, rate: Rate, entries: list[Item], reason: object, now: datetime, *, confirmed: bool
-) -> Entered:
+    store: Store, rate: FxRate, entries: list[Item], reason: object, now: datetime, *, confirmed: bool
+) -> ManualRate:
     former = Decimal(entries[-1]["usd"])
     if rate.usd == former:
         raise RateKnown(f"{rate.date} has that rate already: {former:f}")
@@ -162,11 +162,11 @@ def _correct(
     replacing = f"{rate.date} has {former:f} ({source}), which {rate.usd:f} would replace"
     to_confirm = [*_oddities(store, rate), replacing]
     changes = list(_changes(store, rate))
-    if confirmed and not store.put_correction(
-        rate, len(entries), replaces=former, source=OPERATOR, reason=reason, now=now
+    if confirmed and not store.state.put_fx_correction(
+        rate, len(entries), replaces=former, source=SOURCE_OPERATOR, reason=reason, now=now
     ):
         raise _overtaken(rate)
-    return Entered(rate, confirmed, to_confirm, replaces=former, changes=changes)
+    return ManualRate(rate, confirmed, to_confirm, replaces=former, changes=changes)
 
 
 def _is_reason(value: object) -> TypeGuard[str]:
@@ -175,36 +175,38 @@ def _is_reason(value: object) -> TypeGuard[str]:
     return not any("\ud800" <= character <= "\udfff" for character in value)  # which no database takes
 
 
-def _overtaken(rate: Rate) -> RateKnown:
+def _overtaken(rate: FxRate) -> RateKnown:
     return RateKnown(f"{rate.date} was given another rate at this moment: look at it, then send yours again")
 
 
-def _oddities(store: Store, rate: Rate) -> list[str]:
-    odd = _oddity(rate, store.rates("0", "9999-12-31").usd)
+def _oddities(store: Store, rate: FxRate) -> list[str]:
+    odd = _oddity(rate, store.state.fx_rates("0", "9999-12-31").usd)
     return [odd] if odd else []
 
 
-def _oddity(rate: Rate, known: Mapping[str, Decimal]) -> str | None:
+def _oddity(rate: FxRate, known: Mapping[str, Decimal]) -> str | None:
     """Say why a rate is more likely wrong than real, by the known ones before and after it, or None."""
     before = max((day for day in known if day < rate.date), default=None)
     after = min((day for day in known if day > rate.date), default=None)
     if before is None:
         return f"{rate.date}: {rate.usd:f} has none before it to be compared with"
     for day in filter(None, (before, after)):
-        if abs(rate.usd - known[day]) > MAX_JUMP * known[day]:
-            return f"{rate.date}: {rate.usd:f} is more than {MAX_JUMP:.0%} away from {known[day]:f} on {day}"
+        if abs(rate.usd - known[day]) > CHANGE_MAX * known[day]:
+            return (
+                f"{rate.date}: {rate.usd:f} is more than {CHANGE_MAX:.0%} away from {known[day]:f} on {day}"
+            )
     return None
 
 
-def _changes(store: Store, rate: Rate) -> Iterator[Change]:
+def _changes(store: Store, rate: FxRate) -> Iterator[ChangedDay]:
     """Tell of each day that was converted at the former rate of that date what the new one makes of it."""
     days = days_converted_at(rate.date)
-    totals = sorted(store.totals(days[0], days[-1]), key=itemgetter("day"))
+    totals = sorted(store.state.shard_totals(days[0], days[-1]), key=itemgetter("day"))
     for day, shards in groupby(totals, key=itemgetter("day")):
         of_day = list(shards)
         converted = [total for total in of_day if total.get("fxDate") == rate.date]
         if any(Tally.from_fields(total).unconverted for total in converted):
-            yield Change(
+            yield ChangedDay(
                 day,
                 usd=_sum(Tally.from_fields(total).unconverted for total in of_day),
                 eur=_euros(of_day),
@@ -214,7 +216,7 @@ def _changes(store: Store, rate: Rate) -> Iterator[Change]:
 
 def _euros(totals: Iterable[Item]) -> Decimal:
     """The costEUR of a day's (day, shard)s, as the platform's is computed."""
-    return _sum(statement["costEUR"] for statement in statements(list(totals)))
+    return _sum(statement["costEUR"] for statement in day_statements(list(totals)))
 
 
 def _sum(numbers: Iterable[Decimal]) -> Decimal:
@@ -224,8 +226,8 @@ def _sum(numbers: Iterable[Decimal]) -> Decimal:
 
 def _due(today: date) -> set[str]:
     """The ECB dates whose rate has to be known: up to the one that today is converted at."""
-    days = days_between((today - DUE).isoformat(), rate_date(today.isoformat()))
-    return {day for day in days if has_rate(date.fromisoformat(day))}
+    days = days_between((today - DUE).isoformat(), fx_date_of(today.isoformat()))
+    return {day for day in days if is_target_day(date.fromisoformat(day))}
 
 
 @dataclass
@@ -233,12 +235,12 @@ class _Update:
     store: Store
     now: datetime
     known: dict[str, Decimal]
-    done: Updated = field(default_factory=Updated)
+    done: FxUpdate = field(default_factory=FxUpdate)
 
     def seed(self, history: Mapping[str, Decimal]) -> None:
         """Store the packaged history. Newest first: the first date is there once all of them are."""
         for day in sorted(history.keys() - self.known.keys(), reverse=True):
-            self._put(Rate(day, history[day]), ecb.packaged_source())
+            self._put(FxRate(day, history[day]), ecb.packaged_source())
 
     def read(self, base_url: str, name: str) -> set[tuple[str, Decimal]]:
         """Get the rates of a file; none, and a fault, where it cannot be had or read."""
@@ -252,10 +254,10 @@ class _Update:
             return set(rates.items())
         return set()
 
-    def take(self, rate: Rate, source: str) -> None:
+    def take(self, rate: FxRate, source: str) -> None:
         """Store a rate unless it is known, or keep it out."""
         if objection := self._objection(rate.date, rate.usd):
-            self.done.kept_out.append(objection)
+            self.done.rejected.append(objection)
         elif rate.date not in self.known:
             self._put(rate, source)
 
@@ -264,9 +266,9 @@ class _Update:
         if day in self.known:
             stored = self.known[day]
             return None if usd == stored else f"{day}: {usd}, but {stored} is stored and stays"
-        return _oddity(Rate(day, usd), self.known)
+        return _oddity(FxRate(day, usd), self.known)
 
-    def _put(self, rate: Rate, source: str) -> None:
-        if self.store.put_rate(rate, source=source, now=self.now):
+    def _put(self, rate: FxRate, source: str) -> None:
+        if self.store.state.put_fx_rate(rate, source=source, now=self.now):
             self.done.stored.append(rate.date)
         self.known[rate.date] = rate.usd

@@ -16,14 +16,14 @@ from impact.calendar import day_before
 from impact.decimals import quotient
 from impact.types import Item
 
-REACH = 7
+FX_LOOKBACK_DAYS = 7
 """Days to look back for a rate: no two TARGET days lie further apart than five."""
 
 _ONE_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Rate:
+class FxRate:
     """A reference rate: `usd` US dollars for one euro, published on the ECB date `date`."""
 
     date: str
@@ -34,7 +34,7 @@ class Rate:
         return {"fxRate": self.usd, "fxDate": self.date}
 
 
-def has_rate(day: date) -> bool:
+def is_target_day(day: date) -> bool:
     """Tell whether TARGET is open on a day, and so whether the ECB publishes rates on it.
 
     It is closed at weekends, on 1 January, Good Friday, Easter Monday, 1 May, 25 and 26 December:
@@ -46,43 +46,43 @@ def has_rate(day: date) -> bool:
     return day not in (sunday - 2 * _ONE_DAY, sunday + _ONE_DAY)
 
 
-def rate_date(day: str) -> str:
+def fx_date_of(day: str) -> str:
     """Return the ECB date whose rate a day is converted at: the last one before it."""
     before = date.fromisoformat(day) - _ONE_DAY
-    while not has_rate(before):
+    while not is_target_day(before):
         before -= _ONE_DAY
     return before.isoformat()
 
 
 def days_converted_at(ecb_date: str) -> list[str]:
     """Return the days that are converted at the rate of an ECB date, in order."""
-    after = (date.fromisoformat(ecb_date) + number * _ONE_DAY for number in range(1, REACH + 1))
-    return [day.isoformat() for day in after if rate_date(day.isoformat()) == ecb_date]
+    after = (date.fromisoformat(ecb_date) + number * _ONE_DAY for number in range(1, FX_LOOKBACK_DAYS + 1))
+    return [day.isoformat() for day in after if fx_date_of(day.isoformat()) == ecb_date]
 
 
 @dataclass(frozen=True)
-class Rates:
+class FxRates:
     """The rates that are known: US dollars for one euro, by ECB date."""
 
     usd: Mapping[str, Decimal]
 
-    def of(self, day: str) -> Rate | None:
+    def of(self, day: str) -> FxRate | None:
         """Return the rate that a day is converted at, or None while it is not known."""
-        return self._on(rate_date(day))
+        return self._on(fx_date_of(day))
 
-    def latest_before(self, day: str) -> Rate | None:
-        """Return the last known rate of the REACH days before a day."""
-        for _ in range(REACH):
+    def latest_before(self, day: str) -> FxRate | None:
+        """Return the last known rate of the FX_LOOKBACK_DAYS days before a day."""
+        for _ in range(FX_LOOKBACK_DAYS):
             day = day_before(day)
             if day in self.usd:
                 return self._on(day)
         return None
 
-    def _on(self, ecb_date: str) -> Rate | None:
+    def _on(self, ecb_date: str) -> FxRate | None:
         usd = self.usd.get(ecb_date)
-        return Rate(ecb_date, usd) if usd is not None else None
+        return FxRate(ecb_date, usd) if usd is not None else None
 
 
-def euros(usd: Decimal, rate: Rate) -> Decimal:
+def to_euros(usd: Decimal, rate: FxRate) -> Decimal:
     """Convert dollars: one division, rounded to 38 digits."""
     return quotient(usd, rate.usd)

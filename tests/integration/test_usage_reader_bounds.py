@@ -13,22 +13,24 @@ from typing import Any
 import pytest
 import simplejson
 
-from impact import reading
+from impact import usage_reader
 from impact.billing import Terms, statement
 from impact.calendar import day_before, days_between, timestamp
-from impact.dynamodb import Store
 from impact.keys import day_shard, shard_of
-from impact.reading import Reader
+from impact.ledger_store import LedgerStore
+from impact.store import Store
 from impact.summary import MODELS_MAX, ModelTally, Tally
+from impact.summary_store import SummaryStore
+from impact.usage_reader import UsageReader
 from request_events.rules import MODEL_MAX, PROVIDER_MAX
 from summaries import app
-from tests.events import NOON, event, freeze, ledger
+from tests.events import NOON, entry_builder, event, freeze
 from tests.integration.test_ingest import CONTEXT
-from tests.integration.test_rollup import put, roll_up
+from tests.integration.test_recompute import put, roll_up
 
 LAMBDA_BYTES = 6 * 1024 * 1024
-LEDGER = ledger()
-CALENDAR = LEDGER.calendar
+BUILDER = entry_builder()
+CALENDAR = BUILDER.calendar
 TODAY = NOON.date().isoformat()
 LONGEST = Decimal("9" * 18 + "." + "1" * 18)
 FOOTPRINT = ("energyLow", "energyHigh", "co2eLow", "co2eHigh", "waterLow", "waterHigh")
@@ -39,7 +41,7 @@ def function(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     freeze(monkeypatch, app)
     monkeypatch.setattr(app, "store", store)
     monkeypatch.setattr(app, "calendar", lambda now: CALENDAR)
-    monkeypatch.setattr(Store, "events_since", lambda self: NOON - timedelta(days=6))
+    monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOON - timedelta(days=6))
 
 
 def ask(context: Any = CONTEXT, **query: str) -> dict[str, Any]:
@@ -71,12 +73,12 @@ def summary(user_id: str, day: str, models: Any, shard: int | None = None) -> di
 
 
 def keep(store: Store, *given: Any) -> None:
-    store.put_summary(summary(*given), None)
+    store.summaries.put(summary(*given), None)
 
 
 def total(store: Store, day: str, shard: int, users: int) -> None:
     whose = {"day": day, "shard": shard, "users": users, "asOf": timestamp(NOON), "final": True}
-    store.put_total(day_shard(day, shard), whose, None)
+    store.state.put_shard_total(day_shard(day, shard), whose, None)
 
 
 @pytest.mark.parametrize("character", ["😀", '"', "\\", "\0"])
@@ -89,7 +91,7 @@ def test_the_largest_days_come_in_pages_that_fit(
     of_models = [summary("alice", TODAY, names) for names in models]
     days = list(days_between(day_before(TODAY, 29), TODAY))
     year = [of_models[number % 3] | {"day": day} for number, day in enumerate(days)]
-    monkeypatch.setattr(Store, "each_user_summary", lambda *_: iter(year))
+    monkeypatch.setattr(SummaryStore, "iter_of_user", lambda *_: iter(year))
     answers = list(pages(userId="alice"))
     assert 1 < len(answers) < len(days)
     assert [row["day"] for answer in answers for row in answer["days"]] == days
@@ -101,7 +103,7 @@ def test_the_largest_days_come_in_pages_that_fit(
 
 
 def test_a_users_days_in_pages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "ROWS_BYTES", 5_000)
+    monkeypatch.setattr(usage_reader, "ROWS_BYTES", 5_000)
     days = list(days_between(day_before(TODAY, 24), TODAY))
     for day in days:
         keep(store, "alice", day, ["openai/gpt-4o"])
@@ -115,7 +117,7 @@ def test_a_users_days_in_pages(store: Store, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_row_larger_than_an_answer_is_shown_by_itself(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "ROWS_BYTES", 10)
+    monkeypatch.setattr(usage_reader, "ROWS_BYTES", 10)
     days = list(days_between(day_before(TODAY, 2), TODAY))
     for day in days:
         keep(store, "alice", day, ["openai/gpt-4o"])
@@ -123,8 +125,8 @@ def test_a_row_larger_than_an_answer_is_shown_by_itself(
 
 
 def test_the_users_of_a_day_in_pages_that_fit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "ROWS_BYTES", 5_000)
-    monkeypatch.setattr(reading, "READ_USERS", 4)
+    monkeypatch.setattr(usage_reader, "ROWS_BYTES", 5_000)
+    monkeypatch.setattr(usage_reader, "READ_USERS", 4)
     users = [f"user-{n:02d}" for n in range(25)]
     for user_id in users:
         keep(store, user_id, TODAY, ["openai/gpt-4o"])
@@ -160,7 +162,7 @@ def spied(store: Store, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 def test_a_day_of_a_thousand_shards_takes_as_many_requests_as_it_has_users(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    many = ledger(shard_count=1000).calendar
+    many = entry_builder(shard_count=1000).calendar
     users = sorted((f"user-{n}" for n in range(40)), key=lambda user_id: (shard_of(user_id, 1000), user_id))
     counts = Counter(shard_of(user_id, 1000) for user_id in users)
     for user_id in users:
@@ -168,7 +170,7 @@ def test_a_day_of_a_thousand_shards_takes_as_many_requests_as_it_has_users(
     for shard in {*counts, *range(0, 1000, 10)}:
         total(store, TODAY, shard, counts[shard])
     made = spied(store, monkeypatch)
-    answer = Reader(store, many, Terms()).day(TODAY, None)
+    answer = UsageReader(store, many, Terms()).day(TODAY, None)
     assert [row["userId"] for row in answer["items"]] == users
     assert answer["next"] is None
     assert made["byDay"] == len(counts)
@@ -178,7 +180,7 @@ def test_a_day_of_a_thousand_shards_takes_as_many_requests_as_it_has_users(
 def test_a_page_of_a_day_lists_no_more_shards_than_fill_it(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "PAGE_USERS", 10)
+    monkeypatch.setattr(usage_reader, "PAGE_USERS", 10)
     users = [f"user-{n:02d}" for n in range(40)]
     for number, user_id in enumerate(users):
         keep(store, user_id, TODAY, ["openai/gpt-4o"], number // 10)
@@ -196,10 +198,10 @@ def test_pages_of_a_day_list_everybody_once_and_in_order(
 ) -> None:
     """However many users a shard has: as its total says, or fewer or more since it was counted."""
     random = Random(seed)
-    monkeypatch.setattr(reading, "PAGE_USERS", random.choice((1, 3, 7)))
-    monkeypatch.setattr(reading, "READ_USERS", random.choice((1, 2, 50)))
-    monkeypatch.setattr(reading, "LISTERS", random.choice((1, 2, 16)))
-    wide = ledger(shard_count=12).calendar
+    monkeypatch.setattr(usage_reader, "PAGE_USERS", random.choice((1, 3, 7)))
+    monkeypatch.setattr(usage_reader, "READ_USERS", random.choice((1, 2, 50)))
+    monkeypatch.setattr(usage_reader, "LISTERS", random.choice((1, 2, 16)))
+    wide = entry_builder(shard_count=12).calendar
     number, expected = numbers(), []
     for shard in range(12):
         users = [f"u-{next(number):03d}#😀" for _ in range(random.choice((0, 0, 1, 2, 9)))]
@@ -209,7 +211,7 @@ def test_pages_of_a_day_list_everybody_once_and_in_order(
         if users or random.random() < 0.5:
             total(store, TODAY, shard, counted or random.choice((0, 2)))
         expected += users
-    reader = Reader(store, wide, Terms())
+    reader = UsageReader(store, wide, Terms())
     listed, cursor = [], None
     while True:
         answer = reader.day(TODAY, cursor)
@@ -233,15 +235,15 @@ def test_a_fresh_count_that_would_take_too_long_says_which_days_it_left_out(
         if day == days[1]:
             roll_up(store, at)
             put(store, event(ts=timestamp(at), eventId=f"{day}-new"), now=at)
-    event_pages = Store.event_pages
+    event_pages = LedgerStore.event_pages
 
-    def slow(self: Store, *arguments: Any, **options: Any) -> Iterator[Any]:
+    def slow(self: LedgerStore, *arguments: Any, **options: Any) -> Iterator[Any]:
         for page in event_pages(self, *arguments, **options):
             for one in page:
                 clock[0] += 4
                 yield [one]
 
-    monkeypatch.setattr(Store, "event_pages", slow)
+    monkeypatch.setattr(LedgerStore, "event_pages", slow)
     context = SimpleNamespace(**vars(CONTEXT))
     context.get_remaining_time_in_millis = lambda: 25_000 - 1000 * clock[0]
     answer = ask(context, userId="alice", fresh="true")

@@ -12,22 +12,24 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from impact.billing import Terms
-from impact.calendar import CLOCKS_DIFFER, FIRST_DAY, Calendar, Period, Settings, day_after, timestamp
-from impact.dynamodb import Progress, Store
-from impact.ledger import Ledger, Refused
-from impact.reading import Reader
-from impact.settings import (
-    FRESH,
-    LEAD,
-    USABLE,
-    CalendarInMemory,
-    carry_out,
-    established,
-    in_force,
+from impact.calendar import CLOCK_SKEW_MAX, FIRST_DAY, Calendar, Period, Settings, day_after, timestamp
+from impact.day_settings import (
+    CACHE_LIFETIME,
+    LEAD_TIME,
+    STALE_MAX,
+    CachedCalendar,
+    apply_parameters,
+    effective_calendar,
+    ensure_calendar,
     next_period,
 )
+from impact.ledger_entry import EntryBuilder, EventRejected
+from impact.ledger_store import LedgerStore
+from impact.state_store import Progress
+from impact.store import Store
+from impact.usage_reader import UsageReader
 from tests.events import NOON, event
-from tests.integration.test_rollup import put, roll_up, summary
+from tests.integration.test_recompute import put, roll_up, summary
 from tests.rates import THAT_WINTER, publish
 
 TODAY = "2026-11-23"
@@ -41,7 +43,7 @@ def settings(**changes: Any) -> Settings:
 
 @pytest.fixture(autouse=True)
 def since_noon(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Store, "events_since", lambda self: NOON)
+    monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOON)
     publish(store, *THAT_WINTER)
 
 
@@ -51,24 +53,24 @@ def hours(store: Store, wishes: dict[int, Settings], last: int) -> Iterator[tupl
     for hour in range(0, last, 4):
         now = NOON + hour * HOUR
         wish = wishes.get(hour, wish)
-        calendar = established(store, partial(settings, **vars(wish)), now)
+        calendar = ensure_calendar(store, partial(settings, **vars(wish)), now)
         yield now, calendar
-        carry_out(store, wish, now)
+        apply_parameters(store, wish, now)
         if hour % 8 == 4:
-            roll_up(store, now, Ledger(calendar))
+            roll_up(store, now, EntryBuilder(calendar))
 
 
 def test_what_holds_first_is_written_once(store: Store) -> None:
-    assert in_force(store, lambda: SETTINGS) == Calendar.of(SETTINGS)
-    assert store.periods() == ()
-    assert established(store, lambda: SETTINGS, NOON) == Calendar.of(SETTINGS)
-    assert established(store, lambda: settings(shard_count=8), NOON) == Calendar.of(SETTINGS)
-    assert in_force(store, lambda: settings(shard_count=8)) == Calendar.of(SETTINGS)
+    assert effective_calendar(store, lambda: SETTINGS) == Calendar.of(SETTINGS)
+    assert store.state.periods() == ()
+    assert ensure_calendar(store, lambda: SETTINGS, NOON) == Calendar.of(SETTINGS)
+    assert ensure_calendar(store, lambda: settings(shard_count=8), NOON) == Calendar.of(SETTINGS)
+    assert effective_calendar(store, lambda: settings(shard_count=8)) == Calendar.of(SETTINGS)
 
 
 def test_a_stack_of_an_earlier_version_keeps_the_shards_of_its_events(store: Store) -> None:
-    store.put_progress(Progress("2026-11-20", 16))
-    assert established(store, lambda: settings(shard_count=8), NOON).shard_count(TODAY) == 16
+    store.state.put_progress(Progress("2026-11-20", 16))
+    assert ensure_calendar(store, lambda: settings(shard_count=8), NOON).shard_count(TODAY) == 16
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago", "Europe/Berlin"])
@@ -80,8 +82,8 @@ def test_a_change_begins_a_day_ahead_at_least_and_three_at_most(zone: str, minut
     assert period
     later = Calendar((*calendar.periods, period))
     for days in (calendar, later):
-        assert now + LEAD <= days.starts_at(period.first_day) <= now + timedelta(days=3)
-        assert days.day_of(now + LEAD - timedelta(seconds=1)) < period.first_day
+        assert now + LEAD_TIME <= days.starts_at(period.first_day) <= now + timedelta(days=3)
+        assert days.day_of(now + LEAD_TIME - timedelta(seconds=1)) < period.first_day
     assert next_period(later, wish, now + HOUR) is None
 
 
@@ -123,25 +125,25 @@ def test_a_wish_that_begins_exactly_a_lead_ahead_is_in_time() -> None:
 
 def test_every_function_knows_of_a_change_before_it_begins() -> None:
     """One that can read State reads it each hour; one that cannot stops, whatever its clock says."""
-    assert FRESH < USABLE
-    assert USABLE + CLOCKS_DIFFER < LEAD
+    assert CACHE_LIFETIME < STALE_MAX
+    assert STALE_MAX + CLOCK_SKEW_MAX < LEAD_TIME
 
 
 def test_where_nothing_was_changed_nothing_is_written(store: Store) -> None:
-    established(store, lambda: SETTINGS, NOON)
-    assert carry_out(store, SETTINGS, NOON) is None
-    assert store.periods() == Calendar.of(SETTINGS).periods
+    ensure_calendar(store, lambda: SETTINGS, NOON)
+    assert apply_parameters(store, SETTINGS, NOON) is None
+    assert store.state.periods() == Calendar.of(SETTINGS).periods
     wish = settings(shard_count=8)
-    assert carry_out(store, wish, NOON) == Period("2026-11-25", wish)
-    assert carry_out(store, wish, NOON + HOUR) is None
+    assert apply_parameters(store, wish, NOON) == Period("2026-11-25", wish)
+    assert apply_parameters(store, wish, NOON + HOUR) is None
 
 
 def test_a_change_that_is_taken_back_in_time_never_holds(store: Store) -> None:
-    established(store, lambda: SETTINGS, NOON)
-    carry_out(store, settings(shard_count=8), NOON)
-    assert [period.first_day for period in store.periods()] == [FIRST_DAY, "2026-11-25"]
-    carry_out(store, SETTINGS, NOON + 2 * HOUR)
-    calendar = in_force(store, lambda: SETTINGS)
+    ensure_calendar(store, lambda: SETTINGS, NOON)
+    apply_parameters(store, settings(shard_count=8), NOON)
+    assert [period.first_day for period in store.state.periods()] == [FIRST_DAY, "2026-11-25"]
+    apply_parameters(store, SETTINGS, NOON + 2 * HOUR)
+    calendar = effective_calendar(store, lambda: SETTINGS)
     assert {calendar.shard_count(day) for day in ("2026-11-24", "2026-11-25", "2026-12-24")} == {4}
 
 
@@ -153,10 +155,10 @@ def test_another_shard_count_for_two_hours_counts_everything_once(store: Store) 
             store,
             *(event(userId=user, eventId=timestamp(now), ts=timestamp(now)) for user in users),
             now=now,
-            laid=Ledger(calendar),
+            laid=EntryBuilder(calendar),
         )
     for user in users:
-        [found] = store.user_summaries(user, TODAY, TODAY)
+        [found] = store.summaries.of_user(user, TODAY, TODAY)
         assert (found["requests"], found["final"]) == (3, True)
 
 
@@ -164,23 +166,23 @@ def test_another_shard_count_for_good_holds_for_days_to_come(store: Store) -> No
     users = [f"user-{n}" for n in range(4)]
     for now, calendar in hours(store, {0: SETTINGS, 4: settings(shard_count=2)}, last=104):
         sent = [event(userId=user, eventId=timestamp(now), ts=timestamp(now)) for user in users]
-        put(store, *sent, now=now, laid=Ledger(calendar))
+        put(store, *sent, now=now, laid=EntryBuilder(calendar))
         late = [
             one | {"ts": timestamp(now - timedelta(hours=32)), "eventId": "late" + one["eventId"]}
             for one in sent
         ]
-        put(store, *late, now=now, laid=Ledger(calendar))
-    calendar = in_force(store, lambda: SETTINGS)
+        put(store, *late, now=now, laid=EntryBuilder(calendar))
+    calendar = effective_calendar(store, lambda: SETTINGS)
     assert [calendar.shard_count(day) for day in ("2026-11-24", "2026-11-25")] == [4, 2]
-    roll_up(store, NOON + timedelta(hours=104), Ledger(calendar))
-    reader = Reader(store, calendar, Terms())
+    roll_up(store, NOON + timedelta(hours=104), EntryBuilder(calendar))
+    reader = UsageReader(store, calendar, Terms())
     for day in ("2026-11-24", "2026-11-25"):
         found = [summary(store, user, day) for user in users]
         assert {(each["requests"], each["final"]) for each in found} == {(12, True)}
         [row] = reader.platform(day, day)["days"]
         assert (row["requests"], row["users"], row["final"]) == (12 * 4, 4, True)
         assert {item["userId"] for item in reader.day(day, None)["items"]} == set(users)
-    assert store.late_marks() == set()
+    assert store.state.marked() == set()
 
 
 @pytest.mark.parametrize("zone", ["America/Los_Angeles", "Asia/Tokyo", "Pacific/Kiritimati"])
@@ -189,9 +191,9 @@ def test_another_time_zone_loses_no_event_and_counts_none_twice(store: Store, zo
     for now, calendar in hours(store, {0: SETTINGS, 4: settings(zone=ZoneInfo(zone))}, last=120):
         for back in (0, 28):  # a new one, and one that is sent again, more than a day later
             at = now - back * HOUR
-            put(store, event(eventId=timestamp(at), ts=timestamp(at)), now=now, laid=Ledger(calendar))
+            put(store, event(eventId=timestamp(at), ts=timestamp(at)), now=now, laid=EntryBuilder(calendar))
         sent += 1
-    found = store.user_summaries("alice", "2026-11-20", "2026-12-01")
+    found = store.summaries.of_user("alice", "2026-11-20", "2026-12-01")
     assert sum(day["requests"] for day in found) == sent + 7
     assert {day["final"] for day in found if day["day"] < "2026-11-27"} == {True}
 
@@ -199,35 +201,37 @@ def test_another_time_zone_loses_no_event_and_counts_none_twice(store: Store, zo
 def test_a_longer_retention_takes_no_event_that_cannot_be_counted(store: Store) -> None:
     short, long = settings(retention=timedelta(days=30)), settings(retention=timedelta(days=400))
     for now, calendar in hours(store, {0: short, 4: long}, last=8):
-        put(store, event(costUSD=100, ts=timestamp(NOON)), now=now, laid=Ledger(calendar))
-    calendar = in_force(store, lambda: long)
+        put(store, event(costUSD=100, ts=timestamp(NOON)), now=now, laid=EntryBuilder(calendar))
+    calendar = effective_calendar(store, lambda: long)
     much_later = NOON + timedelta(days=40)
-    with pytest.raises(Refused, match="older than 28 days"):
-        Ledger(calendar).entry(event(eventId="late", ts=timestamp(NOON)), much_later)
-    answer = Reader(store, calendar, Terms()).user("alice", TODAY, TODAY, fresh=True, now=much_later)
+    with pytest.raises(EventRejected, match="older than 28 days"):
+        EntryBuilder(calendar).build(event(eventId="late", ts=timestamp(NOON)), much_later)
+    answer = UsageReader(store, calendar, Terms()).user("alice", TODAY, TODAY, fresh=True, now=much_later)
     assert answer["total"]["costUSD"] == 100
 
 
 def test_a_shorter_retention_for_one_run_leaves_no_day_behind(store: Store) -> None:
     """A day that waits for its rate, and that the shorter retention would have had expire."""
-    store.client.delete_item(TableName=store.state, Key={"kind": {"S": "rate"}, "key": {"S": "2026-11-20"}})
+    store.client.delete_item(
+        TableName=store.state.name, Key={"kind": {"S": "rate"}, "key": {"S": "2026-11-20"}}
+    )
     wishes = {0: SETTINGS, 92: settings(retention=timedelta(days=3)), 96: SETTINGS}
     for now, calendar in hours(store, wishes, last=104):
         if now == NOON:
-            put(store, event(costUSD=1000, ts=timestamp(now)), now=now, laid=Ledger(calendar))
+            put(store, event(costUSD=1000, ts=timestamp(now)), now=now, laid=EntryBuilder(calendar))
     assert summary(store)["unconverted"] == 1000
     publish(store, *THAT_WINTER)
     now = NOON + timedelta(days=5)
-    roll_up(store, now, Ledger(established(store, lambda: SETTINGS, now)))
+    roll_up(store, now, EntryBuilder(ensure_calendar(store, lambda: SETTINGS, now)))
     assert summary(store)["unconverted"] == 0
 
 
 def test_nothing_is_listed_from_a_day_to_one_before_it(store: Store) -> None:
     """DynamoDB takes that for an error, moto does not."""
-    assert list(store.totals("2026-11-24", TODAY)) == []
-    assert store.late_marks("2026-11-24", TODAY) == set()
-    assert store.user_summaries("alice", "2026-11-24", TODAY) == []
-    assert store.rates("2026-11-24", TODAY).usd == {}
+    assert list(store.state.shard_totals("2026-11-24", TODAY)) == []
+    assert store.state.marked("2026-11-24", TODAY) == set()
+    assert store.summaries.of_user("alice", "2026-11-24", TODAY) == []
+    assert store.state.fx_rates("2026-11-24", TODAY).usd == {}
 
 
 def test_a_calendar_in_memory_is_read_each_hour_and_never_used_for_long() -> None:
@@ -240,12 +244,12 @@ def test_a_calendar_in_memory_is_read_each_hour_and_never_used_for_long() -> Non
         read.append(now)
         return Calendar.of(SETTINGS)
 
-    calendar = CalendarInMemory(load)
+    calendar = CachedCalendar(load)
     for minutes in (0, 30, 59, 61, 90):
         calendar(NOON + timedelta(minutes=minutes))
     assert read == [NOON, NOON + timedelta(minutes=61)]
     is_down = True
-    usable_until = NOON + timedelta(minutes=61) + USABLE
+    usable_until = NOON + timedelta(minutes=61) + STALE_MAX
     assert calendar(usable_until - timedelta(seconds=1))
     with pytest.raises(EndpointConnectionError):
         calendar(usable_until)
@@ -255,15 +259,15 @@ def test_a_calendar_in_memory_is_read_each_hour_and_never_used_for_long() -> Non
         calendar(usable_until - clock_set_back)
         assert read[-1] == usable_until - clock_set_back
     is_down = True
-    assert calendar(read[-1] - FRESH), "a clock that was set back by an hour"
+    assert calendar(read[-1] - CACHE_LIFETIME), "a clock that was set back by an hour"
     with pytest.raises(EndpointConnectionError):
-        calendar(read[-1] - FRESH - timedelta(seconds=1))
-    assert USABLE + timedelta(hours=11) <= LEAD, "clocks that differ, a planner that is slow"
+        calendar(read[-1] - CACHE_LIFETIME - timedelta(seconds=1))
+    assert STALE_MAX + timedelta(hours=11) <= LEAD_TIME, "clocks that differ, a planner that is slow"
 
 
 def test_a_period_is_read_back_as_it_was_written(store: Store) -> None:
     period = Period(day_after(TODAY), settings(zone=ZoneInfo("Asia/Kolkata"), shard_count=1000))
-    store.put_first_period(Period(FIRST_DAY, SETTINGS), NOON)
-    store.put_period(period, NOON)
-    assert store.periods() == (Period(FIRST_DAY, SETTINGS), period)
-    assert Decimal(4) == store.periods()[0].settings.shard_count
+    store.state.put_first_period(Period(FIRST_DAY, SETTINGS), NOON)
+    store.state.put_period(period, NOON)
+    assert store.state.periods() == (Period(FIRST_DAY, SETTINGS), period)
+    assert Decimal(4) == store.state.periods()[0].settings.shard_count

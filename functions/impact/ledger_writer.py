@@ -12,14 +12,14 @@ from typing import TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from impact.calendar import Calendar
-from impact.dynamodb import Store
 from impact.keys import MARK_GROUP, parse_day_shard
-from impact.ledger import Entry
+from impact.ledger_entry import LedgerEntry
+from impact.store import Store
 
 T = TypeVar("T")
 
 
-class Fate(Enum):
+class WriteOutcome(Enum):
     """What became of an event."""
 
     CREATED = "created"
@@ -29,35 +29,37 @@ class Fate(Enum):
 
 
 @dataclass(frozen=True)
-class Taken:
+class WriteResult:
     """The fate of each entry, in their order, and how often storage failed, by cause."""
 
-    fates: list[Fate]
+    outcomes: list[WriteOutcome]
     failures: Counter[str]
 
 
 @dataclass(frozen=True)
-class Intake:
-    """Writes to the ledger; `writers` bounds how many requests are under way at once."""
+class LedgerWriter:
+    """Writes to the ledger; `executor` bounds how many requests are under way at once."""
 
     store: Store
-    writers: Executor
+    executor: Executor
 
-    def take(self, entries: list[Entry], calendar: Calendar, now: datetime, deadline: float) -> Taken:
+    def write(
+        self, entries: list[LedgerEntry], calendar: Calendar, now: datetime, deadline: float
+    ) -> WriteResult:
         """Store entries until `deadline` (on the monotonic clock). Never raises for a fault of storage."""
         failures: Counter[str] = Counter()
-        appending = [self.writers.submit(self.store.append, entry.item) for entry in entries]
+        appending = [self.executor.submit(self.store.ledger.append, entry.item) for entry in entries]
         fates = [_fate(is_new) for is_new in _results(appending, deadline, failures)]
         # A duplicate counts as late too: the request that stored it may have died before its mark.
         late = {
             entry.day_shard
             for entry, fate in zip(entries, fates, strict=True)
-            if fate is not Fate.RETRY and calendar.needs_mark(entry.day, now)
+            if fate is not WriteOutcome.RETRY and calendar.needs_mark(entry.day, now)
         }
         unmarked = late - self._mark(late, now, deadline, failures)
-        return Taken(
+        return WriteResult(
             [
-                Fate.RETRY if entry.day_shard in unmarked else fate
+                WriteOutcome.RETRY if entry.day_shard in unmarked else fate
                 for entry, fate in zip(entries, fates, strict=True)
             ],
             failures,
@@ -71,17 +73,17 @@ class Intake:
             groups.setdefault((day, shard // MARK_GROUP), {})[key] = shard
 
         def mark(day: str, shards: dict[str, int]) -> Iterable[str]:
-            self.store.mark_late(day, shards.values(), now)
+            self.store.state.mark_late(day, shards.values(), now)
             return shards
 
-        marking = [self.writers.submit(mark, day, shards) for (day, _), shards in groups.items()]
+        marking = [self.executor.submit(mark, day, shards) for (day, _), shards in groups.items()]
         return {key for marked in _results(marking, deadline, failures) for key in marked or ()}
 
 
-def _fate(is_new: bool | None) -> Fate:
+def _fate(is_new: bool | None) -> WriteOutcome:
     if is_new is None:
-        return Fate.RETRY
-    return Fate.CREATED if is_new else Fate.DUPLICATE
+        return WriteOutcome.RETRY
+    return WriteOutcome.CREATED if is_new else WriteOutcome.DUPLICATE
 
 
 def _results(calls: list[Future[T]], deadline: float, failures: Counter[str]) -> list[T | None]:

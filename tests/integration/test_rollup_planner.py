@@ -9,15 +9,16 @@ import pytest
 from botocore.exceptions import ClientError
 
 from impact import rollup_queue
-from impact.calendar import FIRST_DAY, Calendar
-from impact.dynamodb import Progress, Store
-from impact.rollup import DayExpired
-from impact.settings import SettingsRefused
+from impact.calendar import FIRST_DAY, Calendar, DayExpired
+from impact.day_settings import InvalidSettings
+from impact.ledger_store import LedgerStore
+from impact.state_store import Progress
+from impact.store import Store
 from rollup import app as planner
 from rollup_worker import app as worker
-from tests.events import IMPOSSIBLE, NOON, event, freeze, ledger
+from tests.events import IMPOSSIBLE, NOON, entry_builder, event, freeze
 from tests.integration.test_ingest import CONTEXT
-from tests.integration.test_rollup import put
+from tests.integration.test_recompute import put
 
 NOW = NOON
 TODAY = NOW.date().isoformat()
@@ -55,12 +56,12 @@ def a_message(call: object, receives: int = 1) -> dict[str, Any]:
 def test_a_scheduled_run_counts_the_open_days(
     store: Store, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Store, "events_since", lambda self: NOW)
-    put(store, event(ts=NOW.isoformat()), now=NOW, laid=ledger(shard_count=16))
+    monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOW)
+    put(store, event(ts=NOW.isoformat()), now=NOW, laid=entry_builder(shard_count=16))
     planned = planner.handler({}, CONTEXT)
     assert TODAY in planned["days"]
     assert planned["planned"] == len(calls) == 16 * len(planned["days"])
-    assert store.user_summaries("alice", TODAY, TODAY)[0]["requests"] == 1
+    assert store.summaries.of_user("alice", TODAY, TODAY)[0]["requests"] == 1
 
 
 def test_any_day_can_be_counted_again_by_hand(store: Store, calls: list[dict[str, Any]]) -> None:
@@ -87,7 +88,7 @@ def test_a_queue_that_takes_nothing_fails_the_run(
     def throttled(**_: Any) -> None:
         raise ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "SendMessageBatch")
 
-    monkeypatch.setattr(Store, "events_since", lambda self: NOW)
+    monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOW)
     monkeypatch.setattr(planner, "sqs", SimpleNamespace(send_message_batch=throttled))
     with pytest.raises(ClientError):
         planner.handler({}, CONTEXT)
@@ -152,11 +153,11 @@ def test_without_a_queue_the_planner_counts_by_itself(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("ROLLUP_QUEUE_URL", "")
-    put(store, event(ts=NOW.isoformat()), now=NOW, laid=ledger(shard_count=16))
+    put(store, event(ts=NOW.isoformat()), now=NOW, laid=entry_builder(shard_count=16))
     assert planner.handler({"day": TODAY}, CONTEXT) == {"planned": 16, "days": [TODAY], "counted": 16}
     assert calls == []
     assert "ROLLUP_QUEUE_URL is empty" in caplog.text
-    assert store.user_summaries("alice", TODAY, TODAY)[0]["requests"] == 1
+    assert store.summaries.of_user("alice", TODAY, TODAY)[0]["requests"] == 1
 
 
 def test_without_a_queue_a_count_that_fails_costs_no_other(
@@ -171,10 +172,10 @@ def test_without_a_queue_a_count_that_fails_costs_no_other(
 
     monkeypatch.setenv("ROLLUP_QUEUE_URL", "")
     monkeypatch.setattr(worker, "count_shard", first_one_fails)
-    put(store, event(ts=NOW.isoformat()), now=NOW, laid=ledger(shard_count=16))
+    put(store, event(ts=NOW.isoformat()), now=NOW, laid=entry_builder(shard_count=16))
     with pytest.raises(ConnectionError, match="no DynamoDB"):
         planner.handler({"day": TODAY}, CONTEXT)
-    assert store.user_summaries("alice", TODAY, TODAY)[0]["requests"] == 1
+    assert store.summaries.of_user("alice", TODAY, TODAY)[0]["requests"] == 1
 
 
 @pytest.mark.parametrize("shard", [-1, 16, "7", None])
@@ -187,15 +188,15 @@ def test_the_first_run_begins_with_the_day_the_ledger_was_made(
     store: Store, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was made at one in the night: the day before was open still."""
-    monkeypatch.setattr(Store, "events_since", lambda self: NOW - timedelta(days=2, hours=11))
+    monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOW - timedelta(days=2, hours=11))
     planner.handler({}, CONTEXT)
     assert {call["day"] for call in calls} == {"2026-11-20", "2026-11-21", "2026-11-22", TODAY}
-    assert store.progress() == Progress("2026-11-19", 16)
+    assert store.state.progress() == Progress("2026-11-19", 16)
     planner.handler({}, CONTEXT)
-    assert store.progress() == Progress("2026-11-22", 16)
+    assert store.state.progress() == Progress("2026-11-22", 16)
 
 
-STORED = ledger(zone="Europe/Berlin", shard_count=4)
+STORED = entry_builder(zone="Europe/Berlin", shard_count=4)
 
 
 @pytest.mark.parametrize(("name", "value"), IMPOSSIBLE)
@@ -203,23 +204,23 @@ def test_parameters_that_cannot_be_fail_the_run_once_all_is_counted(
     store: Store, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     """Planner and worker go by what is stored."""
-    monkeypatch.setattr(Store, "events_since", lambda self: NOW)
-    store.put_first_period(STORED.calendar.periods[0], NOW)
+    monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOW)
+    store.state.put_first_period(STORED.calendar.periods[0], NOW)
     put(store, event(ts=NOW.isoformat()), now=NOW, laid=STORED)
     monkeypatch.setenv(name, value)
-    with pytest.raises(SettingsRefused, match=value):
+    with pytest.raises(InvalidSettings, match=value):
         planner.handler({}, CONTEXT)
     assert {call["shard"] for call in calls if call["day"] == TODAY} == {0, 1, 2, 3}
-    assert store.user_summaries("alice", TODAY, TODAY)[0]["requests"] == 1
-    assert store.progress()
-    assert store.periods() == STORED.calendar.periods
+    assert store.summaries.of_user("alice", TODAY, TODAY)[0]["requests"] == 1
+    assert store.state.progress()
+    assert store.state.periods() == STORED.calendar.periods
 
 
 @pytest.mark.parametrize(("name", "value"), IMPOSSIBLE)
 def test_a_day_is_counted_by_hand_whatever_the_parameters_ask_for(
     store: Store, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
-    store.put_first_period(STORED.calendar.periods[0], NOW)
+    store.state.put_first_period(STORED.calendar.periods[0], NOW)
     monkeypatch.setenv(name, value)
     assert planner.handler({"day": TODAY}, CONTEXT) == {"planned": 4, "days": [TODAY]}
 
@@ -227,10 +228,10 @@ def test_a_day_is_counted_by_hand_whatever_the_parameters_ask_for(
 def test_a_scheduled_run_lets_changed_parameters_hold_for_days_to_come(
     store: Store, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Store, "events_since", lambda self: NOW)
+    monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOW)
     planner.handler({}, CONTEXT)
     monkeypatch.setenv("SHARD_COUNT", "8")
     planner.handler({}, CONTEXT)
-    calendar = Calendar(store.periods())
+    calendar = Calendar(store.state.periods())
     assert [period.first_day for period in calendar.periods] == [FIRST_DAY, "2026-11-25"]
     assert [calendar.shard_count(day) for day in (TODAY, "2026-11-25")] == [16, 8]

@@ -9,18 +9,21 @@ import pytest
 
 from impact.billing import Terms
 from impact.calendar import days_between, timestamp
-from impact.dynamodb import Store
+from impact.fx_rates import FxRate
+from impact.fx_update import store_manual_rate
 from impact.keys import shard_of
-from impact.rates import Rate
-from impact.rates_update import enter
-from impact.reading import Reader
-from impact.rollup import count, plan
-from tests.events import NOON, event, ledger
-from tests.integration.test_rollup import put, roll_up, summary
+from impact.ledger_store import LedgerStore
+from impact.recompute import recompute
+from impact.rollup_planner import plan
+from impact.state_store import StateStore
+from impact.store import Store
+from impact.usage_reader import UsageReader
+from tests.events import NOON, entry_builder, event
+from tests.integration.test_recompute import put, roll_up, summary
 from tests.rates import APRIL_2026, BEFORE_NOON, publish
 from tests.unit.test_billing import is_rounded
 
-LEDGER = ledger()
+BUILDER = entry_builder()
 TODAY = "2026-11-23"
 SHARD = shard_of("alice", 4)
 
@@ -71,12 +74,12 @@ def use(store: Store, day: str, cost: str = "0.1", **fields: object) -> None:
 
 @pytest.fixture
 def since_april(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Store, "events_since", lambda self: at_noon("2026-04-01"))
+    monkeypatch.setattr(LedgerStore, "created_at", lambda self: at_noon("2026-04-01"))
 
 
 @pytest.fixture
 def since_noon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Store, "events_since", lambda self: NOON)
+    monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOON)
 
 
 @pytest.mark.usefixtures("since_april")
@@ -114,16 +117,16 @@ def test_a_month_of_rates_each_as_it_was_published(store: Store) -> None:
 @pytest.mark.usefixtures("since_noon")
 def test_a_rate_that_comes_late_mends_final_days_too(store: Store) -> None:
     use(store, TODAY, "1.1172")
-    closed = LEDGER.calendar.closes_at(TODAY) + timedelta(hours=1)
+    closed = BUILDER.calendar.closes_at(TODAY) + timedelta(hours=1)
     roll_up(store, NOON)
     roll_up(store, closed)
     before = summary(store)
     assert (before["final"], before["unconverted"], before["costEUR"]) == (True, Decimal("1.1172"), 0)
     assert "fxRate" not in before
     # Days that wait are left alone: the planner counts those that it can do something for.
-    assert all(day > TODAY for day, _ in plan(store, LEDGER.calendar, closed + timedelta(days=3)).targets)
+    assert all(day > TODAY for day, _ in plan(store, BUILDER.calendar, closed + timedelta(days=3)).targets)
     publish(store)
-    due = plan(store, LEDGER.calendar, closed + timedelta(days=3))
+    due = plan(store, BUILDER.calendar, closed + timedelta(days=3))
     assert (TODAY, SHARD) in due.targets
     roll_up(store, closed + timedelta(days=3))
     after = summary(store)
@@ -139,21 +142,23 @@ def test_a_rate_that_comes_late_mends_final_days_too(store: Store) -> None:
 def test_a_final_day_billed_at_a_mistyped_rate_is_right_once_it_is_corrected_and_counted_again(
     store: Store,
 ) -> None:
-    publish(store, Rate("2026-11-19", Decimal("1.1148")))
-    assert enter(store, "2026-11-20", "11.172", NOON, confirm=True).stored
+    publish(store, FxRate("2026-11-19", Decimal("1.1148")))
+    assert store_manual_rate(store, "2026-11-20", "11.172", NOON, confirm=True).stored
     terms = Terms(markup_percent=Decimal("12.5"), restoration_fee_percent=Decimal(3))
     for number, cost in enumerate(("0.10000000000000007", "7.3", "0.000000842")):
         put(store, event(eventId=str(number), costUSD=Decimal(cost)))
     dollars = Fraction("7.40000084200000007")
-    closed = LEDGER.calendar.closes_at(TODAY)
-    count(store, LEDGER.calendar, terms, TODAY, SHARD, as_of=closed)
+    closed = BUILDER.calendar.closes_at(TODAY)
+    recompute(store, BUILDER.calendar, terms, TODAY, SHARD, as_of=closed)
     wrong = summary(store)
     assert is_rounded(wrong["costEUR"], dollars / Fraction("11.172"))
     assert (wrong["final"], wrong["fxRate"]) == (True, Decimal("11.172"))
 
-    corrected = enter(store, "2026-11-20", "1.1172", closed, reason="typed 11.172 for 1.1172", confirm=True)
+    corrected = store_manual_rate(
+        store, "2026-11-20", "1.1172", closed, reason="typed 11.172 for 1.1172", confirm=True
+    )
     assert summary(store) == wrong  # nothing is counted again by itself
-    count(store, LEDGER.calendar, Terms(), TODAY, SHARD, as_of=closed + timedelta(days=2))
+    recompute(store, BUILDER.calendar, Terms(), TODAY, SHARD, as_of=closed + timedelta(days=2))
     right = summary(store)
     assert is_rounded(right["costEUR"], dollars / Fraction("1.1172"))
     assert is_rounded(right["billedEUR"], Fraction(right["costEUR"]) * Fraction("1.155"))
@@ -170,13 +175,13 @@ def test_a_final_day_billed_at_a_mistyped_rate_is_right_once_it_is_corrected_and
 def test_a_final_day_keeps_the_terms_that_it_was_billed_at(store: Store) -> None:
     publish(store)
     use(store, TODAY, "1.1172")
-    closed = LEDGER.calendar.closes_at(TODAY)
+    closed = BUILDER.calendar.closes_at(TODAY)
     old, new = Terms(markup_percent=Decimal(10)), Terms(markup_percent=Decimal(50))
-    count(store, LEDGER.calendar, old, TODAY, SHARD, as_of=NOON)
-    count(store, LEDGER.calendar, new, TODAY, SHARD, as_of=NOON + timedelta(hours=1))
+    recompute(store, BUILDER.calendar, old, TODAY, SHARD, as_of=NOON)
+    recompute(store, BUILDER.calendar, new, TODAY, SHARD, as_of=NOON + timedelta(hours=1))
     assert summary(store)["markupEUR"] == Decimal("0.5")  # an open day follows the stack
-    count(store, LEDGER.calendar, old, TODAY, SHARD, as_of=closed)
-    count(store, LEDGER.calendar, new, TODAY, SHARD, as_of=closed + timedelta(hours=1))
+    recompute(store, BUILDER.calendar, old, TODAY, SHARD, as_of=closed)
+    recompute(store, BUILDER.calendar, new, TODAY, SHARD, as_of=closed + timedelta(hours=1))
     assert (summary(store)["markupEUR"], summary(store)["billedEUR"]) == (Decimal("0.1"), Decimal("1.1"))
 
 
@@ -186,7 +191,7 @@ def test_the_platform_is_converted_by_one_division_too(store: Store) -> None:
     costs = {f"user{n}": Decimal(f"0.{n + 1}0000000000000003") for n in range(9)}
     put(store, *(event(userId=user, costUSD=cost) for user, cost in costs.items()))
     roll_up(store)
-    reader = Reader(store, LEDGER.calendar, Terms())
+    reader = UsageReader(store, BUILDER.calendar, Terms())
     [day] = reader.platform(TODAY, TODAY)["days"]
     exact = sum(map(Fraction, costs.values()), Fraction(0)) / Fraction(BEFORE_NOON.usd)
     assert is_rounded(day["costEUR"], exact)
@@ -200,8 +205,8 @@ def test_shards_that_are_not_mended_yet_are_told_apart(store: Store) -> None:
     put(store, *(event(userId=user, costUSD=Decimal("1.1172")) for user in users.values()))
     roll_up(store)
     publish(store)
-    count(store, LEDGER.calendar, Terms(), TODAY, 0, as_of=NOON + timedelta(minutes=1))
-    reader = Reader(store, LEDGER.calendar, Terms())
+    recompute(store, BUILDER.calendar, Terms(), TODAY, 0, as_of=NOON + timedelta(minutes=1))
+    reader = UsageReader(store, BUILDER.calendar, Terms())
     [day] = reader.platform(TODAY, TODAY)["days"]
     assert (day["costEUR"], day["unconverted"], day["costUSD"]) == (1, Decimal("3.3516"), Decimal("4.4688"))
 
@@ -211,12 +216,12 @@ def test_a_fresh_count_is_in_euros_as_the_rollups(store: Store) -> None:
     publish(store)
     use(store, TODAY, "0.7")
     terms = Terms(markup_percent=Decimal(7), restoration_kg_per_m2=Decimal("0.5"))
-    reader = Reader(store, LEDGER.calendar, terms)
+    reader = UsageReader(store, BUILDER.calendar, terms)
     fresh = reader.user("alice", TODAY, TODAY, fresh=True, now=NOON)["days"]
-    count(store, LEDGER.calendar, terms, TODAY, SHARD, as_of=NOON)
+    recompute(store, BUILDER.calendar, terms, TODAY, SHARD, as_of=NOON)
     assert fresh == reader.user("alice", TODAY, TODAY, fresh=False, now=NOON)["days"]
-    closed = LEDGER.calendar.closes_at(TODAY)
-    count(store, LEDGER.calendar, terms, TODAY, SHARD, as_of=closed)
+    closed = BUILDER.calendar.closes_at(TODAY)
+    recompute(store, BUILDER.calendar, terms, TODAY, SHARD, as_of=closed)
     put(store, event(eventId="late"), now=closed)
     other = replace(reader, terms=Terms(markup_percent=Decimal(90)))
     [late] = other.user("alice", TODAY, TODAY, fresh=True, now=closed + timedelta(hours=1))["days"]
@@ -230,16 +235,16 @@ def test_a_late_event_that_comes_before_its_rate_is_converted_when_that_comes(st
     put(store, event(ts=timestamp(at_noon(day)), costUSD=Decimal("1.1")), now=NOON)
     roll_up(store, NOON)
     assert summary(store, day=day)["unconverted"] == Decimal("1.1")
-    assert store.late_marks() == {(day, SHARD)}
-    publish(store, Rate("2026-11-09", Decimal("1.1")))
+    assert store.state.marked() == {(day, SHARD)}
+    publish(store, FxRate("2026-11-09", Decimal("1.1")))
     roll_up(store, NOON + timedelta(hours=1))
     assert (summary(store, day=day)["costEUR"], summary(store, day=day)["unconverted"]) == (1, 0)
-    assert store.late_marks() == set()
+    assert store.state.marked() == set()
 
 
 @pytest.mark.usefixtures("since_noon")
 def test_a_day_without_dollars_that_gets_some_late_waits_for_its_rate(store: Store) -> None:
-    closed = LEDGER.calendar.closes_at(TODAY) + timedelta(hours=1)
+    closed = BUILDER.calendar.closes_at(TODAY) + timedelta(hours=1)
     roll_up(store, closed)
     use_late = closed + timedelta(hours=1)
     put(store, event(costUSD=Decimal("1.1172")), now=use_late)
@@ -247,7 +252,7 @@ def test_a_day_without_dollars_that_gets_some_late_waits_for_its_rate(store: Sto
     assert summary(store)["unconverted"] == Decimal("1.1172")
     publish(store)
     roll_up(store, use_late + timedelta(hours=1))
-    assert (summary(store)["costEUR"], store.late_marks()) == (1, set())
+    assert (summary(store)["costEUR"], store.state.marked()) == (1, set())
 
 
 @pytest.mark.usefixtures("since_noon")
@@ -256,18 +261,18 @@ def test_a_rollup_that_stalled_does_not_put_back_what_it_knew_before_the_rate(
 ) -> None:
     """It read the total and the rates, stalled while another rollup converted the day, and went on."""
     use(store, TODAY, "1.1172")
-    closed = LEDGER.calendar.closes_at(TODAY)
+    closed = BUILDER.calendar.closes_at(TODAY)
     roll_up(store, closed)
     publish(store)
-    read_pages, read_rate = Store.event_pages, Store.rate_of
+    read_pages, read_rate = LedgerStore.event_pages, StateStore.fx_rate_of
 
     def stalled(self: Store, *args: object, **kwargs: object) -> object:
-        monkeypatch.setattr(Store, "event_pages", read_pages)
-        monkeypatch.setattr(Store, "rate_of", read_rate)
-        count(store, LEDGER.calendar, Terms(), TODAY, SHARD, as_of=closed + timedelta(seconds=1))
+        monkeypatch.setattr(LedgerStore, "event_pages", read_pages)
+        monkeypatch.setattr(StateStore, "fx_rate_of", read_rate)
+        recompute(store, BUILDER.calendar, Terms(), TODAY, SHARD, as_of=closed + timedelta(seconds=1))
         return read_pages(self, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Store, "rate_of", lambda self, day: None)
-    monkeypatch.setattr(Store, "event_pages", stalled)
-    count(store, LEDGER.calendar, Terms(), TODAY, SHARD, as_of=closed + timedelta(seconds=2))
+    monkeypatch.setattr(StateStore, "fx_rate_of", lambda self, day: None)
+    monkeypatch.setattr(LedgerStore, "event_pages", stalled)
+    recompute(store, BUILDER.calendar, Terms(), TODAY, SHARD, as_of=closed + timedelta(seconds=2))
     assert (summary(store)["costEUR"], summary(store)["unconverted"]) == (1, 0)

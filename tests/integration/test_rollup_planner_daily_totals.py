@@ -10,19 +10,23 @@ from typing import Any
 import pytest
 import simplejson
 
-from impact import rollup
+from impact import rollup_planner
 from impact.billing import Terms
 from impact.calendar import day_before, days_between, timestamp
-from impact.dynamodb import Store, to_wire
+from impact.dynamodb import to_wire
 from impact.keys import shard_of
-from impact.reading import Reader
-from impact.rollup import count, sum_days
-from tests.events import NOON, event, ledger
-from tests.integration.test_rollup import put, roll_up
+from impact.ledger_store import LedgerStore
+from impact.recompute import recompute
+from impact.rollup_planner import store_daily_totals
+from impact.state_store import StateStore
+from impact.store import Store
+from impact.usage_reader import UsageReader
+from tests.events import NOON, entry_builder, event
+from tests.integration.test_recompute import put, roll_up
 from tests.rates import THAT_WINTER, publish
 
-LEDGER = ledger(shard_count=2)
-CALENDAR = LEDGER.calendar
+BUILDER = entry_builder(shard_count=2)
+CALENDAR = BUILDER.calendar
 TODAY = NOON.date().isoformat()
 DAYS = list(days_between(day_before(TODAY, 4), TODAY))
 LATE_DAY = DAYS[1]
@@ -32,40 +36,40 @@ SHARD = shard_of("alice", 2)
 @pytest.fixture(autouse=True)
 def used(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Days of use by two users, and one without any; all are final but the last one."""
-    monkeypatch.setattr(Store, "events_since", lambda self: NOON - timedelta(days=4))
+    monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOON - timedelta(days=4))
     publish(store, *THAT_WINTER)
     for number, day in enumerate(DAYS):
         at = NOON - timedelta(days=4 - number)
         if day != DAYS[2]:
             cost = Decimal(f"0.{number + 1}0000000000000007")
             sent = event(ts=timestamp(at), costUSD=cost), event(ts=timestamp(at), userId="bob")
-            put(store, *sent, now=at, laid=LEDGER)
-    roll_up(store, NOON, LEDGER)
+            put(store, *sent, now=at, laid=BUILDER)
+    roll_up(store, NOON, BUILDER)
 
 
 def keep_sums(store: Store) -> int:
-    return sum_days(store, CALENDAR, day_before(TODAY), NOON, lambda: inf)
+    return store_daily_totals(store, CALENDAR, day_before(TODAY), NOON, lambda: inf)
 
 
 def late(store: Store) -> None:
     """An event comes after its day was counted: it leaves a mark."""
     at = NOON - timedelta(days=3)
-    put(store, event(ts=timestamp(at), eventId="late", costUSD=7), now=NOON, laid=LEDGER)
+    put(store, event(ts=timestamp(at), eventId="late", costUSD=7), now=NOON, laid=BUILDER)
 
 
 def recount(store: Store) -> None:
     """The worker counts that day again, and takes the mark away."""
-    count(store, CALENDAR, Terms(), LATE_DAY, SHARD, as_of=NOON + timedelta(minutes=1))
+    recompute(store, CALENDAR, Terms(), LATE_DAY, SHARD, as_of=NOON + timedelta(minutes=1))
 
 
 def shown(store: Store) -> Any:
-    return Reader(store, CALENDAR, Terms()).platform(DAYS[0], TODAY)
+    return UsageReader(store, CALENDAR, Terms()).platform(DAYS[0], TODAY)
 
 
 def by_totals(store: Store, monkeypatch: pytest.MonkeyPatch) -> Any:
     """What is shown where no row is kept."""
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "day_sums", lambda *_: {})
+        patch.setattr(StateStore, "daily_totals", lambda *_: {})
         return shown(store)
 
 
@@ -114,13 +118,13 @@ def test_totals_are_read_only_of_days_without_a_row(store: Store, monkeypatch: p
     keep_sums(store)
     late(store)
     asked: list[tuple[str, str]] = []
-    totals = Store.totals
+    totals = StateStore.shard_totals
 
-    def spy(self: Store, first: str, last: str) -> Any:
+    def spy(self: StateStore, first: str, last: str) -> Any:
         asked.append((first, last))
         return totals(self, first, last)
 
-    monkeypatch.setattr(Store, "totals", spy)
+    monkeypatch.setattr(StateStore, "shard_totals", spy)
     shown(store)
     assert asked == [(LATE_DAY, LATE_DAY), (TODAY, TODAY)]
 
@@ -135,7 +139,7 @@ def test_a_total_that_changes_while_its_day_is_summed_up(
         keep_sums(store)
     late(store)
     with at_request(store, number, lambda: recount(store)) as made:
-        rollup._sum_day(store, CALENDAR, LATE_DAY)
+        rollup_planner._store_daily_total(store, CALENDAR, LATE_DAY)
     if made[0] <= number:
         recount(store)
     assert requests_of(store) == (3, True)
@@ -151,12 +155,12 @@ def test_a_worker_that_dies_after_the_total_leaves_the_mark(
 
     def dies() -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(Store, "note_change", _die)
+            patch.setattr(StateStore, "outdate_daily_total", _die)
             with pytest.raises(InterruptedError):
                 recount(store)
 
     with at_request(store, number, dies) as made:
-        rollup._sum_day(store, CALENDAR, LATE_DAY)
+        rollup_planner._store_daily_total(store, CALENDAR, LATE_DAY)
     if made[0] <= number:
         dies()
     assert requests_of(store) == (3, False)
@@ -179,7 +183,7 @@ def test_a_figure_that_a_late_event_made_old_never_shows_as_final(
     """The event is counted, and its mark taken away, between any two reads."""
     keep_sums(store)
     late(store)
-    reader = Reader(store, CALENDAR, Terms())
+    reader = UsageReader(store, CALENDAR, Terms())
 
     def read() -> tuple[int, bool]:
         if view == "platform":
@@ -207,7 +211,7 @@ def test_every_view_reads_with_strong_consistency(
     """But the index, which has no other: it lists keys alone."""
     keep_sums(store)
     weak: list[Any] = []
-    reader = Reader(store, CALENDAR, Terms())
+    reader = UsageReader(store, CALENDAR, Terms())
     for operation in ("query", "get_item"):
         send = getattr(store.client, operation)
 
@@ -236,7 +240,7 @@ def test_every_view_reads_with_strong_consistency(
 def test_the_planner_sums_up_the_newest_days_first_and_not_all_at_once(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rollup, "DAYS_SUMMED", 2)
+    monkeypatch.setattr(rollup_planner, "DAILY_TOTALS_MAX", 2)
     assert (keep_sums(store), _kept(store)) == (2, DAYS[2:4])
     assert (keep_sums(store), _kept(store)) == (2, DAYS[0:4])
     assert (keep_sums(store), _kept(store)) == (0, DAYS[0:4])
@@ -244,15 +248,15 @@ def test_the_planner_sums_up_the_newest_days_first_and_not_all_at_once(
 
 def test_the_planner_stops_where_its_time_ends(store: Store) -> None:
     left = iter([1, 1, 0])
-    assert sum_days(store, CALENDAR, day_before(TODAY), NOON, lambda: next(left)) == 2
+    assert store_daily_totals(store, CALENDAR, day_before(TODAY), NOON, lambda: next(left)) == 2
 
 
 def test_before_the_first_count_there_is_nothing_to_sum_up(store: Store) -> None:
-    for total in list(store.totals(DAYS[0], TODAY)):
+    for total in list(store.state.shard_totals(DAYS[0], TODAY)):
         key = to_wire({"kind": "total", "key": total["key"]})
-        store.client.delete_item(TableName=store.state, Key=key)
+        store.client.delete_item(TableName=store.state.name, Key=key)
     assert keep_sums(store) == 0
 
 
 def _kept(store: Store) -> list[str]:
-    return [day for day, known in store.day_sums(DAYS[0], TODAY).items() if known.sums is not None]
+    return [day for day, known in store.state.daily_totals(DAYS[0], TODAY).items() if known.sums is not None]

@@ -18,7 +18,7 @@ ITEM_BYTES = 2048
 """Two write units: what the largest event may cost."""
 
 
-class Refused(Exception):
+class EventRejected(Exception):
     """An event that cannot be taken, now or ever; `errors` says why: field and message of each reason."""
 
     def __init__(self, errors: FieldErrors):
@@ -27,7 +27,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
-class Entry:
+class LedgerEntry:
     """An event as it goes into the ledger."""
 
     item: Item
@@ -56,29 +56,29 @@ class Entry:
         generated = self.item["status"] == "success" and not self.item.get("cacheHit")
         return generated and "energyKWh" not in self.item
 
-    def with_fields(self, added: Item) -> "Entry":
+    def with_fields(self, added: Item) -> "LedgerEntry":
         """The same entry with what the service knows of it, unless an item has no room for that."""
         item = self.item | added
         return replace(self, item=item) if item_size(item) <= ITEM_BYTES else self
 
 
 @dataclass(frozen=True)
-class Ledger:
+class EntryBuilder:
     """How this stack lays events down."""
 
     calendar: Calendar
 
-    def entry(self, raw: Any, now: datetime) -> Entry:
+    def build(self, raw: Any, now: datetime) -> LedgerEntry:
         """Validate one event, as read from JSON with floats as Decimal, received at `now`.
 
         Raises Refused, with all reasons that one look finds.
         """
-        event = validated(raw)
-        if reason := self.calendar.refusal(event.ts, now):
-            raise Refused([{"field": "ts", "message": reason}])
+        event = validate(raw)
+        if reason := self.calendar.rejection_reason(event.ts, now):
+            raise EventRejected([{"field": "ts", "message": reason}])
         item = self._item(event, now)
         _check_size(item)
-        return Entry(item, unknown_fields=len(raw.keys() - FIELDS))
+        return LedgerEntry(item, unknown_fields=len(raw.keys() - FIELDS))
 
     def _item(self, event: RequestEvent, now: datetime) -> Item:
         fields = event.fields() | {"ts": timestamp(event.ts)}
@@ -94,14 +94,14 @@ class Ledger:
         }
 
 
-def validated(raw: Any) -> RequestEvent:
+def validate(raw: Any) -> RequestEvent:
     """Check what does not depend on the ledger's settings. Raises Refused."""
     if not isinstance(raw, dict):
-        raise Refused([{"field": "event", "message": "must be a JSON object"}])
+        raise EventRejected([{"field": "event", "message": "must be a JSON object"}])
     try:
         return RequestEvent.model_validate(raw)
     except ValidationError as error:
-        raise Refused([_field_error(detail) for detail in error.errors(include_url=False)]) from None
+        raise EventRejected([_field_error(detail) for detail in error.errors(include_url=False)]) from None
 
 
 def _field_error(detail: Any) -> dict[str, str]:
@@ -117,10 +117,12 @@ def _digest(fields: Item) -> str:
 def _check_size(item: Item) -> None:
     if len(item["userEvent"].encode()) > SORT_KEY_BYTES:
         message = f"is too long together with eventId: over {SORT_KEY_BYTES} bytes as UTF-8, # and % escaped"
-        raise Refused([{"field": "userId", "message": message}])
+        raise EventRejected([{"field": "userId", "message": message}])
     if item_size(item) > ITEM_BYTES:
         largest = max(FIELDS & item.keys(), key=lambda name: (_size(item[name]), name))
-        raise Refused([{"field": largest, "message": f"makes the event larger than {ITEM_BYTES} bytes"}])
+        raise EventRejected(
+            [{"field": largest, "message": f"makes the event larger than {ITEM_BYTES} bytes"}]
+        )
 
 
 def item_size(item: Item) -> int:

@@ -11,31 +11,31 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from impact.calendar import FIRST_DAY, Calendar, Period, Settings, day_after
-from impact.dynamodb import Store
+from impact.store import Store
 
-LEAD = timedelta(days=1)
+LEAD_TIME = timedelta(days=1)
 """So long before a period begins it is written down. No event of its days can be taken by then."""
-FRESH = timedelta(hours=1)
+CACHE_LIFETIME = timedelta(hours=1)
 """So long a function goes on with the calendar that it has read."""
-USABLE = LEAD / 2
+STALE_MAX = LEAD_TIME / 2
 """So long it does where State cannot be read: half of LEAD, so that clocks may differ."""
 
-Wished = Callable[[], Settings]
-"""What the parameters ask for. Raises SettingsRefused; on a stack that has a calendar nobody needs to ask."""
+RequestedSettings = Callable[[], Settings]
+"""What the parameters ask for. Raises InvalidSettings; on a stack that has a calendar nobody needs to ask."""
 
 
-class SettingsRefused(Exception):
+class InvalidSettings(Exception):
     """Parameters that ask for what cannot be."""
 
 
 def parse_settings(zone: str, retention_days: str, shard_count: str) -> Settings:
-    """Read what the parameters ask of days. Raises SettingsRefused."""
+    """Read what the parameters ask of days. Raises InvalidSettings."""
     try:
         return Settings(ZoneInfo(zone), timedelta(days=int(retention_days)), int(shard_count))
     except (ZoneInfoNotFoundError, OSError):
-        raise SettingsRefused(f"ReportingTimeZone {zone!r} is no time zone of the IANA's list") from None
+        raise InvalidSettings(f"ReportingTimeZone {zone!r} is no time zone of the IANA's list") from None
     except ValueError as error:
-        raise SettingsRefused(f"ReportingTimeZone, RetentionDays or ShardCount: {error}") from None
+        raise InvalidSettings(f"ReportingTimeZone, RetentionDays or ShardCount: {error}") from None
 
 
 def next_period(calendar: Calendar, wish: Settings, now: datetime) -> Period | None:
@@ -47,48 +47,48 @@ def next_period(calendar: Calendar, wish: Settings, now: datetime) -> Period | N
     if last.settings == wish:
         return None
     day = calendar.day_of(now)
-    while min(calendar.starts_at(day), wish.starts_at(day)) < now + LEAD:
+    while min(calendar.starts_at(day), wish.starts_at(day)) < now + LEAD_TIME:
         day = day_after(day)
     return Period(max(day, last.first_day), wish)
 
 
-def in_force(store: Store, wished: Wished) -> Calendar:
-    """Read the calendar; on a stack without one, what would be its first. Raises SettingsRefused."""
+def effective_calendar(store: Store, wished: RequestedSettings) -> Calendar:
+    """Read the calendar; on a stack without one, what would be its first. Raises InvalidSettings."""
     return _stored(store) or Calendar((_first_period(store, wished()),))
 
 
-def established(store: Store, wished: Wished, now: datetime) -> Calendar:
+def ensure_calendar(store: Store, wished: RequestedSettings, now: datetime) -> Calendar:
     """Read the calendar; where there is none write the first one down, before any event is stored.
 
-    Raises SettingsRefused.
+    Raises InvalidSettings.
     """
     if calendar := _stored(store):
         return calendar
-    store.put_first_period(_first_period(store, wished()), now)
-    return Calendar(store.periods())
+    store.state.put_first_period(_first_period(store, wished()), now)
+    return Calendar(store.state.periods())
 
 
-def carry_out(store: Store, wish: Settings, now: datetime) -> Period | None:
+def apply_parameters(store: Store, wish: Settings, now: datetime) -> Period | None:
     """Let a wish hold for days to come, and return the period that begins with it. The planner calls this."""
-    period = next_period(Calendar(store.periods()), wish, now)
+    period = next_period(Calendar(store.state.periods()), wish, now)
     if period:
-        store.put_period(period, now)
+        store.state.put_period(period, now)
     return period
 
 
 def _stored(store: Store) -> Calendar | None:
-    periods = store.periods()
+    periods = store.state.periods()
     return Calendar(periods) if periods else None
 
 
 def _first_period(store: Store, wish: Settings) -> Period:
     """A stack that is older than this record keeps the shards that its events lie in."""
-    progress = store.progress()
+    progress = store.state.progress()
     shard_count = progress.shard_count if progress else wish.shard_count
     return Period(FIRST_DAY, Settings(wish.zone, wish.retention, shard_count))
 
 
-class CalendarInMemory:
+class CachedCalendar:
     """The calendar as `load` last gave it, for functions that answer requests.
 
     Its age is told by the wall clock: a container may have been frozen, and its monotonic clock with it.
@@ -102,11 +102,11 @@ class CalendarInMemory:
     def __call__(self, now: datetime) -> Calendar:
         """Raises what `load` raises, where nothing that was read before is usable."""
         age = now - self._loaded_at if self._loaded_at else None
-        if self._calendar and age is not None and timedelta(0) <= age < FRESH:
+        if self._calendar and age is not None and timedelta(0) <= age < CACHE_LIFETIME:
             return self._calendar
         try:
             self._calendar, self._loaded_at = self._load(now), now
         except Exception:
-            if not self._calendar or age is None or not -FRESH <= age < USABLE:
+            if not self._calendar or age is None or not -CACHE_LIFETIME <= age < STALE_MAX:
                 raise
         return self._calendar

@@ -14,54 +14,58 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from impact.billing import Terms
-from impact.calendar import GRACE, timestamp
-from impact.dynamodb import Progress, Store
+from impact.calendar import ALLOWED_LATENESS, DayExpired, timestamp
+from impact.fx_rates import FxRate
 from impact.keys import day_shard, parse_day_shard, shard_of, user_event
-from impact.ledger import Ledger
-from impact.rates import Rate
-from impact.reading import Reader
-from impact.rollup import Counted, DayExpired, Overtaken, count, plan, plan_day
+from impact.ledger_entry import EntryBuilder
+from impact.ledger_store import LedgerStore
+from impact.recompute import Recomputed, TooManyConflicts, recompute
+from impact.rollup_planner import plan, plan_day
+from impact.state_store import Progress, StateStore
+from impact.store import Store
 from impact.summary import MODELS_MAX, OTHER
+from impact.summary_store import SummaryStore
+from impact.usage_reader import UsageReader
 from tests.conftest import DYNAMODB_LOCAL_URL
-from tests.events import NOON, event, ledger
+from tests.events import NOON, entry_builder, event
 from tests.rates import THAT_WINTER, publish
 from tests.tables import drop_tables, make_tables
 
 TODAY = "2026-11-23"
-LEDGER = ledger()
+BUILDER = entry_builder()
 
 
-def put(store: Store, *events: dict[str, Any], now: datetime = NOON, laid: Ledger = LEDGER) -> None:
+def put(store: Store, *events: dict[str, Any], now: datetime = NOON, laid: EntryBuilder = BUILDER) -> None:
     """Do what the ingest does, one event after the other."""
     for raw in events:
-        entry = laid.entry(raw, now)
-        store.append(entry.item)
+        entry = laid.build(raw, now)
+        store.ledger.append(entry.item)
         if laid.calendar.needs_mark(entry.day, now):
-            store.mark_late(entry.day, [parse_day_shard(entry.day_shard)[1]], now)
+            store.state.mark_late(entry.day, [parse_day_shard(entry.day_shard)[1]], now)
 
 
-def roll_up(store: Store, now: datetime = NOON, laid: Ledger = LEDGER) -> int:
+def roll_up(store: Store, now: datetime = NOON, laid: EntryBuilder = BUILDER) -> int:
     """Do what the planner and its workers do. Return how many (day, shard)s were counted."""
     due = plan(store, laid.calendar, now)
-    store.put_progress(due.progress)
+    store.state.put_progress(due.progress)
     for day, shard in due.targets:
-        count(store, laid.calendar, Terms(), day, shard, as_of=now)
+        recompute(store, laid.calendar, Terms(), day, shard, as_of=now)
     return len(due.targets)
 
 
 def summary(store: Store, user_id: str = "alice", day: str = TODAY) -> dict[str, Any]:
-    [found] = store.user_summaries(user_id, day, day)
+    [found] = store.summaries.of_user(user_id, day, day)
     return found
 
 
 @pytest.fixture(autouse=True)
 def born(monkeypatch: pytest.MonkeyPatch) -> None:
     """The ledger was made at noon, in the time of these tests."""
-    monkeypatch.setattr(Store, "events_since", lambda self: NOON)
+    monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOON)
 
 
 def test_a_day_of_one_user(store: Store) -> None:
-    publish(store, Rate("2026-11-20", Decimal("1.25")))
+    publish(store, FxRate("2026-11-20", Decimal("1.25")))
     put(
         store,
         event(eventId="1", tokens_cached=1000, tokens_reasoning=120),
@@ -136,25 +140,25 @@ def test_awkward_costs_sum_to_the_exact_decimal(store: Store) -> None:
 def test_nothing_is_written_where_nothing_changed(store: Store) -> None:
     put(store, event())
     roll_up(store)
-    first = list(store.client.scan(TableName=store.state)["Items"])
+    first = list(store.client.scan(TableName=store.state.name)["Items"])
     roll_up(store, NOON + timedelta(hours=1))
     assert summary(store)["asOf"] == timestamp(NOON)
-    assert list(store.client.scan(TableName=store.state)["Items"]) == first
+    assert list(store.client.scan(TableName=store.state.name)["Items"]) == first
 
 
 def test_a_day_becomes_final_when_its_grace_has_passed_and_is_left_alone_then(store: Store) -> None:
     publish(store)
     put(store, event())
     roll_up(store)
-    closes = LEDGER.calendar.closes_at(TODAY)
+    closes = BUILDER.calendar.closes_at(TODAY)
     roll_up(store, closes - timedelta(seconds=1))
     assert not summary(store)["final"]
     roll_up(store, closes)
     assert summary(store)["final"]
     assert roll_up(store, closes + timedelta(hours=1)) == 4  # the shards of the new day, and no more
-    progress = store.progress()
+    progress = store.state.progress()
     assert progress
-    assert progress.final_through == TODAY
+    assert progress.watermark == TODAY
 
 
 def test_a_late_event_opens_its_day_again(store: Store) -> None:
@@ -164,10 +168,10 @@ def test_a_late_event_opens_its_day_again(store: Store) -> None:
     roll_up(store, later)
     roll_up(store, later)
     put(store, event(eventId="2"), now=later)
-    assert store.late_marks() == {(TODAY, shard_of("alice", 4))}
+    assert store.state.marked() == {(TODAY, shard_of("alice", 4))}
     roll_up(store, later + timedelta(hours=1))
     assert (summary(store)["requests"], summary(store)["final"]) == (2, True)
-    assert store.late_marks() == set()
+    assert store.state.marked() == set()
 
 
 def test_days_missed_while_the_rollup_was_down_are_counted(store: Store) -> None:
@@ -177,7 +181,7 @@ def test_days_missed_while_the_rollup_was_down_are_counted(store: Store) -> None
         now = NOON + timedelta(days=day)
         put(store, event(ts=timestamp(now), eventId=str(day)), now=now)
     roll_up(store, NOON + timedelta(days=9))
-    found = store.user_summaries("alice", TODAY, "2026-12-31")
+    found = store.summaries.of_user("alice", TODAY, "2026-12-31")
     assert [(each["requests"], each["final"]) for each in found] == [(1, True)] * 6
 
 
@@ -186,18 +190,18 @@ def test_a_mark_left_anew_since_it_was_read_stays(store: Store, monkeypatch: pyt
     later = NOON + timedelta(days=3)
     shard = shard_of("alice", 4)
     put(store, event(eventId="1"), now=later)
-    read_pages = Store.event_pages
+    read_pages = LedgerStore.event_pages
 
-    def overtaken(self: Store, *args: Any, **kwargs: Any) -> Iterator[Any]:
+    def overtaken(self: LedgerStore, *args: Any, **kwargs: Any) -> Iterator[Any]:
         yield from read_pages(self, *args, **kwargs)
         put(store, event(eventId="2"), now=later + timedelta(seconds=1))
 
-    monkeypatch.setattr(Store, "event_pages", overtaken)
-    count(store, LEDGER.calendar, Terms(), TODAY, shard, as_of=later)
-    assert (summary(store)["requests"], store.late_marks()) == (1, {(TODAY, shard)})
-    monkeypatch.setattr(Store, "event_pages", read_pages)
-    count(store, LEDGER.calendar, Terms(), TODAY, shard, as_of=later + timedelta(seconds=2))
-    assert (summary(store)["requests"], store.late_marks()) == (2, set())
+    monkeypatch.setattr(LedgerStore, "event_pages", overtaken)
+    recompute(store, BUILDER.calendar, Terms(), TODAY, shard, as_of=later)
+    assert (summary(store)["requests"], store.state.marked()) == (1, {(TODAY, shard)})
+    monkeypatch.setattr(LedgerStore, "event_pages", read_pages)
+    recompute(store, BUILDER.calendar, Terms(), TODAY, shard, as_of=later + timedelta(seconds=2))
+    assert (summary(store)["requests"], store.state.marked()) == (2, set())
 
 
 def test_an_older_computation_never_replaces_a_younger_one(
@@ -205,19 +209,19 @@ def test_an_older_computation_never_replaces_a_younger_one(
 ) -> None:
     shard = shard_of("alice", 4)
     put(store, event(eventId="1"))
-    read_pages = Store.event_pages
+    read_pages = LedgerStore.event_pages
 
-    def slow(self: Store, *args: Any, **kwargs: Any) -> Iterator[Any]:
+    def slow(self: LedgerStore, *args: Any, **kwargs: Any) -> Iterator[Any]:
         pages = list(read_pages(self, *args, **kwargs))
-        monkeypatch.setattr(Store, "event_pages", read_pages)
+        monkeypatch.setattr(LedgerStore, "event_pages", read_pages)
         put(store, event(eventId="2"))
-        count(store, LEDGER.calendar, Terms(), TODAY, shard, as_of=NOON + timedelta(seconds=1))
+        recompute(store, BUILDER.calendar, Terms(), TODAY, shard, as_of=NOON + timedelta(seconds=1))
         yield from pages
 
-    monkeypatch.setattr(Store, "event_pages", slow)
-    count(store, LEDGER.calendar, Terms(), TODAY, shard, as_of=NOON)
+    monkeypatch.setattr(LedgerStore, "event_pages", slow)
+    recompute(store, BUILDER.calendar, Terms(), TODAY, shard, as_of=NOON)
     assert summary(store)["requests"] == 2
-    total = store.total(day_shard(TODAY, shard))
+    total = store.state.shard_total(day_shard(TODAY, shard))
     assert total
     assert total["requests"] == 2
 
@@ -226,15 +230,15 @@ def test_what_has_seen_more_counts_whatever_its_clock_says(store: Store) -> None
     publish(store)
     later, shard = NOON + timedelta(days=3), shard_of("alice", 4)
     put(store, event(eventId="1"), now=later)
-    count(store, LEDGER.calendar, Terms(), TODAY, shard, as_of=later)
+    recompute(store, BUILDER.calendar, Terms(), TODAY, shard, as_of=later)
     put(store, event(eventId="2"), now=later)
-    count(store, LEDGER.calendar, Terms(), TODAY, shard, as_of=later - timedelta(seconds=1))
-    assert (summary(store)["requests"], store.late_marks()) == (2, set())
+    recompute(store, BUILDER.calendar, Terms(), TODAY, shard, as_of=later - timedelta(seconds=1))
+    assert (summary(store)["requests"], store.state.marked()) == (2, set())
 
 
 def test_a_clock_that_was_hours_ahead_closes_no_day(store: Store) -> None:
     put(store, event(eventId="1"))
-    count(store, LEDGER.calendar, Terms(), TODAY, shard_of("alice", 4), as_of=NOON + timedelta(days=1))
+    recompute(store, BUILDER.calendar, Terms(), TODAY, shard_of("alice", 4), as_of=NOON + timedelta(days=1))
     assert summary(store)["final"]
     put(store, event(eventId="2"))
     roll_up(store, NOON + timedelta(hours=1))
@@ -246,19 +250,19 @@ def test_counts_that_overlap_make_a_day_final(store: Store, monkeypatch: pytest.
     publish(store)
     later, shard = NOON + timedelta(days=3), shard_of("alice", 4)
     put(store, event(eventId="1"), now=later)
-    read_pages = Store.event_pages
+    read_pages = LedgerStore.event_pages
 
-    def overtaken(self: Store, *args: Any, **kwargs: Any) -> Iterator[Any]:
+    def overtaken(self: LedgerStore, *args: Any, **kwargs: Any) -> Iterator[Any]:
         pages = list(read_pages(self, *args, **kwargs))
-        monkeypatch.setattr(Store, "event_pages", read_pages)
+        monkeypatch.setattr(LedgerStore, "event_pages", read_pages)
         put(store, event(eventId="2"), now=later)
-        count(store, LEDGER.calendar, Terms(), TODAY, shard, as_of=later)
-        assert (summary(store)["requests"], store.late_marks()) == (2, set())
+        recompute(store, BUILDER.calendar, Terms(), TODAY, shard, as_of=later)
+        assert (summary(store)["requests"], store.state.marked()) == (2, set())
         yield from pages
 
-    monkeypatch.setattr(Store, "event_pages", overtaken)
-    counted = count(store, LEDGER.calendar, Terms(), TODAY, shard, as_of=later + timedelta(minutes=5))
-    assert (counted.events, summary(store)["requests"], store.late_marks()) == (2, 2, set())
+    monkeypatch.setattr(LedgerStore, "event_pages", overtaken)
+    counted = recompute(store, BUILDER.calendar, Terms(), TODAY, shard, as_of=later + timedelta(minutes=5))
+    assert (counted.events, summary(store)["requests"], store.state.marked()) == (2, 2, set())
 
 
 def test_a_count_that_is_overtaken_again_and_again_gives_up(
@@ -267,21 +271,21 @@ def test_a_count_that_is_overtaken_again_and_again_gives_up(
     publish(store)
     later, shard = NOON + timedelta(days=3), shard_of("alice", 4)
     put(store, event(eventId="1"), now=later)
-    monkeypatch.setattr(Store, "put_summary", lambda *args: False)
-    monkeypatch.setattr("impact.rollup.PAUSE_SECONDS", 0)
-    with pytest.raises(Overtaken):
-        count(store, LEDGER.calendar, Terms(), TODAY, shard, as_of=later)
-    assert store.late_marks() == {(TODAY, shard)}
+    monkeypatch.setattr(SummaryStore, "put", lambda *args: False)
+    monkeypatch.setattr("impact.recompute.PAUSE_SECONDS", 0)
+    with pytest.raises(TooManyConflicts):
+        recompute(store, BUILDER.calendar, Terms(), TODAY, shard, as_of=later)
+    assert store.state.marked() == {(TODAY, shard)}
 
 
 def test_a_longer_retention_does_not_open_days_that_expired_under_the_shorter(store: Store) -> None:
-    short, long = ledger(retention_days=30), ledger(retention_days=400)
+    short, long = entry_builder(retention_days=30), entry_builder(retention_days=400)
     shard = shard_of("alice", 4)
     put(store, event(), laid=short)
-    count(store, short.calendar, Terms(), TODAY, shard, as_of=NOON)
-    count(store, long.calendar, Terms(), TODAY, shard, as_of=NOON + timedelta(days=20))
+    recompute(store, short.calendar, Terms(), TODAY, shard, as_of=NOON)
+    recompute(store, long.calendar, Terms(), TODAY, shard, as_of=NOON + timedelta(days=20))
     with pytest.raises(DayExpired):
-        count(store, long.calendar, Terms(), TODAY, shard, as_of=NOON + timedelta(days=31))
+        recompute(store, long.calendar, Terms(), TODAY, shard, as_of=NOON + timedelta(days=31))
     assert summary(store)["requests"] == 1
 
 
@@ -290,19 +294,19 @@ def test_a_day_whose_events_may_have_expired_is_never_counted_again(store: Store
     roll_up(store)
     much_later = NOON + timedelta(days=400)
     with pytest.raises(DayExpired):
-        count(store, LEDGER.calendar, Terms(), TODAY, 0, as_of=much_later)
+        recompute(store, BUILDER.calendar, Terms(), TODAY, 0, as_of=much_later)
     with pytest.raises(DayExpired):
-        plan_day(LEDGER.calendar, TODAY, much_later)
-    store.mark_late(TODAY, [0], NOON)
-    due = plan(store, LEDGER.calendar, much_later)
+        plan_day(BUILDER.calendar, TODAY, much_later)
+    store.state.mark_late(TODAY, [0], NOON)
+    due = plan(store, BUILDER.calendar, much_later)
     assert due.expired_marks == [(TODAY, 0)]
     assert all(day > TODAY for day, _ in due.targets)
 
 
 def test_progress_never_goes_back(store: Store) -> None:
-    store.put_progress(Progress("2026-11-22", 4))
-    store.put_progress(Progress("2026-11-20", 4))
-    assert store.progress() == Progress("2026-11-22", 4)
+    store.state.put_progress(Progress("2026-11-22", 4))
+    store.state.put_progress(Progress("2026-11-20", 4))
+    assert store.state.progress() == Progress("2026-11-22", 4)
 
 
 def test_a_rollup_that_died_between_its_writes_is_made_good(
@@ -312,13 +316,13 @@ def test_a_rollup_that_died_between_its_writes_is_made_good(
     later = NOON + timedelta(days=3)
     put(store, *(event(userId=f"u{n}") for n in range(20)), now=later)
     with monkeypatch.context() as dying:
-        dying.setattr(Store, "put_total", lambda *args: (_ for _ in ()).throw(ConnectionError))
+        dying.setattr(StateStore, "put_shard_total", lambda *args: (_ for _ in ()).throw(ConnectionError))
         with pytest.raises(ConnectionError):
             roll_up(store, later)
-    assert len(store.late_marks()) == 4
+    assert len(store.state.marked()) == 4
     roll_up(store, later + timedelta(minutes=1))
-    assert store.late_marks() == set()
-    assert sum(total["requests"] for total in store.totals(TODAY, TODAY)) == 20
+    assert store.state.marked() == set()
+    assert sum(total["requests"] for total in store.state.shard_totals(TODAY, TODAY)) == 20
 
 
 def test_many_models_are_bounded(store: Store) -> None:
@@ -332,7 +336,7 @@ def test_many_models_are_bounded(store: Store) -> None:
 
 def test_pages_go_on_after_one_megabyte(store: Store) -> None:
     put(store, *(event(eventId=str(n), conversationId="c" * 256, keyAlias="k" * 256) for n in range(1500)))
-    pages = list(store.event_pages(day_shard(TODAY, shard_of("alice", 4)), consistent=False))
+    pages = list(store.ledger.event_pages(day_shard(TODAY, shard_of("alice", 4)), consistent=False))
     assert len(pages) > 1
     roll_up(store)
     assert summary(store)["requests"] == 1500
@@ -340,12 +344,12 @@ def test_pages_go_on_after_one_megabyte(store: Store) -> None:
 
 def test_a_user_whose_id_begins_like_another_is_another(store: Store) -> None:
     users = ["a", "a#", "a%23", "a#b", "a!", "ab", "a\0"]
-    one_shard = ledger(shard_count=1)
+    one_shard = entry_builder(shard_count=1)
     put(store, *(event(userId=u, eventId=f"{n}") for u in users for n in range(3)), laid=one_shard)
     roll_up(store, laid=one_shard)
     for user in users:
         assert summary(store, user)["requests"] == 3
-        pages = store.event_pages(day_shard(TODAY, 0), user_id=user, consistent=True)
+        pages = store.ledger.event_pages(day_shard(TODAY, 0), user_id=user, consistent=True)
         assert {e["userId"]["S"] for page in pages for e in page} == {user}
 
 
@@ -353,29 +357,29 @@ def test_a_user_whose_id_begins_like_another_is_another(store: Store) -> None:
 
 SHARD = shard_of("alice", 4)
 CLOSED = NOON + timedelta(days=3)
-FEW = ledger(shard_count=1)
+FEW = entry_builder(shard_count=1)
 
 
-def delete_events(store: Store, user_id: str, *event_ids: str, laid: Ledger = LEDGER) -> None:
+def delete_events(store: Store, user_id: str, *event_ids: str, laid: EntryBuilder = BUILDER) -> None:
     """Do what somebody does by hand."""
     key = day_shard(TODAY, laid.calendar.shard_of(user_id, TODAY))
     for event_id in event_ids:
         store.client.delete_item(
-            TableName=store.events,
+            TableName=store.ledger.name,
             Key={"dayShard": {"S": key}, "userEvent": {"S": user_event(user_id, event_id)}},
         )
 
 
-def users_shown(store: Store, laid: Ledger) -> tuple[list[str], list[tuple[int, int]]]:
+def users_shown(store: Store, laid: EntryBuilder) -> tuple[list[str], list[tuple[int, int]]]:
     """Who stands in the day's list; the platform's users and requests of that day."""
-    reader = Reader(store, laid.calendar, Terms())
+    reader = UsageReader(store, laid.calendar, Terms())
     listed = [item["userId"] for item in reader.day(TODAY, None)["items"]]
     return listed, [(row["users"], row["requests"]) for row in reader.platform(TODAY, TODAY)["days"]]
 
 
-def count_again(store: Store, now: datetime, laid: Ledger = LEDGER) -> Counted:
+def count_again(store: Store, now: datetime, laid: EntryBuilder = BUILDER) -> Recomputed:
     shard = laid.calendar.shard_of("alice", TODAY)
-    return count(store, laid.calendar, Terms(), TODAY, shard, as_of=now)
+    return recompute(store, laid.calendar, Terms(), TODAY, shard, as_of=now)
 
 
 AT = pytest.mark.parametrize("now", [NOON, CLOSED], ids=["open day", "closed day"])
@@ -390,7 +394,7 @@ def test_a_user_whose_events_were_deleted_has_no_summary(store: Store, now: date
     delete_events(store, "bob", "e-1", laid=FEW)
     counted = count_again(store, now + timedelta(minutes=1), FEW)
     assert (counted.summaries_deleted, counted.summaries_written, counted.users) == (1, 0, 2)
-    assert store.user_summaries("bob", TODAY, TODAY) == []
+    assert store.summaries.of_user("bob", TODAY, TODAY) == []
     assert users_shown(store, FEW) == (["alice", "carol"], [(2, 2)])
 
 
@@ -418,13 +422,13 @@ def test_one_of_several_events_that_was_deleted_is_in_no_sum(store: Store, now: 
 
 def unseen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let reads of a whole shard that are eventually consistent miss every event."""
-    read_pages = Store.event_pages
+    read_pages = LedgerStore.event_pages
 
-    def pages(self: Store, key: str, *, user_id: str | None = None, consistent: bool) -> Iterator[Any]:
+    def pages(self: LedgerStore, key: str, *, user_id: str | None = None, consistent: bool) -> Iterator[Any]:
         if consistent or user_id is not None:
             yield from read_pages(self, key, user_id=user_id, consistent=consistent)
 
-    monkeypatch.setattr(Store, "event_pages", pages)
+    monkeypatch.setattr(LedgerStore, "event_pages", pages)
 
 
 def test_a_read_that_misses_events_deletes_no_user_who_has_some(
@@ -444,7 +448,7 @@ def test_a_day_that_is_closed_or_marked_is_read_as_it_is_now(
     publish(store)
     put(store, event())
     if is_marked:
-        store.mark_late(TODAY, [SHARD], NOON)
+        store.state.mark_late(TODAY, [SHARD], NOON)
     unseen(monkeypatch)
     assert count_again(store, NOON if is_marked else CLOSED).events == 1
 
@@ -458,8 +462,8 @@ def test_an_open_day_is_read_at_half_the_price(store: Store, monkeypatch: pytest
 @pytest.fixture
 def lagging(monkeypatch: pytest.MonkeyPatch) -> None:
     """The index does not list any summary yet."""
-    monkeypatch.setattr(Store, "all_users_of", lambda self, key: iter(()))
-    monkeypatch.setattr("impact.rollup.PAUSE_SECONDS", 0)
+    monkeypatch.setattr(SummaryStore, "all_users_of", lambda self, key: iter(()))
+    monkeypatch.setattr("impact.recompute.PAUSE_SECONDS", 0)
 
 
 @pytest.mark.usefixtures("lagging")
@@ -490,12 +494,12 @@ def test_an_index_that_lists_a_deleted_user_still_is_no_harm(
     publish(store)
     put(store, event())
     count_again(store, now)
-    listed = list(store.all_users_of(day_shard(TODAY, SHARD)))
+    listed = list(store.summaries.all_users_of(day_shard(TODAY, SHARD)))
     delete_events(store, "alice", "e-1")
-    monkeypatch.setattr(Store, "all_users_of", lambda self, key: iter(listed))
+    monkeypatch.setattr(SummaryStore, "all_users_of", lambda self, key: iter(listed))
     for second in (1, 2):
         count_again(store, now + timedelta(seconds=second))
-    assert store.user_summaries("alice", TODAY, TODAY) == []
+    assert store.summaries.of_user("alice", TODAY, TODAY) == []
 
 
 # What a count does in which order, and what it makes of others.
@@ -505,7 +509,7 @@ def test_an_open_day_leaves_the_figures_of_a_faster_count(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(store, event())
-    monkeypatch.setattr(Store, "put_summary", lambda *args: False)
+    monkeypatch.setattr(SummaryStore, "put", lambda *args: False)
     assert count_again(store, NOON).summaries_written == 0
 
 
@@ -515,7 +519,7 @@ def test_an_open_day_leaves_a_summary_that_a_faster_count_has_written(
     put(store, event())
     count_again(store, NOON)
     delete_events(store, "alice", "e-1")
-    monkeypatch.setattr(Store, "delete_summary", lambda *args: False)
+    monkeypatch.setattr(SummaryStore, "delete", lambda *args: False)
     assert count_again(store, NOON + timedelta(seconds=1)).summaries_deleted == 0
 
 
@@ -524,14 +528,14 @@ def test_a_rate_that_comes_while_summaries_are_read_holds(
 ) -> None:
     """Another count may have converted them by it: this one must not put the old euros back."""
     put(store, event())
-    list_users = Store.all_users_of
+    list_users = SummaryStore.all_users_of
 
-    def meanwhile(self: Store, key: str) -> Iterator[str]:
+    def meanwhile(self: SummaryStore, key: str) -> Iterator[str]:
         users = list(list_users(self, key))
         publish(store)
         return iter(users)
 
-    monkeypatch.setattr(Store, "all_users_of", meanwhile)
+    monkeypatch.setattr(SummaryStore, "all_users_of", meanwhile)
     assert count_again(store, CLOSED).converted
 
 
@@ -539,7 +543,7 @@ def dying(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     def die(*args: Any) -> None:
         raise ConnectionError
 
-    monkeypatch.setattr(Store, name, die)
+    monkeypatch.setattr(StateStore, name, die)
 
 
 def test_a_count_of_a_closed_day_says_that_its_sum_has_changed_before_the_mark_goes(
@@ -547,32 +551,32 @@ def test_a_count_of_a_closed_day_says_that_its_sum_has_changed_before_the_mark_g
 ) -> None:
     publish(store)
     put(store, event(), now=CLOSED)
-    for name, changes in (("note_change", 0), ("clear_mark", 1)):
+    for name, changes in (("outdate_daily_total", 0), ("clear_mark", 1)):
         with monkeypatch.context() as context:
             dying(context, name)
             with pytest.raises(ConnectionError):
                 count_again(store, CLOSED)
-        assert store.late_marks() == {(TODAY, SHARD)}
-        assert sum(found.changes for found in store.day_sums(TODAY, TODAY).values()) == changes
+        assert store.state.marked() == {(TODAY, SHARD)}
+        assert sum(found.changes for found in store.state.daily_totals(TODAY, TODAY).values()) == changes
     count_again(store, CLOSED)
-    assert store.late_marks() == set()
-    assert store.day_sums(TODAY, TODAY)[TODAY].changes == 2
+    assert store.state.marked() == set()
+    assert store.state.daily_totals(TODAY, TODAY)[TODAY].changes == 2
 
 
 def test_a_mark_stays_until_its_day_is_converted(store: Store) -> None:
     """A day that was final long ago is found again by it alone."""
     put(store, event(), now=CLOSED)
     assert not count_again(store, CLOSED).converted
-    assert store.late_marks() == {(TODAY, SHARD)}
+    assert store.state.marked() == {(TODAY, SHARD)}
     publish(store)
     assert count_again(store, CLOSED).converted
-    assert store.late_marks() == set()
+    assert store.state.marked() == set()
 
 
 def test_a_count_of_an_open_day_changes_no_sum_of_a_closed_one(store: Store) -> None:
     put(store, event())
     count_again(store, NOON)
-    assert store.day_sums(TODAY, TODAY) == {}
+    assert store.state.daily_totals(TODAY, TODAY) == {}
 
 
 def test_a_closed_day_is_counted_as_one_by_a_clock_that_is_behind(
@@ -581,16 +585,16 @@ def test_a_closed_day_is_counted_as_one_by_a_clock_that_is_behind(
     """A count that found the day closed died before its total; another one, by its clock, finds it open."""
     publish(store)
     put(store, event(eventId="1"))
-    closes = LEDGER.calendar.closes_at(TODAY)
+    closes = BUILDER.calendar.closes_at(TODAY)
     with monkeypatch.context() as context:
-        dying(context, "put_total")
+        dying(context, "put_shard_total")
         with pytest.raises(ConnectionError):
             count_again(store, closes)
     put(store, event(eventId="2"), now=closes)
-    monkeypatch.setattr("impact.rollup.PAUSE_SECONDS", 0)
+    monkeypatch.setattr("impact.recompute.PAUSE_SECONDS", 0)
     counted = count_again(store, closes - timedelta(seconds=1))
     assert (counted.final, summary(store)["final"], summary(store)["requests"]) == (True, True, 2)
-    assert store.late_marks() == set()
+    assert store.state.marked() == set()
 
 
 # A property: for any events, any order, any duplication, any split into batches and rollups.
@@ -626,7 +630,9 @@ def fresh_store() -> Iterator[Store]:
             drop_tables(made)
 
 
-def plain_sums(events: list[dict[str, Any]], laid: Ledger) -> dict[tuple[str, str], dict[str, Fraction]]:
+def plain_sums(
+    events: list[dict[str, Any]], laid: EntryBuilder
+) -> dict[tuple[str, str], dict[str, Fraction]]:
     """The oracle: the first of each key, summed in fractions."""
     distinct: dict[tuple[str, str, str], dict[str, Any]] = {}
     for raw in events:
@@ -667,7 +673,7 @@ def test_summaries_equal_a_plain_sum(examples: int) -> None:
 def summaries_equal_a_plain_sum(
     events: list[dict[str, Any]], zone: str, shard_count: int, data: st.DataObject
 ) -> None:
-    laid = ledger(zone, shard_count=shard_count)
+    laid = entry_builder(zone, shard_count=shard_count)
     sent = list(events)
     if events:
         sent += data.draw(st.lists(st.sampled_from(events), max_size=20), label="sent again")
@@ -681,7 +687,7 @@ def summaries_equal_a_plain_sum(
         expected = plain_sums(sent, laid)
         found = {
             (item["userId"], item["day"]): item
-            for item in map(_item, store.client.scan(TableName=store.summaries)["Items"])
+            for item in map(_item, store.client.scan(TableName=store.summaries.name)["Items"])
         }
         assert found.keys() == expected.keys()
         for key, sums in expected.items():
@@ -691,9 +697,9 @@ def summaries_equal_a_plain_sum(
                 assert sum(Fraction(model[name]) for model in models) == sums[name]
         days = {day for _, day in expected}
         for day in days:
-            total = sum(t["requests"] for t in store.totals(day, day))
+            total = sum(t["requests"] for t in store.state.shard_totals(day, day))
             assert total == sum(sums["requests"] for (_, d), sums in expected.items() if d == day)
-        assert store.late_marks() == set()
+        assert store.state.marked() == set()
 
 
 def _item(wire: dict[str, Any]) -> dict[str, Any]:
@@ -704,4 +710,4 @@ def _item(wire: dict[str, Any]) -> dict[str, Any]:
 
 def test_grace_is_shorter_than_a_day() -> None:
     """Else two days would be closed at once, and the first rollup would not know where to begin."""
-    assert timedelta(0) < GRACE < timedelta(days=1)
+    assert timedelta(0) < ALLOWED_LATENESS < timedelta(days=1)

@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 
 from impact.dynamodb import to_wire
 from impact.keys import SORT_KEY_BYTES, has_room, shard_of, user_event, user_prefix
-from impact.ledger import ITEM_BYTES, Refused, item_size
-from tests.events import NOON, event, ledger
+from impact.ledger_entry import ITEM_BYTES, EventRejected, item_size
+from tests.events import NOON, entry_builder, event
 
-LEDGER = ledger()
+BUILDER = entry_builder()
 
 
 def item(**fields: Any) -> dict[str, Any]:
-    return LEDGER.entry(event(**fields), NOON).item
+    return BUILDER.build(event(**fields), NOON).item
 
 
 def test_the_key_comes_from_the_event_alone() -> None:
-    later = LEDGER.entry(event(), NOON + timedelta(hours=5)).item
+    later = BUILDER.build(event(), NOON + timedelta(hours=5)).item
     assert {k: item()[k] for k in ("dayShard", "userEvent")} == {
         k: later[k] for k in ("dayShard", "userEvent")
     }
@@ -57,13 +57,13 @@ def test_a_whole_number_may_be_written_with_a_point() -> None:
 
 @pytest.mark.parametrize("number", ["1e1000000", "-1e1000000", "1e-1000030", "0.5", "1e13"])
 def test_what_is_no_count_of_tokens_is_refused_whatever_its_exponent(number: str) -> None:
-    with pytest.raises(Refused, match="tokens_in"):
+    with pytest.raises(EventRejected, match="tokens_in"):
         item(tokens_in=Decimal(number))
 
 
 @pytest.mark.parametrize("ts", ["2026-11-23T11:00:00+10:75", "2026-11-23T24:00:00Z", "2026-11-23T11:00:60Z"])
 def test_a_time_that_no_clock_shows_is_refused(ts: str) -> None:
-    with pytest.raises(Refused, match="ts"):
+    with pytest.raises(EventRejected, match="ts"):
         item(ts=ts)
 
 
@@ -75,9 +75,9 @@ def test_the_largest_ids_fit() -> None:
 
 
 def test_a_field_that_is_missing_is_told_from_one_that_is_wrong() -> None:
-    with pytest.raises(Refused, match=r"^model is required$"):
+    with pytest.raises(EventRejected, match=r"^model is required$"):
         item(model=None)
-    with pytest.raises(Refused, match=r"^model (?!is required)"):
+    with pytest.raises(EventRejected, match=r"^model (?!is required)"):
         item(model=7)
 
 
@@ -86,7 +86,7 @@ def test_the_largest_event_and_one_that_is_a_byte_larger() -> None:
     room = ITEM_BYTES - item_size(item(tags=[*tags, "t"])) + 1
     assert 1 < room < 256
     assert item_size(item(tags=[*tags, "t" * room])) == ITEM_BYTES
-    with pytest.raises(Refused, match=f"tags makes the event larger than {ITEM_BYTES} bytes"):
+    with pytest.raises(EventRejected, match=f"tags makes the event larger than {ITEM_BYTES} bytes"):
         item(tags=[*tags, "t" * (room + 1)])
 
 
@@ -95,7 +95,7 @@ def test_the_longest_key_and_one_that_is_a_byte_longer() -> None:
     event_id = "e" * (SORT_KEY_BYTES - len(user_prefix(longest).encode()))
     assert 0 < len(event_id) <= 128
     assert len(item(userId=longest, eventId=event_id)["userEvent"].encode()) == SORT_KEY_BYTES
-    with pytest.raises(Refused, match="userId is too long together with eventId"):
+    with pytest.raises(EventRejected, match="userId is too long together with eventId"):
         item(userId=longest + "a", eventId=event_id)
 
 
@@ -122,7 +122,7 @@ def test_an_item_is_as_large_as_the_developer_guide_says(attributes: dict[str, A
 
 
 def test_what_the_service_knows_is_added_as_long_as_there_is_room() -> None:
-    entry = ledger().entry(event(), NOON)
+    entry = entry_builder().build(event(), NOON)
     room = ITEM_BYTES - item_size(entry.item) - len("note")
     assert entry.with_fields({"note": "n" * room}).item == entry.item | {"note": "n" * room}
     assert entry.with_fields({"note": "n" * (room + 1)}) == entry
@@ -141,7 +141,7 @@ def test_what_the_service_knows_is_added_as_long_as_there_is_room() -> None:
     ],
 )
 def test_what_is_unpriced_and_what_is_unrated(fields: dict[str, Any], unpriced: bool, unrated: bool) -> None:
-    entry = ledger().entry(event(**fields), NOON)
+    entry = entry_builder().build(event(**fields), NOON)
     assert (entry.unpriced, entry.unrated) == (unpriced, unrated)
     assert not entry.with_fields({"energyKWh": {"low": 1, "high": 2}}).unrated
 
@@ -164,7 +164,7 @@ LABELS = ("callType", "modelGroup", "teamId", "keyAlias", "conversationId", "err
 def test_an_event_fits_or_is_refused_by_field(fields: dict[str, Any]) -> None:
     try:
         laid = item(**fields)
-    except Refused as refused:
+    except EventRejected as refused:
         named = {error["field"] for error in refused.errors}
     else:
         named = set()
@@ -189,5 +189,5 @@ def test_clocks_may_differ_by_five_minutes(minutes: int, taken: bool) -> None:
     if taken:
         assert item(ts=ahead)
     else:
-        with pytest.raises(Refused, match="5 minutes"):
+        with pytest.raises(EventRejected, match="5 minutes"):
             item(ts=ahead)

@@ -1,0 +1,112 @@
+"""The summaries: the table DailySummaries, an item a user and day."""
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError
+
+from impact.dynamodb import Table, Version, item_from_wire
+from impact.types import Item
+
+BATCH_GET_MAX = 100
+"""Most keys that BatchGetItem takes."""
+UNPROCESSED_MAX = 8
+"""Maximum attempts while BatchGetItem returns UnprocessedKeys."""
+PAUSE_SECONDS = 0.05
+"""Longest pause before the second attempt; it doubles with each further one, to 6 s in all."""
+
+
+class TooBusy(BotoCoreError):
+    """DynamoDB left out some items at each attempt: their partition is short of capacity."""
+
+    fmt = "{missing} items were left out {tries} times in a row"
+
+
+@dataclass(frozen=True)
+class UserPage:
+    """A page of user ids. `last` is where the next page starts, or None if there is none."""
+
+    user_ids: list[str]
+    last: str | None
+
+
+class SummaryStore(Table):
+    """The summaries, by user and day, and the index `byDay` by (day, shard)."""
+
+    def get_many(self, keys: Sequence[tuple[str, str]], *, consistent: bool) -> list[Item]:
+        """Read the summaries of (user, day) pairs that exist, in no order. Raises TooBusy."""
+        found: list[Item] = []
+        for start in range(0, len(keys), BATCH_GET_MAX):
+            wanted = [{"userId": {"S": u}, "day": {"S": d}} for u, d in keys[start : start + BATCH_GET_MAX]]
+            found += self._batch({"Keys": wanted, "ConsistentRead": consistent})
+        return found
+
+    def put(self, summary: Item, before: Version | None) -> bool:
+        """Replace the version that was read (None: there was none). Return whether it was still there."""
+        return self.replace(summary, before)
+
+    def delete(self, user_id: str, day: str, before: Version) -> bool:
+        """Delete the version that was read. Return False if another version is there now."""
+        condition, values = before.condition()
+        return self.delete_if(
+            f"attribute_not_exists(asOf) OR {condition}",
+            {"userId": user_id, "day": day},
+            ExpressionAttributeValues=values,
+        )
+
+    def of_user(self, user_id: str, first: str, last: str) -> list[Item]:
+        """Read a user's summaries from the first to the last day, both included, in order."""
+        return list(self.iter_of_user(user_id, first, last))
+
+    def iter_of_user(self, user_id: str, first: str, last: str) -> Iterator[Item]:
+        """Read the same one by one: a year of them may be larger than memory."""
+        if first > last:
+            return iter(())
+        pages = self.pages(
+            ConsistentRead=True,  # no older than the marks, which are read first: else it might show as final
+            KeyConditionExpression="userId = :u AND #day BETWEEN :a AND :b",
+            ExpressionAttributeNames={"#day": "day"},
+            ExpressionAttributeValues={":u": {"S": user_id}, ":a": {"S": first}, ":b": {"S": last}},
+        )
+        return (item_from_wire(item) for page in pages for item in page)
+
+    def all_users_of(self, day_shard: str) -> Iterator[str]:
+        """List the users with a summary in a (day, shard). The index may lag by a second or so."""
+        pages = self.pages(
+            IndexName="byDay",
+            KeyConditionExpression="dayShard = :d",
+            ExpressionAttributeValues={":d": {"S": day_shard}},
+            ProjectionExpression="userId",
+        )
+        return (item["userId"]["S"] for page in pages for item in page)
+
+    def page_of_users(self, day_shard: str, *, after: str | None, limit: int) -> UserPage:
+        """List up to `limit` users of a (day, shard), by id, that come after `after`."""
+        condition, values = "dayShard = :d", {":d": {"S": day_shard}}
+        if after is not None:
+            condition += " AND userId > :u"
+            values[":u"] = {"S": after}
+        response = self.client.query(
+            TableName=self.name,
+            IndexName="byDay",
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=values,
+            Limit=limit,
+        )
+        user_ids = [item["userId"]["S"] for item in response["Items"]]
+        return UserPage(user_ids, last=user_ids[-1] if "LastEvaluatedKey" in response and user_ids else None)
+
+    def _batch(self, request: Any) -> Iterator[Item]:
+        pending = {self.name: request}
+        for tries in range(UNPROCESSED_MAX):
+            response = self.client.batch_get_item(RequestItems=pending)
+            yield from map(item_from_wire, response["Responses"].get(self.name, []))
+            pending = response.get("UnprocessedKeys")
+            if not pending:
+                return
+            if tries + 1 < UNPROCESSED_MAX:
+                time.sleep(random.uniform(0, PAUSE_SECONDS * 2**tries))  # noqa: S311  # nosec B311
+        raise TooBusy(missing=len(pending[self.name]["Keys"]), tries=UNPROCESSED_MAX)
