@@ -98,7 +98,7 @@ def main() -> None:
 
 def run() -> dict[str, float]:
     """Measure in a process of its own, on a DynamoDB that takes everything."""
-    wire = [sys.executable, "-m", "benchmarks.rollup.wire", "1250"]
+    wire = [sys.executable, "-m", "benchmarks.rollup.dynamodb_stub", "1250"]
     with subprocess.Popen(wire, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as taking:
         assert taking.stdout
         endpoint = {"AWS_ENDPOINT_URL_DYNAMODB": f"http://127.0.0.1:{taking.stdout.readline().strip()}"}

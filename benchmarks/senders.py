@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.callback.proxy import Proxy, request, server
-from local.trouble import DEAF, DOWN, HALF_503, UP, Answer, Front, front_of
+from local.fault_proxy import DEAF, DOWN, HALF_503, UP, Answer, FaultProxy, running_fault_proxy
 
 CLIENTS = 8
 PAUSE_SECONDS = 0.1
@@ -122,10 +122,12 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         provider = stack.enter_context(server("provider"))
         services = {sender: Service() for sender in SENDERS}
-        fronts = {sender: stack.enter_context(front_of(service)) for sender, service in services.items()}
+        proxies = {
+            sender: stack.enter_context(running_fault_proxy(service)) for sender, service in services.items()
+        }
 
         def boot() -> Proxy:
-            proxy = _boot(folder, provider, fronts)
+            proxy = _boot(folder, provider, proxies)
             stack.callback(proxy.process.kill)
             proxy.wait_until_ready()
             return proxy
@@ -133,32 +135,32 @@ def main() -> None:
         answered: dict[str, list[str]] = {}
         for scenario in SCENARIOS[: options.scenarios]:
             print(f"{scenario.name} ...", flush=True)
-            answered[scenario.name] = play(scenario, boot(), fronts, options.seconds, recovery)
+            answered[scenario.name] = play(scenario, boot(), proxies, options.seconds, recovery)
         last = boot()  # it delivers what it finds
         time.sleep(recovery)
         last.stop()
         report(answered, services)
 
 
-def _boot(folder: Path, provider: int, fronts: Mapping[str, Front]) -> Proxy:
+def _boot(folder: Path, provider: int, proxies: Mapping[str, FaultProxy]) -> Proxy:
     return Proxy(
         folder,
         provider,
         "litellm_callbacks.proxy_handler_instance",
         "generic_api",
         "retrying",
-        IMPACT_SERVICE_URL=fronts[OURS].url,
-        GENERIC_LOGGER_ENDPOINT=fronts[GENERIC].url,
-        RETRYING_LOGGER_ENDPOINT=fronts[RETRYING].url,
+        IMPACT_SERVICE_URL=proxies[OURS].url,
+        GENERIC_LOGGER_ENDPOINT=proxies[GENERIC].url,
+        RETRYING_LOGGER_ENDPOINT=proxies[RETRYING].url,
     )
 
 
 def play(
-    scenario: Scenario, proxy: Proxy, fronts: Mapping[str, Front], seconds: float, recovery: float
+    scenario: Scenario, proxy: Proxy, proxies: Mapping[str, FaultProxy], seconds: float, recovery: float
 ) -> list[str]:
     """Go through one scenario; the users whose requests were answered."""
-    for front in fronts.values():
-        front.mode = scenario.service
+    for fault_proxy in proxies.values():
+        fault_proxy.mode = scenario.service
     load = Load(proxy, scenario.name)
     time.sleep(seconds)
     if scenario.under_load:
@@ -167,8 +169,8 @@ def play(
         proxy.process.wait()
     else:
         load.end()
-        for front in fronts.values():
-            front.mode = UP
+        for fault_proxy in proxies.values():
+            fault_proxy.mode = UP
         if scenario.service != UP:
             time.sleep(recovery)
         proxy.stop(scenario.end)

@@ -3,7 +3,9 @@
 import sys
 from pathlib import Path
 
-FUNCTIONS = Path(__file__).parents[1] / "functions"
+PROJECT = Path(__file__).resolve().parents[1]
+"""The root of the repository."""
+FUNCTIONS = PROJECT / "functions"
 
 if str(FUNCTIONS) not in sys.path:
     sys.path.append(str(FUNCTIONS))

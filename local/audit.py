@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from local.stack.stack import PROJECT
+from local import PROJECT
 
 SOURCES = ("osv", "pypi")
 """Both have PyPA's advisory database; the second is asked only where the first does not answer."""

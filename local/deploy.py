@@ -19,9 +19,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from impact.day_settings import InvalidSettings
 from impact.store import Store
-from local.changes import NAMES, announce
-from local.parameters import Refused, check, defaults, parse
-from local.stack.stack import PROJECT, override, sha256
+from local import PROJECT
+from local.deploy_preview import NAMES, CannotDeploy, announce
+from local.stack.stack import override, sha256
+from local.template_parameters import InvalidParameter, check, defaults, parse
 
 QUESTIONS = {
     "ReportingTimeZone": ("Time zone in which a day begins, such as Europe/Berlin", "UTC"),
@@ -40,8 +41,8 @@ def main() -> int:
     arguments = _arguments()
     try:
         return _deploy(arguments.stack, arguments.template, parse(arguments.words + arguments.parameters))
-    except (Refused, InvalidSettings) as refused:
-        print(f"Nothing was deployed. {refused}", file=sys.stderr)
+    except (InvalidParameter, CannotDeploy, InvalidSettings) as error:
+        print(f"Nothing was deployed. {error}", file=sys.stderr)
     except (BotoCoreError, ClientError) as error:
         print(
             f"No way into AWS: {error}\nSet AWS_PROFILE and AWS_REGION, or run `aws configure`.",
@@ -51,7 +52,10 @@ def main() -> int:
 
 
 def _deploy(stack: str, template: str, given: dict[str, str]) -> int:
-    """Say what is about to change, and deploy. Raises Refused, InvalidSettings, and what AWS refuses."""
+    """Say what is about to change, and deploy.
+
+    Raises InvalidParameter, CannotDeploy, InvalidSettings, BotoCoreError and ClientError.
+    """
     session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
     account = session.client("sts").get_caller_identity()["Account"]
     current = _current_parameters(session, stack)

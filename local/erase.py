@@ -36,7 +36,7 @@ from impact.store import Store
 from impact.summary_store import TooBusy
 from impact.types import WireItem
 from local import ledger_scan
-from local.deployed import calendar_of, store_of
+from local.deployed_stack import calendar_of, store_of
 from request_events.rules import USER_ID_MAX
 
 WORKERS = 32

@@ -16,7 +16,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.deployed import calendar_of, store_of
+from local.deployed_stack import calendar_of, store_of
 
 WORKERS = 16
 WORKER_SECONDS = 900

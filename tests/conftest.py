@@ -38,7 +38,7 @@ from moto.dynamodb.models import DynamoDBBackend  # noqa: E402
 from xdist.scheduler import LoadScopeScheduling  # noqa: E402
 
 from impact.store import Store  # noqa: E402
-from local.proxy import ENVIRONMENT, litellm_version  # noqa: E402
+from local.litellm_proxy import ENVIRONMENT, litellm_version  # noqa: E402
 from tests.fuzz import ROUNDS  # noqa: E402
 from tests.tables import drop_tables, make_tables  # noqa: E402
 
@@ -102,7 +102,7 @@ class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]
     """Tests of a file run in one process; and all that share something dear: a stack, warm containers."""
 
     SHARED = ("tests/e2e/", "tests/samlocal/", "tests/faults/")
-    ON_THEIR_OWN = ("build", "callback_process", "demo", "front", "make_local", "update")
+    ON_THEIR_OWN = ("build", "callback_process", "demo", "make_local", "reverse_proxy", "update")
     """Files of tests/e2e that deploy a stack of their own, or none."""
     SPLIT = ("tests/simulation/test_simulation.py", "tests/commands/test_make.py")
     """Each test for itself: they share nothing, and take long."""

@@ -33,7 +33,7 @@ import pytest
 import samtranslator.yaml_helper  # noqa: F401
 import xdist.scheduler  # noqa: F401
 
-from local.stack.stack import PROJECT
+from local import PROJECT
 
 OURS = (PROJECT, PROJECT / "functions", PROJECT / "layers/callback")
 

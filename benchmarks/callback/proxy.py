@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from local.proxy import ENVIRONMENT
+from local.litellm_proxy import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parents[2]
 LITELLM = ENVIRONMENT / "bin/litellm"

@@ -11,9 +11,9 @@ import os
 import sys
 
 from benchmarks.ingest import run as ingest
+from benchmarks.load.process_usage import EMULATOR, SENDER
 from benchmarks.load.run import SENDERS, Outcome, run
 from benchmarks.load.sender import BURST_EVERY_SECONDS, BURST_FACTOR, BURST_SECONDS, Load
-from benchmarks.load.usage import EMULATOR, SENDER
 from local.stack import running_stack
 
 SHOWN = (0.1, 0.25, 0.5, 0.75, 1.0)

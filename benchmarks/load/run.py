@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.load.process_usage import Usage
 from benchmarks.load.sender import Load, Sent, send
-from benchmarks.load.usage import Usage
 from local.stack import Stack
 from local.waiting import wait_until
 

@@ -13,12 +13,12 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": "functions:layers/callback:."}
 
 def run(how: str, events: int) -> dict[str, Any]:
     """Count a shard of so many events in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.rollup.wire", str(events)]
+    command = [sys.executable, "-m", "benchmarks.rollup.dynamodb_stub", str(events)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as wire:
         assert wire.stdout
         port = wire.stdout.readline().strip()
         try:
-            count = [sys.executable, "-m", "benchmarks.rollup.count", how, port]
+            count = [sys.executable, "-m", "benchmarks.rollup.recompute", how, port]
             result: dict[str, Any] = json.loads(subprocess.check_output(count, text=True, env=ENVIRONMENT))
         finally:
             wire.terminate()

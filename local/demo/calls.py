@@ -34,8 +34,8 @@ NEW_MODEL = "claude-next-9"
 class Call:
     """One request to the proxy.
 
-    `directions` tell the fake providers how to answer (`local.provider.script`). A call that is `cached` asks
-    LiteLLM to keep its answer; one that comes `again` says what that earlier call said, and gets its answer.
+    `directions` tell the fake providers how to respond (`local.fake_providers.prompt_directives`). A `cached`
+    call asks LiteLLM to cache the response; one that comes `again` repeats an earlier call.
     """
 
     id: str

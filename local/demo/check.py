@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from local.demo.euros import day_problems, event_problems, platform_problems, unequal
-from local.demo.figures import TOLERANCE, ByUser, Items, counted, differences, summed
-from local.ecb import Rates
+from local.demo.expected_euros import day_problems, event_problems, platform_problems, unequal
+from local.demo.usage_totals import TOLERANCE, ByUser, Items, counted, differences, summed
+from local.fake_ecb import Rates
 
 EVERYBODY = "all users"
 UNSEEN = {"dayShard", "revision"}

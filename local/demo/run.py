@@ -17,15 +17,15 @@ from typing import Any
 
 from local.demo.calls import CALLS, NEW_MODEL, QUESTION, make
 from local.demo.check import Found, check, check_logs, check_reading
-from local.demo.euros import PARAMETERS
-from local.demo.figures import Items, expected
-from local.demo.footprints import OPERATOR_COUNTRY
-from local.demo.prices import packaged
+from local.demo.expected_cost import packaged
+from local.demo.expected_euros import PARAMETERS
+from local.demo.expected_footprint import OPERATOR_COUNTRY
 from local.demo.report import report
-from local.ecb import Rates, published, recorded, serving
+from local.demo.usage_totals import Items, expected
+from local.fake_ecb import Rates, published, recorded, serving
+from local.fake_providers import environment, running_provider
+from local.litellm_proxy import CONFIG, Proxy, running_proxy
 from local.process import stop
-from local.provider import environment, running_provider
-from local.proxy import CONFIG, Proxy, running_proxy
 from local.stack import Stack, free_port, running_stack
 from local.stack.stack import sha256
 from local.waiting import wait_until

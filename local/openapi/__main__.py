@@ -4,7 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from local.openapi.document import PROJECT, document
+from local import PROJECT
+from local.openapi.document import document
 
 
 def main() -> None:

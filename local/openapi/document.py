@@ -5,7 +5,6 @@ import inspect
 import tomllib
 from dataclasses import fields
 from decimal import Decimal
-from pathlib import Path
 from textwrap import dedent
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -17,6 +16,7 @@ from impact.ledger_entry import ITEM_BYTES
 from impact.summary import MODELS_MAX, RANGES, Figures, ModelTally, Tally
 from impact.usage_reader import PAGE_USERS
 from ingest.body import BODY_BYTES_MAX, EVENTS_MAX
+from local import PROJECT
 from local.openapi.examples import EVENT, MINIMAL, answers
 from request_events.event import RequestEvent
 from request_events.rules import DIGITS_MAX
@@ -24,7 +24,6 @@ from summaries.parameters import PARAMETERS
 
 Schema = dict[str, Any]
 
-PROJECT = Path(__file__).resolve().parents[2]
 POST = "POST /api/request-event"
 SUMMARIES = "GET /api/summaries"
 TOTALS = "GET /api/totals"

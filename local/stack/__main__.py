@@ -14,7 +14,8 @@ from textwrap import shorten
 
 from botocore.exceptions import BotoCoreError
 
-from local.stack.stack import PROJECT, FunctionFailed, Stack, running_stack
+from local import PROJECT
+from local.stack.stack import FunctionFailed, Stack, running_stack
 
 API_PORT = 3090
 MINISTACK_PORT = 4566

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_PROJECT = Path(__file__).resolve().parents[2]
+from local import PROJECT
+
 START_SECONDS = 30.0
 STOP_SECONDS = 2.0
 
@@ -35,8 +36,8 @@ def running_ministack(port: int, log: Path) -> Iterator[str]:
         log.open("wb") as output,
     ):
         process = subprocess.Popen(
-            [sys.executable, "-m", "local.emulator"],
-            cwd=_PROJECT,
+            [sys.executable, "-m", "local.patched_ministack"],
+            cwd=PROJECT,
             env=_environment(port, scratch),
             stdin=subprocess.DEVNULL,
             stdout=output,

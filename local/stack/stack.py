@@ -22,12 +22,12 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from local.stack.front import api_front
+from local import PROJECT
+from local.stack.api_routes import make_routes
 from local.stack.ministack import REGION, ROOT, aws_environment, running_ministack
-from local.stack.routes import make_routes
+from local.stack.reverse_proxy import running_reverse_proxy
 from local.waiting import PATIENCE_SECONDS, wait_until
 
-PROJECT = Path(__file__).resolve().parents[2]
 SCRATCH = PROJECT / ".local"
 
 SCHEDULED = {"source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": "{}"}
@@ -282,5 +282,5 @@ def running_stack(
             stack = Stack(endpoint_url, build=built)
             progress("Deploying template.yaml to it with sam deploy")
             stack.deploy(**{"ShardCount": LOCAL_SHARDS, "RollupConcurrency": LOCAL_WORKERS} | parameters)
-            with api_front(port, endpoint_url, stack.api_id) as stack.api_url:
+            with running_reverse_proxy(port, endpoint_url, stack.api_id) as stack.api_url:
                 yield stack

@@ -5,7 +5,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from local.stack.stack import PROJECT
+from local import PROJECT
 
 NAMES = set(re.findall(r"(?m)^([a-z-]+):.*## ", (PROJECT / "Makefile").read_text()))
 

@@ -10,8 +10,8 @@ import boto3
 import pytest
 from dotenv import dotenv_values
 
+from local import PROJECT
 from local.stack import free_port
-from local.stack.stack import PROJECT
 from local.waiting import wait_until
 from tests.children import child
 

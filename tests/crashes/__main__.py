@@ -9,8 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from local.proxy import ProxyError
-from tests.crashes.probed import window
+from local.litellm_proxy import ProxyError
+from tests.crashes.probed_proxy import window
 from tests.crashes.rounds import Result, run
 
 

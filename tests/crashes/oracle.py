@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.crashes.load import FAILURE, SUCCESS, Answered
+from tests.crashes.clients import FAILURE, SUCCESS, Answered
 
 Event = tuple[str, str]
 """User and status."""

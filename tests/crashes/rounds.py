@@ -17,16 +17,16 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+from local.fake_providers import running_provider
+from local.fault_proxy import DOWN, FLAPPING, HANGING, UP, FaultProxy, forward_to, running_fault_proxy
+from local.litellm_proxy import Proxy
 from local.process import stop
-from local.provider import running_provider
-from local.proxy import Proxy
 from local.stack import Stack, free_port, running_stack
 from local.stack.stack import sha256
-from local.trouble import DOWN, FLAPPING, HANGING, UP, Front, at, front_of
 from local.waiting import wait_until
-from tests.crashes.load import Answered, Load, clients
+from tests.crashes.clients import Answered, Load, clients
 from tests.crashes.oracle import Hooks, Verdict, judge
-from tests.crashes.probed import probed_proxy
+from tests.crashes.probed_proxy import probed_proxy
 
 MODES = (UP, DOWN, HANGING, FLAPPING)
 CLIENTS = (6, 12, 24)
@@ -102,8 +102,8 @@ def run(folder: Path, rounds: int, seed: int, say: Say = lambda _: None) -> Resu
     token, port = secrets.token_urlsafe(32), free_port()
     with ExitStack() as running:
         provider = running.enter_context(running_provider(free_port(), folder / "provider.log"))
-        front = running.enter_context(front_of(at(f"http://localhost:{port}"), seed))
-        crashes = _Crashes(folder, provider, front, token, random.Random(seed), say)
+        fault_proxy = running.enter_context(running_fault_proxy(forward_to(f"http://localhost:{port}"), seed))
+        crashes = _Crashes(folder, provider, fault_proxy, token, random.Random(seed), say)
         first, *others = lives(rounds)
         booting = running.enter_context(crashes.boot(first))
         stack = running.enter_context(running_stack(port=port, progress=say, IngestTokenHashes=sha256(token)))
@@ -113,7 +113,7 @@ def run(folder: Path, rounds: int, seed: int, say: Say = lambda _: None) -> Resu
             booting = running.enter_context(crashes.boot(following))  # on the same outbox, meanwhile
             for number in range(1, life.rounds + 1):
                 crashes.round(life, proxy, is_last=number == life.rounds)
-        front.mode = UP
+        fault_proxy.mode = UP
         booting.wait_until_ready()
         say("Restarted, and the service is up")
         wait_until(crashes.is_delivered, "an empty outbox")
@@ -123,9 +123,15 @@ def run(folder: Path, rounds: int, seed: int, say: Say = lambda _: None) -> Resu
 
 class _Crashes:
     def __init__(
-        self, folder: Path, provider: str, front: Front, token: str, chance: random.Random, say: Say
+        self,
+        folder: Path,
+        provider: str,
+        fault_proxy: FaultProxy,
+        token: str,
+        chance: random.Random,
+        say: Say,
     ) -> None:
-        self._provider, self._front, self._token = provider, front, token
+        self._provider, self._fault_proxy, self._token = provider, fault_proxy, token
         self._random, self._say = chance, say
         self._folder = folder
         self._rounds: list[Round] = []
@@ -146,7 +152,7 @@ class _Crashes:
         return Result(self._rounds, hooks, Counter(item["userId"] for item in ledger), verdict)
 
     def boot(self, life: Life) -> AbstractContextManager[Proxy]:
-        return probed_proxy(self._folder, self._provider, self._front.url, self._token, life.arguments)
+        return probed_proxy(self._folder, self._provider, self._fault_proxy.url, self._token, life.arguments)
 
     def round(self, life: Life, proxy: Proxy, *, is_last: bool) -> None:
         each = Round(
@@ -157,7 +163,7 @@ class _Crashes:
             clients=self._random.choice(CLIENTS),
         )
         self._rounds.append(each)
-        self._front.mode = each.service
+        self._fault_proxy.mode = each.service
         load = Load(each.users, proxy, self._random.randrange(2**32))
         with clients(load, each.clients):
             load.wait_for(self._random.randint(*ANSWERS), ANSWERS_SECONDS)

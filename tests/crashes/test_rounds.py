@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from local.proxy import ENVIRONMENT
+from local.litellm_proxy import ENVIRONMENT
 from tests.crashes.__main__ import report
 from tests.crashes.rounds import run
 

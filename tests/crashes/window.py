@@ -8,11 +8,11 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from local.provider import running_provider
+from local.fake_providers import running_provider
 from local.stack import free_port
-from tests.crashes.load import PLAIN, STREAM, Load, clients
+from tests.crashes.clients import PLAIN, STREAM, Load, clients
 from tests.crashes.oracle import Hooks
-from tests.crashes.probed import probed_proxy, window
+from tests.crashes.probed_proxy import probed_proxy, window
 
 CLIENTS = (1, 4, 16, 64)
 ANSWERS = 400

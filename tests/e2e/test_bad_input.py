@@ -10,7 +10,7 @@ import pytest
 from local.stack import Stack
 from tests.e2e.api import Api, day
 from tests.fuzz import ROUNDS
-from tests.fuzz.mutate import damaged, identified, mutated, real_events
+from tests.fuzz.mutated_events import damaged, identified, mutated, real_events
 from tests.fuzz.oracle import NotJson, judge, read
 
 BODIES = 240

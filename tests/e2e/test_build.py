@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from local.stack.stack import PROJECT, sam
+from local import PROJECT
+from local.stack.stack import sam
 
 FUNCTIONS = ["Authorizer", "Ingest", "Rates", "Rollup", "RollupWorker", "Summaries"]
 NEEDED = {

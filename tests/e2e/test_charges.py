@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 
-from local.demo.prices import cost, packaged
+from local.demo.expected_cost import cost, packaged
+from local.fake_providers import environment, running_provider
+from local.fake_providers.prompt_directives import Usage
+from local.litellm_proxy import PROGRAM, running_proxy
 from local.process import stop
-from local.provider import environment, running_provider
-from local.provider.script import Usage
-from local.proxy import PROGRAM, running_proxy
 from local.stack import Stack, free_port
 from local.waiting import wait_until
 from tests.e2e.api import a_user

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from local import PROJECT
+from local.litellm_proxy import ENVIRONMENT, ProxyError, running_proxy
 from local.process import running_process, stop
-from local.proxy import ENVIRONMENT, ProxyError, running_proxy
-from local.stack.stack import PROJECT
 from local.waiting import wait_until
 from tests.children import child
 

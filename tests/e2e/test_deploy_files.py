@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from local.provider import environment, running_provider
-from local.proxy import CALLBACK, CONFIG, ENVIRONMENT, Proxy, running_proxy
+from local import PROJECT
+from local.fake_providers import environment, running_provider
+from local.litellm_proxy import CALLBACK, CONFIG, ENVIRONMENT, Proxy, running_proxy
 from local.stack import Stack, free_port
-from local.stack.stack import PROJECT
 from local.waiting import PATIENCE_SECONDS, wait_until
 from request_events.capture import CONVERSATION_HEADER
 

@@ -13,7 +13,7 @@ from local.waiting import wait_until
 from request_events.courier import Courier
 from request_events.outbox import Outbox
 from tests.e2e.api import Api, a_user, an_event, day, late_marks
-from tests.faults.proxy import FAULTS, Proxy, faulty, of_sqs, slow
+from tests.faults.aws_fault_proxy import FAULTS, Proxy, faulty, of_sqs, slow
 
 FUNCTIONS = ("IngestFunction", "RollupFunction", "RollupWorkerFunction", "SummariesFunction")
 OPERATIONS = ("PutItem", "UpdateItem", "DeleteItem", "GetItem", "BatchGetItem", "Query")

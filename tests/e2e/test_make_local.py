@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from local.ecb import published, serving
+from local import PROJECT
+from local.fake_ecb import published, serving
 from local.stack import Stack, free_port
-from local.stack.stack import PROJECT
 from local.waiting import PATIENCE_SECONDS, wait_until
 from tests.children import child
 from tests.e2e.api import Api, a_user, an_event

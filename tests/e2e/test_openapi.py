@@ -8,8 +8,8 @@ from collections import Counter
 
 import pytest
 
+from local import PROJECT
 from local.stack import Stack
-from local.stack.stack import PROJECT
 from tests.e2e.api import Api, an_event, count, day
 from tests.fuzz import ROUNDS
 

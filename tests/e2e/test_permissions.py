@@ -16,7 +16,7 @@ import pytest
 from impact.calendar import FIRST_DAY
 from impact.fx_rates import fx_date_of, is_target_day
 from impact.keys import DAILY_TOTAL, OLD_MARK, PERIOD, day_shard
-from local.ecb import published
+from local.fake_ecb import published
 from local.stack import Stack
 from local.stack.stack import SCHEDULED, FunctionFailed
 from tests.e2e.api import Api, a_user, an_event, day

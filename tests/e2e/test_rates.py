@@ -11,9 +11,10 @@ import pytest
 from boto3.dynamodb.conditions import Key
 
 from impact.fx_rates import fx_date_of
-from local.ecb import DAILY, LAST_90_DAYS, Server, daily_file, published, serving
+from local import PROJECT
+from local.fake_ecb import DAILY, LAST_90_DAYS, Server, daily_file, published, serving
 from local.stack import Stack
-from local.stack.stack import PROJECT, FunctionFailed
+from local.stack.stack import FunctionFailed
 from tests.e2e.api import Api, a_user, an_event, count, day
 
 TODAY = datetime.now(UTC).date().isoformat()

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from local import PROJECT
 from local.stack import Stack
-from local.stack.stack import LOCAL_SHARDS, PROJECT, SCHEDULED
+from local.stack.stack import LOCAL_SHARDS, SCHEDULED
 from local.waiting import wait_until
 from tests.e2e.api import Api, a_user, an_event, day
 from tests.e2e.test_permissions import Grant, without

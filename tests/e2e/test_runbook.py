@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from local import PROJECT
 from local.stack import Stack
-from local.stack.stack import PROJECT
 from local.tables import resources
 from local.waiting import wait_until
 from request_events.outbox import Outbox

@@ -13,10 +13,11 @@ from impact.calendar import Calendar, day_before, days_between
 from impact.keys import day_shard, shard_of
 from impact.state_store import StateStore
 from impact.summary import MODELS_MAX
-from local.deployed import calendar_of
+from local import PROJECT
+from local.deployed_stack import calendar_of
 from local.stack import Stack
-from local.stack.routes import make_routes
-from local.stack.stack import LOCAL_SHARDS, PROJECT, SCHEDULED, sha256
+from local.stack.api_routes import make_routes
+from local.stack.stack import LOCAL_SHARDS, SCHEDULED, sha256
 from local.tables import schemas, template
 from local.waiting import wait_until
 from request_events.rules import MODEL_MAX

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from local import PROJECT
 from local.stack import Stack
-from local.stack.front import api_front
-from local.stack.stack import LOCAL_SHARDS, PROJECT, SCRATCH, build
+from local.stack.reverse_proxy import running_reverse_proxy
+from local.stack.stack import LOCAL_SHARDS, SCRATCH, build
 from local.waiting import wait_until
 from request_events.courier import Courier
 from request_events.outbox import Outbox
@@ -119,7 +120,7 @@ def test_an_update_and_its_roll_back_under_traffic(stack: Stack, previous: Path,
     old.deploy(ShardCount=LOCAL_SHARDS)
     api = Api(old)
     with (
-        api_front(0, old.endpoint_url, old.api_id) as old.api_url,
+        running_reverse_proxy(0, old.endpoint_url, old.api_id) as old.api_url,
         Traffic(tmp_path / "outbox", api) as traffic,
     ):
         traffic.goes_on(30)

@@ -7,7 +7,7 @@ import pytest
 from impact.dynamodb import connect
 from impact.store import Store
 from tests.conftest import DYNAMODB_LOCAL_URL
-from tests.faults.proxy import Proxy, faulty, moto_server
+from tests.faults.aws_fault_proxy import Proxy, faulty, moto_server
 from tests.tables import drop_tables, make_tables
 
 

@@ -11,8 +11,19 @@ from impact.keys import day_shard
 from impact.store import Store
 from local.tables import template
 from request_events.transport import ANSWER_SECONDS
-from tests.faults.deployed import SHARDS, Deployed, context, sqs_api
-from tests.faults.proxy import BROKEN, CUT_OFF, FAULTS, RESET, THROTTLED, Proxy, Rule, faulty, of_sqs, slow
+from tests.faults.aws_fault_proxy import (
+    BROKEN,
+    CUT_OFF,
+    FAULTS,
+    RESET,
+    THROTTLED,
+    Proxy,
+    Rule,
+    faulty,
+    of_sqs,
+    slow,
+)
+from tests.faults.deployed_functions import SHARDS, Deployed, context, sqs_api
 
 OPERATIONS = ("PutItem", "UpdateItem", "DeleteItem", "GetItem", "BatchGetItem", "Query", "DescribeTable")
 TOO_MANY: Rule = {"error": {"code": "RequestThrottled", "status": 403}}

@@ -16,7 +16,7 @@ from impact.store import Store
 from impact.summary_store import UNPROCESSED_MAX, TooBusy
 from local.waiting import wait_until
 from tests.events import NOON, entry_builder, event
-from tests.faults.proxy import CUT_OFF, Proxy, slow
+from tests.faults.aws_fault_proxy import CUT_OFF, Proxy, slow
 from tests.tables import with_client
 
 KEY = day_shard("2026-11-20", 1)

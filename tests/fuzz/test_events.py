@@ -19,7 +19,7 @@ from impact.fx_rates import FxRates
 from impact.store import Store
 from tests.events import NOON, freeze
 from tests.fuzz import ROUNDS
-from tests.fuzz.mutate import Members, damaged, identified, mutated, real_events
+from tests.fuzz.mutated_events import Members, damaged, identified, mutated, real_events
 from tests.fuzz.oracle import KNOWN, REQUIRED, NotJson, Verdict, judge, read
 from tests.integration.test_ingest import CALENDAR, CONTEXT
 from tests.rates import BEFORE_NOON

@@ -20,7 +20,7 @@ from impact.ledger_store import LedgerStore
 from impact.state_store import StateStore
 from impact.store import Store
 from impact.usage_reader import UsageReader
-from local.ecb import Server, daily_file, history_file, published, recorded, serving
+from local.fake_ecb import Server, daily_file, history_file, published, recorded, serving
 from rates import app
 from tests.events import NOON, entry_builder, event, freeze
 from tests.integration.test_ingest import CONTEXT

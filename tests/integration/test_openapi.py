@@ -11,9 +11,9 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 
+from local import PROJECT
 from local.tables import template
 
-PROJECT = Path(__file__).resolve().parents[2]
 WRITTEN = PROJECT / "docs/openapi.json"
 DOCUMENT: dict[str, Any] = json.loads(WRITTEN.read_text())
 OPERATIONS = [

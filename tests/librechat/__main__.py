@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.librechat.place import missing
+from tests.librechat.environment import missing
 
 HOW = """\
 docs/librechat.md, "Try it", says how to have all of it up. Then:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from local.provider import protocols
+from local.fake_providers.endpoint import WORDS
 from local.waiting import wait_until
 from tests.librechat.client import Turn, User, Way
+from tests.librechat.environment import Environment, missing
 from tests.librechat.oracle import (
     Asked,
     Charge,
@@ -24,14 +25,13 @@ from tests.librechat.oracle import (
     tokens_estimated,
     wrong_prices,
 )
-from tests.librechat.place import Place, missing
 
 pytestmark = [
     pytest.mark.skipif(bool(missing()), reason="no LibreChat is named: `make librechat` says more"),
     pytest.mark.long,
 ]
 
-WORDS = "".join(protocols.WORDS)
+RESPONSE = "".join(WORDS)
 """What the fake providers say."""
 OPENAI = Way("LiteLLM", "gpt-4o-mini")
 ANTHROPIC = Way("LiteLLM", "claude-haiku-4-5")
@@ -46,7 +46,7 @@ WAYS = {"openai": OPENAI, "anthropic": ANTHROPIC, "provider: anthropic": MESSAGE
 class Person:
     """A user of LibreChat, with all that was asked."""
 
-    place: Place
+    environment: Environment
     user: User
     asked: list[Asked] = field(default_factory=list)
 
@@ -70,11 +70,11 @@ class Person:
     def calls(self) -> list[Event]:
         """What the last message had the providers do so far."""
         call = self.asked[-1].call
-        return [entry for entry in self.place.journal(self.user.id) if entry["call"] == call]
+        return [entry for entry in self.environment.journal(self.user.id) if entry["call"] == call]
 
     def release(self, only_status: bool = False) -> None:
         call = self.asked[-1].call
-        self.place.release(f"{call}/status" if only_status else call)
+        self.environment.release(f"{call}/status" if only_status else call)
 
     def wait_for_the_ledger(self, conversation: str | None = None) -> None:
         """Wait until the ledger agrees with the journal: in all, or about a conversation."""
@@ -92,7 +92,7 @@ class Person:
             pytest.fail("\n".join(["missing (-) and unexpected (+) in the ledger:", *differences]))
 
     def _due(self, conversation: str | None) -> Counter[Charge]:
-        return _of(conversation, due(self.place.journal(self.user.id), self.asked))
+        return _of(conversation, due(self.environment.journal(self.user.id), self.asked))
 
     def _found(self, conversation: str | None) -> Counter[Charge]:
         return _of(conversation, found(self.ledger(), self.asked))
@@ -102,7 +102,7 @@ class Person:
         conversations = {asked.conversation for asked in self.asked}
         return [
             event
-            for event in self.place.ledger()
+            for event in self.environment.ledger()
             if event["userId"] == self.user.id or event.get("conversationId") in conversations
         ]
 
@@ -117,18 +117,20 @@ def _of(conversation: str | None, charges: Counter[Charge]) -> Counter[Charge]:
 
 
 @pytest.fixture(scope="module")
-def place() -> Place:
-    return Place.from_environment()
+def environment() -> Environment:
+    return Environment.from_environment()
 
 
 @pytest.fixture(scope="module")
-def people(place: Place) -> Iterator[Mapping[str, Person]]:
+def people(environment: Environment) -> Iterator[Mapping[str, Person]]:
     """Two users, whose ids LibreChat chooses."""
-    people = {script: Person(place, User(place.librechat, name)) for script, name in NAMES.items()}
+    people = {
+        script: Person(environment, User(environment.librechat, name)) for script, name in NAMES.items()
+    }
     yield people
     for person in people.values():
         for asked in person.asked:
-            place.release(asked.call)
+            environment.release(asked.call)
 
 
 @pytest.fixture(params=NAMES)
@@ -148,14 +150,14 @@ def way(request: pytest.FixtureRequest) -> Way:
 
 def test_a_message(person: Person, way: Way) -> None:
     turn = person.send(way=way)
-    assert turn.answer().text == WORDS
+    assert turn.answer().text == RESPONSE
     person.wait_for_the_ledger(turn.conversation)
 
 
 def test_a_title_is_a_call_of_its_own(person: Person) -> None:
     turn = person.send()
     turn.answer()
-    assert turn.title() == WORDS
+    assert turn.title() == RESPONSE
     assert any(not entry["streamed"] for entry in person.calls())
     person.wait_for_the_ledger(turn.conversation)
 
@@ -163,7 +165,7 @@ def test_a_title_is_a_call_of_its_own(person: Person) -> None:
 def test_an_answer_is_regenerated(alice: Person) -> None:
     turn = alice.send()
     again = alice.user.regenerate(turn.answer(), OPENAI)
-    assert again.answer().text == WORDS
+    assert again.answer().text == RESPONSE
     assert again.conversation == turn.conversation
     assert sum(entry["streamed"] for entry in alice.calls()) == 2
     alice.wait_for_the_ledger(turn.conversation)
@@ -213,7 +215,7 @@ def test_a_tab_is_closed(alice: Person, way: Way) -> None:
 
 def test_a_model_that_fails_is_replaced_by_another(person: Person) -> None:
     turn = person.send("#fail=anthropic:always:529", ANTHROPIC)
-    assert turn.answer().text == WORDS
+    assert turn.answer().text == RESPONSE
     answered = [entry for entry in person.calls() if entry["streamed"]]
     assert {(entry["provider"], entry["status"]) for entry in answered} == {
         ("anthropic", 529),
@@ -252,7 +254,7 @@ def test_in_the_end_each_call_is_in_the_ledger_once(
 
     endings = Counter(map(ending_of, ledger))
     statuses = Counter(event["status"] for event in ledger)
-    total, journal = person.place.total(user_id), person.place.journal(user_id)
+    total, journal = person.environment.total(user_id), person.environment.journal(user_id)
     assert (total["requests"], total["failures"]) == (len(ledger), statuses["failure"])
     assert (total["unpriced"], total["estimated"]) == (endings[Ending.GIVEN_UP], endings[Ending.STOPPED])
     counted = tokens_counted(journal, person.asked) + tokens_estimated(ledger, person.asked)

@@ -21,9 +21,9 @@ import pytest
 from botocore.config import Config
 
 from impact.store import Store
-from local.ecb import published, serving
+from local import PROJECT
+from local.fake_ecb import published, serving
 from local.stack import free_port
-from local.stack.stack import PROJECT
 from local.tables import template as parsed_template
 from local.waiting import wait_until
 from tests.tables import drop_tables, make_tables

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from impact.store import Store
-from local.ecb import published
-from local.stack.stack import PROJECT
+from local import PROJECT
+from local.fake_ecb import published
 from tests.samlocal.conftest import BY_HAND, SamLocal
 
 EVENTS = PROJECT / "events"

@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 
-from local.stack.stack import PROJECT
+from local import PROJECT
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.run import run
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.crashes.load import BOTH, FAILURE, SUCCESS, Answered
+from tests.crashes.clients import BOTH, FAILURE, SUCCESS, Answered
 from tests.crashes.oracle import QUEUE_SECONDS, READ_SECONDS, Hooks, Verdict, judge
 
 KILL = 1000.0

@@ -7,7 +7,7 @@ import pytest
 
 from impact import ecb
 from impact.ecb import BadRates, SourceUnavailable, fetch, packaged, packaged_source, parse
-from local.ecb import daily_file, history_file, published, serving
+from local.fake_ecb import daily_file, history_file, published, serving
 
 TODAY = date(2026, 10, 30)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local.stack.stack import PROJECT
+from local import PROJECT
 
 LOGGING = """
 import logging

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from local.stack.stack import PROJECT
+from local import PROJECT
 
 HEAD = """
 import os, random, signal, socket, subprocess, sys, threading, time

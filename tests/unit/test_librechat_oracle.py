@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from local.stack.stack import PROJECT
+from local import PROJECT
+from tests.librechat.environment import NEEDED, missing
 from tests.librechat.oracle import Asked, Ending, due, found, tokens_counted, tokens_estimated, wrong_prices
-from tests.librechat.place import NEEDED, missing
 
 MODEL = {"provider": "openai", "model": "gpt-4o-mini"}
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from local.stack.stack import PROJECT
+from local import PROJECT
 from tests.mutations import SLOW, TESTS, edits
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from http.client import HTTPResponse
 from typing import Any
 
-from local.proxy import litellm_version
+from local.litellm_proxy import litellm_version
 from tests.e2e.charges.client import BATCHES, CHAT, FILES, MESSAGES, RESPONSES, Client, sound
 
 Event = Mapping[str, Any]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from local.provider.tools import PATH as TOOLS
+from local.fake_providers.mcp_tool import PATH as TOOLS
 
 OWN_PRICE = {"input_cost_per_token": 0.000001, "output_cost_per_token": 0.000002}
 FREE = {"input_cost_per_token": 0, "output_cost_per_token": 0}

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from local import PROJECT
 from local.http_server import running_server
 from local.stack import free_port
-from local.stack.stack import PROJECT
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from impact.ledger_store import LedgerStore
 from impact.recompute import recompute
 from impact.rollup_planner import plan
 from impact.store import Store
-from local import deployed, erase, ledger_scan
+from local import deployed_stack, erase, ledger_scan
 from tests.events import NOON, event, freeze
 from tests.unit.local.test_makefile import HOSTILE
 
@@ -185,7 +185,7 @@ class Breaks:
 
     def __init__(self, store: Store, monkeypatch: pytest.MonkeyPatch, call: str, at: int):
         self._call, self._left = call, at
-        make = deployed.store_of
+        make = deployed_stack.store_of
 
         def breaking(*arguments: Any, **options: Any) -> Store:
             made = make(*arguments, **options)

@@ -11,7 +11,7 @@ import pytest
 
 import local.deploy
 import local.stack.__main__
-from local.stack.stack import PROJECT
+from local import PROJECT
 
 HOSTILE = [
     "$(touch ran)",

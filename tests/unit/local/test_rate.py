@@ -21,8 +21,7 @@ from impact import config
 from impact.fx_rates import FxRate
 from impact.keys import day_shard, shard_of
 from impact.store import Store
-from local import rate, rollup
-from local.stack.stack import PROJECT
+from local import PROJECT, rate, rollup
 from rates import app as rates
 from rollup_worker import app as worker
 from tests.events import NOON, entry_builder, event, freeze

@@ -11,10 +11,11 @@ from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from local.provider import kept, tools
-from local.provider.kept import Kept
-from local.provider.protocols import ENDPOINTS, Ask, Endpoint
-from local.provider.script import ERROR, STALL, STATUS, Script, Usage, parse
+from local.fake_providers import mcp_tool, openai_storage
+from local.fake_providers.endpoint import Ask, Endpoint
+from local.fake_providers.openai_storage import OpenAIStorage
+from local.fake_providers.prompt_directives import ERROR, STALL, STATUS, Directives, Usage, parse_directives
+from local.fake_providers.routes import ENDPOINTS
 
 # A key with this in it is refused, as a provider refuses one that it does not know.
 BAD_KEY = "wrong"
@@ -70,7 +71,7 @@ class Journal:
 
 
 class BrokenStream(Exception):
-    """A stream that is to end here, in one of the ways of `script.py`."""
+    """A stream that is to end here, in one of the ways of `prompt_directives.py`."""
 
 
 class ProviderServer(ThreadingHTTPServer):
@@ -80,7 +81,7 @@ class ProviderServer(ThreadingHTTPServer):
     def __init__(self, port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), Handler)
         self.journal = Journal()
-        self.kept = Kept()
+        self.storage = OpenAIStorage()
 
     @property
     def url(self) -> str:
@@ -100,11 +101,11 @@ class Handler(BaseHTTPRequestHandler):
         if self._route == "/journal":
             self._json(200, self.server.journal.entries)
         else:
-            self._send_found(self.server.kept.read(self._route))
+            self._send_found(self.server.storage.read(self._route))
 
     def do_DELETE(self) -> None:
-        if self._route.startswith(kept.FILES):
-            self._json(200, self.server.kept.delete(self._route))
+        if self._route.startswith(openai_storage.FILES):
+            self._json(200, self.server.storage.delete(self._route))
         elif self._route.startswith(HELD):
             call, _, what = self._route.removeprefix(HELD).partition("/")
             self.server.journal.release(call, only_status=what == STATUS)
@@ -118,15 +119,15 @@ class Handler(BaseHTTPRequestHandler):
         endpoint = ENDPOINTS.get(self._route)
         if self._route == "/api/show":
             self._json(200, {"template": "{{ .Prompt }}", "model_info": {"llama.context_length": 131072}})
-        elif self._route == tools.PATH:
+        elif self._route == mcp_tool.PATH:
             self._serve_tool(json.loads(raw))
-        elif self._route == kept.FILES:
+        elif self._route == openai_storage.FILES:
             form = self._form(raw)
-            self._json(200, self.server.kept.keep_file(str(form["purpose"]), form["file"]))
-        elif self._route == kept.BATCHES:
+            self._json(200, self.server.storage.keep_file(str(form["purpose"]), form["file"]))
+        elif self._route == openai_storage.BATCHES:
             self._serve_batch(json.loads(raw))
         elif self._route.endswith("/cancel"):
-            self._send_found(self.server.kept.cancel(self._route.removesuffix("/cancel")))
+            self._send_found(self.server.storage.cancel(self._route.removesuffix("/cancel")))
         elif endpoint is None:
             self._send_found(None)
         elif endpoint.provider != "ollama" and BAD_KEY in self._key():
@@ -136,20 +137,20 @@ class Handler(BaseHTTPRequestHandler):
             self._serve(endpoint, self._form(raw) if is_form else json.loads(raw))
 
     def _serve(self, endpoint: Endpoint, body: dict[str, Any]) -> None:
-        script = parse(endpoint.text(body))
-        attempt = self.server.journal.attempt(script.call, endpoint.provider)
-        status = script.status(endpoint.provider, attempt)
-        usage = endpoint.usage(script.usage) if status == 200 else Usage(0, 0)
+        directives = parse_directives(endpoint.text(body))
+        attempt = self.server.journal.attempt(directives.call, endpoint.provider)
+        status = directives.status(endpoint.provider, attempt)
+        usage = endpoint.usage(directives.usage) if status == 200 else Usage(0, 0)
         streamed = endpoint.wants_stream(body)
         # Written before the answer leaves: whoever has the answer finds it here.
         entry = self._note(
-            script, endpoint.provider, body["model"], attempt, usage, status=status, streamed=streamed
+            directives, endpoint.provider, body["model"], attempt, usage, status=status, streamed=streamed
         )
-        if STATUS in script.holds:
+        if STATUS in directives.holds:
             self.server.journal.hold(entry, is_status=True)
         try:
-            ask = Ask(f"{script.call}-{attempt}", body["model"], usage, body, script.tools)
-            self._answer(endpoint, ask, entry, script)
+            ask = Ask(f"{directives.call}-{attempt}", body["model"], usage, body, directives.tools)
+            self._answer(endpoint, ask, entry, directives)
         except BrokenStream as broken:
             if broken.args == (STALL,):
                 self.connection.recv(1)  # until the client hangs up
@@ -157,27 +158,29 @@ class Handler(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):  # the client has gone
             self.close_connection = True
 
-    def _answer(self, endpoint: Endpoint, ask: Ask, entry: dict[str, Any], script: Script) -> None:
+    def _answer(self, endpoint: Endpoint, ask: Ask, entry: dict[str, Any], directives: Directives) -> None:
         status, attempt = entry["status"], entry["attempt"]
         if status != 200:
             self._json(status, endpoint.error(status, f"Told to fail with {status} at try {attempt}."))
         elif entry["streamed"] and endpoint.stream is not None:
-            self._stream(self._parts(endpoint, ask, entry, script), endpoint.stream_type)
+            self._stream(self._parts(endpoint, ask, entry, directives), endpoint.stream_type)
         else:
             answer = endpoint.answer(ask)
-            if self._route == kept.RESPONSES and isinstance(answer, dict):
-                answer = self.server.kept.keep_response(answer, script.reads)
+            if self._route == openai_storage.RESPONSES and isinstance(answer, dict):
+                answer = self.server.storage.keep_response(answer, directives.reads)
             self._send(200, answer)
 
-    def _parts(self, endpoint: Endpoint, ask: Ask, entry: dict[str, Any], script: Script) -> Iterator[bytes]:
+    def _parts(
+        self, endpoint: Endpoint, ask: Ask, entry: dict[str, Any], directives: Directives
+    ) -> Iterator[bytes]:
         """The parts of a stream, each once it is held no more. Raises BrokenStream where it is to break."""
         assert endpoint.stream is not None
         for number, part in enumerate(endpoint.stream(ask)):
-            if str(number) in script.holds:
+            if str(number) in directives.holds:
                 self.server.journal.hold(entry, is_status=False)
-            if script.broken and number == script.broken.parts:
-                if script.broken.how != ERROR:
-                    raise BrokenStream(script.broken.how)
+            if directives.broken and number == directives.broken.parts:
+                if directives.broken.how != ERROR:
+                    raise BrokenStream(directives.broken.how)
                 yield endpoint.error_part(500, "Told to break.")
                 return
             yield part
@@ -185,31 +188,33 @@ class Handler(BaseHTTPRequestHandler):
     def _serve_batch(self, body: dict[str, Any]) -> None:
         """Run all requests of a batch; the directions of the first one are the batch's."""
         endpoint = ENDPOINTS[body["endpoint"]]
-        answers, scripts = [], []
-        for number, line in enumerate(self.server.kept.lines(body["input_file_id"])):
-            script = parse(endpoint.text(line["body"]))
-            ask = Ask(f"{script.call}-{number}", line["body"]["model"], script.usage, line["body"])
+        answers, all_directives = [], []
+        for number, line in enumerate(self.server.storage.lines(body["input_file_id"])):
+            directives = parse_directives(endpoint.text(line["body"]))
+            ask = Ask(f"{directives.call}-{number}", line["body"]["model"], directives.usage, line["body"])
             response = {"status_code": 200, "request_id": ask.id, "body": endpoint.answer(ask)}
             answers.append(
                 {"id": ask.id, "custom_id": line["custom_id"], "response": response, "error": None}
             )
-            scripts.append(script)
-        first, model = scripts[0], line["body"]["model"]
-        total = Usage(*(sum(counts) for counts in zip(*(astuple(s.usage) for s in scripts), strict=True)))
+            all_directives.append(directives)
+        first, model = all_directives[0], line["body"]["model"]
+        total = Usage(
+            *(sum(counts) for counts in zip(*(astuple(s.usage) for s in all_directives), strict=True))
+        )
         self._note(first, endpoint.provider, model, 1, total)
-        self._json(200, self.server.kept.keep_batch(body, answers, first.reads))
+        self._json(200, self.server.storage.keep_batch(body, answers, first.reads))
 
     def _serve_tool(self, message: dict[str, Any]) -> None:
-        if (query := tools.query(message)) is not None:
-            script = parse(query)
-            attempt = self.server.journal.attempt(script.call, "mcp")
-            self._note(script, "mcp", "lookup", attempt, Usage(0, 0))
-        answer = tools.answer(message)
+        if (query := mcp_tool.query(message)) is not None:
+            directives = parse_directives(query)
+            attempt = self.server.journal.attempt(directives.call, "mcp")
+            self._note(directives, "mcp", "lookup", attempt, Usage(0, 0))
+        answer = mcp_tool.answer(message)
         self._json(202 if answer is None else 200, answer)
 
     def _note(
         self,
-        script: Script,
+        directives: Directives,
         provider: str,
         model: str,
         attempt: int,
@@ -220,8 +225,8 @@ class Handler(BaseHTTPRequestHandler):
     ) -> dict[str, Any]:
         """Write into the journal what is served, and so charged."""
         return self.server.journal.write(
-            call=script.call,
-            user=script.user,
+            call=directives.call,
+            user=directives.user,
             provider=provider,
             model=model,
             path=self.path,

@@ -8,7 +8,7 @@ from itertools import count
 from threading import RLock
 from typing import Any
 
-from local.provider.protocols import CREATED
+from local.fake_providers.endpoint import CREATED
 
 JSON = dict[str, Any]
 
@@ -38,7 +38,7 @@ class Job:
         return self.complete
 
 
-class Kept:
+class OpenAIStorage:
     """All of it, by the path at which it is read."""
 
     def __init__(self) -> None:

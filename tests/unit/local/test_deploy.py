@@ -17,9 +17,9 @@ from impact.day_settings import apply_parameters, effective_calendar
 from impact.state_store import Progress
 from impact.store import Store
 from local import deploy
-from local.changes import upcoming
-from local.parameters import defaults
+from local.deploy_preview import upcoming
 from local.tables import schemas
+from local.template_parameters import defaults
 from tests.events import NOON, freeze
 
 SETTINGS = Settings(ZoneInfo("UTC"), timedelta(days=400), 16)

@@ -15,11 +15,19 @@ from impact.fx_rates import FxRate, FxRates
 from impact.summary import tally
 from local.demo.calls import CALLS, CHAT, EMBEDDINGS, HEADER, METADATA, RESPONSES, UNFILLED, Call
 from local.demo.check import Found, check
-from local.demo.euros import ADDED_UP, FEE_PERCENT, KG_PER_M2, MARKUP_PERCENT, SOURCE, STORED, event_problems
-from local.demo.figures import EXACT, TOLERANCE, Figures, counted, differences, expected, summed
-from local.demo.prices import cost
+from local.demo.expected_cost import cost
+from local.demo.expected_euros import (
+    ADDED_UP,
+    FEE_PERCENT,
+    KG_PER_M2,
+    MARKUP_PERCENT,
+    SOURCE,
+    STORED,
+    event_problems,
+)
 from local.demo.report import COST, report, rounded, table
-from local.provider.script import Usage
+from local.demo.usage_totals import EXACT, TOLERANCE, UsageTotals, counted, differences, expected, summed
+from local.fake_providers.prompt_directives import Usage
 from tests.events import NOON, entry_builder, event
 
 COUNTS = (
@@ -124,7 +132,7 @@ def test_summaries_of_several_days_add_up() -> None:
     COUNTS,
 )
 def test_every_count_that_differs_is_named(name: str) -> None:
-    found, truth = Figures(), Figures()
+    found, truth = UsageTotals(), UsageTotals()
     setattr(found, name, 3)
     setattr(truth, name, 2)
     lines = differences("summaries", {"eve": found}, {"eve": truth})
@@ -132,13 +140,13 @@ def test_every_count_that_differs_is_named(name: str) -> None:
 
 
 def test_a_user_too_many_and_one_too_few_are_named() -> None:
-    lines = differences("ledger", {"eve": Figures(requests=1)}, {"bob": Figures(requests=1)})
+    lines = differences("ledger", {"eve": UsageTotals(requests=1)}, {"bob": UsageTotals(requests=1)})
     assert lines == ["ledger: bob: requests is 0, expected 1", "ledger: eve: requests is 1, expected 0"]
 
 
 def test_only_a_cost_has_a_tolerance_and_only_where_it_is_given() -> None:
-    truth = {"eve": Figures(costUSD=Decimal("0.1"))}
-    near, far = ({"eve": Figures(costUSD=Decimal("0.1") + off)} for off in (TOLERANCE, 2 * TOLERANCE))
+    truth = {"eve": UsageTotals(costUSD=Decimal("0.1"))}
+    near, far = ({"eve": UsageTotals(costUSD=Decimal("0.1") + off)} for off in (TOLERANCE, 2 * TOLERANCE))
     assert differences("x", near, truth, TOLERANCE) == []
     assert differences("x", near, truth) != []
     assert differences("x", far, truth, TOLERANCE) != []

@@ -1,6 +1,6 @@
 """Fake AI providers: OpenAI, Anthropic, Groq and Ollama behind one loopback port, each in its own protocol.
 
-`python -m local.provider --port 9100`, then point a client at it (`environment` tells LiteLLM how).
+`python -m local.fake_providers --port 9100`, then point a client at it (`environment` tells LiteLLM how).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from local.fake_providers.server import ProviderServer
 from local.process import running_process
-from local.provider.server import ProviderServer
 
 __all__ = ["ProviderServer", "environment", "running_provider"]
 
@@ -33,5 +33,5 @@ def environment(url: str) -> dict[str, str]:
 @contextmanager
 def running_provider(port: int, log: Path) -> Iterator[str]:
     """Serve in a process of its own; yields the address, which answers a moment later."""
-    with running_process([sys.executable, "-m", "local.provider", f"--port={port}"], os.environ, log):
+    with running_process([sys.executable, "-m", "local.fake_providers", f"--port={port}"], os.environ, log):
         yield f"http://127.0.0.1:{port}"

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from local.http_server import running_server
-from local.stack.front import api_front
+from local.stack.reverse_proxy import running_reverse_proxy
 from local.stack.stack import free_port
 
 
@@ -42,7 +42,7 @@ def connection() -> Iterator[http.client.HTTPConnection]:
     port = free_port()
     with (
         running_server(ThreadingHTTPServer(("127.0.0.1", 0), Echo)) as echo,
-        api_front(port, f"http://127.0.0.1:{echo.server_port}", "abc") as url,
+        running_reverse_proxy(port, f"http://127.0.0.1:{echo.server_port}", "abc") as url,
         closing(http.client.HTTPConnection("localhost", port, timeout=60)) as connection,
     ):
         assert url == f"http://localhost:{port}"
@@ -80,7 +80,7 @@ def test_any_method_goes_through(connection: http.client.HTTPConnection) -> None
 def test_no_answer_from_behind_is_a_bad_gateway() -> None:
     port = free_port()
     with (
-        api_front(port, f"http://127.0.0.1:{free_port()}", "abc"),
+        running_reverse_proxy(port, f"http://127.0.0.1:{free_port()}", "abc"),
         closing(http.client.HTTPConnection("localhost", port, timeout=60)) as connection,
     ):
         connection.request("GET", "/")

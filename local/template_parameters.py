@@ -12,15 +12,15 @@ WHOLE = ("RetentionDays", "RollupConcurrency", "ShardCount")
 """Numbers that have to be whole ones. To CloudFormation there is only one kind."""
 
 
-class Refused(Exception):
-    """What cannot be deployed. The text is one line that says what to do."""
+class InvalidParameter(Exception):
+    """A parameter that template.yaml does not have, or does not allow. The text is one line."""
 
 
 def parse(arguments: Sequence[str]) -> dict[str, str]:
-    """Read `Name=value` arguments. Raises Refused."""
+    """Read `Name=value` arguments. Raises InvalidParameter."""
     for argument in arguments:
         if "=" not in argument:
-            raise Refused(
+            raise InvalidParameter(
                 f"{argument!r} is not Name=value. Quote a value with spaces: PARAMETERS=\"Name='a value'\"."
             )
     parameters = dict(argument.split("=", 1) for argument in arguments)
@@ -29,13 +29,15 @@ def parse(arguments: Sequence[str]) -> dict[str, str]:
 
 
 def check(parameters: Mapping[str, str]) -> None:
-    """Raise Refused where the template has no such parameter, or does not allow its value."""
+    """Raise InvalidParameter where the template has no such parameter, or does not allow its value."""
     for name, value in parameters.items():
         declared = template()["Parameters"].get(name)
         if declared is None:
-            raise Refused(f"template.yaml has no parameter {name!r}. It has {', '.join(defaults())}.")
+            raise InvalidParameter(
+                f"template.yaml has no parameter {name!r}. It has {', '.join(defaults())}."
+            )
         if problem := _problem(name, declared, value):
-            raise Refused(f"{name} must {problem}.")
+            raise InvalidParameter(f"{name} must {problem}.")
 
 
 def defaults() -> dict[str, str]:

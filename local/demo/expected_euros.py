@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from decimal import Context, Decimal, localcontext
 from typing import Any
 
-from local.demo.figures import EXACT, Items
-from local.ecb import Rates
+from local.demo.usage_totals import EXACT, Items
+from local.fake_ecb import Rates
 
 MARKUP_PERCENT = Decimal(10)
 FEE_PERCENT = Decimal(2)

@@ -1,4 +1,4 @@
-"""Count a shard, in a process of its own: `python -m benchmarks.rollup.count ours|resource PORT`.
+"""Count a shard, in a process of its own: `python -m benchmarks.rollup.recompute ours|resource PORT`.
 
 Prints what was counted, the processor time it took and the process's peak memory, as JSON.
 """

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from local.provider import environment
-from local.proxy import CALLBACK, CONFIG, PROJECT, Proxy, running_proxy
-from tests.crashes.load import SUCCESS, Answered
+from local import PROJECT
+from local.fake_providers import environment
+from local.litellm_proxy import CALLBACK, CONFIG, Proxy, running_proxy
+from tests.crashes.clients import SUCCESS, Answered
 from tests.crashes.oracle import Hooks
 
 OURS = '"litellm_callbacks.proxy_handler_instance"'

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from local.fake_providers import ProviderServer
+from local.fake_providers import server as provider_server
+from local.fake_providers.prompt_directives import Failure, Usage, parse_directives
 from local.http_server import running_server
-from local.provider import ProviderServer
-from local.provider import server as provider_server
-from local.provider.script import Failure, Usage, parse
 from local.waiting import wait_until
 
 OPENAI = "/v1/chat/completions"
@@ -52,17 +52,19 @@ def sse(text: str) -> list[Any]:
 
 
 def test_a_prompt_directs_the_counts_and_the_failures() -> None:
-    script = parse("Hi #call=7 #user=alice #in=9 #out=8 #cached=5 #reasoning=2 #fail=groq:2:429")
-    assert (script.call, script.user) == ("7", "alice")
-    assert script.usage == Usage(9, 8, tokens_cached=5, tokens_reasoning=2)
-    assert script.failure == Failure("groq", 2, 429)
-    assert [script.status("groq", attempt) for attempt in (1, 2, 3)] == [429, 429, 200]
-    assert script.status("openai", 1) == 200
-    assert parse("#fail=openai:always:500").status("openai", 99) == 500
+    directives = parse_directives(
+        "Hi #call=7 #user=alice #in=9 #out=8 #cached=5 #reasoning=2 #fail=groq:2:429"
+    )
+    assert (directives.call, directives.user) == ("7", "alice")
+    assert directives.usage == Usage(9, 8, tokens_cached=5, tokens_reasoning=2)
+    assert directives.failure == Failure("groq", 2, 429)
+    assert [directives.status("groq", attempt) for attempt in (1, 2, 3)] == [429, 429, 200]
+    assert directives.status("openai", 1) == 200
+    assert parse_directives("#fail=openai:always:500").status("openai", 99) == 500
 
 
 def test_what_is_not_directed_varies_with_the_text_and_stays() -> None:
-    assert parse("one").usage == parse("one").usage != parse("two").usage
+    assert parse_directives("one").usage == parse_directives("one").usage != parse_directives("two").usage
 
 
 @pytest.mark.parametrize("path", [OPENAI, GROQ])

@@ -1,6 +1,6 @@
 """DynamoDB's wire on loopback: Query answers of 1 MB pages, in its own JSON, and puts that are taken.
 
-`python -m benchmarks.rollup.wire EVENTS` prints its port and serves a shard of so many events.
+`python -m benchmarks.rollup.dynamodb_stub EVENTS` prints its port and serves a shard of so many events.
 """
 
 import json

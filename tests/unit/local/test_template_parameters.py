@@ -2,8 +2,8 @@
 
 import pytest
 
-from local.parameters import Refused, check, defaults, parse
 from local.tables import template
+from local.template_parameters import InvalidParameter, check, defaults, parse
 
 
 def test_what_the_template_has_for_a_default_is_allowed() -> None:
@@ -57,31 +57,33 @@ def test_what_the_template_allows_is_taken_as_it_is(argument: str) -> None:
     ],
 )
 def test_what_the_template_does_not_allow_is_refused(argument: str, advice: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(InvalidParameter) as error:
         parse([argument])
-    assert str(refused.value) == advice
+    assert str(error.value) == advice
 
 
 @pytest.mark.parametrize(
     "zone", ["Europe/Atlantis", "europe/berlin", "CEST", "UTC+2", "", "/etc/localtime", "../UTC", "localtime"]
 )
 def test_a_time_zone_that_is_none_is_refused(zone: str) -> None:
-    with pytest.raises(Refused, match="ReportingTimeZone must be the name of a time zone"):
+    with pytest.raises(InvalidParameter, match="ReportingTimeZone must be the name of a time zone"):
         parse([f"ReportingTimeZone={zone}"])
 
 
 def test_a_value_that_may_be_a_secret_is_not_told() -> None:
-    with pytest.raises(Refused, match="IngestTokenHashes must match") as refused:
+    with pytest.raises(InvalidParameter, match="IngestTokenHashes must match") as error:
         parse(["IngestTokenHashes=a-t0ken-in-place-of-its-hash"])
-    assert "t0ken" not in str(refused.value)
+    assert "t0ken" not in str(error.value)
 
 
 def test_a_parameter_that_the_template_does_not_have_is_refused() -> None:
-    with pytest.raises(Refused, match=r"no parameter 'Shardcount'. It has IngestTokenHashes, .*ShardCount"):
+    with pytest.raises(
+        InvalidParameter, match=r"no parameter 'Shardcount'. It has IngestTokenHashes, .*ShardCount"
+    ):
         parse(["RetentionDays=400", "Shardcount=8"])
 
 
 @pytest.mark.parametrize("argument", ["ShardCount", "study,", ""])
 def test_what_is_no_pair_is_refused(argument: str) -> None:
-    with pytest.raises(Refused, match=r"is not Name=value. Quote a value with spaces"):
+    with pytest.raises(InvalidParameter, match=r"is not Name=value. Quote a value with spaces"):
         parse(["RestorationSource=A", argument])

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from local.demo.calls import EMBEDDINGS, MESSAGES, METADATA, RESPONSES, Call
-from local.proxy import Proxy
+from local.litellm_proxy import Proxy
 
 SUCCESS, FAILURE = "success", "failure"
 BOTH = (FAILURE, SUCCESS)

@@ -7,16 +7,19 @@ from itertools import pairwise
 from impact.calendar import Calendar, Period, Settings, day_before
 from impact.day_settings import LEAD_TIME, effective_calendar, next_period, parse_settings
 from impact.store import Store
-from local.parameters import Refused
 
 NAMES = ("ShardCount", "ReportingTimeZone", "RetentionDays")
 """The parameters that hold for whole days."""
 
 
+class CannotDeploy(Exception):
+    """The stack cannot take this change now. The text is one line that says what to do first."""
+
+
 def announce(store: Store, current: Mapping[str, str], wished: Mapping[str, str], now: datetime) -> list[str]:
     """Say what will hold from which day on, in lines; none where nothing is to change.
 
-    `current` are the stack's parameters, `wished` those after the deployment. Raises Refused, and
+    `current` are the stack's parameters, `wished` those after the deployment. Raises CannotDeploy, and
     InvalidSettings where one of them cannot be.
     """
     changed = [name for name in NAMES if wished[name] != current[name]]
@@ -25,10 +28,10 @@ def announce(store: Store, current: Mapping[str, str], wished: Mapping[str, str]
     except store.client.exceptions.ResourceNotFoundException:
         if changed:
             gone = f"The table {store.state.name} is gone. Restore it (docs/runbook.md)"
-            raise Refused(f"{gone}, then change {changed[0]}.") from None
+            raise CannotDeploy(f"{gone}, then change {changed[0]}.") from None
         return []
     if not has_periods and has_progress and changed:
-        raise Refused(
+        raise CannotDeploy(
             "This stack is of an earlier version. Deploy this version first without changing"
             f" {' and '.join(changed)}, and change it once the rollup has run, an hour later."
         )

@@ -64,7 +64,7 @@ class Break:
 
 
 @dataclass(frozen=True)
-class Script:
+class Directives:
     """One prompt's stage directions."""
 
     call: str
@@ -84,10 +84,10 @@ class Script:
         return 200
 
 
-def parse(text: str) -> Script:
+def parse_directives(text: str) -> Directives:
     given: dict[str, str] = dict(DIRECTIVE.findall(text))
     seed = zlib.crc32(text.encode())
-    return Script(
+    return Directives(
         call=given.get("call", f"{seed:08x}"),
         user=given.get("user"),
         usage=Usage(

@@ -1,4 +1,4 @@
-"""An HTTP service in trouble: a front before the real one that is up, down, hangs or flaps, as it is told."""
+"""An HTTP proxy that injects faults. Its `mode` says which: it forwards, refuses, resets or hangs."""
 
 import http.client
 import random
@@ -42,7 +42,7 @@ MODES: Mapping[str, tuple[str, ...]] = {
 """For each mode what becomes of the requests: each of these once, in an order of chance, and again."""
 
 
-class Front(ThreadingHTTPServer):
+class FaultProxy(ThreadingHTTPServer):
     """Passes POST requests on to a service, or not, as its `mode` says; the mode can be set at any time."""
 
     daemon_threads = True
@@ -54,7 +54,7 @@ class Front(ThreadingHTTPServer):
         self._random = random.Random(seed)
         self._changed = threading.Condition()
         self._mode = UP
-        self._fates: list[str] = []
+        self._faults: list[str] = []
 
     @property
     def url(self) -> str:
@@ -67,15 +67,15 @@ class Front(ThreadingHTTPServer):
     @mode.setter
     def mode(self, mode: str) -> None:
         with self._changed:
-            self._mode, self._fates = mode, []
+            self._mode, self._faults = mode, []
             self._changed.notify_all()
 
-    def fate(self) -> str:
+    def next_fault(self) -> str:
         """What is to become of a request."""
         with self._changed:
-            if not self._fates:
-                self._fates = self._random.sample(MODES[self._mode], len(MODES[self._mode]))
-            return self._fates.pop()
+            if not self._faults:
+                self._faults = self._random.sample(MODES[self._mode], len(MODES[self._mode]))
+            return self._faults.pop()
 
     def hang(self) -> None:
         """Until the mode is set."""
@@ -89,20 +89,20 @@ class Front(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: Front
+    server: FaultProxy
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        fate = self.server.fate()
-        if fate == REFUSE:
+        fault = self.server.next_fault()
+        if fault == REFUSE:
             self._answer(503, {"Content-Type": "application/json"}, b'{"message": "Service Unavailable"}')
             return
         answer = None
-        if fate in (PASS, CUT, HANG_AFTER):
+        if fault in (PASS, CUT, HANG_AFTER):
             answer = self.server.service(self.path, dict(self.headers.items()), body)
-        if fate in (HANG, HANG_AFTER):
+        if fault in (HANG, HANG_AFTER):
             self.server.hang()
-        if fate == PASS and answer:
+        if fault == PASS and answer:
             self._answer(*answer)
         else:
             self._reset()
@@ -124,16 +124,16 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def front_of(service: Service, seed: int = 0) -> Iterator[Front]:
+def running_fault_proxy(service: Service, seed: int = 0) -> Iterator[FaultProxy]:
     """Serve on a free port of the loopback interface until the end of the block."""
-    with running_server(Front(service, seed)) as front:
+    with running_server(FaultProxy(service, seed)) as fault_proxy:
         try:
-            yield front
+            yield fault_proxy
         finally:
-            front.mode = DOWN
+            fault_proxy.mode = DOWN
 
 
-def at(url: str) -> Service:
+def forward_to(url: str) -> Service:
     """The service at an address."""
     host = urlsplit(url).netloc
     passed = ("authorization", "content-type")

@@ -66,7 +66,7 @@ def _kind(pid: int, stats: dict[int, list[str]]) -> str:
         return ""
     if function := _FUNCTION.search(command):
         return function[1]
-    if "local.emulator" in command:
+    if "local.patched_ministack" in command:
         return EMULATOR
     return SENDER if "spawn_main" in command else ""
 

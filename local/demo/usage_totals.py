@@ -10,9 +10,9 @@ from decimal import Context, Decimal, Inexact, localcontext
 from typing import Any
 
 from local.demo.calls import Call
-from local.demo.footprints import UNITS, footprint
-from local.demo.prices import PriceList, cost
-from local.provider.script import Usage
+from local.demo.expected_cost import PriceList, cost
+from local.demo.expected_footprint import UNITS, footprint
+from local.fake_providers.prompt_directives import Usage
 
 Items = Sequence[Mapping[str, Any]]
 
@@ -26,7 +26,7 @@ PER_MODEL = ("requests", "rated", "unrated")
 
 
 @dataclass
-class Figures:
+class UsageTotals:
     """What was used, in the contract's words; `models` has the counts of each `provider/model`."""
 
     requests: int = 0
@@ -78,7 +78,7 @@ class Figures:
                     self.footprint[f"{unit} {bound}"] += value
 
 
-ByUser = Mapping[str, Figures]
+ByUser = Mapping[str, UsageTotals]
 
 
 def expected(calls: Iterable[Call], journal: Items, prices: PriceList, ledger: Items = ()) -> ByUser:
@@ -124,8 +124,8 @@ def _model(event: Mapping[str, Any]) -> str:
 
 
 def counted(events: Iterable[Mapping[str, Any]]) -> ByUser:
-    """Figures of events: the ledger's items, or those that are expected there."""
-    users: dict[str, Figures] = defaultdict(Figures)
+    """Add up events: the ledger's items, or those that are expected there."""
+    users: dict[str, UsageTotals] = defaultdict(UsageTotals)
     with localcontext(EXACT):
         for event in events:
             users[event["userId"]].add(event)
@@ -133,8 +133,8 @@ def counted(events: Iterable[Mapping[str, Any]]) -> ByUser:
 
 
 def summed(summaries: Iterable[Mapping[str, Any]], name: str | None = None) -> ByUser:
-    """Figures of daily summaries, all days together: a demo may run past midnight. `name` sums all users."""
-    users: dict[str, Figures] = defaultdict(Figures)
+    """Add up daily summaries, by user, or of all users under `name`. A demo may run past midnight."""
+    users: dict[str, UsageTotals] = defaultdict(UsageTotals)
     with localcontext(EXACT):
         for summary in summaries:
             users[name or summary["userId"]].merge(summary)
@@ -145,8 +145,8 @@ def differences(name: str, found: ByUser, truth: ByUser, tolerance: Decimal = De
     """Every figure of `found` that is not the truth, each in a line of its own."""
     wrong = []
     for user in sorted(found.keys() | truth.keys()):
-        ours, theirs = found.get(user, Figures()), truth.get(user, Figures())
-        for one in fields(Figures):
+        ours, theirs = found.get(user, UsageTotals()), truth.get(user, UsageTotals())
+        for one in fields(UsageTotals):
             is_, should_be = getattr(ours, one.name), getattr(theirs, one.name)
             close = one.name == "costUSD" and abs(is_ - should_be) <= tolerance
             if is_ != should_be and not close:

@@ -1,4 +1,4 @@
-"""`python -m local.provider`: serve until stopped."""
+"""`python -m local.fake_providers`: serve until stopped."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import argparse
 import signal
 import sys
 
-from local.provider import ProviderServer
+from local.fake_providers import ProviderServer
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m local.provider", description="Fake AI providers.")
+    parser = argparse.ArgumentParser(prog="python -m local.fake_providers", description="Fake AI providers.")
     parser.add_argument("--port", type=int, default=0, help="0, the default: any free one")
     server = ProviderServer(parser.parse_args().port)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

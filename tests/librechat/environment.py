@@ -22,7 +22,7 @@ JSON = dict[str, Any]
 
 NEEDED = {
     "LIBRECHAT_URL": "a LibreChat with deploy/librechat.yaml, in front of LiteLLM with the callback",
-    "LIBRECHAT_PROVIDER_URL": "the fake providers behind that LiteLLM (python -m local.provider)",
+    "LIBRECHAT_PROVIDER_URL": "the fake providers behind that LiteLLM (python -m local.fake_providers)",
     "LIBRECHAT_STACK": "the file .local.env of the `make local` that this LiteLLM reports to",
 }
 
@@ -37,7 +37,7 @@ def missing(environ: Mapping[str, str] = os.environ) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Place:
+class Environment:
     """What runs."""
 
     librechat: str
@@ -46,7 +46,7 @@ class Place:
     """`.local.env`"""
 
     @classmethod
-    def from_environment(cls) -> Place:
+    def from_environment(cls) -> Environment:
         url, provider, stack = (os.environ[name] for name in NEEDED)
         values = {name: value or "" for name, value in dotenv_values(stack).items()}
         return cls(url.rstrip("/"), provider.rstrip("/"), values)

@@ -11,7 +11,7 @@ from moto import mock_aws
 
 from impact.calendar import FIRST_DAY, Period, Settings
 from impact.store import Store
-from local.deployed import calendar_of
+from local.deployed_stack import calendar_of
 from local.tables import schemas
 from tests.events import NOON
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from local.provider.script import Usage
-from local.proxy import ENVIRONMENT
+from local.fake_providers.prompt_directives import Usage
+from local.litellm_proxy import ENVIRONMENT
 
 PriceList = Mapping[str, Mapping[str, Any]]
 

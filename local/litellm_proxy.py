@@ -12,10 +12,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from local import PROJECT
 from local.process import running_process
 from local.stack import free_port
 
-PROJECT = Path(__file__).resolve().parents[1]
 ENVIRONMENT = PROJECT / os.environ.get("LITELLM_ENVIRONMENT", ".venv-proxy")
 """Where LiteLLM is installed: its pinned version, unless a command (`make test-litellm`) names another."""
 PROGRAM = ENVIRONMENT / "bin" / "litellm"

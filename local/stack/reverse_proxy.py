@@ -91,7 +91,7 @@ def _end_to_end(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 @contextmanager
-def api_front(port: int, endpoint_url: str, api_id: str) -> Iterator[str]:
+def running_reverse_proxy(port: int, endpoint_url: str, api_id: str) -> Iterator[str]:
     """Serve an HTTP API's default stage on a port of the loopback interface; yields its URL."""
     target = {"upstream": urlsplit(endpoint_url).netloc, "prefix": f"/_aws/execute-api/{api_id}/$default"}
     with running_server(_Server(("127.0.0.1", port), type("Handler", (_Handler,), target))) as server:
