@@ -8,7 +8,6 @@ cannot be is refused, and nothing is deployed.
 import argparse
 import os
 import secrets
-import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -21,8 +20,9 @@ from impact.day_settings import InvalidSettings
 from impact.store import Store
 from local import PROJECT
 from local.deploy_preview import NAMES, CannotDeploy, announce
-from local.stack.stack import override, sha256
-from local.template_parameters import InvalidParameter, check, defaults, parse
+from local.stack.sam import override
+from local.stack.stack import sha256
+from local.template_parameters import InvalidParameter, check, declare_parameters, defaults, parse
 
 QUESTIONS = {
     "ReportingTimeZone": ("Time zone in which a day begins, such as Europe/Berlin", "UTC"),
@@ -93,14 +93,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--stack", default="impact")
     parser.add_argument("--template", default=".aws-sam/build/template.yaml", help="as built")
-    parser.add_argument(
-        "--parameters",
-        dest="words",
-        type=shlex.split,
-        default=[],
-        help="the same in one text, quoted as for a shell",
-    )
-    parser.add_argument("parameters", nargs="*", metavar="Name=value", help="parameters of template.yaml")
+    declare_parameters(parser)
     return parser.parse_args()
 
 

@@ -25,6 +25,17 @@ def calendar_of(session: boto3.Session, stack: str, store: Store) -> Calendar:
     return effective_calendar(store, lambda: _wished(session, stack))
 
 
+def physical_id(session: boto3.Session, stack: str, logical_id: str) -> str:
+    """Look up the name (or URL) that a resource of template.yaml has in this stack.
+
+    Raises BotoCoreError, ClientError.
+    """
+    resource = session.client("cloudformation").describe_stack_resource(
+        StackName=stack, LogicalResourceId=logical_id
+    )
+    return resource["StackResourceDetail"]["PhysicalResourceId"]
+
+
 def _wished(session: boto3.Session, stack: str) -> Settings:
     [described] = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
     parameters = {item["ParameterKey"]: item["ParameterValue"] for item in described["Parameters"]}

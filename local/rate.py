@@ -17,6 +17,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local.deployed_stack import physical_id
 from local.rollup import count_day
 
 ONCE = Config(read_timeout=80, retries={"total_max_attempts": 1})
@@ -85,12 +86,8 @@ def _is_counted(session: boto3.Session, stack: str, day: str) -> bool:
 
 def _call(session: boto3.Session, stack: str, payload: dict[str, Any]) -> dict[str, Any]:
     """Call RatesFunction. Raises NotTaken, BotoCoreError, ClientError."""
-    resource = session.client("cloudformation").describe_stack_resource(
-        StackName=stack, LogicalResourceId="RatesFunction"
-    )
-    name = resource["StackResourceDetail"]["PhysicalResourceId"]
     called = session.client("lambda", config=ONCE).invoke(
-        FunctionName=name, Payload=json.dumps(payload).encode()
+        FunctionName=physical_id(session, stack, "RatesFunction"), Payload=json.dumps(payload).encode()
     )
     answer: dict[str, Any] = json.loads(called["Payload"].read())
     if "FunctionError" in called:

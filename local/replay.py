@@ -22,6 +22,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local.deployed_stack import physical_id
 from local.rollup import WORKER_SECONDS, WORKERS
 
 QUEUES = ("FailedRollups", "FailedSchedules")
@@ -82,7 +83,7 @@ def _arguments() -> argparse.Namespace:
 
 def _replay(session: boto3.Session, stack: str) -> int:
     sqs = session.client("sqs")
-    urls = [_physical_id(session, stack, queue) for queue in QUEUES]
+    urls = [physical_id(session, stack, queue) for queue in QUEUES]
     letters = [letter for url in urls for letter in _take(sqs, url)]
     if not letters:
         print(f"Nothing waits in {' or '.join(QUEUES)}.")
@@ -106,13 +107,6 @@ def _replay(session: boto3.Session, stack: str) -> int:
             f"{len(failed)} stay in their queues: mend the cause, then `make replay` again.", file=sys.stderr
         )
     return 1 if failed else 0
-
-
-def _physical_id(session: boto3.Session, stack: str, resource: str) -> str:
-    described = session.client("cloudformation").describe_stack_resource(
-        StackName=stack, LogicalResourceId=resource
-    )
-    return described["StackResourceDetail"]["PhysicalResourceId"]
 
 
 def _take(sqs: Any, queue_url: str) -> Iterator[Letter]:
@@ -144,7 +138,7 @@ def _calls(
 ) -> tuple[dict[Call, list[Letter]], list[Letter]]:
     """Tell what is to be called, each with the messages that ask for it; and what asks for nothing."""
     calls, unreadable = defaultdict(list), []
-    worker = _physical_id(session, stack, "RollupWorkerFunction")
+    worker = physical_id(session, stack, "RollupWorkerFunction")
     for letter in letters:
         try:
             calls[_call(session, worker, letter.message)].append(letter)

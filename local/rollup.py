@@ -16,7 +16,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.deployed_stack import calendar_of, store_of
+from local.deployed_stack import calendar_of, physical_id, store_of
 
 WORKERS = 16
 WORKER_SECONDS = 900
@@ -45,7 +45,7 @@ def count_day(session: boto3.Session, stack: str, day: str) -> int:
 
     Raises BotoCoreError, ClientError.
     """
-    worker = _worker(session, stack)
+    worker = physical_id(session, stack, "RollupWorkerFunction")
     shards = calendar_of(session, stack, store_of(session, stack)).shard_count(day)
     patient = Config(read_timeout=WORKER_SECONDS + 20, retries={"total_max_attempts": 1})
     lambda_ = session.client("lambda", config=patient)
@@ -70,13 +70,6 @@ def count_day(session: boto3.Session, stack: str, day: str) -> int:
     errors = sorted({answer["errorMessage"] for answer in answers if "errorMessage" in answer})
     print(*(f"failed: {error}" for error in errors), sep="\n", file=sys.stderr, end="\n" if errors else "")
     return 1 if errors else 0
-
-
-def _worker(session: boto3.Session, stack: str) -> str:
-    resource = session.client("cloudformation").describe_stack_resource(
-        StackName=stack, LogicalResourceId="RollupWorkerFunction"
-    )
-    return resource["StackResourceDetail"]["PhysicalResourceId"]
 
 
 def _day(text: str) -> str:

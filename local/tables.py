@@ -6,29 +6,15 @@ python -m local.tables
 
 import os
 from contextlib import suppress
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import boto3
-from samtranslator.yaml_helper import yaml_parse
 
-TEMPLATE = Path(__file__).parents[1] / "template.yaml"
+from local.template import resources
+
 DYNAMODB_LOCAL = "http://localhost:8000"
 
 _SCHEMA = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
-
-
-@cache
-def template() -> Any:
-    """Parse template.yaml, once: it takes a sixth of a second."""
-    return yaml_parse(TEMPLATE.read_text())
-
-
-def resources(kind: str) -> dict[str, dict[str, Any]]:
-    """Properties of the template's resources of a kind, by logical id."""
-    found: dict[str, Any] = template()["Resources"]
-    return {name: resource["Properties"] for name, resource in found.items() if resource["Type"] == kind}
 
 
 def schemas() -> dict[str, dict[str, Any]]:

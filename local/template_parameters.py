@@ -1,11 +1,13 @@
 """The parameters of template.yaml: what each may be, and what it is where nobody says."""
 
 import re
+import shlex
+from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from local.tables import template
+from local.template import template
 
 NUMBER = r"-?([0-9]+(\.[0-9]*)?|\.[0-9]+)"
 WHOLE = ("RetentionDays", "RollupConcurrency", "ShardCount")
@@ -14,6 +16,18 @@ WHOLE = ("RetentionDays", "RollupConcurrency", "ShardCount")
 
 class InvalidParameter(Exception):
     """A parameter that template.yaml does not have, or does not allow. The text is one line."""
+
+
+def declare_parameters(parser: ArgumentParser) -> None:
+    """Let a command take `Name=value` arguments (as `parameters`), and several in one text (as `words`)."""
+    parser.add_argument(
+        "--parameters",
+        dest="words",
+        type=shlex.split,
+        default=[],
+        help="the same in one text, quoted as for a shell",
+    )
+    parser.add_argument("parameters", nargs="*", metavar="Name=value", help="parameters of template.yaml")
 
 
 def parse(arguments: Sequence[str]) -> dict[str, str]:

@@ -1,18 +1,12 @@
-"""Building the stack, deploying it to MiniStack, and what can be done with it then."""
+"""The stack on MiniStack: deploy it, call its functions, read its logs."""
 
-import fcntl
 import hashlib
 import json
-import os
-import re
 import secrets
-import shutil
 import socket
-import subprocess
-import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,12 +17,12 @@ import boto3
 from botocore.config import Config
 
 from local import PROJECT
+from local.deployed_stack import physical_id
 from local.stack.api_routes import make_routes
 from local.stack.ministack import REGION, ROOT, aws_environment, running_ministack
 from local.stack.reverse_proxy import running_reverse_proxy
+from local.stack.sam import SCRATCH, build, override, sam
 from local.waiting import PATIENCE_SECONDS, wait_until
-
-SCRATCH = PROJECT / ".local"
 
 SCHEDULED = {"source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": "{}"}
 """What matters of the payload with which EventBridge Scheduler calls a function."""
@@ -49,12 +43,6 @@ def free_port() -> int:
 
 def sha256(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
-
-
-def override(name: str, value: object) -> str:
-    """Write a parameter for `sam deploy --parameter-overrides`, whatever is in it: spaces, or nothing."""
-    quoted = str(value).replace('"', '\\"')
-    return f'{name}="{quoted}"'
 
 
 @dataclass
@@ -129,11 +117,8 @@ class Stack:
         self.api_id = make_routes(self.session, self.name)
 
     def physical_id(self, logical_id: str) -> str:
-        """Find what a resource of the template is called in this stack."""
-        resource = self.client("cloudformation").describe_stack_resource(
-            StackName=self.name, LogicalResourceId=logical_id
-        )
-        return str(resource["StackResourceDetail"]["PhysicalResourceId"])
+        """Look up the name (or URL) that a resource of template.yaml has in this stack."""
+        return physical_id(self.session, self.name, logical_id)
 
     def invoke(self, function: str, payload: object) -> Any:
         """Call a function, by its name in the template, and return its answer. Raises FunctionFailed."""
@@ -224,44 +209,6 @@ class _Session(boto3.Session):
 
     def resource(self, *arguments: Any, **options: Any) -> Any:
         return super().resource(*arguments, **{"endpoint_url": self.endpoint_url} | options)
-
-
-def build(folder: Path, project: Path = PROJECT) -> Path:
-    """Build a project's functions and layer for this machine's Python. Raises RuntimeError."""
-    SCRATCH.mkdir(exist_ok=True)
-    with (SCRATCH / "build.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # builds at the same time share what they install
-        # MiniStack runs functions in its own interpreter, whatever their Runtime says.
-        sam("build", f"--build-dir={folder}", environment=os.environ | {"PLATFORMS": ""}, project=project)
-    _zip_once(folder)
-    return folder
-
-
-def _zip_once(folder: Path) -> None:
-    """Let all functions share one zip: their folders are the same, and SAM CLI would zip each of them."""
-    template = folder / "template.yaml"
-    text = template.read_text()
-    names = re.findall(r"(?m)^      CodeUri: (\w+)$", text)
-    shutil.make_archive(str(folder / "functions"), "zip", folder / names[0])
-    for name in names:
-        shutil.rmtree(folder / name)
-    template.write_text(re.sub(r"(?m)^(      CodeUri: )\w+$", r"\1functions.zip", text))
-
-
-def sam(*arguments: str, environment: Mapping[str, str] | None = None, project: Path = PROJECT) -> None:
-    """Run SAM CLI in a project's folder. Raises RuntimeError with its output."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "samcli", *arguments],
-        cwd=project,
-        env={**(os.environ if environment is None else environment), "SAM_CLI_TELEMETRY": "0"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if ran.returncode:
-        raise RuntimeError(f"sam {arguments[0]} failed:\n{ran.stdout}")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from impact.keys import day_shard
 from impact.store import Store
+from local import deployed_stack
 from local.stack import Stack
 from local.stack.stack import LOCAL_SHARDS
 from local.waiting import PATIENCE_SECONDS
@@ -78,8 +79,7 @@ def late_marks(stack: Stack, of: str = "") -> list[str]:
 
 def store_of(stack: Stack) -> Store:
     """The stack's tables, with the rights of its owner."""
-    client = stack.client("dynamodb")
-    return Store.of(client, stack.request_events_table, stack.daily_summaries_table, stack.state_table)
+    return deployed_stack.store_of(stack.session, stack.name)
 
 
 def a_user() -> str:

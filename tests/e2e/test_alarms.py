@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 
 from local.stack import Stack
 from local.stack.stack import SCHEDULED, FunctionFailed
-from local.tables import resources
+from local.template import resources
 from local.waiting import wait_until
 from tests.e2e.api import Api, a_user, an_event, count, day, store_of
 from tests.e2e.test_permissions import OLD_DATES, Grant, enter_rate, without

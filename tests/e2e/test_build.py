@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from local import PROJECT
-from local.stack.stack import sam
+from local.stack.sam import sam
 
 FUNCTIONS = ["Authorizer", "Ingest", "Rates", "Rollup", "RollupWorker", "Summaries"]
 NEEDED = {

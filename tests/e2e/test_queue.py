@@ -9,7 +9,7 @@ import pytest
 
 from local.stack import Stack
 from local.stack.stack import LOCAL_WORKERS, SCHEDULED
-from local.tables import resources
+from local.template import resources
 from local.waiting import wait_until
 from tests.e2e.api import Api, a_user, an_event, day
 from tests.e2e.test_permissions import Grant, without

@@ -16,7 +16,7 @@ import pytest
 
 from local import PROJECT
 from local.stack import Stack
-from local.tables import resources
+from local.template import resources
 from local.waiting import wait_until
 from request_events.outbox import Outbox
 from tests.e2e.api import Api, a_user, an_event, count, day, store_of

@@ -18,7 +18,8 @@ from local.deployed_stack import calendar_of
 from local.stack import Stack
 from local.stack.api_routes import make_routes
 from local.stack.stack import LOCAL_SHARDS, SCHEDULED, sha256
-from local.tables import schemas, template
+from local.tables import schemas
+from local.template import template
 from local.waiting import wait_until
 from request_events.rules import MODEL_MAX
 from tests.e2e.api import Api, a_user, an_event, count, day, late_marks, store_of

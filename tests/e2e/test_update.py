@@ -14,7 +14,8 @@ import pytest
 from local import PROJECT
 from local.stack import Stack
 from local.stack.reverse_proxy import running_reverse_proxy
-from local.stack.stack import LOCAL_SHARDS, SCRATCH, build
+from local.stack.sam import SCRATCH, build
+from local.stack.stack import LOCAL_SHARDS
 from local.waiting import wait_until
 from request_events.courier import Courier
 from request_events.outbox import Outbox

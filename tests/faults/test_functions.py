@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from impact.keys import day_shard
 from impact.store import Store
-from local.tables import template
+from local.template import template
 from request_events.transport import ANSWER_SECONDS
 from tests.faults.aws_fault_proxy import (
     BROKEN,

@@ -15,7 +15,7 @@ from impact.calendar import timestamp
 from impact.fx_update import FxUpdate
 from impact.ledger_store import LedgerStore
 from impact.store import Store
-from local.tables import TEMPLATE, resources, template
+from local.template import TEMPLATE, resources, template
 from rates import app as rates
 from request_events.event import FIELDS
 from rollup import app as planner

@@ -12,7 +12,7 @@ from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 
 from local import PROJECT
-from local.tables import template
+from local.template import template
 
 WRITTEN = PROJECT / "docs/openapi.json"
 DOCUMENT: dict[str, Any] = json.loads(WRITTEN.read_text())

@@ -3,7 +3,8 @@
 from collections import deque
 from typing import NamedTuple
 
-from tests.model.protocol import ABSENT, Model, Protocol, Scenario, State
+from tests.model.states import ABSENT, Protocol, Scenario, State
+from tests.model.transitions import Model
 
 Parents = dict[State, tuple[State, str] | None]
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.model.explore import explore
-from tests.model.protocol import COUNT, Protocol, Scenario
+from tests.model.states import COUNT, Protocol, Scenario
 
 AGAIN = Protocol(total_conflict="again")
 ON_TIME_AND_LATE = Scenario(events=((0, False), (1, True)), second_tries=0)

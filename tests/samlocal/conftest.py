@@ -24,7 +24,7 @@ from impact.store import Store
 from local import PROJECT
 from local.fake_ecb import published, serving
 from local.stack import free_port
-from local.tables import template as parsed_template
+from local.template import template as parsed_template
 from local.waiting import wait_until
 from tests.tables import drop_tables, make_tables
 

@@ -20,7 +20,7 @@ from impact.calendar import (
     days_between,
     parse_day,
 )
-from local.tables import resources
+from local.template import resources
 from tests.simulation.database import LATE_SECONDS
 
 ZONES = ["UTC", "Europe/Berlin", "America/Sao_Paulo", "Pacific/Kiritimati", "Asia/Kolkata", "America/Havana"]

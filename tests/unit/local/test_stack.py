@@ -10,7 +10,8 @@ from samcli.cli.types import CfnParameterOverridesType  # type: ignore[import-un
 
 from local.stack import Stack
 from local.stack.__main__ import update_rates
-from local.stack.stack import FunctionFailed, override
+from local.stack.sam import override
+from local.stack.stack import FunctionFailed
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from local.tables import template
+from local.template import template
 from local.template_parameters import InvalidParameter, check, defaults, parse
 
 
