@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,14 +65,15 @@ def main() -> int:
         ):
             print(READY.format(stack=stack, seconds=TICK_SECONDS), flush=True)
             update_rates(stack)
-            while True:
+            while not _interrupted.is_set():
                 _tick(stack)
-                time.sleep(TICK_SECONDS)
+                _interrupted.wait(TICK_SECONDS)
     except KeyboardInterrupt:
-        print("\nEnded; nothing is left running.")
+        pass
     except (RuntimeError, OSError, BotoCoreError) as error:
         print(error, file=sys.stderr)
         return 1
+    print("\nEnded; nothing is left running.")
     return 0
 
 
@@ -89,10 +91,15 @@ def _is_taken(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+_interrupted = threading.Event()
+"""Python drops an exception that a signal handler raises while a finalizer runs: this stays."""
+
+
 def _interrupt(number: int, frame: object) -> None:
     # Once only: a second Ctrl-C must not interrupt the clean-up.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _interrupted.set()
     raise KeyboardInterrupt
 
 
