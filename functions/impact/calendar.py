@@ -1,4 +1,4 @@
-"""Days: which one an event belongs to, when a day is over, and until when it may be counted anew."""
+"""Days: to which one an event belongs, when a day closes, and until when it can be recomputed."""
 
 import re
 from collections.abc import Iterator
@@ -10,21 +10,21 @@ from impact.keys import shard_of
 from request_events.rules import AHEAD_SECONDS
 
 ALLOWED_LATENESS = timedelta(hours=3)
-"""How long after its end a day stays open for events on their way; a later one leaves a mark."""
+"""A day stays open this long after its end. An event that arrives later sets a late mark."""
 CLOCK_SKEW_MAX = timedelta(minutes=20)
-"""So far apart may the clocks of two functions be."""
+"""Largest difference between the clocks of two functions."""
 MARK_MARGIN = timedelta(minutes=30)
-"""So long before a day closes its events are marked: longer than clocks differ and an ingest takes."""
+"""Events set a mark from this long before their day closes: more than CLOCK_SKEW_MAX and an ingest take."""
 AHEAD = timedelta(seconds=AHEAD_SECONDS)
-"""How far a sender's clock may be ahead."""
+"""How far an event's time may be ahead of the service's clock."""
 RETENTION_RESERVE = timedelta(days=2)
-"""An event is refused so long before its day begins to expire: time to count it before TTL deletes."""
+"""An event is rejected this long before its day begins to expire: it is counted before TTL deletes it."""
 
 FIRST_DAY = "2000-01-01"
-"""No event is of a day before."""
+"""No event belongs to an earlier day."""
 
 DAY = "2[0-9]{3}-[0-9]{2}-[0-9]{2}"
-"""How a day is written, as a regular expression."""
+"""A day as text: a regular expression."""
 
 
 class DayExpired(Exception):
@@ -35,12 +35,12 @@ class DayExpired(Exception):
 
 
 def timestamp(instant: datetime) -> str:
-    """Write an instant in UTC with microseconds, so that the order of texts is that of times."""
+    """Write an instant in UTC with microseconds: timestamps sort as text."""
     return instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def parse_day(value: object) -> str:
-    """Check a day that somebody wrote, `YYYY-MM-DD`, of the years 2000 to 2999. Raises ValueError."""
+    """Check a day, `YYYY-MM-DD`, of the years 2000 to 2999. Raises ValueError."""
     if isinstance(value, str) and re.fullmatch(DAY, value):
         return date.fromisoformat(value).isoformat()
     raise ValueError("day must be a date, YYYY-MM-DD")
@@ -64,10 +64,10 @@ def days_between(first: str, last: str) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Settings:
-    """How a stack lays its days down: what its parameters ask for, and what holds for whole days."""
+    """The settings of whole days."""
 
     zone: ZoneInfo
-    """Reporting time zone: where a day begins."""
+    """Reporting time zone, in which a day begins."""
     retention: timedelta
     """How long the ledger keeps an event."""
     shard_count: int
@@ -82,7 +82,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Period:
-    """The days from `first_day` on, up to the next period, and what holds for them."""
+    """The settings of the days from `first_day` up to the next period."""
 
     first_day: str
     settings: Settings
@@ -90,15 +90,15 @@ class Period:
 
 @dataclass(frozen=True)
 class Calendar:
-    """Days (`YYYY-MM-DD`), and what holds for each: its time zone, its retention, its shards.
+    """Days (`YYYY-MM-DD`) and their settings: time zone, retention, shards.
 
-    A day keeps the settings that it began with, whatever the stack's parameters say later. So the place of an
-    event in the ledger follows from the event alone, and every function finds the same one. Days follow each
-    other without a gap: where a period has another time zone, the last day before it is longer or shorter.
+    A day keeps its settings when the stack's parameters change. So the key of an event follows from the event
+    alone, and every function computes the same one. Days leave no gap: where a period changes the time zone,
+    the last day before it is longer or shorter.
     """
 
     periods: tuple[Period, ...]
-    """In order; the first one holds for all days before it, too."""
+    """In order. The first one also covers all days before it."""
 
     @classmethod
     def of(cls, settings: Settings) -> "Calendar":
@@ -121,14 +121,14 @@ class Calendar:
         return self.settings_of(day).starts_at(day)
 
     def closes_at(self, day: str) -> datetime:
-        """When the day is over and its grace has passed: what is counted from then on is final."""
+        """When the day is over and ALLOWED_LATENESS has passed: from then on what is computed is final."""
         return self.starts_at(day_after(day)) + ALLOWED_LATENESS
 
     def is_closed(self, day: str, now: datetime) -> bool:
         return now >= self.closes_at(day)
 
     def needs_mark(self, day: str, now: datetime) -> bool:
-        """Tell whether an event stored now may come after the last regular rollup of its day."""
+        """Tell whether an event stored now may miss the last scheduled rollup of its day."""
         return now >= self.closes_at(day) - MARK_MARGIN
 
     def shard_count(self, day: str) -> int:
@@ -139,7 +139,7 @@ class Calendar:
         return shard_of(user_id, self.shard_count(day))
 
     def rejection_reason(self, ts: datetime, now: datetime) -> str | None:
-        """Say why an event of that time cannot be taken now, or None if it can."""
+        """Return why an event of that time is rejected now, or None if it is not."""
         if ts > now + AHEAD:
             return f"is more than {AHEAD.seconds // 60} minutes ahead of the service's clock"
         longest = self._retention(ts) - RETENTION_RESERVE
@@ -152,14 +152,14 @@ class Calendar:
         return int((ts + self._retention(ts)).timestamp())
 
     def countable_until(self, day: str) -> datetime:
-        """From when on TTL may have deleted an event of that day: counting it anew would lose money."""
+        """From then on TTL may have deleted events of that day: recomputing it would lose what they cost."""
         return self.starts_at(day) + self.settings_of(day).retention
 
     def may_have_expired(self, day: str, now: datetime) -> bool:
         return now >= self.countable_until(day)
 
     def oldest_day(self, now: datetime) -> str:
-        """The first day of which the ledger may still hold an event."""
+        """The first day of which the ledger may still hold events."""
         return self.day_of(now - max(period.settings.retention for period in self.periods))
 
     def _retention(self, ts: datetime) -> timedelta:
@@ -167,5 +167,5 @@ class Calendar:
 
 
 def _until(day: str, following: Period | None) -> str:
-    """The day, or the last one before the next period: it goes on until that begins."""
+    """The day, but no later than the last one before the next period."""
     return min(day, day_before(following.first_day)) if following else day

@@ -1,4 +1,4 @@
-"""What the stack's parameters say, read from the environment that the template gives each function."""
+"""The stack's parameters, from the environment that template.yaml gives each function."""
 
 import os
 from datetime import timedelta
@@ -11,7 +11,7 @@ from impact.day_settings import parse_settings
 
 
 def settings() -> Settings:
-    """What the parameters ask of days. Raises InvalidSettings."""
+    """The settings of days that the parameters request. Raises InvalidSettings."""
     return parse_settings(
         os.environ.get("REPORTING_TIME_ZONE", "UTC"),
         retention_days=os.environ.get("RETENTION_DAYS", "400"),
@@ -24,7 +24,7 @@ def retention() -> timedelta:
 
 
 def service_id() -> str:
-    """The name of this service among all others: that of its ledger, which no update changes."""
+    """An id of this service, from its ledger's ARN, which no update changes."""
     ledger = os.environ.get("LEDGER_ARN") or os.environ["REQUEST_EVENTS_TABLE"]
     return blake2b(ledger.encode(), digest_size=8).hexdigest()
 

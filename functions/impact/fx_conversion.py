@@ -1,4 +1,4 @@
-"""Euros for one event as it arrives, at the rates in memory: no event waits for them, or fails without."""
+"""Euros of an event on arrival, at the fx rates in memory: no event waits for them or fails without them."""
 
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, wait
@@ -8,15 +8,15 @@ from impact.fx_rates import FxRates, to_euros
 from impact.types import Item
 
 CACHE_SECONDS = 300.0
-"""So long what was read is taken for what is there."""
+"""Cache lifetime."""
 RETRY_SECONDS = 30.0
-"""So long after a failed read the next one is tried."""
+"""Pause after a failed read."""
 
 
 def euro_fields(event: Item, rates: FxRates) -> Item:
-    """What one event's dollars are at the last known rate before its day; nothing where none is known.
+    """Convert an event's dollars at the last known rate before its day; {} if none is known.
 
-    An event that came with costEUR keeps it. The summary is the authority: it has the day's own rate.
+    An event that came with costEUR keeps it. The summary decides: it is converted at the day's own rate.
     """
     if "costUSD" not in event or "costEUR" in event:
         return {}
@@ -25,7 +25,7 @@ def euro_fields(event: Item, rates: FxRates) -> Item:
 
 
 class CachedFxRates:
-    """Rates as `load` last gave them, read anew in the background; what it raises is handed to `failed`."""
+    """The fx rates that `load` returned last, refreshed in the background. `failed` gets what it raises."""
 
     def __init__(self, load: Callable[[], FxRates], executor: Executor, failed: Callable[[Exception], None]):
         self._load = load
@@ -35,7 +35,7 @@ class CachedFxRates:
         self._start()
 
     def wait(self, seconds: float) -> None:
-        """Give the first read a moment: at a start, when no event waits yet."""
+        """Wait for the first read: at a cold start, when no event waits yet."""
         wait([self._reading], timeout=seconds)
 
     def __call__(self) -> FxRates:
@@ -50,6 +50,6 @@ class CachedFxRates:
     def _read(self) -> None:
         try:
             self._rates = self._load()
-        except Exception as error:  # whatever it is, events go on with the rates that are there
+        except Exception as error:  # whatever it is, events go on with the rates in memory
             self._due = monotonic() + RETRY_SECONDS
             self._failed(error)

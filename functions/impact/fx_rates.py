@@ -1,8 +1,8 @@
-"""Which of the European Central Bank's reference rates a day is converted at. Pure: no AWS, no network.
+"""The European Central Bank's reference rate that a day is converted at. Pure: no AWS, no network.
 
-Day D is converted at the reference rate with the last ECB date before D. The ECB publishes one on each day on
-which TARGET, its payment system, is open (no exception since 2002), so which date that is, is known before
-the rate is: a day whose rate has not come yet can be told from one that has none of its own.
+A day is converted at the rate of the last ECB date before it. The ECB publishes a rate on each day on which
+TARGET, its payment system, is open (without exception since 2002). So the date is known before the rate is,
+and a rate that is late is not mistaken for a bank holiday.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from impact.decimals import quotient
 from impact.types import Item
 
 FX_LOOKBACK_DAYS = 7
-"""Days to look back for a rate: no two TARGET days lie further apart than five."""
+"""Days to look back for a rate. TARGET days are at most five days apart."""
 
 _ONE_DAY = timedelta(days=1)
 
@@ -30,7 +30,7 @@ class FxRate:
     usd: Decimal
 
     def as_fields(self) -> Item:
-        """The rate under the contract's names, beside the euros that it gave."""
+        """The rate under the contract's names."""
         return {"fxRate": self.usd, "fxDate": self.date}
 
 
@@ -47,7 +47,7 @@ def is_target_day(day: date) -> bool:
 
 
 def fx_date_of(day: str) -> str:
-    """Return the ECB date whose rate a day is converted at: the last one before it."""
+    """Return the ECB date whose rate a day is converted at: the last one before the day."""
     before = date.fromisoformat(day) - _ONE_DAY
     while not is_target_day(before):
         before -= _ONE_DAY
@@ -62,7 +62,7 @@ def days_converted_at(ecb_date: str) -> list[str]:
 
 @dataclass(frozen=True)
 class FxRates:
-    """The rates that are known: US dollars for one euro, by ECB date."""
+    """Known rates: US dollars for one euro, by ECB date."""
 
     usd: Mapping[str, Decimal]
 

@@ -1,4 +1,4 @@
-"""Requests and answers of the HTTP API (payload format 2.0), in the contract's JSON."""
+"""Requests and responses of the HTTP API (payload format 2.0), in JSON."""
 
 import base64
 import binascii
@@ -17,7 +17,7 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class HttpError(Exception):
-    """An answer that is not a 2xx: its status, a code for programs, a message and details for people."""
+    """A response other than 2xx: its status, a code for programs, a message and details for people."""
 
     def __init__(self, status: int, code: str, message: str, details: FieldErrors | None = None):
         super().__init__(message)
@@ -33,7 +33,7 @@ def not_json() -> HttpError:
 
 
 def respond(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    """Answer in JSON; a Decimal is written as the number it is, digit by digit."""
+    """Make a JSON response. A Decimal is written as a number, with all its digits."""
     return {
         "statusCode": status,
         "headers": {"content-type": "application/json", **(headers or {})},
@@ -42,17 +42,16 @@ def respond(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | N
 
 
 def sent_bytes(value: Any) -> int:
-    """Bytes that a value takes in a response of Lambda's: JSON, in a string of another JSON.
+    """Bytes that a value takes in Lambda's response: JSON within a string of JSON.
 
-    So each quotation mark and each backslash takes two. All else is UTF-8: Lambda's runtimes escape nothing
-    more, from Python 3.12 on.
+    A quotation mark or a backslash takes two bytes there. All else is UTF-8 as it is, from Python 3.12 on.
     """
     text = _json(value)
     return len(text.encode()) + text.count('"') + text.count("\\")
 
 
 def _json(value: Any) -> str:
-    """Write JSON as it is, in UTF-8 half as large as with escapes; a lone surrogate has no other form."""
+    """Write JSON in UTF-8, half as large as with escapes. Lone surrogates are escaped: UTF-8 has none."""
     text = simplejson.dumps(value, separators=(",", ":"), use_decimal=True, ensure_ascii=False)
     return _LONE_SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
@@ -65,7 +64,7 @@ def header(event: Event, name: str) -> str:
 
 
 def body_bytes(event: Event) -> bytes:
-    """Take the body as it was sent. Raises HttpError (400) where API Gateway's base64 is none."""
+    """Return the body as it was sent. Raises HttpError (400) for invalid base64."""
     body = event.get("body") or ""
     if not event.get("isBase64Encoded"):
         return str(body).encode("utf-8", "surrogatepass")

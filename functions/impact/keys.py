@@ -1,23 +1,23 @@
-"""The keys under which things lie in DynamoDB. They come from the event alone: the key is the idempotency."""
+"""The keys in DynamoDB. Those of events come from the event alone: the key makes delivery idempotent."""
 
 import hashlib
 
 MARK = "mark"
-"""State kind: (day, shard)s that an event reached after their day had closed, MARK_GROUP to an item."""
+"""State kind: late marks, MARK_GROUP shards of a day to an item."""
 OLD_MARK = "late"
-"""State kind: the same as earlier versions left it, an item each."""
+"""State kind: late marks of earlier releases, an item each."""
 SHARD_TOTAL = "total"
-"""State kind: the sum of a (day, shard), over all its users."""
+"""State kind: the total of a (day, shard), over its users."""
 DAILY_TOTAL = "day"
-"""State kind: the sum of a day, over all its shards."""
+"""State kind: the total of a day, over its shards."""
 PERIOD = "settings"
-"""State kind: from which day on which settings hold."""
+"""State kind: the settings of days."""
 PROGRESS = "rollup"
-"""State kind: how far days are final."""
+"""State kind: the rollup's watermark."""
 FX_RATE = "rate"
 """State kind: the euro reference rate of an ECB date."""
 MARK_GROUP = 32
-"""Shards whose late marks share an item: as many as fit a write unit."""
+"""Shards whose late marks share an item: as many as fit one write unit."""
 SORT_KEY_BYTES = 1024
 """DynamoDB's limit for a sort key."""
 
@@ -47,12 +47,12 @@ def parse_fx_rate_key(key: str) -> tuple[str, int]:
 
 
 def user_prefix(user_id: str) -> str:
-    """What the sort keys of one user's events begin with, and of nobody else's."""
+    """The prefix of the sort keys of one user's events, and of nobody else's."""
     return user_id.replace("%", "%25").replace("#", "%23") + "#"
 
 
 def has_room(user_id: str) -> bool:
-    """Tell whether an id fits a key at all: no event of another one can be in the ledger."""
+    """Tell whether an id fits into a sort key. The ledger has no event of one that does not."""
     try:
         return len(user_prefix(user_id).encode()) <= SORT_KEY_BYTES
     except UnicodeEncodeError:

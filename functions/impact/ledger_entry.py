@@ -1,4 +1,4 @@
-"""From what a sender wrote to the item in the ledger, or to the reasons why not. Pure: no AWS in it."""
+"""Turns what a sender wrote into an item of the ledger, or into reasons to reject it. Pure: no AWS."""
 
 import json
 from dataclasses import dataclass, replace
@@ -15,11 +15,11 @@ from impact.types import FieldErrors, Item
 from request_events.event import FIELDS, RequestEvent
 
 ITEM_BYTES = 2048
-"""Two write units: what the largest event may cost."""
+"""Largest item of an event: two write units."""
 
 
 class EventRejected(Exception):
-    """An event that cannot be taken, now or ever; `errors` says why: field and message of each reason."""
+    """An event that the service will never take. `errors` holds the field and message of each reason."""
 
     def __init__(self, errors: FieldErrors):
         super().__init__("; ".join(f"{error['field']} {error['message']}" for error in errors))
@@ -28,11 +28,11 @@ class EventRejected(Exception):
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """An event as it goes into the ledger."""
+    """An event as the ledger stores it."""
 
     item: Item
     unknown_fields: int
-    """How many fields were dropped because the contract does not name them."""
+    """Number of fields that were dropped because the contract does not name them."""
 
     @property
     def event_id(self) -> str:
@@ -52,19 +52,19 @@ class LedgerEntry:
 
     @property
     def unrated(self) -> bool:
-        """Whether something was generated, and no footprint of it is known."""
+        """Whether the request generated something whose footprint is not known."""
         generated = self.item["status"] == "success" and not self.item.get("cacheHit")
         return generated and "energyKWh" not in self.item
 
     def with_fields(self, added: Item) -> "LedgerEntry":
-        """The same entry with what the service knows of it, unless an item has no room for that."""
+        """Return the entry with more fields, or without them if the item would become too large."""
         item = self.item | added
         return replace(self, item=item) if item_size(item) <= ITEM_BYTES else self
 
 
 @dataclass(frozen=True)
 class EntryBuilder:
-    """How this stack lays events down."""
+    """Builds entries by the settings of days."""
 
     calendar: Calendar
 
@@ -110,7 +110,7 @@ def _field_error(detail: Any) -> dict[str, str]:
 
 
 def _digest(fields: Item) -> str:
-    """Name an event by its own content, so that the same one sent again is the same one."""
+    """Make an id from an event's content, so that the same event sent again has the same id."""
     return blake2b(json.dumps(fields, sort_keys=True, default=str).encode(), digest_size=16).hexdigest()
 
 
@@ -126,12 +126,12 @@ def _check_size(item: Item) -> None:
 
 
 def item_size(item: Item) -> int:
-    """Bytes that DynamoDB bills for an item, attribute names included."""
+    """Return the bytes that DynamoDB bills for an item, attribute names included."""
     return sum(len(name.encode()) + _size(value) for name, value in item.items())
 
 
 def _size(value: Any) -> int:
-    """Bytes of an attribute, by the rules of DynamoDB's developer guide ("Item sizes and formats")."""
+    """Bytes of an attribute, by DynamoDB's developer guide, "Item sizes and formats"."""
     if isinstance(value, str):
         return len(value.encode())
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Putting validated events into the ledger, in parallel and within a time limit, and marking late days."""
+"""Writes validated events to the ledger, in parallel and within a time limit, and marks late ones."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -20,17 +20,17 @@ T = TypeVar("T")
 
 
 class WriteOutcome(Enum):
-    """What became of an event."""
+    """What came of writing an event."""
 
     CREATED = "created"
     DUPLICATE = "duplicate"
     RETRY = "retry"
-    """Not known to be stored, or its day not known to be marked: to be sent again."""
+    """It may not be stored, or its late mark may not be: the sender has to send it again."""
 
 
 @dataclass(frozen=True)
 class WriteResult:
-    """The fate of each entry, in their order, and how often storage failed, by cause."""
+    """The outcome of each entry, in order, and how often storage failed, by cause."""
 
     outcomes: list[WriteOutcome]
     failures: Counter[str]
@@ -38,7 +38,7 @@ class WriteResult:
 
 @dataclass(frozen=True)
 class LedgerWriter:
-    """Writes to the ledger; `executor` bounds how many requests are under way at once."""
+    """Writes to the ledger. `executor` limits the concurrent requests to DynamoDB."""
 
     store: Store
     executor: Executor
@@ -46,27 +46,27 @@ class LedgerWriter:
     def write(
         self, entries: list[LedgerEntry], calendar: Calendar, now: datetime, deadline: float
     ) -> WriteResult:
-        """Store entries until `deadline` (on the monotonic clock). Never raises for a fault of storage."""
+        """Store entries until `deadline` (on the monotonic clock). A failure of storage does not raise."""
         failures: Counter[str] = Counter()
         appending = [self.executor.submit(self.store.ledger.append, entry.item) for entry in entries]
-        fates = [_fate(is_new) for is_new in _results(appending, deadline, failures)]
-        # A duplicate counts as late too: the request that stored it may have died before its mark.
+        outcomes = [_outcome(is_new) for is_new in _results(appending, deadline, failures)]
+        # A duplicate needs a mark too: the request that stored it may have died before it set one.
         late = {
             entry.day_shard
-            for entry, fate in zip(entries, fates, strict=True)
-            if fate is not WriteOutcome.RETRY and calendar.needs_mark(entry.day, now)
+            for entry, outcome in zip(entries, outcomes, strict=True)
+            if outcome is not WriteOutcome.RETRY and calendar.needs_mark(entry.day, now)
         }
         unmarked = late - self._mark(late, now, deadline, failures)
         return WriteResult(
             [
-                WriteOutcome.RETRY if entry.day_shard in unmarked else fate
-                for entry, fate in zip(entries, fates, strict=True)
+                WriteOutcome.RETRY if entry.day_shard in unmarked else outcome
+                for entry, outcome in zip(entries, outcomes, strict=True)
             ],
             failures,
         )
 
     def _mark(self, late: set[str], now: datetime, deadline: float, failures: Counter[str]) -> set[str]:
-        """Mark (day, shard)s, those that share an item at once, and return those that are marked now."""
+        """Mark (day, shard)s, one request for those that share an item. Return those that are marked."""
         groups: dict[tuple[str, int], dict[str, int]] = {}
         for key in sorted(late):
             day, shard = parse_day_shard(key)
@@ -80,14 +80,14 @@ class LedgerWriter:
         return {key for marked in _results(marking, deadline, failures) for key in marked or ()}
 
 
-def _fate(is_new: bool | None) -> WriteOutcome:
+def _outcome(is_new: bool | None) -> WriteOutcome:
     if is_new is None:
         return WriteOutcome.RETRY
     return WriteOutcome.CREATED if is_new else WriteOutcome.DUPLICATE
 
 
 def _results(calls: list[Future[T]], deadline: float, failures: Counter[str]) -> list[T | None]:
-    """Wait for calls; None stands for one that failed, or did not end in time."""
+    """Wait for calls. The result of one that failed, or did not end in time, is None."""
     wait(calls, timeout=max(0.0, deadline - monotonic()))
     return [_result(call, failures) for call in calls]
 

@@ -1,4 +1,4 @@
-"""Logs and metrics. Neither ever holds a user id, a token or what a request said."""
+"""Logs and metrics. Neither holds a user id, a token or a prompt."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ metrics = Metrics()
 
 
 def emit_by(name: str, dimension: str, counts: Mapping[str, int]) -> None:
-    """Count `name` once more, divided by a dimension. Each of its values is a metric that is paid for."""
+    """Emit a count for each value of a dimension. CloudWatch bills each value as a metric."""
     for value, count in counts.items():
         stack = {"service": metrics.service or ""}
         with single_metric(name, MetricUnit.Count, count, default_dimensions=stack) as metric:

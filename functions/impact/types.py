@@ -1,4 +1,4 @@
-"""Shapes that the modules hand to each other."""
+"""Types that the modules share."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ Item = dict[str, Any]
 """An item by attribute name, in Python's types (str, int, Decimal, bool, list, dict)."""
 
 WireItem = dict[str, Any]
-"""An item as DynamoDB's JSON has it: `{"userId": {"S": "alice"}, "tokens_in": {"N": "12"}}`."""
+"""An item in DynamoDB's JSON: `{"userId": {"S": "alice"}, "tokens_in": {"N": "12"}}`."""
 
 FieldErrors = list[dict[str, str]]
-"""Why something was refused: `field` and `message` of each reason."""
+"""Why something was rejected: `field` and `message` of each reason."""
 
 DayShard = tuple[str, int]
 """A day (`YYYY-MM-DD`) and one of its shards."""
