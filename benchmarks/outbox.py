@@ -41,7 +41,7 @@ def memory() -> int:
 
 
 def fill(folder: Path, count: int) -> dict[str, Any]:
-    """Append so many events, as in an outage, in which the courier begins a new segment now and then."""
+    """Append so many events, as in an outage, in which the sender begins a new segment now and then."""
     from request_events.outbox import SEGMENT_BYTES, Outbox
 
     outbox = Outbox(folder)
@@ -54,19 +54,19 @@ def fill(folder: Path, count: int) -> dict[str, Any]:
             cuts = quantiles(times, n=100)
             times = times[:0]
         if outbox.size >= SEGMENT_BYTES:
-            outbox.release()
+            outbox.seal()
     grown = memory() - before
-    looks = [seconds(outbox.measure) for _ in range(100)]
-    depth = outbox.measure()
+    scans = [seconds(outbox.measure) for _ in range(100)]
+    stats = outbox.measure()
     outbox.close()
     return {
         "append": [cuts[49], cuts[98]],
         "memory": grown,
         "files": len(list(folder.glob("*.jsonl"))),
-        "bytes": depth.bytes,
-        "told": depth.events,
-        "look": max(looks),
-        "later look": looks[-1],
+        "bytes": stats.bytes,
+        "told": stats.events,
+        "scan": max(scans),
+        "later scan": scans[-1],
     }
 
 
@@ -79,29 +79,29 @@ def seconds(call: Any) -> float:
 def resume(folder: Path, url: str) -> dict[str, Any]:
     """Deliver what waits, and what comes meanwhile."""
     began = time.monotonic()
-    from request_events.courier import Courier
     from request_events.outbox import Outbox
+    from request_events.sender import Sender
 
     outbox = Outbox(folder)
-    courier = Courier(outbox, url, "benchmark")
+    sender = Sender(outbox, url, "benchmark")
     before, sent, sends = memory(), 0, []
     waiting = outbox.measure().events
-    courier.start()
+    sender.start()
     first = 0.0
     for line in events("meanwhile"):
-        sends.append(seconds(lambda line=line: courier.send(line)))
+        sends.append(seconds(lambda line=line: sender.send(line)))
         sent += 1
-        delivered = courier._status._delivered
+        delivered = sender._reporter._delivered
         first = first or (time.monotonic() - began if delivered else 0.0)
         if delivered >= waiting:
             break
         time.sleep(PAUSE_SECONDS)
     took = time.monotonic() - began
-    courier.close(60)
+    sender.close(60)
     cuts = quantiles(sends, n=100)
     return {
         "first": first,
-        "rate": courier._status._delivered / took,
+        "rate": sender._reporter._delivered / took,
         "memory": memory() - before,
         "sent": sent,
         "send": [cuts[49], cuts[98]],
@@ -132,8 +132,8 @@ def main() -> None:
         print(f"append                p50 {us(filled['append'][0])}, p99 {us(filled['append'][1])}")
         print(f"memory                {filled['memory'] / 1e6:+.1f} MB")
         print(
-            f"a look at all of it   {filled['look'] * 1000:.0f} ms at most while it reads, "
-            f"{filled['later look'] * 1000:.1f} ms then; tells of {filled['told']:,}",
+            f"a look at all of it   {filled['scan'] * 1000:.0f} ms at most while it reads, "
+            f"{filled['later scan'] * 1000:.1f} ms then; tells of {filled['told']:,}",
             flush=True,
         )
         resumed = run("resume", folder, f"http://127.0.0.1:{ingest}/")

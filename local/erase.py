@@ -37,7 +37,7 @@ from impact.summary_store import TooBusy
 from impact.types import WireItem
 from local import ledger_scan
 from local.deployed_stack import calendar_of, store_of
-from request_events.rules import USER_ID_MAX
+from request_events.limits import USER_ID_MAX
 
 WORKERS = 32
 """Calls at a time."""

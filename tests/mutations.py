@@ -78,26 +78,27 @@ TESTS: dict[str, tuple[str, ...]] = {
     "functions/impact/rollup_planner.py": (*_ROLLUP, "tests/integration/test_rollup_planner_daily_totals.py"),
     "functions/impact/day_settings.py": ("tests/integration/test_day_settings.py",),
     "functions/impact/summary.py": ("tests/unit/test_summary.py", "tests/integration/test_recompute.py"),
-    "layers/callback/request_events/answers.py": (
-        *(f"{_CALLBACK}transport.py", f"{_CALLBACK}courier.py", f"{_CALLBACK}refused_on_the_way.py"),
-        *(f"{_CALLBACK}clock.py", f"{_CALLBACK}folders.py"),
+    "layers/callback/request_events/responses.py": (
+        *(f"{_CALLBACK}transport.py", f"{_CALLBACK}sender.py", f"{_CALLBACK}sender_rejected_by_middlebox.py"),
+        *(f"{_CALLBACK}responses.py", f"{_CALLBACK}service_folders.py"),
     ),
     "layers/callback/request_events/capture.py": (
-        *(f"{_CALLBACK}capture.py", f"{_CALLBACK}capture_trouble.py", f"{_CALLBACK}event_ids.py"),
-        f"{_CALLBACK}reported_cases.py",
+        *(f"{_CALLBACK}capture.py", f"{_CALLBACK}capture_hostile.py", f"{_CALLBACK}capture_event_ids.py"),
+        f"{_CALLBACK}capture_reported_cases.py",
     ),
-    "layers/callback/request_events/charge.py": (
-        *(f"{_CALLBACK}capture.py", f"{_CALLBACK}capture_trouble.py", f"{_CALLBACK}reported_cases.py"),
-        f"{_CALLBACK}unreported.py",
+    "layers/callback/request_events/cost.py": (
+        *(f"{_CALLBACK}capture.py", f"{_CALLBACK}capture_hostile.py"),
+        *(f"{_CALLBACK}capture_reported_cases.py", f"{_CALLBACK}unreported_streams.py"),
     ),
-    "layers/callback/request_events/courier.py": (
-        *(f"{_CALLBACK}courier.py", f"{_CALLBACK}refused_on_the_way.py", f"{_CALLBACK}clock.py"),
-        *(f"{_CALLBACK}slow_disk.py", f"{_CALLBACK}status.py", f"{_CALLBACK}folders.py"),
+    "layers/callback/request_events/sender.py": (
+        *(f"{_CALLBACK}sender.py", f"{_CALLBACK}sender_rejected_by_middlebox.py", f"{_CALLBACK}responses.py"),
+        *(f"{_CALLBACK}outbox_slow_disk.py", f"{_CALLBACK}outbox_report.py"),
+        f"{_CALLBACK}service_folders.py",
     ),
-    "layers/callback/request_events/folders.py": (f"{_CALLBACK}folders.py",),
+    "layers/callback/request_events/service_folders.py": (f"{_CALLBACK}service_folders.py",),
     "layers/callback/request_events/outbox.py": (
-        *(f"{_CALLBACK}outbox.py", f"{_CALLBACK}outbox_trouble.py", f"{_CALLBACK}refused_on_the_way.py"),
-        f"{_CALLBACK}slow_disk.py",
+        *(f"{_CALLBACK}outbox.py", f"{_CALLBACK}outbox_failures.py", f"{_CALLBACK}outbox_slow_disk.py"),
+        f"{_CALLBACK}sender_rejected_by_middlebox.py",
     ),
 }
 """The tests of each module, in the order in which they run."""

@@ -143,7 +143,7 @@ def report(each: Variant, bare: Variant, before: set[str]) -> None:
 
 
 def loop_time(folder: Path, ingest: int) -> None:
-    """One call of the handler, in the proxy's Python, while the courier delivers."""
+    """One call of the handler, in the proxy's Python, while the sender delivers."""
     environ = os.environ | {
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "IMPACT_SERVICE_URL": f"http://127.0.0.1:{ingest}/",

@@ -1,4 +1,4 @@
-"""How long one call of the callback takes on the event loop, while its courier delivers.
+"""How long one call of the callback takes on the event loop, while its sender delivers.
 
 Run by the proxy's Python, since it loads the real handler. Prints the microseconds of each call, as JSON: of
 calls in a row; of calls between which the loop does other work, as a proxy's does; in that second loop of a

@@ -1,1 +1,1 @@
-"""A sustained load on the stack on this machine, with bursts, by the callback's own outbox and courier."""
+"""A sustained load on the stack on this machine, with bursts, by the callback's own code."""

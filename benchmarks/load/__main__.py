@@ -1,6 +1,6 @@
 """A sustained load on the stack on this machine, with a burst of ten times as much in each minute.
 
-`python -m benchmarks.load`, or `make load`. Four senders, each the callback's own outbox and courier, post to
+`python -m benchmarks.load`, or `make load`. Four senders, each with the callback's own outbox, post to
 the API of the stack on MiniStack, all on loopback. In the end every event has to be in the ledger, once, and
 each POST has to have had an answer, 200 or 503 with Retry-After. Then it says which part is the limit, the
 emulator or our code. Exit code 1 where something is not as it should be.

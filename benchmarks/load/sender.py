@@ -1,4 +1,4 @@
-"""One sender: the callback's outbox and courier in a process of their own, and a clock on each POST."""
+"""One process with the callback's outbox and sender, and a clock on each POST."""
 
 import json
 import time
@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from request_events.courier import Courier
 from request_events.outbox import Outbox
-from request_events.transport import Reply
+from request_events.sender import Sender
+from request_events.transport import Response
 
 BURST_SECONDS = 2.0
 BURST_EVERY_SECONDS = 60.0
@@ -49,40 +49,40 @@ class Sent:
     rejected: int = 0
 
 
-class _Timed(Courier):
-    """The courier as it is, with a look at each exchange."""
+class _Timed(Sender):
+    """The sender as it is, with a look at each exchange."""
 
     sent: Sent
 
-    def _post(self, body: bytes) -> Reply:
+    def _post(self, body: bytes) -> Response:
         began = time.monotonic()
         try:
-            reply = super()._post(body)
+            response = super()._post(body)
         except Exception as error:
             self.sent.unanswered.append(f"{type(error).__name__} after {time.monotonic() - began:.1f} s")
             raise
         self.sent.seconds.append(time.monotonic() - began)
-        status = reply.status
+        status = response.status
         self.sent.statuses[status] = self.sent.statuses.get(status, 0) + 1
-        if status != 200 and not (status == 503 and reply.headers.get("Retry-After")):
-            self.sent.wrong.append(f"{status}: {reply.body[:200]!r}")
-        return reply
+        if status != 200 and not (status == 503 and response.headers.get("Retry-After")):
+            self.sent.wrong.append(f"{status}: {response.body[:200]!r}")
+        return response
 
 
 def send(name: str, folder: Path, url: str, token: str, load: Load, drain: float, result: Connection) -> None:
     """Send a load, wait until the outbox is empty (so many seconds at most), and hand over what was seen."""
     outbox = Outbox(folder)
-    courier = _Timed(outbox, url, token)
-    courier.sent = sent = Sent()
-    courier.start()
+    sender = _Timed(outbox, url, token)
+    sender.sent = sent = Sent()
+    sender.start()
     began = time.monotonic()
     for line in _lines(name, load, began):
-        courier.send(line)
+        sender.send(line)
         sent.events += 1
     until = time.monotonic() + drain
     while outbox.measure().events and time.monotonic() < until:
         time.sleep(0.1)
-    courier.close(seconds=15)
+    sender.close(seconds=15)
     sent.rejected = outbox.rejected
     result.send(sent)
 

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from impact.keys import shard_of
-from request_events.rules import AHEAD_SECONDS
+from request_events.limits import AHEAD_SECONDS
 
 ALLOWED_LATENESS = timedelta(hours=3)
 """A day stays open this long after its end. An event that arrives later sets a late mark."""

@@ -9,7 +9,7 @@ from impact.calendar import DAY, parse_day
 from impact.daily_totals import DAYS_MAX
 from impact.http import HttpError
 from impact.keys import SORT_KEY_BYTES, has_room
-from request_events.rules import USER_ID_MAX
+from request_events.limits import USER_ID_MAX
 
 DEFAULT_DAYS = 30
 

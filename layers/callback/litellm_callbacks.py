@@ -28,13 +28,13 @@ if importlib.util.find_spec("request_events") is None:  # a copy beside LiteLLM'
 
 from request_events import pre_call
 from request_events.capture import capture, encode
-from request_events.charge import CLIENT_CLOSED_REQUEST, FAILURE, STREAM_HAD_BEGUN
-from request_events.courier import Courier
-from request_events.notices import warn
+from request_events.cost import CLIENT_CLOSED_REQUEST, FAILURE, STREAM_HAD_BEGUN
+from request_events.limits import SOURCE_MAX, UNKNOWN
+from request_events.log import warn
 from request_events.outbox import Outbox
-from request_events.rules import SOURCE_MAX, UNKNOWN
+from request_events.sender import Sender
 from request_events.shutdown import Shutdown, at_exit_before
-from request_events.unreported import Ended, UnreportedStreams, start_of_the_try
+from request_events.unreported_streams import Ended, UnreportedStreams, start_of_the_try
 
 DEFAULT_URL = "http://localhost:3090/api/request-event"
 LAMBDA_TIMEOUT_SECONDS = 3.0
@@ -60,11 +60,11 @@ class Aim2BalanceCallbackHandler(CustomLogger):  # type: ignore[misc]
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         super().__init__()
         self._on_lambda = bool(environ.get("AWS_LAMBDA_FUNCTION_NAME"))
-        self._courier = _courier(environ, self._on_lambda)
+        self._sender = _sender(environ, self._on_lambda)
         self._unreported = UnreportedStreams(self._report_ended, _litellm_is_behind)
         if not self._on_lambda:
-            self._courier.start()
-            self._shutdown = Shutdown(self._courier)
+            self._sender.start()
+            self._shutdown = Shutdown(self._sender)
             atexit.register(self._unreported.report_all)  # of exit handlers the last one runs first
             _drain_litellm_first()
 
@@ -86,7 +86,7 @@ class Aim2BalanceCallbackHandler(CustomLogger):  # type: ignore[misc]
         """LiteLLM calls this before it asks a provider. It refuses (400) or changes what hides a cost."""
         try:
             pre_call.check(data, call_type)
-        except pre_call.Refused as refused:
+        except pre_call.InvalidRequest as refused:
             from fastapi import HTTPException  # which the proxy has, and `litellm` alone has not
 
             raise HTTPException(400, {"error": str(refused)}) from None
@@ -115,7 +115,7 @@ class Aim2BalanceCallbackHandler(CustomLogger):  # type: ignore[misc]
         try:
             event = capture(_as_failure(ended), SOURCE)
             if event is not None:
-                self._courier.send(encode(event))
+                self._sender.send(encode(event))
         except Exception as error:
             _warn_of(error, "a stream that ended early could not be reported (%s)")
 
@@ -125,9 +125,9 @@ class Aim2BalanceCallbackHandler(CustomLogger):  # type: ignore[misc]
             if event is None:
                 return
             self._unreported.reported(kwargs)
-            self._courier.send(encode(event))
+            self._sender.send(encode(event))
             if self._on_lambda:  # which freezes the process, threads and all, once it has answered
-                await asyncio.get_running_loop().run_in_executor(None, self._courier.flush)
+                await asyncio.get_running_loop().run_in_executor(None, self._sender.flush)
         except Exception as error:
             _warn_of(error, "a request could not be reported (%s)")
 
@@ -174,7 +174,7 @@ def _error_of(reason: BaseException) -> dict[str, str]:
     }
 
 
-def _courier(environ: Mapping[str, str], on_lambda: bool) -> Courier:
+def _sender(environ: Mapping[str, str], on_lambda: bool) -> Sender:
     token = environ.get("IMPACT_SERVICE_TOKEN", "").strip()
     if not token or not token.isascii() or not token.isprintable():
         warn("token", "IMPACT_SERVICE_TOKEN is no token: the service will refuse every event until it is one")
@@ -190,10 +190,10 @@ def _courier(environ: Mapping[str, str], on_lambda: bool) -> Courier:
         options["timeout"] = LAMBDA_TIMEOUT_SECONDS
     url = environ.get("IMPACT_SERVICE_URL", "").strip() or DEFAULT_URL
     try:
-        return Courier(outbox, url, token, **options)
+        return Sender(outbox, url, token, **options)
     except ValueError as error:
         warn("url", "IMPACT_SERVICE_URL %s; taking %s", error, DEFAULT_URL)
-        return Courier(outbox, DEFAULT_URL, token, **options)
+        return Sender(outbox, DEFAULT_URL, token, **options)
 
 
 def _default_outbox(environ: Mapping[str, str], on_lambda: bool) -> str:

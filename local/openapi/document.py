@@ -19,7 +19,7 @@ from ingest.body import BODY_BYTES_MAX, EVENTS_MAX
 from local import PROJECT
 from local.openapi.examples import EVENT, MINIMAL, answers
 from request_events.event import RequestEvent
-from request_events.rules import DIGITS_MAX
+from request_events.limits import DIGITS_MAX
 from summaries.parameters import PARAMETERS
 
 Schema = dict[str, Any]

@@ -148,7 +148,7 @@ def test_a_second_sigterm_ends_it_at_once(
         process = start("patient")
         process.send_signal(signal.SIGTERM)
         assert process.stdout
-        assert process.stdout.readline() == "ended\n"  # the courier does not
+        assert process.stdout.readline() == "ended\n"  # the sender does not
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_SECONDS) == -signal.SIGTERM
 

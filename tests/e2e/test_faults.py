@@ -1,4 +1,4 @@
-"""The deployed functions while AWS fails, from a courier's outbox to the summaries that the API reads."""
+"""The deployed functions while AWS fails, from a sender's outbox to the summaries that the API reads."""
 
 import json
 from collections import defaultdict
@@ -10,8 +10,8 @@ import pytest
 
 from local.stack import Stack
 from local.waiting import wait_until
-from request_events.courier import Courier
 from request_events.outbox import Outbox
+from request_events.sender import Sender
 from tests.e2e.api import Api, a_user, an_event, day, late_marks
 from tests.faults.aws_fault_proxy import FAULTS, Proxy, faulty, of_sqs, slow
 
@@ -45,21 +45,21 @@ def test_nothing_is_lost_or_doubled(
 ) -> None:
     users = [a_user() for _ in range(4)]
     url, token = f"{stack.api_url}/api/request-event", stack.ingest_token
-    courier = Courier(Outbox(tmp_path), url, token, batch_size=25, flush_seconds=0.05)
-    request.addfinalizer(lambda: courier.close(30))
+    sender = Sender(Outbox(tmp_path), url, token, batch_size=25, flush_seconds=0.05)
+    request.addfinalizer(lambda: sender.close(30))
     sent: dict[tuple[str, str], tuple[int, Decimal]] = defaultdict(lambda: (0, Decimal(0)))
     for number in range(100):
         user_id, days_ago = users[number % len(users)], DAYS_AGO[number // len(users) % 2]
         event = an_event(user_id, days_ago, costEUR=number / 1000)
-        courier.send(json.dumps(event).encode() + b"\n")
+        sender.send(json.dumps(event).encode() + b"\n")
         requests, cost = sent[user_id, day(days_ago)]
         sent[user_id, day(days_ago)] = requests + 1, cost + Decimal(repr(event["costEUR"]))
     often = {"sequence": {"fail": 1, "pass": 2 if kind != "slow" else 20}}
     for operation in OPERATIONS:
         aws.inject(KINDS[kind], operation, **often)
     aws.inject(of_sqs(KINDS[kind]), "SendMessageBatch", **often)
-    courier.start()
-    wait_until(courier.flush, "an empty outbox")
+    sender.start()
+    wait_until(sender.flush, "an empty outbox")
     stack.rollup()
     assert aws.heal() > 10
     assert {

@@ -132,7 +132,7 @@ def test_what_lies_in_an_outbox_is_counted_and_sent_again(shell: Shell, tmp_path
     outbox = Outbox(tmp_path)
     for line in lines:
         outbox.append(line)
-        outbox.put_aside(line, "its clock was wrong")
+        outbox.quarantine(line, "its clock was wrong")
     outbox.close()
     resending, counting = blocks("OUTBOX")
     assert shell(counting, IMPACT_OUTBOX=str(tmp_path)).strip() == "2"

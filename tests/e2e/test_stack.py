@@ -21,7 +21,7 @@ from local.stack.stack import LOCAL_SHARDS, SCHEDULED, sha256
 from local.tables import schemas
 from local.template import template
 from local.waiting import wait_until
-from request_events.rules import MODEL_MAX
+from request_events.limits import MODEL_MAX
 from tests.e2e.api import Api, a_user, an_event, count, day, late_marks, store_of
 from tests.leaks import leaks
 

@@ -1,4 +1,4 @@
-"""The stack is updated, and rolled back, while a courier delivers: nothing is lost, nothing counted twice."""
+"""The stack is updated, and rolled back, while a sender delivers: nothing is lost, nothing counted twice."""
 
 import json
 import shutil
@@ -17,8 +17,8 @@ from local.stack.reverse_proxy import running_reverse_proxy
 from local.stack.sam import SCRATCH, build
 from local.stack.stack import LOCAL_SHARDS
 from local.waiting import wait_until
-from request_events.courier import Courier
 from request_events.outbox import Outbox
+from request_events.sender import Sender
 from tests.e2e.api import Api, a_user, an_event, count, day, late_marks
 
 DEPLOYED = ("functions", "layers/callback", "template.yaml")
@@ -66,19 +66,19 @@ class Traffic:
         self.user_id = a_user()
         self.sums: Sums = defaultdict(lambda: (0, Decimal(0)))
         self._stopped = threading.Event()
-        self._sender = threading.Thread(target=self._send, name="traffic")
+        self._thread = threading.Thread(target=self._send, name="traffic")
         url, token = f"{api.stack.api_url}/api/request-event", api.stack.ingest_token
-        self._courier = Courier(Outbox(outbox), url, token, batch_size=20, flush_seconds=0.1)
+        self._sender = Sender(Outbox(outbox), url, token, batch_size=20, flush_seconds=0.1)
 
     def __enter__(self) -> "Traffic":
-        self._courier.start()
         self._sender.start()
+        self._thread.start()
         return self
 
     def __exit__(self, *failure: object) -> None:
         self._stopped.set()
-        self._sender.join()
-        self._courier.close(60)
+        self._thread.join()
+        self._sender.close(60)
 
     def goes_on(self, events: int) -> None:
         """Wait until a new user has sent so many events."""
@@ -91,8 +91,8 @@ class Traffic:
     def end(self) -> Sums:
         """Stop sending, wait until the service has everything, and return what was sent."""
         self._stopped.set()
-        self._sender.join()
-        wait_until(self._courier.flush, "an empty outbox")
+        self._thread.join()
+        wait_until(self._sender.flush, "an empty outbox")
         return dict(self.sums)
 
     def _send(self) -> None:
@@ -100,7 +100,7 @@ class Traffic:
         while not self._stopped.wait(0.02):
             user_id, days_ago = self.user_id, DAYS_AGO[sent % len(DAYS_AGO)]
             event = an_event(user_id, days_ago, costEUR=0.0001 * (sent + 1))
-            self._courier.send(json.dumps(event).encode() + b"\n")
+            self._sender.send(json.dumps(event).encode() + b"\n")
             requests, cost = self.sums[user_id, day(days_ago)]
             self.sums[user_id, day(days_ago)] = (requests + 1, cost + Decimal(repr(event["costEUR"])))
             sent += 1

@@ -89,7 +89,7 @@ class Deployed:
         )
 
     def deliver(self, events: list[dict[str, Any]]) -> int:
-        """Post as the courier does, until every event is taken. Return how many posts it took."""
+        """Post as the sender does, until every event is taken. Return how many posts it took."""
         for posts in range(1, 50):
             answer = self.post(events)
             if answer.status == 200:

@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from impact.keys import day_shard
 from impact.store import Store
 from local.template import template
-from request_events.transport import ANSWER_SECONDS
+from request_events.transport import RESPONSE_SECONDS
 from tests.faults.aws_fault_proxy import (
     BROKEN,
     CUT_OFF,
@@ -232,7 +232,7 @@ def test_a_call_that_hangs_for_good_ends_before_lambda_ends_the_function(deploye
             assert longest < resources[function]["Properties"]["Timeout"], function
 
 
-def test_a_courier_waits_for_longer_than_ingest_needs_to_name_what_it_did_not_store() -> None:
+def test_a_sender_waits_for_longer_than_ingest_needs_to_name_what_it_did_not_store() -> None:
     """Or it would send a large batch to slow storage whole, again and again, and never come to its end."""
     ingest = template()["Resources"]["IngestFunction"]["Properties"]
-    assert ingest["Timeout"] < ANSWER_SECONDS < 30  # API Gateway's own limit
+    assert ingest["Timeout"] < RESPONSE_SECONDS < 30  # API Gateway's own limit

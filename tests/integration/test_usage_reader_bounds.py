@@ -22,7 +22,7 @@ from impact.store import Store
 from impact.summary import MODELS_MAX, ModelTally, Tally
 from impact.summary_store import SummaryStore
 from impact.usage_reader import UsageReader
-from request_events.rules import MODEL_MAX, PROVIDER_MAX
+from request_events.limits import MODEL_MAX, PROVIDER_MAX
 from summaries import app
 from tests.events import NOON, entry_builder, event, freeze
 from tests.integration.test_ingest import CONTEXT

@@ -1,6 +1,6 @@
 """A deterministic simulation of the whole path: one seed decides all that happens, and when.
 
-The callback's outbox and courier, ingest, ledger, rollup planner and worker are the real ones. Clock,
+The callback's outbox and sender, ingest, ledger, rollup planner and worker are the real ones. Clock,
 network, AWS Lambda and DynamoDB are simulated, and the simulation is unkind: processes die in the middle of
 their work, answers get lost, days are counted twice at once, clocks differ. In the end everything is let
 drain, and an oracle says whether each captured event is in the ledger once and in its summary once.

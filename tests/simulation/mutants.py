@@ -20,10 +20,10 @@ from impact.recompute import _Attempt
 from impact.state_store import StateStore
 from impact.store import Store
 from impact.summary_store import SummaryStore
-from request_events import answers, courier, outbox
-from request_events.answers import Answer
-from request_events.courier import Courier
+from request_events import outbox, responses, sender
 from request_events.outbox import Outbox, Segment
+from request_events.responses import BatchOutcome
+from request_events.sender import Sender
 from tests.simulation import cloud
 
 
@@ -65,17 +65,15 @@ def a_count_replaces_whatever_is_there() -> AbstractContextManager[Any]:
 
 @mutant(seed=34)
 def an_outbox_entry_is_acknowledged_before_the_2xx() -> AbstractContextManager[Any]:
-    deliver = Courier._deliver
+    deliver = Sender._deliver
 
-    def hasty(self: Courier, segment: Segment, turn: Any, patient: bool) -> bool:
-        lines = [
-            line for batch in segment.batches(self._batch_size, courier.BODY_BYTES_MAX) for line in batch
-        ]
+    def hasty(self: Sender, segment: Segment, turn: Any, patient: bool) -> bool:
+        lines = [line for batch in segment.batches(self._batch_size, sender.BODY_BYTES_MAX) for line in batch]
         segment.delete()
         segment._lines = iter(lines)
         return deliver(self, segment, turn, patient)
 
-    return patch.object(Courier, "_deliver", hasty)
+    return patch.object(Sender, "_deliver", hasty)
 
 
 @mutant(seed=6)
@@ -193,17 +191,17 @@ def the_day_of_an_event_is_the_one_on_which_it_arrives() -> AbstractContextManag
 
 @mutant(seed=6)
 def a_503_counts_as_taken() -> AbstractContextManager[Any]:
-    return patch.object(answers, "_partly_taken", lambda lines, content: Answer())
+    return patch.object(responses, "_partly_taken", lambda lines, content: BatchOutcome())
 
 
 @mutant(seed=6)
 def a_5xx_counts_as_taken() -> AbstractContextManager[Any]:
-    judge = answers.judge
+    parse_response = responses.parse_response
 
-    def lenient(lines: Any, status: int, headers: Any, body: bytes) -> Answer:
-        return Answer() if status in (502, 504) else judge(lines, status, headers, body)
+    def lenient(lines: Any, status: int, headers: Any, body: bytes) -> BatchOutcome:
+        return BatchOutcome() if status in (502, 504) else parse_response(lines, status, headers, body)
 
-    return patch.object(courier, "judge", lenient)
+    return patch.object(sender, "parse_response", lenient)
 
 
 @mutant(seed=0)
@@ -255,7 +253,7 @@ def a_torn_event_ends_the_segment() -> AbstractContextManager[Any]:
 
 @mutant(seed=34)
 def an_event_that_is_ahead_is_refused_for_good() -> AbstractContextManager[Any]:
-    return patch.object(answers, "_spare_early", lambda answer, headers: None)
+    return patch.object(responses, "_spare_early", lambda answer, headers: None)
 
 
 @mutant(seed=34)

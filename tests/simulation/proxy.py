@@ -1,4 +1,4 @@
-"""LiteLLM proxies: the real outbox, on a real disk, and the real courier, over a simulated network."""
+"""LiteLLM proxies: the real outbox, on a real disk, and the real sender, over a simulated network."""
 
 import errno
 import http.client
@@ -11,10 +11,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from request_events import answers, courier, metrics, outbox, status, transport
+from request_events import outbox, outbox_report, prometheus, responses, sender, transport
 from request_events.capture import capture, encode
-from request_events.courier import Courier
 from request_events.outbox import Outbox
+from request_events.sender import Sender
 from tests.simulation.cloud import Cloud, replaced
 from tests.simulation.world import Clock, Process, Signal, Threading, Time, World
 
@@ -92,14 +92,14 @@ class Worker(Process):
         super().__init__(name, machine.skew)
         self.machine = machine
         self.outbox = Outbox(machine.folder)
-        self.courier = Courier(self.outbox, URL, "token", batch_size=batch_size, flush_seconds=flush_seconds)
+        self.sender = Sender(self.outbox, URL, "token", batch_size=batch_size, flush_seconds=flush_seconds)
 
     def report(self, kwargs: dict[str, Any]) -> bytes:
         """Do what LiteLLM's hook does; return the line that was kept. In a task of this process."""
         event = capture(kwargs)
         assert event is not None
         line = encode(event)
-        self.courier.send(line)
+        self.sender.send(line)
         return line
 
     @property
@@ -186,7 +186,7 @@ def installed(cloud: Cloud, disk: Disk) -> Any:
     names = SimpleNamespace(token_hex=lambda size: f"{world.random.getrandbits(8 * size):0{2 * size}x}")
     return replaced(
         (
-            courier,
+            sender,
             quiet
             | {
                 "threading": threading,
@@ -201,9 +201,9 @@ def installed(cloud: Cloud, disk: Disk) -> Any:
             },
         ),
         (transport, quiet | {"http": fake_http, "time": time}),
-        (answers, {"datetime": clock}),
-        (status, quiet),
-        (metrics, quiet),
+        (responses, {"datetime": clock}),
+        (outbox_report, quiet),
+        (prometheus, quiet),
         (
             outbox,
             quiet | {"time": time, "os": disk, "secrets": names, "datetime": clock, "threading": threading},

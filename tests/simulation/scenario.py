@@ -76,7 +76,7 @@ class Simulation:
             random.choice((0.0, 12 * HOUR)) if retention.days < 5 else random.choice((0.0, 60 * HOUR))
         )
         self.batch_size = random.choice((1, 1, 5))
-        self.flush_seconds = random.choice((900.0, 3600.0))  # a courier looks into its outbox as often
+        self.flush_seconds = random.choice((900.0, 3600.0))  # a sender looks into its outbox as often
         self.skies = random.choice(((CALM,), (RAIN,), (RAIN, STORM), (CALM, STORM)))
         self.is_over = False
         self.world = World(random.getrandbits(64), self.start.astimezone(UTC))
@@ -301,7 +301,7 @@ class Simulation:
         worker = machine.workers[number]
         if worker is None:
             return
-        self.world.spawn(worker, lambda: worker.courier.close(2.0))
+        self.world.spawn(worker, lambda: worker.sender.close(2.0))
         self.world.spawn(self.chaos, lambda: self._end_of(machine, number, worker), 2.5)
 
     def _end_of(self, machine: Machine, number: int, worker: Worker) -> None:
@@ -314,7 +314,7 @@ class Simulation:
         name = f"proxy {self.machines.index(machine)}.{number}"
         worker = machine.workers[number] = Worker(name, machine, self.batch_size, self.flush_seconds)
         self.world.note(name, "starts")
-        self.world.spawn(worker, worker.courier.start)
+        self.world.spawn(worker, worker.sender.start)
 
     def _outage(self) -> None:
         self.cloud.is_down = True

@@ -11,8 +11,8 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from request_events.charge import CLIENT_CLOSED_REQUEST, COST_MIN, FAILURE, charge_id, cost_of, status_of
-from request_events.rules import (
+from request_events.cost import CLIENT_CLOSED_REQUEST, COST_MIN, FAILURE, charge_id, cost_of, status_of
+from request_events.limits import (
     COST_MAX,
     LABEL_MAX,
     MODEL_MAX,
@@ -24,7 +24,7 @@ from request_events.rules import (
     USER_ID_MAX,
     names_someone,
 )
-from request_events.values import (
+from request_events.payload_values import (
     as_bool,
     as_dict,
     as_instant,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from request_events.rules import (
+from request_events.limits import (
     COST_MAX,
     DIGITS_MAX,
     EVENT_ID_MAX,

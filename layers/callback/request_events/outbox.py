@@ -22,9 +22,9 @@ from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
-from request_events.depth import REJECTED, SEGMENT, Depth, Survey
-from request_events.folders import Folders
-from request_events.notices import warn
+from request_events.log import warn
+from request_events.outbox_stats import REJECTED, SEGMENT, FolderScanner, OutboxStats
+from request_events.service_folders import ServiceFolders
 
 try:
     import fcntl
@@ -119,7 +119,7 @@ class Outbox:
         """`is_default`: nobody has named the folder, so proxies of several services may share it unawares."""
         self._folder = folder
         self._is_default = is_default
-        self._folders: Folders | None = None
+        self._folders: ServiceFolders | None = None
         self.others: tuple[Path, ...] = ()
         """Other folders whose events are delivered as well: those of the same service under another name."""
         self._lock = threading.Lock()  # held for a moment only: the event loop waits for it
@@ -136,8 +136,8 @@ class Outbox:
         self._size = 0
         self._count = 0
         self._due: deque[Path] = deque()  # what is left of the last look into the folder
-        self._survey = Survey(folder)
-        self._surveys: dict[Path, Survey] = {}
+        self._scanner = FolderScanner(folder)
+        self._scanners: dict[Path, FolderScanner] = {}
         self._room = FOLDER_BYTES
         self._room_rejected = REJECTED_BYTES
         self.dropped = self.rejected = self.rejected_dropped = 0
@@ -145,17 +145,17 @@ class Outbox:
         if fcntl is None:
             warn("flock", "this system has no file locks: undelivered events are kept in memory only")
 
-    def claim(self, url: str, token: str | None = None) -> Folders | None:
+    def claim(self, url: str, token: str | None = None) -> ServiceFolders | None:
         """Keep the events for one service from now on; in a folder of their own if this one is another's."""
         if fcntl is None:
             return None
-        self._folders = Folders(self._folder, url, token, is_default=self._is_default)
+        self._folders = ServiceFolders(self._folder, url, token, is_default=self._is_default)
         self._folder = self._path = self._folders.own
-        self._survey = Survey(self._folder)
+        self._scanner = FolderScanner(self._folder)
         return self._folders
 
     def append(self, line: bytes) -> int:
-        """Keep one event (a line of JSON); tell how many this process has kept since the last `release`."""
+        """Keep one event (a line of JSON); tell how many this process has kept since the last `seal`."""
         with self._lock:
             if self._memory or self._is_spilling or self.is_slow or not self._on_disk(line):
                 self._in_memory(line)
@@ -164,7 +164,7 @@ class Outbox:
 
     @property
     def count(self) -> int:
-        """How many events this process has kept since the last `release`."""
+        """How many events this process has kept since the last `seal`."""
         return self._count
 
     @property
@@ -197,7 +197,7 @@ class Outbox:
         with self._writing:
             self._spill()
 
-    def release(self) -> None:
+    def seal(self) -> None:
         """Let go of what this process has appended, so that it is due for delivery."""
         with self._writing:
             self._spill()
@@ -245,16 +245,18 @@ class Outbox:
                 self._warn(problem)
         return self._from_memory(fresh_only)
 
-    def measure(self) -> Depth:
+    def measure(self) -> OutboxStats:
         """See how much waits, and so how much more may come. Not for the event loop: it reads files."""
         before = self._room
-        depth = self._survey.look()
+        stats = self._scanner.scan()
         with self._lock:
             appended = before - self._room  # since then; the look may have seen it or not
-            self._room = FOLDER_BYTES - depth.bytes - appended
-        self._room_rejected = REJECTED_BYTES - depth.rejected_bytes
-        self._surveys = {folder: self._surveys.get(folder) or Survey(folder) for folder in self.others}
-        return depth.with_others([survey.look() for survey in self._surveys.values()])
+            self._room = FOLDER_BYTES - stats.bytes - appended
+        self._room_rejected = REJECTED_BYTES - stats.rejected_bytes
+        self._scanners = {
+            folder: self._scanners.get(folder) or FolderScanner(folder) for folder in self.others
+        }
+        return stats.with_others([scanner.scan() for scanner in self._scanners.values()])
 
     def _turns(self) -> Iterator[Path]:
         """What is left of the last look into the folder, then what a new one finds."""
@@ -289,7 +291,7 @@ class Outbox:
     def _claim(self) -> None:
         """Keep what comes from now on in a folder that is ours. Raises OSError."""
         if self._folders is not None and (own := self._folders.claim()) != self._folder:
-            self._folder, self._survey = own, Survey(own)
+            self._folder, self._scanner = own, FolderScanner(own)
 
     def _names(self, folder: Path) -> list[str]:
         try:
@@ -300,7 +302,7 @@ class Outbox:
             self._warn(problem)
             return []
 
-    def put_aside(self, line: bytes, reason: object) -> bool:
+    def quarantine(self, line: bytes, reason: object) -> bool:
         """Keep an event that can never be delivered where people find it; tell whether there was room for it.
 
         Raises OSError where it could not be written, and its segment on disk still has it.
@@ -464,7 +466,7 @@ class Outbox:
                     continue
                 warn("torn", "what was written in part only is kept in the outbox's folder %s/", REJECTED)
                 try:
-                    self.put_aside(rest, "incomplete")
+                    self.quarantine(rest, "incomplete")
                 except OSError as problem:
                     self._warn(problem)
                     stuck.add(line.removesuffix(b"\n"))

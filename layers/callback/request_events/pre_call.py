@@ -23,19 +23,19 @@ _FIRST_OF_A_PATH = re.compile(r"[^.\[]+|\[[^\]]*\]")
 SEVERAL_MODELS = "One request asks one model. Send a request for each model."
 
 
-class Refused(Exception):
+class InvalidRequest(Exception):
     """A request that must not reach a provider. Its text tells the caller why."""
 
 
 def check(data: dict[str, Any], call_type: object) -> None:
     """Change a request in place, so that LiteLLM will report what it costs.
 
-    `data` is its body, as LiteLLM hands it to `async_pre_call_hook`. Raises Refused.
+    `data` is its body, as LiteLLM hands it to `async_pre_call_hook`. Raises InvalidRequest.
     """
     if call_type not in MODEL_CALLS:
         return
     if call_type in CHAT_CALLS and _names_several_models(data):
-        raise Refused(SEVERAL_MODELS)
+        raise InvalidRequest(SEVERAL_MODELS)
     _clean(data, call_type)
     settings = data.get("router_settings_override")
     sources = (data, settings) if isinstance(settings, dict) else (data,)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from request_events.courier import Courier
+from request_events.sender import Sender
 
 FLUSH_SECONDS = 2.0
 LAST_EVENTS_SECONDS = 0.5
@@ -17,16 +17,16 @@ EXIT_SECONDS = 4.0
 
 
 class Shutdown:
-    """Flushes a courier when the process exits, or is told to by SIGTERM.
+    """Flushes a sender when the process exits, or is told to by SIGTERM.
 
     A server such as uvicorn shuts down on SIGTERM, puts the signal's default back and raises it again: the
     process dies on the spot, without its exit handlers, and with the calls that LiteLLM has still queued
     for its callbacks. So the main thread blocks SIGTERM once it has come. The second one then stays pending
-    until the process has exited in the ordinary way and the courier is done: it still ends by SIGTERM.
+    until the process has exited in the ordinary way and the sender is done: it still ends by SIGTERM.
     """
 
-    def __init__(self, courier: Courier) -> None:
-        self._courier = courier
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
         self._pid = os.getpid()
         self._told: float | None = None
         atexit.register(self.close)
@@ -47,7 +47,7 @@ class Shutdown:
         until = now + FLUSH_SECONDS
         if self._told is not None:
             until = max(self._told + FLUSH_SECONDS, now + LAST_EVENTS_SECONDS)
-        self._courier.close(until - now)
+        self._sender.close(until - now)
         if self._told is not None:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
@@ -67,9 +67,9 @@ class Shutdown:
     def _see_to_the_end(self) -> None:
         """Deliver at once; and let nothing keep a process alive that its server has ended.
 
-        In a thread, because the one that the signal interrupted may hold a lock that the courier needs.
+        In a thread, because the one that the signal interrupted may hold a lock that the sender needs.
         """
-        self._courier.hurry()
+        self._sender.drain()
         while signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
             time.sleep(0.05)
         time.sleep(EXIT_SECONDS)

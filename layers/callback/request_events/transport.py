@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from request_events.notices import warn
+from request_events.log import warn
 
-ANSWER_SECONDS = 25.0
+RESPONSE_SECONDS = 25.0
 """So long an answer is waited for, from the first byte sent to the last one received. The service needs up to
 20 s to say which events it has stored: who does not wait for that sends all of them again, and again."""
-ANSWER_BYTES_MAX = 6_000_000
+RESPONSE_BYTES_MAX = 6_000_000
 """No Lambda answers more."""
 
 Headers = http.client.HTTPMessage
@@ -27,12 +27,12 @@ class Unreachable(Exception):
     """Nothing was sent: there is no connection. The text says what is wrong, and holds nothing secret."""
 
 
-class NoAnswer(Exception):
+class NoResponse(Exception):
     """Something was sent, and no whole answer came. The text is a name of what happened."""
 
 
 @dataclass(frozen=True)
-class Reply:
+class Response:
     """An answer, whoever gave it."""
 
     status: int
@@ -71,8 +71,8 @@ class Transport:
         self._limit = _Limit(timeout)
         self._connection: http.client.HTTPConnection | None = None
 
-    def post(self, body: bytes) -> Reply:
-        """Raises Unreachable and NoAnswer."""
+    def post(self, body: bytes) -> Response:
+        """Raises Unreachable and NoResponse."""
         try:
             if self._connection is not None:
                 try:
@@ -83,7 +83,7 @@ class Transport:
             return self._exchange(self._connection, body)
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            raise NoAnswer(type(error).__name__) from None
+            raise NoResponse(type(error).__name__) from None
         except Unreachable:
             self.close()
             raise
@@ -125,16 +125,16 @@ class Transport:
         variable = "HTTPS_PROXY" if self._tls else "HTTP_PROXY"
         return f"no way to {self.host} through the proxy {self.proxy.host} ({what}): check {variable}"
 
-    def _exchange(self, connection: http.client.HTTPConnection, body: bytes) -> Reply:
+    def _exchange(self, connection: http.client.HTTPConnection, body: bytes) -> Response:
         self._limit.start()
         if connection.sock is not None:
             connection.sock.settimeout(self._limit.seconds)
         connection.request("POST", self._path, body, self._headers)
         response = connection.getresponse()
-        content = response.read(ANSWER_BYTES_MAX)
+        content = response.read(RESPONSE_BYTES_MAX)
         if response.will_close or not response.isclosed():
             self.close()
-        return Reply(response.status, response.headers, content)
+        return Response(response.status, response.headers, content)
 
 
 class _Limit:

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from request_events import courier as courier_module
-from request_events import notices
-from request_events.courier import Courier
+from request_events import log
+from request_events import sender as sender_module
 from request_events.outbox import Outbox
+from request_events.sender import Sender
 from tests.unit.callback.service import Service, running_service
 
-CourierMaker = Callable[..., Courier]
+SenderMaker = Callable[..., Sender]
 SOURCE = Path(__file__).parents[3] / "layers/callback/litellm_callbacks.py"
 Load = Callable[..., Any]
 
@@ -24,7 +24,7 @@ Load = Callable[..., Any]
 @pytest.fixture(autouse=True)
 def every_notice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test starts with a minute in which nothing was logged."""
-    monkeypatch.setattr(notices, "_last", {})
+    monkeypatch.setattr(log, "_last", {})
 
 
 @pytest.fixture
@@ -46,26 +46,26 @@ def service() -> Iterator[Service]:
 
 
 @pytest.fixture
-def make_courier(tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[CourierMaker]:
-    """Couriers for the folder of the test, with little patience; closed in the end."""
-    monkeypatch.setattr(courier_module, "BACKOFF_SECONDS", 0.01)
-    couriers: list[Courier] = []
+def make_sender(tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[SenderMaker]:
+    """Senders for the folder of the test, with little patience; closed in the end."""
+    monkeypatch.setattr(sender_module, "BACKOFF_SECONDS", 0.01)
+    senders: list[Sender] = []
 
-    def make(**options: object) -> Courier:
+    def make(**options: object) -> Sender:
         settings = {"url": service.url, "token": "t0ken", "flush_seconds": 0.01} | options
-        made = Courier(Outbox(tmp_path / "outbox"), **settings)  # type: ignore[arg-type]
-        couriers.append(made)
+        made = Sender(Outbox(tmp_path / "outbox"), **settings)  # type: ignore[arg-type]
+        senders.append(made)
         return made
 
     yield make
-    for made in couriers:
+    for made in senders:
         made.close(5)
 
 
 @pytest.fixture
-def courier(make_courier: CourierMaker) -> Courier:
-    """A courier that is still to be started."""
-    return make_courier()
+def sender(make_sender: SenderMaker) -> Sender:
+    """A sender that is still to be started."""
+    return make_sender()
 
 
 class HTTPException(Exception):
@@ -130,7 +130,7 @@ def load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, service: Service) -> I
     yield load
     for module in modules:
         handler = module.proxy_handler_instance
-        handler._courier.close(5)
+        handler._sender.close(5)
         if not handler._on_lambda:
             atexit.unregister(handler._shutdown.close)
             atexit.unregister(handler._unreported.report_all)

@@ -44,10 +44,10 @@ def files(folder: Path) -> list[Path]:
 def test_events_are_due_once_they_are_released(outbox: Outbox, folder: Path) -> None:
     assert [outbox.append(b"%d\n" % number) for number in range(3)] == [1, 2, 3]
     assert outbox.take() is None
-    outbox.release()
+    outbox.seal()
     assert outbox.append(b"3\n") == 1
     assert take_all(outbox) == [b"0", b"1", b"2"]
-    outbox.release()
+    outbox.seal()
     assert take_all(outbox) == [b"3"]
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in files(folder))
@@ -55,7 +55,7 @@ def test_events_are_due_once_they_are_released(outbox: Outbox, folder: Path) -> 
 
 def test_what_is_not_deleted_is_due_again(outbox: Outbox) -> None:
     outbox.append(b"1\n")
-    outbox.release()
+    outbox.seal()
     segment = outbox.take()
     assert lines(segment) == [b"1"]
     assert segment
@@ -66,14 +66,14 @@ def test_what_is_not_deleted_is_due_again(outbox: Outbox) -> None:
 def test_the_oldest_goes_first(outbox: Outbox) -> None:
     for number in range(5):
         outbox.append(b"%d\n" % number)
-        outbox.release()
+        outbox.seal()
     assert take_all(outbox) == [b"0", b"1", b"2", b"3", b"4"]
 
 
 def test_a_batch_is_bounded_in_events_and_in_bytes(outbox: Outbox) -> None:
     for size in (1, 1, 1, 50, 200, 1):
         outbox.append(b"1" * size + b"\n")
-    outbox.release()
+    outbox.seal()
     segment = outbox.take()
     assert segment
     assert [[len(line) for line in batch] for batch in segment.batches(2, 100)] == [
@@ -89,7 +89,7 @@ def test_two_of_a_folder_share_the_work(outbox: Outbox, folder: Path) -> None:
     other = Outbox(folder)
     for number in range(2):
         outbox.append(b"%d\n" % number)
-        outbox.release()
+        outbox.seal()
     other.append(b'"other"\n')  # not released: nobody else may have it
     first, second = outbox.take(), other.take()
     assert (lines(first), lines(second)) == ([b"0"], [b"1"])
@@ -122,7 +122,7 @@ def test_what_another_process_has_just_delivered_is_not_delivered_again(
     outbox: Outbox, folder: Path, deleted: list[Path]
 ) -> None:
     outbox.append(b"1\n")
-    outbox.release()
+    outbox.seal()
     outbox.close()
     deleted += files(folder)
     assert outbox.take() is None
@@ -169,7 +169,7 @@ def rejected(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_rejected_events_are_kept_with_their_reason(outbox: Outbox, folder: Path) -> None:
-    outbox.put_aside(b'{"eventId": "a"}', [{"field": "ts", "message": "too old"}])
+    outbox.quarantine(b'{"eventId": "a"}', [{"field": "ts", "message": "too old"}])
     [record] = rejected(folder)
     assert record["event"] == {"eventId": "a"}
     assert record["reason"] == [{"field": "ts", "message": "too old"}]
@@ -187,7 +187,7 @@ while True:
     outbox.append(b"%d\\n" % number)
     print(number, flush=True)
     if number % 1000 == 0:
-        outbox.release()
+        outbox.seal()
 """
 
 
@@ -233,12 +233,12 @@ def test_a_full_disk_delays_events_but_loses_none(
     outbox.append(b"2\n")
     monkeypatch.setattr(os, "write", none)
     outbox.append(b"3\n")
-    outbox.release()
+    outbox.seal()
     assert len(caplog.records) == 1
     assert "IMPACT_OUTBOX" in caplog.text
     monkeypatch.setattr(os, "write", write)
     outbox.append(b"4\n")
-    outbox.release()
+    outbox.seal()
     assert take_all(outbox) == [b"1", b"2", b"3", b"4"]
 
 
@@ -250,7 +250,7 @@ def test_without_a_disk_events_are_delivered_from_memory(
     monkeypatch.setattr(module, "MEMORY_EVENTS", 3)
     for number in range(5):
         outbox.append(b"%d\n" % number)
-    outbox.release()
+    outbox.seal()
     assert take_all(outbox) == [b"0", b"1", b"2"]
     outbox.append(b"5\n")
     assert take_all(outbox) == [b"5"]
@@ -263,7 +263,7 @@ def test_without_file_locks_events_are_delivered_from_memory(
     monkeypatch.setattr(module, "fcntl", None)
     outbox = Outbox(folder)
     outbox.append(b"1\n")
-    outbox.release()
+    outbox.seal()
     assert take_all(outbox) == [b"1"]
     assert "no file locks" in caplog.text
     assert not folder.exists()
@@ -277,7 +277,7 @@ def test_on_a_file_system_without_locks_events_are_delivered_from_memory(
 
     monkeypatch.setattr(fcntl, "flock", unsupported)
     outbox.append(b"1\n")
-    outbox.release()
+    outbox.seal()
     assert take_all(outbox) == [b"1"]
     assert files(folder) == []
 
@@ -290,11 +290,11 @@ def test_what_the_disk_takes_over_from_memory_is_not_forgotten(
         outbox.append(b"1\n")
         segment = outbox.take()
     assert lines(segment) == [b"1"]
-    outbox.release()  # the disk is back
+    outbox.seal()  # the disk is back
     outbox.append(b"2\n")
     assert segment
     segment.delete()
-    outbox.release()
+    outbox.seal()
     assert take_all(outbox) == [b"1", b"2"]
 
 
@@ -303,7 +303,7 @@ def test_a_file_that_cannot_be_read_does_not_block_the_rest(
 ) -> None:
     (folder / "00001795418608164711-1-00000000.jsonl").mkdir(parents=True)
     outbox.append(b"1\n")
-    outbox.release()
+    outbox.seal()
     assert take_all(outbox) == [b"1"]
     assert "IMPACT_OUTBOX" in caplog.text
 
@@ -325,14 +325,14 @@ def test_what_came_to_disk_while_it_was_on_its_way_is_not_kept_in_memory_too(
     segment.keep([b"1"])  # it was refused
     segment.close()
     assert outbox.in_memory == 0
-    outbox.release()
+    outbox.seal()
     assert take_all(outbox) == [b"1"]
 
 
 def test_a_child_closes_no_file_that_was_delivered_before_the_fork(outbox: Outbox, tmp_path: Path) -> None:
     """Its number may be another file's by then."""
     outbox.append(b"1\n")
-    outbox.release()
+    outbox.seal()
     assert take_all(outbox) == [b"1"]
     held = [(tmp_path / str(number)).open("w") for number in range(3)]
     outbox.after_fork()
@@ -343,7 +343,7 @@ def test_a_child_closes_no_file_that_was_delivered_before_the_fork(outbox: Outbo
 
 def test_a_closed_outbox_leaves_no_empty_file(outbox: Outbox, folder: Path) -> None:
     outbox.append(b"1\n")
-    outbox.release()
+    outbox.seal()
     take_all(outbox)
     outbox.close()
     assert files(folder) == []
@@ -361,20 +361,20 @@ def test_a_forked_child_has_a_segment_of_its_own(outbox: Outbox, folder: Path) -
     process.start()
     process.join()
     assert take_all(outbox) == [b'"child"']
-    outbox.release()
+    outbox.seal()
     assert take_all(outbox) == [b'"parent"']
 
 
 def test_a_million_events_are_few_files(outbox: Outbox, folder: Path) -> None:
-    """As the courier does it in an outage: it looks at the size now and then."""
+    """As the sender does it in an outage: it looks at the size now and then."""
     line = b"1" * 399 + b"\n"
     for _ in range(100):
         for _ in range(100):
             outbox.append(line)
         if outbox.size >= SEGMENT_BYTES:
-            outbox.release()
+            outbox.seal()
     assert len(files(folder)) <= 5
-    outbox.release()
+    outbox.seal()
     assert len(take_all(outbox)) == 10_000
 
 
@@ -394,7 +394,7 @@ def test_a_look_at_thousands_of_files_that_wait_makes_nothing_of_them(
         return Path(name)
 
     outbox.append(b"new\n")
-    outbox.release()
+    outbox.seal()
     monkeypatch.setattr(module, "Path", path)
     assert take_all(outbox) == [b"new"]
     assert len(made) < 10  # not those that wait

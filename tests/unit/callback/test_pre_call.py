@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from request_events.pre_call import CHAT_CALLS, FALLBACKS, MODEL_CALLS, RESPONSES_CALLS, Refused, check
+from request_events.pre_call import CHAT_CALLS, FALLBACKS, MODEL_CALLS, RESPONSES_CALLS, InvalidRequest, check
 
 USAGE = {"include_usage": True}
 TOOLS = [{"type": "image_generation", "background": "transparent", "model": "gpt-image-1"}]
@@ -48,7 +48,7 @@ def test_an_honest_request_stays_as_it_is(data: dict[str, Any], call_type: str) 
 @pytest.mark.parametrize("call_type", sorted(CHAT_CALLS))
 def test_several_models_are_refused(model: str, call_type: str) -> None:
     """LiteLLM asks all of them, and reports one."""
-    with pytest.raises(Refused, match="Send a request for each model"):
+    with pytest.raises(InvalidRequest, match="Send a request for each model"):
         check({"model": model}, call_type)
 
 
@@ -178,7 +178,7 @@ def test_whatever_is_asked_the_check_ends_and_a_second_one_finds_nothing(
 ) -> None:
     try:
         check(data, call_type)
-    except Refused:
+    except InvalidRequest:
         assert "," in data["model"]
         return
     once = copy.deepcopy(data)

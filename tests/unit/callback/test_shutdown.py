@@ -1,4 +1,4 @@
-"""How long the end of a process may take: what a courier is given, on a clock that stands still."""
+"""How long the end of a process may take: what a sender is given, on a clock that stands still."""
 
 import atexit
 import signal
@@ -19,8 +19,8 @@ def test_the_last_delivery_has_two_seconds_from_sigterm_and_half_a_second_at_lea
 ) -> None:
     seconds: list[float] = []
     former = signal.getsignal(signal.SIGTERM)
-    courier: Any = SimpleNamespace(close=seconds.append)
-    ending = Shutdown(courier)
+    sender: Any = SimpleNamespace(close=seconds.append)
+    ending = Shutdown(sender)
     try:
         monkeypatch.setattr(shutdown, "time", SimpleNamespace(monotonic=lambda: 1000.0))
         ending._told = None if told_ago is None else 1000.0 - told_ago

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from local.http_server import running_server
-from request_events.transport import NoAnswer, Transport, Unreachable
-from tests.unit.callback.conftest import CourierMaker
+from request_events.transport import NoResponse, Transport, Unreachable
+from tests.unit.callback.conftest import SenderMaker
 from tests.unit.callback.service import Service
-from tests.unit.callback.test_courier import send
+from tests.unit.callback.test_sender import send
 
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUEST_METHOD")
 TARGET = "service.example"
@@ -96,13 +96,13 @@ def tunnel(to: tuple[str, int], answer: bytes = b"HTTP/1.1 200 OK\r\n\r\n") -> I
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 def test_an_http_service_is_asked_through_the_proxy(
-    make_courier: CourierMaker, service: Service, monkeypatch: pytest.MonkeyPatch, variable: str
+    make_sender: SenderMaker, service: Service, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     """The proxy is the service itself here: it sees the whole URL."""
     monkeypatch.setenv(variable, f"http://user:{PASSWORD}@127.0.0.1:{service.server_port}")
-    courier = make_courier(url=f"http://{TARGET}/api/request-event")
-    send(courier, "a")
-    assert courier.flush()
+    sender = make_sender(url=f"http://{TARGET}/api/request-event")
+    send(sender, "a")
+    assert sender.flush()
     assert service.paths == [f"http://{TARGET}/api/request-event"]
     headers = service.headers[0]
     assert headers["Host"] == TARGET
@@ -135,7 +135,7 @@ def secure(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servi
 
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy"])
 def test_an_https_service_is_asked_through_a_tunnel(
-    make_courier: CourierMaker,
+    make_sender: SenderMaker,
     secure: Service,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -144,18 +144,18 @@ def test_an_https_service_is_asked_through_a_tunnel(
     """The proxy sees neither the token nor an event."""
     with tunnel(("127.0.0.1", secure.server_port)) as proxy:
         monkeypatch.setenv(variable, f"http://user:{PASSWORD}@{proxy.url}")
-        courier = make_courier(url=f"https://{TARGET}/api/request-event")
-        send(courier, "a")
-        assert courier.flush()
-        send(courier, "b")
-        assert courier.flush()
+        sender = make_sender(url=f"https://{TARGET}/api/request-event")
+        send(sender, "a")
+        assert sender.flush()
+        send(sender, "b")
+        assert sender.flush()
         assert set(secure.taken) == {"a", "b"}
         [head] = proxy.heads  # one connection
         assert head.startswith(f"CONNECT {TARGET}:443 ")
         basic = base64.b64encode(f"user:{PASSWORD}".encode()).decode()
         assert f"Proxy-Authorization: Basic {basic}\r\n" in head
         assert "t0ken" not in head
-        courier._transport.close()
+        sender._transport.close()
     assert not caplog.records
 
 
@@ -173,7 +173,7 @@ def test_an_https_service_is_asked_through_a_tunnel(
 )
 @pytest.mark.parametrize("variable", ["NO_PROXY", "no_proxy"])
 def test_what_no_proxy_names_is_asked_directly(
-    make_courier: CourierMaker,
+    make_sender: SenderMaker,
     service: Service,
     monkeypatch: pytest.MonkeyPatch,
     variable: str,
@@ -182,20 +182,20 @@ def test_what_no_proxy_names_is_asked_directly(
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv(variable, no_proxy.format(port=service.server_port))
-    courier = make_courier(url=url.format(port=service.server_port))
-    send(courier, "a")
-    assert courier.flush()
+    sender = make_sender(url=url.format(port=service.server_port))
+    send(sender, "a")
+    assert sender.flush()
     assert service.paths == ["/"]
 
 
 def test_what_no_proxy_does_not_name_is_not(
-    make_courier: CourierMaker, service: Service, monkeypatch: pytest.MonkeyPatch
+    make_sender: SenderMaker, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"127.0.0.1:{service.server_port}")
     monkeypatch.setenv("NO_PROXY", "example, 10.0.0.0/8,,other.service.example,[::1")
-    courier = make_courier(url="http://192.0.2.1/")
-    send(courier, "a")
-    assert courier.flush()
+    sender = make_sender(url="http://192.0.2.1/")
+    send(sender, "a")
+    assert sender.flush()
     assert service.paths == ["http://192.0.2.1/"]
 
 
@@ -203,16 +203,16 @@ def test_what_no_proxy_does_not_name_is_not(
     "url", ["socks5://127.0.0.1:1", "https://127.0.0.1:1", "http://", "http://[x", "http://127.0.0.1:port"]
 )
 def test_a_proxy_that_cannot_be_used_is_told_of(
-    make_courier: CourierMaker,
+    make_sender: SenderMaker,
     service: Service,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     url: str,
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", url.replace("://", f"://user:{PASSWORD}@"))
-    courier = make_courier()
-    send(courier, "a")
-    assert courier.flush()
+    sender = make_sender()
+    send(sender, "a")
+    assert sender.flush()
     assert "HTTP_PROXY is not a URL like http://proxy:3128" in caplog.text
     assert PASSWORD not in caplog.text
 
@@ -221,7 +221,7 @@ def test_a_proxy_that_cannot_be_used_is_told_of(
     ("status", "told"), [(b"407 Proxy Authentication Required", "407"), (b"502 X", "502")]
 )
 def test_a_proxy_that_refuses_is_told_of_by_its_name(
-    make_courier: CourierMaker,
+    make_sender: SenderMaker,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     status: bytes,
@@ -229,21 +229,21 @@ def test_a_proxy_that_refuses_is_told_of_by_its_name(
 ) -> None:
     with tunnel(("127.0.0.1", 1), b"HTTP/1.1 " + status + b"\r\n\r\n") as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://user:{PASSWORD}@{proxy.url}")
-        courier = make_courier(url=f"https://{TARGET}/")
-        send(courier, "a")
-        assert not courier.flush()
+        sender = make_sender(url=f"https://{TARGET}/")
+        send(sender, "a")
+        assert not sender.flush()
     text = f"no way to {TARGET} through the proxy 127.0.0.1 ({told}): check HTTPS_PROXY"
     assert text in caplog.text
     assert PASSWORD not in caplog.text
 
 
 def test_a_proxy_that_is_down_is_told_of(
-    make_courier: CourierMaker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    make_sender: SenderMaker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-    courier = make_courier(url=f"http://{TARGET}/")
-    send(courier, "a")
-    assert not courier.flush()
+    sender = make_sender(url=f"http://{TARGET}/")
+    send(sender, "a")
+    assert not sender.flush()
     assert "through the proxy 127.0.0.1 (ConnectionRefusedError): check HTTP_PROXY" in caplog.text
 
 
@@ -293,7 +293,7 @@ def dripping(first: bytes) -> Iterator[tuple[str, threading.Event]]:
 def test_an_answer_that_drips_in_has_one_time_limit_as_a_whole(first: bytes) -> None:
     with dripping(first) as (address, hung_up):
         transport = Transport(f"http://{address}/", "t0ken", timeout=0.3)
-        with pytest.raises(NoAnswer, match="TimeoutError"):
+        with pytest.raises(NoResponse, match="TimeoutError"):
             transport.post(b"[]")
         assert hung_up.wait(10)
 

@@ -19,14 +19,14 @@ from typing import Any
 import pytest
 
 from local.waiting import PATIENCE_SECONDS, wait_until
-from request_events import courier as courier_module
-from request_events import depth as depth_module
-from request_events import metrics, notices
-from request_events.depth import Depth, Survey
+from request_events import log, prometheus
+from request_events import outbox_stats as stats_module
+from request_events import sender as sender_module
 from request_events.outbox import Outbox
-from request_events.status import LATE_SECONDS, Status
+from request_events.outbox_report import LATE_SECONDS, OutboxReporter
+from request_events.outbox_stats import FolderScanner, OutboxStats
 from tests.children import child
-from tests.unit.callback.conftest import CourierMaker
+from tests.unit.callback.conftest import SenderMaker
 from tests.unit.callback.service import Answer, Service, answer, error, ok
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -52,8 +52,8 @@ def outbox(folder: Path) -> Iterator[Outbox]:
 
 
 def test_a_look_counts_what_everybody_has_appended(outbox: Outbox, folder: Path) -> None:
-    survey = Survey(folder)
-    assert replace(survey.look(), free=0) == Depth(free=0)  # others write to this disk too
+    scanner = FolderScanner(folder)
+    assert replace(scanner.scan(), free=0) == OutboxStats(free=0)  # others write to this disk too
     other = Outbox(folder)
     written = 0
     for number in range(10):
@@ -61,27 +61,27 @@ def test_a_look_counts_what_everybody_has_appended(outbox: Outbox, folder: Path)
             each.append(event(number))
             written += len(event(number))
         if number % 3 == 0:
-            other.release()
-        depth = survey.look()
-        assert (depth.events, depth.bytes) == (2 * number + 2, written)
+            other.seal()
+        stats = scanner.scan()
+        assert (stats.events, stats.bytes) == (2 * number + 2, written)
     other.close()
-    outbox.put_aside(event(1), "HTTP 422")
-    depth = survey.look()
-    assert depth.rejected_bytes == sum(path.stat().st_size for path in (folder / "rejected").iterdir())
-    assert depth.stranger is None
+    outbox.quarantine(event(1), "HTTP 422")
+    stats = scanner.scan()
+    assert stats.rejected_bytes == sum(path.stat().st_size for path in (folder / "rejected").iterdir())
+    assert stats.stranger is None
 
 
 def test_the_oldest_event_is_told_by_its_time_and_not_by_its_file(folder: Path) -> None:
     """A segment may be made long before its first event: it is there from the last delivery on."""
     path = folder / OLD
     path.touch()
-    survey = Survey(folder)
-    assert survey.look().oldest is None
+    scanner = FolderScanner(folder)
+    assert scanner.scan().oldest is None
     later = START + timedelta(hours=2)
     path.write_bytes(event(1, later) + event(2, START))
-    assert survey.look().oldest == later.timestamp()
+    assert scanner.scan().oldest == later.timestamp()
     path.unlink()
-    assert survey.look().oldest is None
+    assert scanner.scan().oldest is None
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_the_oldest_event_is_told_by_its_time_and_not_by_its_file(folder: Path) 
 )
 def test_an_event_of_no_usable_time_waits_since_its_file_was_made(folder: Path, first: bytes) -> None:
     (folder / OLD).write_bytes(first)
-    assert Survey(folder).look().oldest == START.timestamp()
+    assert FolderScanner(folder).scan().oldest == START.timestamp()
 
 
 def test_a_look_takes_no_longer_than_it_may_and_estimates_the_rest(
@@ -108,16 +108,16 @@ def test_a_look_takes_no_longer_than_it_may_and_estimates_the_rest(
     for number in range(1000):
         outbox.append(event(number + 1000))
         if number % 100 == 99:
-            outbox.release()
-    survey = Survey(folder)
-    monkeypatch.setattr(depth_module, "READING_SECONDS", -1)
-    assert survey.look().events == round(1000 * len(event(1000)) / depth_module.EVENT_BYTES)
-    monkeypatch.setattr(depth_module, "READING_SECONDS", 10)
-    assert survey.look().events == 1000
-    monkeypatch.setattr(depth_module, "READING_SECONDS", -1)
+            outbox.seal()
+    scanner = FolderScanner(folder)
+    monkeypatch.setattr(stats_module, "READING_SECONDS", -1)
+    assert scanner.scan().events == round(1000 * len(event(1000)) / stats_module.EVENT_BYTES)
+    monkeypatch.setattr(stats_module, "READING_SECONDS", 10)
+    assert scanner.scan().events == 1000
+    monkeypatch.setattr(stats_module, "READING_SECONDS", -1)
     for number in range(100):
         outbox.append(event(number + 1000))
-    assert survey.look().events == 1100
+    assert scanner.scan().events == 1100
 
 
 def test_strangers_are_told_of_once_and_left_alone(
@@ -127,10 +127,10 @@ def test_strangers_are_told_of_once_and_left_alone(
     (folder / newer).write_text("{}\n")
     (folder / "lost+found").mkdir()
     (folder / ".nfs0001").touch()
-    status = Status(outbox, 1)
+    reporter = OutboxReporter(outbox, 1)
     for minutes in range(5):
-        status.report(START.timestamp() + 60 * minutes)
-        notices._last = {cause: told - 60 for cause, told in notices._last.items()}
+        reporter.report(START.timestamp() + 60 * minutes)
+        log._last = {cause: told - 60 for cause, told in log._last.items()}
     assert caplog.text.count(newer) == 1
     assert len(caplog.records) == 1
     assert outbox.take() is None
@@ -141,19 +141,19 @@ def test_a_delay_is_told_of_now_and_then_and_so_is_its_end(
     outbox: Outbox, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr(notices, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(log, "time", SimpleNamespace(monotonic=lambda: now[0]))
     path = folder / OLD
     path.write_bytes(event(1) + event(2))
-    status = Status(outbox, flush_seconds=1)
+    reporter = OutboxReporter(outbox, flush_seconds=1)
     for now[0] in range(0, 3600, 10):
-        status.report(START.timestamp() + now[0])
+        reporter.report(START.timestamp() + now[0])
     told = [record.getMessage() for record in caplog.records]
     waiting = "2 events (0.0 MB) wait in the outbox, the oldest for 5 minutes; room for 3999 MB more"
     assert told[0] == f"impact service: {waiting}"
     assert len(told) == 6
     path.unlink()
     for now[0] in range(3600, 4200, 10):
-        status.report(START.timestamp() + now[0])
+        reporter.report(START.timestamp() + now[0])
     assert [record.getMessage() for record in caplog.records[6:]] == [
         "impact service: deliveries have caught up: 0 events wait in the outbox"
     ]
@@ -163,19 +163,19 @@ def test_who_lets_events_wait_for_others_is_not_told_that_they_wait(
     outbox: Outbox, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (folder / OLD).write_bytes(event(1))
-    Status(outbox, flush_seconds=3600).report(START.timestamp() + 3600)
+    OutboxReporter(outbox, flush_seconds=3600).report(START.timestamp() + 3600)
     assert not caplog.records
 
 
 def test_a_folder_that_cannot_be_looked_into_is_no_reason_not_to_deliver(
-    make_courier: CourierMaker, service: Service, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    make_sender: SenderMaker, service: Service, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "outbox").write_text("a file, where the folder is to be")
-    courier = make_courier()
-    courier.start()
-    courier.send(event(1))
+    sender = make_sender()
+    sender.start()
+    sender.send(event(1))
     service.wait_for(lambda s: s.taken["e-1"] == 1)
-    courier.close(5)
+    sender.close(5)
     assert "cannot tell how much waits in the outbox (NotADirectoryError)" in caplog.text
 
 
@@ -184,14 +184,14 @@ class Raising(logging.Handler):
         raise OSError("the log's disk is full")
 
 
-def test_a_log_that_cannot_be_written_ends_no_delivery(make_courier: CourierMaker, service: Service) -> None:
+def test_a_log_that_cannot_be_written_ends_no_delivery(make_sender: SenderMaker, service: Service) -> None:
     handler = Raising()
     logging.getLogger("request_events").addHandler(handler)
     try:
         service.script.extend([lambda _: error(503), lambda _: error(500)])
-        courier = make_courier()
-        courier.start()
-        courier.send(event(1))
+        sender = make_sender()
+        sender.start()
+        sender.send(event(1))
         service.wait_for(lambda s: s.taken["e-1"] == 1)
     finally:
         logging.getLogger("request_events").removeHandler(handler)
@@ -199,9 +199,9 @@ def test_a_log_that_cannot_be_written_ends_no_delivery(make_courier: CourierMake
 
 def test_causes_are_bounded_and_still_told_of(caplog: pytest.LogCaptureFixture) -> None:
     for number in range(10_000):
-        notices.warn(f"cause {number}", "number %d", number)
-    assert len(notices._last) == notices.CAUSES_MAX + 1
-    assert len(caplog.records) == notices.CAUSES_MAX + 1
+        log.warn(f"cause {number}", "number %d", number)
+    assert len(log._last) == log.CAUSES_MAX + 1
+    assert len(caplog.records) == log.CAUSES_MAX + 1
 
 
 # Prometheus, with its own client, in processes of their own: what is registered stays so.
@@ -211,10 +211,10 @@ import sys, time
 from pathlib import Path
 if "early" in sys.argv:
     import prometheus_client
-from request_events import courier, metrics
+from request_events import prometheus, sender
 from request_events.outbox import Outbox
-courier.REPORT_SECONDS = 0.02
-delivering = courier.Courier(Outbox(Path(sys.argv[1])), sys.argv[2], "t0ken", flush_seconds=0.01)
+sender.REPORT_SECONDS = 0.02
+delivering = sender.Sender(Outbox(Path(sys.argv[1])), sys.argv[2], "t0ken", flush_seconds=0.01)
 delivering.start()
 for number in range(int(sys.argv[3])):
     delivering.send(b'{"eventId":"%d-%d","ts":"2020-01-01T00:00:00Z"}\\n' % (id(delivering), number))
@@ -277,7 +277,7 @@ def test_a_client_that_is_still_being_imported_is_not_in_use_yet(
 ) -> None:
     """LiteLLM does that in the main thread, while we deliver already."""
     monkeypatch.setitem(sys.modules, "prometheus_client", ModuleType("prometheus_client"))
-    assert metrics.publish({"impact_outbox_events": 1}, {}) is False
+    assert prometheus.publish({"impact_outbox_events": 1}, {}) is False
     assert not caplog.records
 
 
@@ -338,19 +338,19 @@ def test_a_conflict_of_names_costs_the_metrics_but_no_delivery(folder: Path, ser
 
 
 def test_reports_are_made_while_nothing_can_be_delivered(
-    make_courier: CourierMaker,
+    make_sender: SenderMaker,
     service: Service,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(courier_module, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(courier_module, "REPORT_SECONDS", 0.01)
+    monkeypatch.setattr(sender_module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(sender_module, "REPORT_SECONDS", 0.01)
     service.always = lambda _: error(503, Retry_After="60")
-    courier = make_courier()
-    courier.start()
+    sender = make_sender()
+    sender.start()
     old = datetime.now(UTC) - timedelta(seconds=LATE_SECONDS + 60)
     monkeypatch.setattr(time, "time_ns", lambda: int(old.timestamp() * 1e9))
-    courier.send(event(1, old))
+    sender.send(event(1, old))
     told = "1 events (0.0 MB) wait in the outbox, the oldest for 6 minutes"
     wait_until(lambda: told in caplog.text, told)
 

@@ -7,7 +7,7 @@ What is nearly always there, a plain text or number, is told first: these run fo
 import math
 from typing import Any
 
-from request_events.rules import LABEL_MAX, TOKENS_MAX, USER_ID_MAX
+from request_events.limits import LABEL_MAX, TOKENS_MAX, USER_ID_MAX
 
 TS_MIN, TS_MAX = 1577836800.0, 253402300799.0
 """From 2020 to the last second of the year 9999. What is not within is a counter, or in milliseconds."""

@@ -97,13 +97,13 @@ def test_whatever_litellm_hands_over_it_is_an_event_that_the_service_takes_or_no
 ) -> None:
     handler = load(IMPACT_SERVICE_URL="http://127.0.0.1:9/")
     seen = Seen()
-    append = handler._courier._outbox.append
+    append = handler._sender._outbox.append
 
     def see(line: bytes) -> int:
         seen.lines.append(line)
         return int(append(line))
 
-    monkeypatch.setattr(handler._courier._outbox, "append", see)
+    monkeypatch.setattr(handler._sender._outbox, "append", see)
     for name, kwargs in inputs():
         seen.lines.clear()
         began = time.thread_time()

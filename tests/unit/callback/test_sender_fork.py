@@ -1,4 +1,4 @@
-"""What a forked child inherits of a courier, and must not use; what is on disk is for its owner only."""
+"""What a forked child inherits of a sender, and must not use; what is on disk is for its owner only."""
 
 import atexit
 import json
@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
-from request_events.answers import RETRY_AFTER_SECONDS_MAX, judge
-from request_events.courier import Courier
 from request_events.outbox import Outbox
+from request_events.responses import RETRY_AFTER_SECONDS_MAX, parse_response
+from request_events.sender import Sender
 from request_events.shutdown import Shutdown
-from tests.unit.callback.conftest import CourierMaker
+from tests.unit.callback.conftest import SenderMaker
 from tests.unit.callback.service import Service
-from tests.unit.callback.test_courier import send
+from tests.unit.callback.test_sender import send
 
 DONE = 7
 
@@ -48,59 +48,59 @@ def in_child(work: Callable[[], object]) -> None:
     "lock", ["_outbox._lock", "_outbox._writing", "_delivering", "_wake._cond", "_write._cond"]
 )
 def test_a_lock_that_was_held_at_the_fork_holds_up_no_child(
-    courier: Courier, service: Service, lock: str
+    sender: Sender, service: Service, lock: str
 ) -> None:
-    send(courier, "parent")
-    held: Any = courier
+    send(sender, "parent")
+    held: Any = sender
     for name in lock.split("."):
         held = getattr(held, name)
 
     def work() -> None:
-        send(courier, "child")
-        courier.start()
-        courier.close(10)
+        send(sender, "child")
+        sender.start()
+        sender.close(10)
 
     with held:
         in_child(work)
     assert service.taken == {"child": 1}
-    assert courier.flush()
+    assert sender.flush()
     assert service.taken == {"child": 1, "parent": 1}
 
 
 def test_a_child_has_none_of_its_parents_events(
-    make_courier: CourierMaker, service: Service, folder: Path
+    make_sender: SenderMaker, service: Service, folder: Path
 ) -> None:
     """Neither those in memory nor those that the parent has appended or is delivering."""
     former = Outbox(folder)
     former.append(b'{"eventId": "held"}\n')
     former.close()
-    courier = make_courier()
-    outbox = courier._outbox
+    sender = make_sender()
+    outbox = sender._outbox
     held = outbox.take()
     assert held
-    send(courier, "on disk")
+    send(sender, "on disk")
     outbox._memory.append(b'{"eventId": "in memory"}\n')
     outbox._memory_later.append(b'{"eventId": "later in memory"}\n')
 
     def work() -> None:
-        courier.flush()
+        sender.flush()
         outbox.close()
 
     in_child(work)
     assert not service.taken
     held.close()
-    assert courier.flush()
+    assert sender.flush()
     assert set(service.taken) == {"held", "on disk", "in memory", "later in memory"}
 
 
-def test_a_child_that_lives_on_keeps_no_lock_of_its_parent(courier: Courier, folder: Path) -> None:
+def test_a_child_that_lives_on_keeps_no_lock_of_its_parent(sender: Sender, folder: Path) -> None:
     """A lock lasts until the last process that has the file open has closed it."""
-    outbox = courier._outbox
-    send(courier, "due")
-    outbox.release()
+    outbox = sender._outbox
+    send(sender, "due")
+    outbox.seal()
     held = outbox.take()
     assert held
-    send(courier, "appended")
+    send(sender, "appended")
     context = get_context("fork")
     is_there = context.Event()
 
@@ -124,43 +124,43 @@ def test_a_child_that_lives_on_keeps_no_lock_of_its_parent(courier: Courier, fol
         process.join()
 
 
-def test_a_child_has_a_connection_of_its_own(courier: Courier, service: Service) -> None:
-    send(courier, "before")
-    assert courier.flush()
+def test_a_child_has_a_connection_of_its_own(sender: Sender, service: Service) -> None:
+    send(sender, "before")
+    assert sender.flush()
 
     def work() -> None:
-        send(courier, "child")
-        courier.flush()
+        send(sender, "child")
+        sender.flush()
 
     in_child(work)
-    send(courier, "after")
-    assert courier.flush()
+    send(sender, "after")
+    assert sender.flush()
     before, child, after = service.clients
     assert before == after
     assert child != before
 
 
-def test_a_child_starts_a_thread_of_its_own_with_its_first_event(courier: Courier, service: Service) -> None:
-    courier.start()
-    parents = courier._thread
+def test_a_child_starts_a_thread_of_its_own_with_its_first_event(sender: Sender, service: Service) -> None:
+    sender.start()
+    parents = sender._thread
 
     def work() -> None:
-        assert courier._thread is None
-        assert courier._writer is None
-        send(courier, "child")
-        assert courier._thread not in (None, parents)
-        courier.close(10)
+        assert sender._thread is None
+        assert sender._writer is None
+        send(sender, "child")
+        assert sender._thread not in (None, parents)
+        sender.close(10)
 
     in_child(work)
     assert service.taken == {"child": 1}
 
 
-def test_a_child_of_a_courier_that_was_not_started_starts_none(courier: Courier) -> None:
+def test_a_child_of_a_sender_that_was_not_started_starts_none(sender: Sender) -> None:
     """As on Lambda."""
 
     def work() -> None:
-        send(courier, "child")
-        assert courier._thread is None
+        send(sender, "child")
+        assert sender._thread is None
 
     in_child(work)
 
@@ -187,15 +187,15 @@ def test_the_exit_of_a_child_is_not_its_parents() -> None:
         signal.signal(signal.SIGTERM, former)
 
 
-def test_what_is_on_disk_is_for_its_owner_only(make_courier: CourierMaker, folder: Path) -> None:
+def test_what_is_on_disk_is_for_its_owner_only(make_sender: SenderMaker, folder: Path) -> None:
     """Whatever files are made with elsewhere in the process."""
     former = os.umask(0)
     try:
-        courier = make_courier()
-        send(courier, "a")
-        courier._outbox.release()
-        send(courier, "b")
-        courier._outbox.put_aside(b'{"eventId": "c"}', "not valid")
+        sender = make_sender()
+        send(sender, "a")
+        sender._outbox.seal()
+        send(sender, "b")
+        sender._outbox.quarantine(b'{"eventId": "c"}', "not valid")
     finally:
         os.umask(former)
     found = [folder, *folder.rglob("*")]
@@ -223,4 +223,4 @@ def test_nobody_makes_us_wait_for_longer_than_an_hour(after: str | timedelta, se
     date = after if isinstance(after, str) else format_datetime(datetime.now(UTC) + after, usegmt=True)
     headers["Retry-After"] = date
     content = {"error": {"code": "storage", "message": "x", "details": []}}
-    assert judge([b"{}"], 503, headers, json.dumps(content).encode()).retry_after == seconds
+    assert parse_response([b"{}"], 503, headers, json.dumps(content).encode()).retry_after == seconds

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from request_events.answers import ID
-from request_events.depth import SEGMENT, SERVICE
-from request_events.notices import warn
+from request_events.log import warn
+from request_events.outbox_stats import SEGMENT, SERVICE
+from request_events.responses import ID
 
 try:
     import fcntl
@@ -46,7 +46,7 @@ class Owner:
     """A digest."""
 
 
-class Folders:
+class ServiceFolders:
     """An outbox's folder, and those within it."""
 
     def __init__(self, root: Path, url: str, token: str | None = None, *, is_default: bool = False) -> None:

@@ -7,7 +7,7 @@ same in each worker, so of several the most recent one counts; what a worker has
 import sys
 from typing import Any
 
-from request_events.notices import warn
+from request_events.log import warn
 
 FOLDER, OWN = "livemostrecent", "livesum"
 GAUGES = {

@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from request_events.charge import _READS_OF
+from request_events.cost import _READS_OF
 from tests.unit.callback.test_capture import CHARGED, GARBAGE, PAYLOADS, READ, on_the_wire, put
-from tests.unit.callback.test_reported_cases import CASES
+from tests.unit.callback.test_capture_reported_cases import CASES
 
 REAL: dict[str, dict[str, Any]] = PAYLOADS | {
     f"{name} {number}": call["kwargs"] for name, calls in CASES.items() for number, call in enumerate(calls)

@@ -268,7 +268,7 @@ def test_it_never_raises_and_names_nobody(
     def broken(line: bytes) -> None:
         raise RuntimeError(line)
 
-    monkeypatch.setattr(handler._courier, "send", broken)
+    monkeypatch.setattr(handler._sender, "send", broken)
     for _ in range(3):
         succeed(handler, PAYLOADS["body_user_async_success"])
     succeed(handler, None)
@@ -285,8 +285,8 @@ def test_a_bad_setting_is_told_and_replaced(load: Load, caplog: pytest.LogCaptur
     )
     for name in ("SERVICE_URL", "BATCH_SIZE", "FLUSH_SECONDS", "SERVICE_TOKEN"):
         assert f"IMPACT_{name}" in caplog.text
-    assert (handler._courier._transport.host, handler._courier._transport._port) == ("localhost", 3090)
-    assert (handler._courier._batch_size, handler._courier._flush_seconds) == (100, 1.0)
+    assert (handler._sender._transport.host, handler._sender._transport._port) == ("localhost", 3090)
+    assert (handler._sender._batch_size, handler._sender._flush_seconds) == (100, 1.0)
 
 
 def test_a_token_that_no_header_can_hold_is_not_logged(

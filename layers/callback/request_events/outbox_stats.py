@@ -25,7 +25,7 @@ EVENT_BYTES = 400
 
 
 @dataclass(frozen=True)
-class Depth:
+class OutboxStats:
     """What one look has found."""
 
     events: int = 0
@@ -45,7 +45,7 @@ class Depth:
         """Of the bytes, those that the outbox's own bound is for."""
         return self.bytes - self.bytes_elsewhere
 
-    def with_others(self, others: "list[Depth]") -> "Depth":
+    def with_others(self, others: "list[OutboxStats]") -> "OutboxStats":
         """Count also what waits for the same service in other folders."""
         elsewhere = sum(each.bytes for each in others)
         return replace(
@@ -66,14 +66,14 @@ class Contents:
     since: float | None = None
 
 
-class Survey:
+class FolderScanner:
     """Looks into a folder, and reads of each segment only what it has not read before."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._known: dict[str, Contents] = {}
 
-    def look(self) -> Depth:
+    def scan(self) -> OutboxStats:
         """See what waits. Raises OSError where the folder cannot be read."""
         until = time.monotonic() + READING_SECONDS
         stranger, size, unread = None, 0, 0
@@ -97,7 +97,7 @@ class Survey:
         events = sum(contents.events for contents in known.values())
         usual = ((size - unread) / events if events else 0) or EVENT_BYTES
         waiting = [contents.since for contents in known.values() if contents.since is not None]
-        return Depth(
+        return OutboxStats(
             events=events + round(unread / usual),
             bytes=size,
             oldest=min(waiting, default=None),

@@ -16,15 +16,15 @@ from typing import Any
 import pytest
 
 from local.waiting import wait_until
-from request_events import courier as courier_module
-from request_events import folders as folders_module
-from request_events.courier import Courier
-from request_events.folders import Folders
+from request_events import sender as sender_module
+from request_events import service_folders as folders_module
 from request_events.outbox import Outbox
+from request_events.sender import Sender
+from request_events.service_folders import ServiceFolders
 from tests.children import child
-from tests.unit.callback.conftest import CourierMaker
+from tests.unit.callback.conftest import SenderMaker
 from tests.unit.callback.service import Answer, Service, error, running_service
-from tests.unit.callback.test_courier import line, on_disk, rejected, send, wait_until_empty
+from tests.unit.callback.test_sender import line, on_disk, rejected, send, wait_until_empty
 
 OLD = "00001795418608164711-1-00000000.jsonl"
 A, B = "http://a.example:80/api/request-event", "http://b.example:80/api/request-event"
@@ -49,7 +49,7 @@ def owner(folder: Path) -> dict[str, Any]:
 
 def left_behind(folder: Path, url: str, *names: object) -> Path:
     """What a process left that is gone; the folder that it used."""
-    folders = Folders(folder, url)
+    folders = ServiceFolders(folder, url)
     (folders.own / OLD).write_bytes(b"".join(map(line, names)))
     return folders.own
 
@@ -62,15 +62,15 @@ def other() -> Iterator[Service]:
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(courier_module, "REPORT_SECONDS", 0.02)
+    monkeypatch.setattr(sender_module, "REPORT_SECONDS", 0.02)
 
 
 def test_the_first_url_has_the_folder_and_another_one_within_it(folder: Path) -> None:
-    assert Folders(folder, A).own == folder
-    assert Folders(folder, A).own == folder
-    second = Folders(folder, B).own
+    assert ServiceFolders(folder, A).own == folder
+    assert ServiceFolders(folder, A).own == folder
+    second = ServiceFolders(folder, B).own
     assert second.parent == folder
-    assert Folders(folder, B).own == second
+    assert ServiceFolders(folder, B).own == second
     assert owner(folder) == {"url": A, "id": None}
     assert owner(second) == {"url": B, "id": None}
     assert sorted(path.name for path in folder.iterdir()) == sorted(["service.json", second.name])
@@ -79,8 +79,8 @@ def test_the_first_url_has_the_folder_and_another_one_within_it(folder: Path) ->
 def test_what_a_folder_says_is_for_its_owner_only(folder: Path) -> None:
     former = os.umask(0)
     try:
-        Folders(folder, A).learn(ID)
-        second = Folders(folder, B)
+        ServiceFolders(folder, A).learn(ID)
+        second = ServiceFolders(folder, B)
         second.learn(OTHER_ID)
     finally:
         os.umask(former)
@@ -94,9 +94,9 @@ def test_what_a_folder_says_is_for_its_owner_only(folder: Path) -> None:
 CLAIM = """
 import sys
 from pathlib import Path
-from request_events.folders import Folders
+from request_events.service_folders import ServiceFolders
 sys.stdin.readline()
-print(Folders(Path(sys.argv[1]), sys.argv[2]).own)
+print(ServiceFolders(Path(sys.argv[1]), sys.argv[2]).own)
 """
 
 
@@ -127,16 +127,16 @@ def test_of_several_processes_that_start_at_once_one_has_the_folder(folder: Path
 PROXY = """
 import sys
 from pathlib import Path
-from request_events.courier import Courier
+from request_events.sender import Sender
 from request_events.outbox import Outbox
 outbox = Outbox(Path(sys.argv[1]), is_default=sys.argv[5] == "default")
-courier = Courier(outbox, sys.argv[2], sys.argv[6], flush_seconds=0.05)
-courier.start()
+sender = Sender(outbox, sys.argv[2], sys.argv[6], flush_seconds=0.05)
+sender.start()
 for number in range(int(sys.argv[4])):
-    courier.send(b'{"eventId": "%s-%d"}\\n' % (sys.argv[3].encode(), number))
+    sender.send(b'{"eventId": "%s-%d"}\\n' % (sys.argv[3].encode(), number))
 print("sent", flush=True)
 sys.stdin.readline()
-courier.close(10)
+sender.close(10)
 """
 
 
@@ -187,12 +187,12 @@ def test_the_events_of_a_killed_proxy_go_to_no_other_service(
 
 
 def test_a_rotated_token_is_the_same_service(
-    make_courier: CourierMaker, service: Service, tmp_path: Path
+    make_sender: SenderMaker, service: Service, tmp_path: Path
 ) -> None:
-    former = make_courier(token="old")
+    former = make_sender(token="old")
     send(former, "a")
     former.close(5)
-    make_courier(token="new").start()
+    make_sender(token="new").start()
     service.wait_for(lambda s: s.taken["a"] == 1)
     assert service.headers[-1]["Authorization"] == "Bearer new"
 
@@ -218,8 +218,8 @@ def test_which_service_is_the_same_before_it_has_said_who_it_is(
     folder: Path, url: str, token: str, is_default: bool, is_same: bool
 ) -> None:
     """Such as one that was never reached, because its URL was wrong."""
-    assert Folders(folder, A, "t0ken", is_default=is_default).own == folder
-    found = Folders(folder, url, token, is_default=is_default)
+    assert ServiceFolders(folder, A, "t0ken", is_default=is_default).own == folder
+    found = ServiceFolders(folder, url, token, is_default=is_default)
     assert (found.own == folder) == is_same
     assert found.is_ours(folder) == is_same
     assert owner(folder)["url"] == (url if is_same else A)
@@ -227,45 +227,45 @@ def test_which_service_is_the_same_before_it_has_said_who_it_is(
 
 
 def test_without_a_token_no_service_is_another(folder: Path) -> None:
-    Folders(folder, A)
-    assert Folders(folder, B).own != folder
+    ServiceFolders(folder, A)
+    assert ServiceFolders(folder, B).own != folder
 
 
 def test_what_was_left_under_a_wrong_url_goes_out_under_the_right_one(
-    make_courier: CourierMaker, service: Service, tmp_path: Path
+    make_sender: SenderMaker, service: Service, tmp_path: Path
 ) -> None:
-    former = make_courier(url="http://nobody.invalid:1/api/request-event")
+    former = make_sender(url="http://nobody.invalid:1/api/request-event")
     send(former, "a", "b")
     former.close(5)
-    make_courier().start()
+    make_sender().start()
     service.wait_for(lambda s: set(s.taken) == {"a", "b"})
     wait_until_empty(tmp_path)
 
 
 @pytest.mark.parametrize("is_outermost", [True, False])
 def test_the_same_service_under_another_name_gets_what_was_left_for_it(
-    make_courier: CourierMaker, service: Service, tmp_path: Path, folder: Path, is_outermost: bool
+    make_sender: SenderMaker, service: Service, tmp_path: Path, folder: Path, is_outermost: bool
 ) -> None:
     if not is_outermost:
-        Folders(folder, A)
+        ServiceFolders(folder, A)
     left = left_behind(folder, B, "left")
-    Folders(folder, B).learn(ID)
+    ServiceFolders(folder, B).learn(ID)
     service.always = identified(service, ID)
-    courier = make_courier()
-    courier.start()
-    send(courier, "new")
+    sender = make_sender()
+    sender.start()
+    send(sender, "new")
     service.wait_for(lambda s: set(s.taken) == {"left", "new"})
     wait_until(lambda: not (left / OLD).exists(), "what was left to be gone")
-    assert owner(courier._outbox._folder) == {"url": service.url, "id": ID}
-    assert courier._outbox._folder != left
+    assert owner(sender._outbox._folder) == {"url": service.url, "id": ID}
+    assert sender._outbox._folder != left
     (left / OLD).write_bytes(line("later"))  # by a process that still uses the old name, and is killed
-    send(courier, "newer")
+    send(sender, "newer")
     service.wait_for(lambda s: set(s.taken) == {"left", "new", "later", "newer"})
 
 
 @pytest.mark.parametrize("known", [None, OTHER_ID])
 def test_what_waits_for_another_service_is_left_alone_and_told_of(
-    make_courier: CourierMaker,
+    make_sender: SenderMaker,
     service: Service,
     folder: Path,
     caplog: pytest.LogCaptureFixture,
@@ -273,12 +273,12 @@ def test_what_waits_for_another_service_is_left_alone_and_told_of(
 ) -> None:
     left = left_behind(folder, B, "left")
     if known:
-        Folders(folder, B).learn(known)
+        ServiceFolders(folder, B).learn(known)
     service.always = identified(service, ID)
-    courier = make_courier()
-    courier.start()
+    sender = make_sender()
+    sender.start()
     for number in range(3):
-        send(courier, number)
+        send(sender, number)
         service.wait_for(lambda s, number=number: s.taken[str(number)] == 1)  # type: ignore[misc]
     told = f"events in {left} wait for another service (b.example:80)"
     wait_until(lambda: told in caplog.text, "that it is told of")
@@ -287,43 +287,43 @@ def test_what_waits_for_another_service_is_left_alone_and_told_of(
     assert "not its own" not in caplog.text
     assert (left / OLD).read_bytes() == line("left")
     assert "left" not in service.taken
-    courier.close(5)
+    sender.close(5)
 
     (left / "service.json").unlink()  # what the log says to do
-    make_courier().start()
+    make_sender().start()
     service.wait_for(lambda s: s.taken["left"] == 1)
 
 
 def test_a_folder_within_that_is_nobodys_is_delivered_too(
-    make_courier: CourierMaker, service: Service, folder: Path
+    make_sender: SenderMaker, service: Service, folder: Path
 ) -> None:
-    Folders(folder, A)
+    ServiceFolders(folder, A)
     left = left_behind(folder, B, "left")
     (left / "service.json").unlink()
-    make_courier().start()
+    make_sender().start()
     service.wait_for(lambda s: s.taken["left"] == 1)
 
 
 def test_an_older_versions_events_belong_to_whoever_comes_first(
-    make_courier: CourierMaker, service: Service, folder: Path, tmp_path: Path
+    make_sender: SenderMaker, service: Service, folder: Path, tmp_path: Path
 ) -> None:
     folder.mkdir()
     (folder / OLD).write_bytes(line("old"))
-    make_courier().start()
+    make_sender().start()
     service.wait_for(lambda s: s.taken["old"] == 1)
     wait_until_empty(tmp_path)
 
 
 def test_each_service_has_its_own_rejected_events(
-    make_courier: CourierMaker, service: Service, folder: Path
+    make_sender: SenderMaker, service: Service, folder: Path
 ) -> None:
-    Folders(folder, A)
+    ServiceFolders(folder, A)
     service.always = lambda _: error(422)
-    courier = make_courier()
-    send(courier, "bad")
-    courier.flush()
+    sender = make_sender()
+    send(sender, "bad")
+    sender.flush()
     assert rejected(folder.parent) == []
-    assert len(list(courier._outbox._folder.glob("rejected/*.jsonl"))) == 1
+    assert len(list(sender._outbox._folder.glob("rejected/*.jsonl"))) == 1
 
 
 HOSTILE: dict[str, Callable[[Path], object]] = {
@@ -341,19 +341,19 @@ HOSTILE: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("kind", HOSTILE)
 @pytest.mark.parametrize("where", ["outermost", "own"])
 def test_whatever_a_folder_says_events_are_delivered(
-    make_courier: CourierMaker, service: Service, folder: Path, kind: str, where: str
+    make_sender: SenderMaker, service: Service, folder: Path, kind: str, where: str
 ) -> None:
-    Folders(folder, A)
-    place = folder if where == "outermost" else Folders(folder, service.url).own
+    ServiceFolders(folder, A)
+    place = folder if where == "outermost" else ServiceFolders(folder, service.url).own
     (place / "service.json").unlink()
     HOSTILE[kind](place / "service.json")
     (folder / OLD).write_bytes(line("others"))
     service.always = identified(service, ID)
-    courier = make_courier()
-    courier.start()
-    send(courier, "a")
+    sender = make_sender()
+    sender.start()
+    send(sender, "a")
     service.wait_for(lambda s: s.taken["a"] == 1)
-    courier.close(5)
+    sender.close(5)
     assert set(service.taken) == {"a"}
 
 
@@ -369,12 +369,12 @@ WRITTEN_IN_PART = {
 
 @pytest.mark.parametrize("kind", WRITTEN_IN_PART)
 def test_a_folder_whose_owner_was_written_in_part_is_nobodys(
-    make_courier: CourierMaker, service: Service, folder: Path, kind: str
+    make_sender: SenderMaker, service: Service, folder: Path, kind: str
 ) -> None:
     folder.mkdir()
     (folder / OLD).write_bytes(line("old"))
     (folder / "service.json").write_bytes(WRITTEN_IN_PART[kind])
-    make_courier().start()
+    make_sender().start()
     service.wait_for(lambda s: s.taken["old"] == 1)
     assert owner(folder)["url"] == service.url
     assert not list(folder.glob(".*"))
@@ -392,11 +392,11 @@ def test_a_folder_that_another_process_has_just_claimed_is_its_own(
     def flock(fd: int, operation: int) -> None:
         if not late:
             late.append(fd)
-            Folders(folder, B)
+            ServiceFolders(folder, B)
         lock(fd, operation)
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    mine = Folders(folder, A)
+    mine = ServiceFolders(folder, A)
     assert (owner(folder)["url"], owner(mine.own)["url"]) == (B, A)
     assert mine.own.parent == folder
 
@@ -407,7 +407,7 @@ def test_what_is_only_called_like_a_folder_of_ours_is_left_alone(folder: Path, t
     folder.mkdir()
     (folder / "0123456789abcdef").write_bytes(b"")
     (folder / ("ab" * 8)).symlink_to(elsewhere)
-    folders = Folders(folder, A)
+    folders = ServiceFolders(folder, A)
     assert folders.same() == ()
     assert list(elsewhere.iterdir()) == []
 
@@ -427,30 +427,30 @@ def test_the_owner_of_a_folder_is_on_disk_before_it_has_its_name(
     monkeypatch.setattr(os, "fsync", noted("fsync", os.fsync))
     monkeypatch.setattr(os, "link", noted("link", os.link))
     monkeypatch.setattr(Path, "replace", noted("replace", Path.replace))
-    Folders(folder, A).learn(ID)
+    ServiceFolders(folder, A).learn(ID)
     assert done == ["fsync", "link", "fsync", "replace"]
     (folder / "service.json").write_bytes(b"")
-    Folders(folder, A)
+    ServiceFolders(folder, A)
     assert done[4:] == ["fsync", "link", "replace"]
 
 
 def test_a_disk_that_is_mounted_later_and_another_services_is_not_delivered_from(
-    tmp_path: Path, service: Service, make_courier: CourierMaker, folder: Path
+    tmp_path: Path, service: Service, make_sender: SenderMaker, folder: Path
 ) -> None:
     disk = tmp_path / "disk"
     left_behind(disk, A, "of A")
     folder.symlink_to(tmp_path / "not mounted" / "yet")
-    courier = make_courier()
-    courier.send(line("a"))
-    assert courier._outbox.in_memory == 1
+    sender = make_sender()
+    sender.send(line("a"))
+    assert sender._outbox.in_memory == 1
     folder.unlink()
     folder.symlink_to(disk)
-    courier.start()
+    sender.start()
     service.wait_for(lambda s: s.taken["a"] == 1)
-    send(courier, "b")
+    send(sender, "b")
     service.wait_for(lambda s: s.taken["b"] == 1)
-    own = Folders(folder, service.url).own
-    wait_until(lambda: courier._outbox._folder == own, "a folder of its own")
+    own = ServiceFolders(folder, service.url).own
+    wait_until(lambda: sender._outbox._folder == own, "a folder of its own")
     assert own != folder
     assert owner(disk)["url"] == A
     assert (disk / OLD).read_bytes() == line("of A")
@@ -458,46 +458,46 @@ def test_a_disk_that_is_mounted_later_and_another_services_is_not_delivered_from
 
 
 def test_a_disk_that_is_mounted_over_a_folder_in_use_is_not_delivered_from(
-    tmp_path: Path, service: Service, make_courier: CourierMaker, folder: Path
+    tmp_path: Path, service: Service, make_sender: SenderMaker, folder: Path
 ) -> None:
     """What was appended before is delivered once the disk is gone again."""
     disk, under = tmp_path / "disk", tmp_path / "under"
     left_behind(disk, A, "of A")
     under.mkdir()
     folder.symlink_to(under)
-    courier = make_courier()
-    courier.send(line("before"))
+    sender = make_sender()
+    sender.send(line("before"))
     folder.unlink()
     folder.symlink_to(disk)
-    courier.flush()
-    courier.send(line("after"))
-    courier.flush()
+    sender.flush()
+    sender.send(line("after"))
+    sender.flush()
     assert set(service.taken) == {"after"}
     assert (disk / OLD).read_bytes() == line("of A")
     folder.unlink()
     folder.symlink_to(under)
-    courier.flush()
+    sender.flush()
     assert set(service.taken) == {"before", "after"}
 
 
 def test_where_no_folder_can_be_made_nothing_of_another_service_is_taken(
-    service: Service, make_courier: CourierMaker, folder: Path, monkeypatch: pytest.MonkeyPatch
+    service: Service, make_sender: SenderMaker, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left_behind(folder, A, "of A")
 
-    def fails(_: Folders) -> None:
+    def fails(_: ServiceFolders) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Folders, "_make_named", fails)
-    courier = make_courier()
-    send(courier, "a")
-    courier.flush()
+    monkeypatch.setattr(ServiceFolders, "_make_named", fails)
+    sender = make_sender()
+    send(sender, "a")
+    sender.flush()
     assert set(service.taken) == {"a"}
     assert [path.name for path in folder.glob("*.jsonl")] == [OLD]
 
 
 def test_a_full_disk_with_events_that_are_nobodys_gets_room_again(
-    service: Service, make_courier: CourierMaker, folder: Path, monkeypatch: pytest.MonkeyPatch
+    service: Service, make_sender: SenderMaker, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An older version left them; and there is no room to write down whose they are."""
     folder.mkdir()
@@ -508,39 +508,39 @@ def test_a_full_disk_with_events_that_are_nobodys_gets_room_again(
 
     with monkeypatch.context() as disk:
         disk.setattr(folders_module, "_written", full)
-        courier = make_courier()
-        courier.flush()
+        sender = make_sender()
+        sender.flush()
         assert set(service.taken) == {"old"}
         assert not (folder / OLD).exists()
-    send(courier, "new")
-    courier.flush()
+    send(sender, "new")
+    sender.flush()
     assert set(service.taken) == {"old", "new"}
     assert owner(folder)["url"] == service.url
 
 
 def test_an_id_from_a_file_is_no_reason_to_deliver_what_another_url_left(
-    make_courier: CourierMaker, service: Service, folder: Path
+    make_sender: SenderMaker, service: Service, folder: Path
 ) -> None:
     """Another service may answer at our URL by now: what counts is who answers this process."""
     left = left_behind(folder, B, "left")
-    Folders(folder, B).learn(ID)
-    Folders(folder, service.url).learn(ID)
+    ServiceFolders(folder, B).learn(ID)
+    ServiceFolders(folder, service.url).learn(ID)
     service.always = identified(service, OTHER_ID)
-    courier = make_courier()
-    courier._report()
-    assert courier.flush()
-    send(courier, "a")
-    courier.start()
+    sender = make_sender()
+    sender._report()
+    assert sender.flush()
+    send(sender, "a")
+    sender.start()
     service.wait_for(lambda s: s.taken["a"] == 1)
-    wait_until(lambda: owner(courier._outbox._folder)["id"] == OTHER_ID, "the id of now")
-    courier.close(5)
+    wait_until(lambda: owner(sender._outbox._folder)["id"] == OTHER_ID, "the id of now")
+    sender.close(5)
     assert set(service.taken) == {"a"}
     assert (left / OLD).exists()
 
 
 @pytest.mark.parametrize("service_id", ["", "short", "../../etc", "0" * 65, "0123456789ABCDEF", "ü" * 16])
 def test_an_id_that_is_none_is_not_kept(folder: Path, service_id: str) -> None:
-    Folders(folder, A).learn(service_id)
+    ServiceFolders(folder, A).learn(service_id)
     assert owner(folder) == {"url": A, "id": None}
 
 
@@ -551,8 +551,8 @@ def test_where_no_file_can_be_linked_a_folder_is_claimed_all_the_same(
         raise PermissionError
 
     monkeypatch.setattr(os, "link", link)
-    assert Folders(folder, A).own == folder
-    assert Folders(folder, B).own != folder
+    assert ServiceFolders(folder, A).own == folder
+    assert ServiceFolders(folder, B).own != folder
 
 
 def test_where_no_file_can_be_linked_nobody_reads_what_is_written_in_part(
@@ -578,13 +578,13 @@ def test_where_no_file_can_be_linked_nobody_reads_what_is_written_in_part(
 
     monkeypatch.setattr(os, "link", no_links)
     monkeypatch.setattr(os, "write", noted)
-    Folders(folder, A)
+    ServiceFolders(folder, A)
     assert locked == [True]
 
 
 def test_a_url_is_written_down_without_what_is_secret_in_it(folder: Path) -> None:
     secret = "passw0rd"
-    Courier(Outbox(folder), f"http://user:{secret}@a.example/api/request-event", "t0ken")
+    Sender(Outbox(folder), f"http://user:{secret}@a.example/api/request-event", "t0ken")
     text = (folder / "service.json").read_text()
     assert secret not in text
     assert "t0ken" not in text

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from local.waiting import wait_until
-from request_events import answers
-from request_events.answers import judge
-from tests.unit.callback.conftest import CourierMaker
+from request_events import responses
+from request_events.responses import BatchOutcome, parse_response
+from tests.unit.callback.conftest import SenderMaker
 from tests.unit.callback.service import Answer, Service, answer
-from tests.unit.callback.test_courier import on_disk, rejected, wait_until_empty
+from tests.unit.callback.test_sender import on_disk, rejected, wait_until_empty
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 AHEAD = [{"field": "ts", "message": "is more than 5 minutes ahead of the service's clock"}]
@@ -42,17 +42,17 @@ class Clock:
 
 
 def test_events_of_a_clock_that_is_ahead_wait_and_hold_up_no_other(
-    make_courier: CourierMaker, service: Service, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    make_sender: SenderMaker, service: Service, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    courier = make_courier()
+    sender = make_sender()
     clock = Clock(service, timedelta(minutes=6))
     now = datetime.now(UTC)
     for number in range(10):
-        courier.send(event(number, now))
-    courier.send(event("older", now - timedelta(minutes=5)))
-    courier.start()
+        sender.send(event(number, now))
+    sender.send(event("older", now - timedelta(minutes=5)))
+    sender.start()
     service.wait_for(lambda s: set(s.taken) == {"older"})
-    courier.send(event("late", now - timedelta(hours=1)))
+    sender.send(event("late", now - timedelta(hours=1)))
     service.wait_for(lambda s: set(s.taken) == {"older", "late"})
     wait_until(lambda: on_disk(tmp_path) == {b"%d" % number for number in range(10)}, "what is early")
     assert rejected(tmp_path) == []
@@ -60,8 +60,8 @@ def test_events_of_a_clock_that_is_ahead_wait_and_hold_up_no_other(
     assert told.levelname == "ERROR"
     assert "6 minutes ahead of the service's" in told.getMessage()
     clock.behind = timedelta(0)
-    courier.close(10)
-    make_courier().start()  # which tries at once
+    sender.close(10)
+    make_sender().start()  # which tries at once
     service.wait_for(lambda s: len(s.taken) == 12)
     wait_until_empty(tmp_path)
     assert rejected(tmp_path) == []
@@ -75,7 +75,7 @@ def test_an_early_event_is_tried_when_the_service_will_take_it_and_once_an_hour(
 ) -> None:
     """Whatever our own clock says."""
     line = event("a", NOW + timedelta(seconds=ahead))[:-1]
-    told = judge_rejection(line, AHEAD)
+    told = parse_rejection(line, AHEAD)
     assert told.early == [(line, seconds)]
     assert told.rejected == []
 
@@ -93,24 +93,24 @@ def test_an_early_event_is_tried_when_the_service_will_take_it_and_once_an_hour(
     ],
 )
 def test_only_the_time_is_a_reason_to_wait(line: bytes, errors: Any) -> None:
-    told = judge_rejection(line[:-1], errors)
+    told = parse_rejection(line[:-1], errors)
     assert told.early == []
     assert [each for each, _ in told.rejected] == [line[:-1]]
 
 
 def test_without_a_date_the_services_words_decide() -> None:
     line = event("a", NOW)[:-1]
-    assert judge_rejection(line, AHEAD, date=False).early == [(line, 60.0)]
+    assert parse_rejection(line, AHEAD, date=False).early == [(line, 60.0)]
     too_old = [{"field": "ts", "message": "is older than 398 days, what the service can still count"}]
-    assert judge_rejection(line, too_old, date=False).early == []
+    assert parse_rejection(line, too_old, date=False).early == []
 
 
-def judge_rejection(line: bytes, errors: Any, date: bool = True) -> answers.Answer:
+def parse_rejection(line: bytes, errors: Any, date: bool = True) -> BatchOutcome:
     headers = HTTPMessage()
     if date:
         headers["Date"] = format_datetime(NOW, usegmt=True)
     content = {"created": 0, "duplicates": 0, "rejected": [{"index": 0, "errors": errors}]}
-    return judge([line], 200, headers, json.dumps(content).encode())
+    return parse_response([line], 200, headers, json.dumps(content).encode())
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def judge_rejection(line: bytes, errors: Any, date: bool = True) -> answers.Answ
     ],
 )
 def test_a_wrong_clock_is_told_of(
-    make_courier: CourierMaker,
+    make_sender: SenderMaker,
     service: Service,
     caplog: pytest.LogCaptureFixture,
     ahead: int,
@@ -133,9 +133,9 @@ def test_a_wrong_clock_is_told_of(
     words: str,
 ) -> None:
     Clock(service, timedelta(seconds=ahead))
-    courier = make_courier()
-    courier.send(event("a", datetime.now(UTC) - timedelta(days=1)))
-    assert courier.flush()
+    sender = make_sender()
+    sender.send(event("a", datetime.now(UTC) - timedelta(days=1)))
+    assert sender.flush()
     told = [record for record in caplog.records if "clock of this machine" in record.getMessage()]
     assert [record.levelname for record in told] == ([level] if level else [])
     assert all(words in record.getMessage() for record in told)
@@ -145,18 +145,18 @@ def test_a_slow_answer_is_no_wrong_clock() -> None:
     headers = HTTPMessage()
     headers["Date"] = format_datetime(NOW, usegmt=True)
     now = NOW.timestamp()
-    assert answers.ahead(headers, now - 100, now + 0.5) == 0
-    assert answers.ahead(headers, now - 100, now + 200) == 0
-    assert answers.ahead(headers, now + 100, now + 100) == 100
-    assert answers.ahead(headers, now - 100, now - 100) == -100
-    assert answers.ahead(HTTPMessage(), now, now) is None
+    assert responses.ahead(headers, now - 100, now + 0.5) == 0
+    assert responses.ahead(headers, now - 100, now + 200) == 0
+    assert responses.ahead(headers, now + 100, now + 100) == 100
+    assert responses.ahead(headers, now - 100, now - 100) == -100
+    assert responses.ahead(HTTPMessage(), now, now) is None
 
 
 def test_a_strangers_date_is_nobodys_clock(
-    make_courier: CourierMaker, service: Service, caplog: pytest.LogCaptureFixture
+    make_sender: SenderMaker, service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     service.script.append(lambda _: (502, {"Date": "Tue, 24 Nov 2015 12:00:00 GMT"}, b""))
-    courier = make_courier()
-    courier.send(event("a", datetime.now(UTC)))
-    courier.flush()
+    sender = make_sender()
+    sender.send(event("a", datetime.now(UTC)))
+    sender.flush()
     assert "clock" not in caplog.text

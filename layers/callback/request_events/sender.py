@@ -12,12 +12,12 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from request_events.answers import SERVICE_HEADER, Answer, Lines, ahead, halves, judge
-from request_events.notices import warn
+from request_events.limits import AHEAD_SECONDS
+from request_events.log import warn
 from request_events.outbox import SEGMENT_BYTES, Outbox, Postponed, Segment
-from request_events.rules import AHEAD_SECONDS
-from request_events.status import Status
-from request_events.transport import ANSWER_SECONDS, NoAnswer, Reply, Transport, Unreachable
+from request_events.outbox_report import OutboxReporter
+from request_events.responses import SERVICE_HEADER, BatchOutcome, Lines, ahead, halves, parse_response
+from request_events.transport import RESPONSE_SECONDS, NoResponse, Response, Transport, Unreachable
 
 BATCH_EVENTS_MAX = 500
 """The service takes no more at once."""
@@ -35,14 +35,14 @@ LOOK_SECONDS = 1.0
 """How often the size of a segment is looked at while nothing can be delivered."""
 REPORT_SECONDS = 10.0
 """How often it is looked at how much waits in the outbox."""
-HURRY_SECONDS = 0.05
+DRAIN_SECONDS = 0.05
 """How soon an event is sent once the process is about to end."""
 CLOCKS_DIFFER_SECONDS = 120.0
 """From this difference to the service's clock on, that of this machine is reported in the log."""
 
 
 @dataclass
-class Turn:
+class SegmentRun:
     """What became of a segment's events."""
 
     before: Postponed
@@ -63,7 +63,7 @@ class Turn:
     problem: str = ""
 
 
-class Courier:
+class Sender:
     """Sends the outbox's events to the service, in batches, again and again until it has them."""
 
     def __init__(
@@ -74,14 +74,14 @@ class Courier:
         *,
         batch_size: int = 100,
         flush_seconds: float = 1.0,
-        timeout: float = ANSWER_SECONDS,
+        timeout: float = RESPONSE_SECONDS,
     ) -> None:
         self._transport = Transport(url, token, timeout)
         self._outbox = outbox
         self._folders = outbox.claim(self._transport.url, token)
         self._batch_size = min(batch_size, BATCH_EVENTS_MAX)
         self._flush_seconds = flush_seconds
-        self._status = Status(outbox, flush_seconds)
+        self._reporter = OutboxReporter(outbox, flush_seconds)
         self._thread: threading.Thread | None = None
         self._writer: threading.Thread | None = None
         self._answers_seen = 0  # how often the service itself has said what became of events
@@ -94,7 +94,7 @@ class Courier:
     def start(self) -> None:
         """Deliver in the background from now on, first what a former process has left."""
         self._forked = False
-        thread = threading.Thread(target=self._run, name="impact-courier", daemon=True)
+        thread = threading.Thread(target=self._run, name="impact-sender", daemon=True)
         with contextlib.suppress(RuntimeError):  # the process ends: the next one delivers what is on disk
             thread.start()
             self._thread = thread
@@ -118,9 +118,9 @@ class Courier:
         with self._delivering:
             return self._deliver_all(patient=False)
 
-    def hurry(self) -> None:
+    def drain(self) -> None:
         """Send at once from now on, what waits and what comes: the process is about to end."""
-        self._flush_seconds = min(self._flush_seconds, HURRY_SECONDS)
+        self._flush_seconds = min(self._flush_seconds, DRAIN_SECONDS)
         self._hurried = True
         self._wake.set()
 
@@ -184,80 +184,80 @@ class Courier:
         self._wake.clear()
 
     def _deliver_all(self, patient: bool) -> bool:
-        self._outbox.release()
+        self._outbox.seal()
         is_refused = False  # of several that were refused before, one a time is enough to see it again
         while (segment := self._outbox.take(fresh_only=is_refused)) is not None:
             try:
                 self._look()
-                turn = Turn(segment.before)
-                goes_on = self._deliver(segment, turn, patient)
+                run = SegmentRun(segment.before)
+                goes_on = self._deliver(segment, run, patient)
                 if goes_on or not patient:
-                    is_refused |= self._end(segment, turn)
+                    is_refused |= self._end(segment, run)
                 if not goes_on:
                     return False
             finally:
                 segment.close()
-            if turn.failures:  # what came meanwhile gets its turn before this one's next
-                self._outbox.release()
+            if run.failures:  # what came meanwhile gets its turn before this one's next
+                self._outbox.seal()
         self._look()
         return not self._outbox.is_postponed
 
-    def _deliver(self, segment: Segment, turn: Turn, patient: bool) -> bool:
-        """Send a segment, until each event of it is taken, put aside or left for another turn.
+    def _deliver(self, segment: Segment, run: SegmentRun, patient: bool) -> bool:
+        """Send a segment, until each event of it is taken, put aside or left for another run.
 
         False if there was no time for that. Who has no patience tries once, and leaves the rest.
         """
         # Without patience there is one failure a turn: smaller batches in the next find what is refused.
-        size = self._batch_size if patient else max(1, self._batch_size >> turn.before.turns)
-        if turn.before.turns:  # its turn may end early: each time others come first
+        size = self._batch_size if patient else max(1, self._batch_size >> run.before.turns)
+        if run.before.turns:  # its turn may end early: each time others come first
             segment.reorder(_shuffled)
         batches = segment.batches(size, BODY_BYTES_MAX)
         for batch in batches:
             parts = [batch]
-            is_suspect = turn.before.turns or time.monotonic() < self._suspect_until
+            is_suspect = run.before.turns or time.monotonic() < self._suspect_until
             tries = 1 if is_suspect else max(1, TRIES - self._failures)
             while parts:
                 part = parts.pop()
                 answer = self._send(part)
-                self._settle(part, answer, turn)
+                self._settle(part, answer, run)
                 parts += answer.again
                 if not answer.problem:
                     continue
                 tries -= answer.is_foreign
                 if patient and answer.is_foreign and tries <= 0:
-                    parts += _divided(parts.pop(), turn)
-                if not patient or (turn.before.turns and turn.failures >= FAILURES_AGAIN):
-                    turn.left += [line for rest in (*parts, *batches) for line in rest]
+                    parts += _divided(parts.pop(), run)
+                if not patient or (run.before.turns and run.failures >= FAILURES_AGAIN):
+                    run.left += [line for rest in (*parts, *batches) for line in rest]
                     return patient
                 if not self._pause(self._seconds_until_next_try(answer, is_part=tries <= 0)):
                     return False
         return True
 
-    def _settle(self, part: Lines, answer: Answer, turn: Turn) -> None:
+    def _settle(self, part: Lines, answer: BatchOutcome, run: SegmentRun) -> None:
         """Put aside what is refused for good, and remember what else an answer says."""
         for line, reason in answer.rejected:
             try:
-                is_kept = self._outbox.put_aside(line, reason)
+                is_kept = self._outbox.quarantine(line, reason)
             except OSError as problem:
                 warn("aside", "no room to put aside what is refused: %s", problem.strerror or "OSError")
-                turn.left.append(line)
-                turn.no_room = True
+                run.left.append(line)
+                run.no_room = True
             else:
-                turn.gone += 1
+                run.gone += 1
                 _report(line, reason, is_kept=is_kept)
         for line, seconds in answer.early:
-            turn.left.append(line)
-            turn.early = min(turn.early, seconds)
+            run.left.append(line)
+            run.early = min(run.early, seconds)
         settled = len(part) - sum(map(len, answer.again))
         taken = settled - len(answer.rejected) - len(answer.early)
-        self._status.delivered(taken)
-        turn.gone += taken
+        self._reporter.delivered(taken)
+        run.gone += taken
         if answer.is_foreign:
-            turn.answers_at_last = self._answers_seen
-            if turn.answers_at_first is None:
-                turn.answers_at_first = self._answers_seen
-            turn.failures += 1
-            turn.problem = answer.problem
+            run.answers_at_last = self._answers_seen
+            if run.answers_at_first is None:
+                run.answers_at_first = self._answers_seen
+            run.failures += 1
+            run.problem = answer.problem
         if settled:
             self._answers_seen += 1
             self._failures = 0
@@ -265,49 +265,49 @@ class Courier:
             self._failures += 1
             warn(answer.problem, "%s; no event is lost, delivery is tried again", answer.problem)
 
-    def _seconds_until_next_try(self, answer: Answer, *, is_part: bool) -> float:
+    def _seconds_until_next_try(self, answer: BatchOutcome, *, is_part: bool) -> float:
         if not answer.is_foreign:
             return _backoff(self._failures - 1, answer.retry_after)
         if is_part and self._failures < DIVIDING:
             return random.uniform(0, BACKOFF_SECONDS / 5)  # noqa: S311  # nosec B311  # nothing secret
         return _backoff(self._failures - 1, min(answer.retry_after, BACKOFF_SECONDS_MAX))
 
-    def _end(self, segment: Segment, turn: Turn) -> bool:
+    def _end(self, segment: Segment, run: SegmentRun) -> bool:
         """Keep of a segment what is left, and see when its next turn comes; tell whether it was refused.
 
         It was if it failed, others got through, and it failed again: in an outage, however long, all failures
         come before what gets through. What is refused on the way is never put aside: whoever does that may
         stop doing it.
         """
-        if not turn.left and not segment.stuck:
+        if not run.left and not segment.stuck:
             segment.delete()
             return False
-        no_room = turn.no_room or bool(segment.stuck)
-        since = turn.answers_at_first if turn.before.answers_seen is None else turn.before.answers_seen
-        is_refused = turn.failures > 0 and since is not None and turn.answers_at_last > since
-        turns, seconds = turn.before.turns, turn.early
+        no_room = run.no_room or bool(segment.stuck)
+        since = run.answers_at_first if run.before.answers_seen is None else run.before.answers_seen
+        is_refused = run.failures > 0 and since is not None and run.answers_at_last > since
+        turns, seconds = run.before.turns, run.early
         if is_refused or no_room:
-            turns = 1 if turn.gone else turns + 1
+            turns = 1 if run.gone else turns + 1
             longest = POSTPONED_SECONDS_MAX if is_refused else BACKOFF_SECONDS_MAX
             seconds = min(seconds, longest, 2 * BACKOFF_SECONDS * 2 ** min(turns, 16))
-        answers_seen = turn.answers_at_last if turn.failures else None
+        answers_seen = run.answers_at_last if run.failures else None
         until = time.monotonic() + (seconds if seconds < math.inf else 0.0)
         segment.postpone(Postponed(until, turns, answers_seen))
         if is_refused:
-            self._tell_of_refusal(turn)
+            self._tell_of_refusal(run)
         try:
-            segment.keep(turn.left)
+            segment.keep(run.left)
         except OSError as problem:  # what was delivered is sent again, and told to be a duplicate
             warn("keep", "a file of the outbox cannot be made smaller: %s", problem.strerror or "OSError")
         return is_refused
 
-    def _tell_of_refusal(self, turn: Turn) -> None:
+    def _tell_of_refusal(self, run: SegmentRun) -> None:
         self._suspect_until = time.monotonic() + POSTPONED_SECONDS_MAX
         warn(
-            f"refused: {turn.problem}",
+            f"refused: {run.problem}",
             "%s, but only to some events: %d of them wait in the outbox for what is in them, while others "
             "get through. Does a firewall on the way do that? They are tried again, in an hour at most",
-            *(turn.problem, len(turn.left)),
+            *(run.problem, len(run.left)),
         )
 
     def _pause(self, seconds: float) -> bool:
@@ -326,7 +326,7 @@ class Courier:
     def _look(self) -> None:
         """See after the outbox while deliveries go on, or fail: segments stay small, and people are told."""
         if self._outbox.size >= SEGMENT_BYTES or self._outbox.waits_in_memory:
-            self._outbox.release()
+            self._outbox.seal()
         if time.monotonic() >= self._report_at:
             self._report()
 
@@ -334,7 +334,7 @@ class Courier:
         self._report_at = time.monotonic() + REPORT_SECONDS
         self._look_for_others()
         try:
-            self._status.report(time.time())
+            self._reporter.report(time.time())
         except Exception as error:  # what nobody can be told is no reason not to deliver
             name = type(error).__name__
             warn(f"report {name}", "cannot tell how much waits in the outbox (%s)", name)
@@ -354,16 +354,16 @@ class Courier:
             self._folders.learn(service_id)
             self._look_for_others()
 
-    def _send(self, lines: Lines) -> Answer:
+    def _send(self, lines: Lines) -> BatchOutcome:
         host, sent = self._transport.host, time.time()
         try:
             reply = self._post(b"[" + b",".join(lines) + b"]")
         except Unreachable as error:
-            return Answer([lines], problem=str(error))
-        except NoAnswer as error:
+            return BatchOutcome([lines], problem=str(error))
+        except NoResponse as error:
             problem = f"no answer from {host} ({error}): check IMPACT_SERVICE_URL"
-            return Answer([lines], problem=problem, is_foreign=True)
-        answer = judge(lines, reply.status, reply.headers, reply.body)
+            return BatchOutcome([lines], problem=problem, is_foreign=True)
+        answer = parse_response(lines, reply.status, reply.headers, reply.body)
         if answer.is_foreign:
             answer.problem = f"{host} answers {reply.status}, not in the service's words"
         else:
@@ -371,7 +371,7 @@ class Courier:
             self._learn(reply.headers.get(SERVICE_HEADER, ""))
         return answer
 
-    def _post(self, body: bytes) -> Reply:
+    def _post(self, body: bytes) -> Response:
         return self._transport.post(body)
 
     def _start_writer(self) -> None:
@@ -394,10 +394,10 @@ def _shuffled(lines: Lines) -> Lines:
     return random.sample(lines, len(lines))  # nosec B311  # nothing secret
 
 
-def _divided(lines: Lines, turn: Turn) -> list[Lines]:
-    """The halves of what was refused; a single event is left for another turn."""
+def _divided(lines: Lines, run: SegmentRun) -> list[Lines]:
+    """The halves of what was refused; a single event is left for another run."""
     if len(lines) == 1:
-        turn.left += lines
+        run.left += lines
         return []
     return halves(lines)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from request_events import unreported
-from request_events.unreported import Ended, UnreportedStreams
+from request_events import unreported_streams
+from request_events.unreported_streams import Ended, UnreportedStreams
 
 
 class Loop:
@@ -53,7 +53,7 @@ def test_it_is_reported_once_where_litellm_does_not_report_it(
 ) -> None:
     given = stream()
     waiting.add(given, loop.call_later)
-    loop.advance(unreported.WAIT_SECONDS - 1)
+    loop.advance(unreported_streams.WAIT_SECONDS - 1)
     assert reported == []
     loop.advance(1)
     assert reported == [given]
@@ -86,10 +86,10 @@ def test_it_waits_for_as_long_as_litellm_has_reports_to_hand_over(loop: Loop, re
     behind = [True, True, False]
     waiting = UnreportedStreams(reported.append, is_behind=lambda: behind.pop(0))
     waiting.add(stream(), loop.call_later)
-    loop.advance(unreported.WAIT_SECONDS)
-    loop.advance(unreported.WAIT_SECONDS)
+    loop.advance(unreported_streams.WAIT_SECONDS)
+    loop.advance(unreported_streams.WAIT_SECONDS)
     assert reported == []
-    loop.advance(unreported.WAIT_SECONDS)
+    loop.advance(unreported_streams.WAIT_SECONDS)
     assert len(reported) == 1
 
 
@@ -124,7 +124,7 @@ def test_so_many_wait_and_no_more(
     waiting: UnreportedStreams, loop: Loop, reported: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each holds its prompt in memory."""
-    monkeypatch.setattr(unreported, "WAITING_MAX", 2)
+    monkeypatch.setattr(unreported_streams, "WAITING_MAX", 2)
     streams = [stream(f"call-{number}") for number in range(3)]
     for given in streams:
         waiting.add(given, loop.call_later)

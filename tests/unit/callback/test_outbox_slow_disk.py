@@ -14,13 +14,13 @@ import pytest
 
 from local.waiting import wait_until
 from request_events import outbox as module
-from request_events.courier import Courier
 from request_events.outbox import Outbox
+from request_events.sender import Sender
 from tests.children import child
-from tests.unit.callback.conftest import CourierMaker
+from tests.unit.callback.conftest import SenderMaker
 from tests.unit.callback.service import Service, error
-from tests.unit.callback.test_courier import on_disk, send
 from tests.unit.callback.test_outbox import take_all
+from tests.unit.callback.test_sender import on_disk, send
 
 
 class SlowDisk:
@@ -58,16 +58,16 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowDisk]:
 
 
 def test_the_event_loop_meets_one_slow_write_and_nothing_is_lost(
-    make_courier: CourierMaker, service: Service, tmp_path: Path, disk: SlowDisk
+    make_sender: SenderMaker, service: Service, tmp_path: Path, disk: SlowDisk
 ) -> None:
     """Also while the disk hangs: the lock that `send` needs is not held meanwhile."""
     service.always = lambda _: error(503, Retry_After="3600")
-    courier = make_courier()
-    courier.start()
-    send(courier, 0)
-    send(courier, 1)
+    sender = make_sender()
+    sender.start()
+    send(sender, 0)
+    send(sender, 1)
     assert disk.waits.wait(10)
-    send(courier, *range(2, 200))  # the disk hangs: a thread waits for it, and this one does not
+    send(sender, *range(2, 200))  # the disk hangs: a thread waits for it, and this one does not
     assert disk.writes_of_the_loop == 1
     disk.is_open.set()
     everything = {b"%d" % number for number in range(200)}
@@ -75,51 +75,51 @@ def test_the_event_loop_meets_one_slow_write_and_nothing_is_lost(
     assert disk.writes_of_the_loop == 1
     assert len(disk.writes) < 20  # in batches
     service.always = None
-    courier.hurry()
+    sender.drain()
     service.wait_for(lambda s: len(s.taken) == 200)
     assert set(service.taken.values()) == {1}
 
 
 def test_a_disk_that_is_quick_again_is_written_to_at_once(
-    make_courier: CourierMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, service: Service
+    make_sender: SenderMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, service: Service
 ) -> None:
     service.always = lambda _: error(503, Retry_After="3600")
     monkeypatch.setattr(module, "SLOW_MODE_SECONDS", 0.2)
-    courier = make_courier()
-    courier.start()
+    sender = make_sender()
+    sender.start()
     with monkeypatch.context() as slow:
         disk = SlowDisk(slow)
         disk.is_open.set()
-        send(courier, "slow")
-    assert courier._outbox.is_slow
-    wait_until(lambda: not courier._outbox.is_slow and courier._writer is None, "the end of the slow mode")
-    send(courier, "quick")
+        send(sender, "slow")
+    assert sender._outbox.is_slow
+    wait_until(lambda: not sender._outbox.is_slow and sender._writer is None, "the end of the slow mode")
+    send(sender, "quick")
     assert on_disk(tmp_path) == {b"slow", b"quick"}
 
 
 @contextmanager
-def waiting_for_an_answer(make_courier: CourierMaker, service: Service) -> Iterator[Courier]:
-    """A courier that has sent event 0, and gets no answer within the block."""
+def waiting_for_an_answer(make_sender: SenderMaker, service: Service) -> Iterator[Sender]:
+    """A sender that has sent event 0, and gets no answer within the block."""
     with service.hanging():
-        courier = make_courier(flush_seconds=0.01)
-        courier.start()
-        send(courier, 0)
+        sender = make_sender(flush_seconds=0.01)
+        sender.start()
+        send(sender, 0)
         service.wait_for(lambda s: len(s.requests) > 0)
-        yield courier
+        yield sender
 
 
 def test_an_end_while_the_disk_is_slow_loses_nothing(
-    make_courier: CourierMaker, tmp_path: Path, service: Service, disk: SlowDisk
+    make_sender: SenderMaker, tmp_path: Path, service: Service, disk: SlowDisk
 ) -> None:
     disk.is_open.set()
-    with waiting_for_an_answer(make_courier, service) as courier:
-        send(courier, *range(1, 50))
-        courier.close(0.5)  # the courier waits for an answer, and is left behind
+    with waiting_for_an_answer(make_sender, service) as sender:
+        send(sender, *range(1, 50))
+        sender.close(0.5)  # the sender waits for an answer, and is left behind
         assert on_disk(tmp_path) == {b"%d" % number for number in range(50)}
 
 
 def test_where_no_thread_can_be_started_any_more_nothing_is_lost(
-    make_courier: CourierMaker,
+    make_sender: SenderMaker,
     tmp_path: Path,
     service: Service,
     disk: SlowDisk,
@@ -127,28 +127,28 @@ def test_where_no_thread_can_be_started_any_more_nothing_is_lost(
 ) -> None:
     """From Python 3.12 on exit handlers cannot start threads; and events come after ours as well."""
     disk.is_open.set()
-    with waiting_for_an_answer(make_courier, service) as courier:
+    with waiting_for_an_answer(make_sender, service) as sender:
 
         def start(thread: threading.Thread) -> None:
             raise RuntimeError("can't create new thread at interpreter shutdown")
 
         with monkeypatch.context() as ending:
             ending.setattr(threading.Thread, "start", start)
-            send(courier, *range(1, 50))
-            assert courier._outbox.in_memory
-            courier.close(0.1)
-            send(courier, *range(50, 60))
+            send(sender, *range(1, 50))
+            assert sender._outbox.in_memory
+            sender.close(0.1)
+            send(sender, *range(50, 60))
         assert on_disk(tmp_path) == {b"%d" % number for number in range(60)}
 
 
 EXIT = """
 import atexit, os, sys, time
 from pathlib import Path
-from request_events.courier import Courier
+from request_events.sender import Sender
 from request_events.outbox import Outbox
 from request_events.shutdown import Shutdown
-courier = Courier(Outbox(Path(sys.argv[1])), "http://127.0.0.1:1/", "t0ken", flush_seconds=3600)
-courier.start()
+sender = Sender(Outbox(Path(sys.argv[1])), "http://127.0.0.1:1/", "t0ken", flush_seconds=3600)
+sender.start()
 write = os.write
 def slow(fd, data):
     time.sleep(0.1)
@@ -156,9 +156,9 @@ def slow(fd, data):
 def late(numbers):
     os.write = slow
     for number in numbers:
-        courier.send(b'{"eventId": "%d"}\\n' % number)
+        sender.send(b'{"eventId": "%d"}\\n' % number)
 atexit.register(late, range(10, 15))
-Shutdown(courier)
+Shutdown(sender)
 atexit.register(late, range(10))
 """
 
@@ -192,7 +192,7 @@ def test_a_spill_and_a_delivery_at_once_lose_nothing(outbox: Outbox, monkeypatch
 
     monkeypatch.setattr(os, "write", deliver_meanwhile)
     outbox.spill()
-    outbox.release()
+    outbox.seal()
     assert outbox.in_memory == 0
     assert {*taken, *take_all(outbox)} == {b"%d" % number for number in range(6)}
 
@@ -200,7 +200,7 @@ def test_a_spill_and_a_delivery_at_once_lose_nothing(outbox: Outbox, monkeypatch
 WRITER = """
 import os, sys
 from pathlib import Path
-from request_events.courier import Courier
+from request_events.sender import Sender
 from request_events.outbox import Outbox
 import time
 write = os.write
@@ -209,11 +209,11 @@ def slow(fd, data):
         time.sleep(0.1)
     return write(fd, data)
 os.write = slow
-courier = Courier(Outbox(Path(sys.argv[1])), "http://127.0.0.1:1/", "t0ken")
-courier.start()
+sender = Sender(Outbox(Path(sys.argv[1])), "http://127.0.0.1:1/", "t0ken")
+sender.start()
 number = 0
 while True:
-    courier.send(b'{"eventId": "%d"}\\n' % number)
+    sender.send(b'{"eventId": "%d"}\\n' % number)
     number += 1
     write(1, b"%d\\n" % number)
     time.sleep(0.005)

@@ -9,8 +9,16 @@ from hashlib import blake2b
 from itertools import repeat
 from typing import Any
 
-from request_events.rules import COST_MAX, EVENT_ID_MAX, is_unfilled
-from request_events.values import as_dict, as_instant, as_label, as_number, as_string, as_text, as_tokens
+from request_events.limits import COST_MAX, EVENT_ID_MAX, is_unfilled
+from request_events.payload_values import (
+    as_dict,
+    as_instant,
+    as_label,
+    as_number,
+    as_string,
+    as_text,
+    as_tokens,
+)
 
 SUCCESS, FAILURE = "success", "failure"
 

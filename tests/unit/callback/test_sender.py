@@ -1,4 +1,4 @@
-"""The courier against a service on loopback that gives every kind of answer."""
+"""The sender against a service on loopback that gives every kind of answer."""
 
 import errno
 import json
@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 
 from impact.http import HttpError
 from local.waiting import wait_until
-from request_events import courier as courier_module
-from request_events.answers import judge
-from request_events.courier import Courier
+from request_events import sender as sender_module
 from request_events.outbox import Outbox
-from tests.unit.callback.conftest import CourierMaker
+from request_events.responses import parse_response
+from request_events.sender import Sender
+from tests.unit.callback.conftest import SenderMaker
 from tests.unit.callback.service import (
     Answer,
     Behaviour,
@@ -40,9 +40,9 @@ def line(name: object) -> bytes:
     return json.dumps({"eventId": str(name), "userId": "alice"}).encode() + b"\n"
 
 
-def send(courier: Courier, *names: object) -> None:
+def send(sender: Sender, *names: object) -> None:
     for name in names:
-        courier.send(line(name))
+        sender.send(line(name))
 
 
 def ids(events: list[Any]) -> list[str]:
@@ -68,28 +68,28 @@ def wait_until_empty(tmp_path: Path) -> None:
     wait_until(lambda: not any(sizes(tmp_path)), "an empty outbox")
 
 
-def test_a_courier_waits_between_its_deliveries(
-    make_courier: CourierMaker, service: Service, monkeypatch: pytest.MonkeyPatch
+def test_a_sender_waits_between_its_deliveries(
+    make_sender: SenderMaker, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else it would take a whole processor from the proxy."""
-    courier = make_courier(flush_seconds=60)
+    sender = make_sender(flush_seconds=60)
     waited: list[float | None] = []
-    wait = courier._wake.wait
+    wait = sender._wake.wait
 
     def noted(timeout: float | None = None) -> bool:
         waited.append(timeout)
         return wait(timeout)
 
-    monkeypatch.setattr(courier._wake, "wait", noted)
-    send(courier, "a")
-    courier.start()
+    monkeypatch.setattr(sender._wake, "wait", noted)
+    send(sender, "a")
+    sender.start()
     service.wait_for(lambda s: s.taken["a"] == 1)
     wait_until(lambda: waited == [60], "a wait after the only delivery")
 
 
-def test_events_arrive_in_batches_with_the_token(courier: Courier, service: Service, tmp_path: Path) -> None:
-    send(courier, *range(250))
-    courier.start()
+def test_events_arrive_in_batches_with_the_token(sender: Sender, service: Service, tmp_path: Path) -> None:
+    send(sender, *range(250))
+    sender.start()
     service.wait_for(lambda s: len(s.taken) == 250)
     assert max(map(len, service.requests)) <= 100
     assert service.headers[0]["Authorization"] == "Bearer t0ken"
@@ -98,27 +98,27 @@ def test_events_arrive_in_batches_with_the_token(courier: Courier, service: Serv
     assert set(service.taken.values()) == {1}
 
 
-def test_a_full_batch_does_not_wait(make_courier: CourierMaker, service: Service) -> None:
-    courier = make_courier(flush_seconds=3600, batch_size=5)
-    courier.start()
-    send(courier, *range(4))
+def test_a_full_batch_does_not_wait(make_sender: SenderMaker, service: Service) -> None:
+    sender = make_sender(flush_seconds=3600, batch_size=5)
+    sender.start()
+    send(sender, *range(4))
     assert not service.requests
-    send(courier, 4)
+    send(sender, 4)
     service.wait_for(lambda s: len(s.taken) == 5)
 
 
 def test_what_a_former_process_left_goes_out_at_the_start(
-    make_courier: CourierMaker, service: Service, tmp_path: Path
+    make_sender: SenderMaker, service: Service, tmp_path: Path
 ) -> None:
     former = Outbox(tmp_path / "outbox")
     former.append(line("old"))
     former.close()
-    make_courier(flush_seconds=3600).start()
+    make_sender(flush_seconds=3600).start()
     service.wait_for(lambda s: s.taken["old"] == 1)
 
 
 def test_an_upgrade_delivers_what_the_old_version_left_under_its_ids(
-    make_courier: CourierMaker, service: Service, tmp_path: Path
+    make_sender: SenderMaker, service: Service, tmp_path: Path
 ) -> None:
     """An id is made once, when LiteLLM reports the call. So no new rule makes an event count again; not even
     where the old version had delivered it, and was killed before it could forget it."""
@@ -127,7 +127,7 @@ def test_an_upgrade_delivers_what_the_old_version_left_under_its_ids(
     old = [line("call-1:success"), line("call-1:failure"), line("5f2a-4b:success")]
     (folder / f"{1_700_000_000 * 10**9:020d}-4711-00c0ffee.jsonl").write_bytes(b"".join(old))
     service.taken["call-1:success"] = 1
-    make_courier().start()
+    make_sender().start()
     service.wait_for(lambda s: len(s.taken) == 3)
     assert [event for request in service.requests for event in request] == [json.loads(each) for each in old]
     wait_until_empty(tmp_path)
@@ -170,11 +170,11 @@ RETRIED: dict[str, Behaviour] = {
 
 @pytest.mark.parametrize("kind", RETRIED)
 def test_what_is_no_acknowledgement_is_sent_again(
-    courier: Courier, service: Service, tmp_path: Path, kind: str
+    sender: Sender, service: Service, tmp_path: Path, kind: str
 ) -> None:
     service.script.extend([RETRIED[kind]] * 3)
-    send(courier, "a", "b", "c")
-    courier.start()
+    send(sender, "a", "b", "c")
+    sender.start()
     service.wait_for(lambda s: len(s.taken) == 3)
     assert ids(service.requests[0]) == ids(service.requests[3])
     assert rejected(tmp_path) == []
@@ -227,7 +227,7 @@ def test_whatever_is_answered_nothing_counts_as_taken_that_the_answer_does_not_s
     status: int, content: Any
 ) -> None:
     lines = [b'{"eventId":"%d"}' % number for number in range(5)]
-    told = judge(lines, status, HTTPMessage(), json.dumps(content).encode())
+    told = parse_response(lines, status, HTTPMessage(), json.dumps(content).encode())
     named = [each for part in told.again for each in part]
     named += [each for each, _ in (*told.rejected, *told.early)]
     assert set(named) <= set(lines)
@@ -237,33 +237,33 @@ def test_whatever_is_answered_nothing_counts_as_taken_that_the_answer_does_not_s
         assert content["created"] + content["duplicates"] == taken
 
 
-def test_a_service_that_hangs_is_tried_again(make_courier: CourierMaker, service: Service) -> None:
-    courier = make_courier(timeout=0.1)
-    courier.start()
+def test_a_service_that_hangs_is_tried_again(make_sender: SenderMaker, service: Service) -> None:
+    sender = make_sender(timeout=0.1)
+    sender.start()
     with service.hanging():
-        send(courier, "a")
+        send(sender, "a")
         service.wait_for(lambda s: len(s.requests) > 1)
         assert not service.taken
     service.wait_for(lambda s: s.taken["a"] == 1)
 
 
-def test_a_service_that_is_down_gets_everything_once_it_is_up(make_courier: CourierMaker) -> None:
+def test_a_service_that_is_down_gets_everything_once_it_is_up(make_sender: SenderMaker) -> None:
     port = unused_port()
-    courier = make_courier(url=f"http://127.0.0.1:{port}/")
-    send(courier, "a")
-    assert courier.flush() is False
-    courier.start()
+    sender = make_sender(url=f"http://127.0.0.1:{port}/")
+    send(sender, "a")
+    assert sender.flush() is False
+    sender.start()
     with running_service(port) as service:
         service.wait_for(lambda s: s.taken["a"] == 1)
-        courier.close(5)
+        sender.close(5)
 
 
 def test_one_cause_is_logged_once_with_what_to_do(
-    courier: Courier, service: Service, caplog: pytest.LogCaptureFixture
+    sender: Sender, service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     service.script.extend([lambda _: error(401)] * 5)
-    send(courier, "a")
-    courier.start()
+    send(sender, "a")
+    sender.start()
     service.wait_for(lambda s: s.taken["a"] == 1)
     assert [record.getMessage().count("IMPACT_SERVICE_TOKEN") for record in caplog.records] == [1]
     assert "t0ken" not in caplog.text
@@ -273,7 +273,7 @@ def test_one_cause_is_logged_once_with_what_to_do(
 @pytest.mark.parametrize(
     "after", [lambda: "1", lambda: format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)]
 )
-def test_retry_after_is_honoured(courier: Courier, service: Service, after: Callable[[], str]) -> None:
+def test_retry_after_is_honoured(sender: Sender, service: Service, after: Callable[[], str]) -> None:
     times: list[float] = []
 
     def busy(_: list[Any]) -> Answer:
@@ -281,14 +281,14 @@ def test_retry_after_is_honoured(courier: Courier, service: Service, after: Call
         return error(503, Retry_After=after())
 
     service.script.append(busy)
-    send(courier, "a")
-    courier.start()
+    send(sender, "a")
+    sender.start()
     service.wait_for(lambda s: s.taken["a"] == 1)
     assert time.monotonic() - times[0] >= 0.9
 
 
 def test_only_what_storage_did_not_take_is_sent_again(
-    courier: Courier, service: Service, tmp_path: Path
+    sender: Sender, service: Service, tmp_path: Path
 ) -> None:
     def short_of_storage(events: list[Any]) -> Answer:
         assert len(events) == 4
@@ -302,20 +302,20 @@ def test_only_what_storage_did_not_take_is_sent_again(
         return answer(503, content, Retry_After="0")
 
     service.script.append(short_of_storage)
-    send(courier, *"abcd")
-    courier.start()
+    send(sender, *"abcd")
+    sender.start()
     service.wait_for(lambda s: len(s.taken) == 2)
     assert ids(service.requests[1]) == ["c", "d"]
     assert rejected(tmp_path) == ["b"]
 
 
 def test_a_rejected_event_is_put_aside_and_the_rest_is_done(
-    courier: Courier, service: Service, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    sender: Sender, service: Service, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     errors = [{"field": "costUSD", "message": "must not be negative, alice"}]
     service.script.append(lambda _: ok(created=2, rejected=({"index": 1, "eventId": "b", "errors": errors},)))
-    send(courier, *"abc")
-    courier.start()
+    send(sender, *"abc")
+    sender.start()
     service.wait_for(lambda s: len(s.requests) == 1)
     wait_until_empty(tmp_path)
     assert rejected(tmp_path) == ["b"]
@@ -326,14 +326,14 @@ def test_a_rejected_event_is_put_aside_and_the_rest_is_done(
 
 @pytest.mark.parametrize("status", [400, 422])
 def test_one_bad_event_does_not_hold_up_others(
-    courier: Courier, service: Service, tmp_path: Path, status: int
+    sender: Sender, service: Service, tmp_path: Path, status: int
 ) -> None:
     def picky(events: list[Any]) -> Answer:
         return error(status) if "bad" in ids(events) else service.take(events)
 
     service.always = picky
-    send(courier, "a", "b", "bad", "c", "d")
-    courier.start()
+    send(sender, "a", "b", "bad", "c", "d")
+    sender.start()
     service.wait_for(lambda s: len(s.taken) == 4)
     wait_until_empty(tmp_path)
     assert rejected(tmp_path) == ["bad"]
@@ -358,7 +358,7 @@ STRANGERS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("status", [400, 413, 422])
 @pytest.mark.parametrize("kind", STRANGERS)
 def test_an_error_of_somebody_else_is_no_refusal_for_good(kind: str, status: int) -> None:
-    told = judge([b"{}"], status, HTTPMessage(), json.dumps({"error": STRANGERS[kind]}).encode())
+    told = parse_response([b"{}"], status, HTTPMessage(), json.dumps({"error": STRANGERS[kind]}).encode())
     assert told.again == [[b"{}"]]
     assert not told.rejected
     assert told.is_foreign  # so that it holds up no other events
@@ -369,7 +369,7 @@ def test_whose_error_a_5xx_is(status: int) -> None:
     def is_foreign(content: object, service_id: str = "") -> bool:
         headers = HTTPMessage()
         headers["Impact-Service"] = service_id
-        return judge([b"{}"], status, headers, json.dumps({"error": content}).encode()).is_foreign
+        return parse_response([b"{}"], status, headers, json.dumps({"error": content}).encode()).is_foreign
 
     assert not is_foreign({"code": "storage", "message": "x", "details": []})
     assert not is_foreign({"code": "storage", "and": "what a later version adds"}, "0123456789abcdef")
@@ -385,17 +385,19 @@ def test_the_services_error_is_a_refusal_for_good_in_each_of_its_versions(header
         message[name] = value
     detail = {"field": "body", "message": "is not JSON"}
     raised = HttpError(422, "invalid", "The event is not valid.", [detail])
-    assert judge([b"{}"], 422, message, json.dumps(raised.body).encode()).rejected == [(b"{}", [detail])]
+    assert parse_response([b"{}"], 422, message, json.dumps(raised.body).encode()).rejected == [
+        (b"{}", [detail])
+    ]
 
 
-def test_a_body_that_is_too_large_is_halved(courier: Courier, service: Service, tmp_path: Path) -> None:
+def test_a_body_that_is_too_large_is_halved(sender: Sender, service: Service, tmp_path: Path) -> None:
     def small(events: list[Any]) -> Answer:
         too_large = len(events) > 2 or "huge" in ids(events)
         return error(413) if too_large else service.take(events)
 
     service.always = small
-    send(courier, *range(9), "huge")
-    courier.start()
+    send(sender, *range(9), "huge")
+    sender.start()
     service.wait_for(lambda s: len(s.taken) == 9)
     wait_until_empty(tmp_path)
     assert rejected(tmp_path) == ["huge"]
@@ -416,13 +418,13 @@ def test_a_body_that_is_too_large_is_halved(courier: Courier, service: Service, 
     ],
 )
 def test_a_line_that_is_no_event_does_not_hold_up_others(
-    courier: Courier, service: Service, tmp_path: Path, junk: bytes
+    sender: Sender, service: Service, tmp_path: Path, junk: bytes
 ) -> None:
     """Not even one that makes the batch one of more events, or of less."""
-    send(courier, "a")
-    courier.send(junk)
-    send(courier, "b")
-    courier.start()
+    send(sender, "a")
+    sender.send(junk)
+    send(sender, "b")
+    sender.start()
     service.wait_for(lambda s: len(s.taken) == 2)
     wait_until_empty(tmp_path)
     assert len(service.requests) <= 2
@@ -434,65 +436,65 @@ def test_a_line_that_is_no_event_does_not_hold_up_others(
 
 
 def test_a_disk_that_cannot_keep_a_rejected_event_delays_it(
-    courier: Courier, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sender: Sender, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(self: Outbox, line: bytes, reason: object) -> None:
         monkeypatch.undo()
         raise OSError("no space left on the device")
 
-    monkeypatch.setattr(Outbox, "put_aside", full)
+    monkeypatch.setattr(Outbox, "quarantine", full)
     bad = ({"index": 0, "eventId": "a", "errors": []},)
     service.script.extend([lambda _: ok(rejected=bad)] * 2)
-    send(courier, "a")
-    courier.start()
+    send(sender, "a")
+    sender.start()
     service.wait_for(lambda s: len(s.requests) == 2)
     wait_until_empty(tmp_path)
     assert rejected(tmp_path) == ["a"]
 
 
 def test_an_idle_connection_that_the_server_closed_costs_no_wait(
-    make_courier: CourierMaker, service: Service, caplog: pytest.LogCaptureFixture
+    make_sender: SenderMaker, service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
-    courier = make_courier(flush_seconds=3600, batch_size=1)
-    courier.start()
+    sender = make_sender(flush_seconds=3600, batch_size=1)
+    sender.start()
     service.script.extend([service.take, hang_up])
     for name in "ab":
-        send(courier, name)
+        send(sender, name)
         service.wait_for(lambda s, name=name: s.taken[name] == 1)  # type: ignore[misc]
     assert not caplog.records
 
 
 def test_in_an_outage_segments_stay_small_and_nothing_is_lost(
-    make_courier: CourierMaker, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_sender: SenderMaker, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(courier_module, "SEGMENT_BYTES", 10_000)
-    monkeypatch.setattr(courier_module, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(sender_module, "SEGMENT_BYTES", 10_000)
+    monkeypatch.setattr(sender_module, "LOOK_SECONDS", 0.001)
     service.always = lambda _: error(503, Retry_After="1")
-    courier = make_courier(batch_size=10)
-    courier.start()
+    sender = make_sender(batch_size=10)
+    sender.start()
     for number in range(2000):
-        send(courier, number)
-        if courier._outbox.size > 20_000:  # let the courier look
-            wait_until(lambda: courier._outbox.size < 10_000, "a new segment")
+        send(sender, number)
+        if sender._outbox.size > 20_000:  # let the sender look
+            wait_until(lambda: sender._outbox.size < 10_000, "a new segment")
     assert len(sizes(tmp_path)) >= 4
     assert max(sizes(tmp_path)) < 50_000
     service.always = None
-    courier.hurry()
+    sender.drain()
     service.wait_for(lambda s: len(s.taken) == 2000)
 
 
 def test_close_delivers_what_is_there_but_waits_no_longer_than_told(
-    make_courier: CourierMaker, service: Service, tmp_path: Path
+    make_sender: SenderMaker, service: Service, tmp_path: Path
 ) -> None:
-    courier = make_courier(flush_seconds=3600)
-    courier.start()
-    send(courier, "a")
-    courier.close(5)
+    sender = make_sender(flush_seconds=3600)
+    sender.start()
+    send(sender, "a")
+    sender.close(5)
     assert service.taken["a"] == 1
     assert sizes(tmp_path) == []
 
     with service.hanging():
-        hung = make_courier(flush_seconds=3600)
+        hung = make_sender(flush_seconds=3600)
         hung.start()
         send(hung, "b")
         hung.close(0.2)  # in the end it would be answered, and the event gone
@@ -501,22 +503,22 @@ def test_close_delivers_what_is_there_but_waits_no_longer_than_told(
 
 
 def test_flush_delivers_in_the_callers_thread_and_tries_once(
-    make_courier: CourierMaker, service: Service
+    make_sender: SenderMaker, service: Service
 ) -> None:
-    courier = make_courier()
+    sender = make_sender()
     service.script.append(lambda _: error(503))
-    send(courier, "a")
-    assert courier.flush() is False
-    assert courier.flush() is True
+    send(sender, "a")
+    assert sender.flush() is False
+    assert sender.flush() is True
     assert service.taken["a"] == 1
 
 
-def test_two_couriers_on_one_folder_deliver_each_event_once(
-    make_courier: CourierMaker, service: Service, tmp_path: Path
+def test_two_senders_on_one_folder_deliver_each_event_once(
+    make_sender: SenderMaker, service: Service, tmp_path: Path
 ) -> None:
-    pair = [make_courier(batch_size=10), make_courier(batch_size=10)]
-    for courier in pair:
-        courier.start()
+    pair = [make_sender(batch_size=10), make_sender(batch_size=10)]
+    for sender in pair:
+        sender.start()
     for number in range(500):
         send(pair[number % 2], number)
     service.wait_for(lambda s: len(s.taken) == 500)
@@ -524,13 +526,13 @@ def test_two_couriers_on_one_folder_deliver_each_event_once(
     assert set(service.taken.values()) == {1}
 
 
-def test_after_a_fork_both_processes_deliver(courier: Courier, service: Service) -> None:
-    send(courier, "parent")
-    courier.start()
+def test_after_a_fork_both_processes_deliver(sender: Sender, service: Service) -> None:
+    send(sender, "parent")
+    sender.start()
 
     def child() -> None:
-        send(courier, "child")
-        courier.close(10)
+        send(sender, "child")
+        sender.close(10)
         os._exit(0)
 
     process = multiprocessing.get_context("fork").Process(target=child)
@@ -540,24 +542,24 @@ def test_after_a_fork_both_processes_deliver(courier: Courier, service: Service)
 
 
 @pytest.mark.parametrize("url", ["", "localhost:3090", "ftp://localhost/", "http://", "http://localhost:x/"])
-def test_a_url_that_cannot_work_is_refused(make_courier: CourierMaker, url: str) -> None:
+def test_a_url_that_cannot_work_is_refused(make_sender: SenderMaker, url: str) -> None:
     with pytest.raises(ValueError, match=r"http|[Pp]ort"):
-        make_courier(url=url)
+        make_sender(url=url)
 
 
 def test_a_disk_that_takes_events_again_gets_them_while_the_service_is_down(
-    courier: Courier, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sender: Sender, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(courier_module, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(sender_module, "LOOK_SECONDS", 0.02)
     service.always = lambda _: error(503, Retry_After="60")
-    courier.start()
-    send(courier, "first")
+    sender.start()
+    send(sender, "first")
     service.wait_for(lambda s: len(s.requests) > 0)
     with monkeypatch.context() as full:
         full.setattr(Outbox, "_write", out_of_space)
-        send(courier, "second")
+        send(sender, "second")
         assert b"second" not in on_disk(tmp_path)
-    send(courier, "third")
+    send(sender, "third")
     wait_until(lambda: {b"second", b"third"} <= on_disk(tmp_path), "both events on disk")
 
 

@@ -3,10 +3,10 @@
 import logging
 import math
 
-from request_events import metrics
-from request_events.depth import REJECTED, Depth
-from request_events.notices import warn
+from request_events import prometheus
+from request_events.log import warn
 from request_events.outbox import FOLDER_BYTES, MEMORY_EVENTS, REJECTED_BYTES, Outbox
+from request_events.outbox_stats import REJECTED, OutboxStats
 
 LATE_SECONDS = 300.0
 """An event that waits for longer is told of, beyond how long it may wait for others."""
@@ -19,14 +19,14 @@ EVENT_BYTES_MAX = 4096
 """No event is larger: with less room than this, the outbox is full."""
 
 
-class Status:
+class OutboxReporter:
     """Looks at an outbox now and then. Not on the event loop: it reads files."""
 
     def __init__(self, outbox: Outbox, flush_seconds: float) -> None:
         self._outbox = outbox
         self._flush_seconds = flush_seconds
         self._late = False
-        self._told_dropped = self._told_rejected_dropped = 0
+        self._logged_dropped = self._logged_rejected_dropped = 0
         self._delivered = 0
         self._published: dict[str, int] = {}
 
@@ -36,43 +36,43 @@ class Status:
 
     def report(self, now: float) -> None:
         """Log what there is to say and set the metrics; `now` in seconds since 1970. Raises OSError."""
-        depth = self._outbox.measure()
-        age = max(0.0, now - depth.oldest) if depth.oldest is not None else 0.0
-        room = int(max(0, min(FOLDER_BYTES - depth.bytes_here, depth.free)))
-        self._tell_of_delay(depth, age, room)
-        self._tell_of_room(depth, room)
-        self._tell_of_losses(depth)
-        self._tell_of_rejected(depth)
-        if depth.stranger is not None:
+        stats = self._outbox.measure()
+        age = max(0.0, now - stats.oldest) if stats.oldest is not None else 0.0
+        room = int(max(0, min(FOLDER_BYTES - stats.bytes_here, stats.free)))
+        self._log_delay(stats, age, room)
+        self._log_room(stats, room)
+        self._log_losses(stats)
+        self._log_rejected(stats)
+        if stats.stranger is not None:
             warn(
                 "stranger",
                 "the outbox holds files that are not its own, or a newer version's: %r is left alone",
-                depth.stranger,
+                stats.stranger,
                 every=math.inf,
             )
-        self._publish(depth, age, room)
+        self._publish(stats, age, room)
 
-    def _tell_of_delay(self, depth: Depth, age: float, room: int) -> None:
+    def _log_delay(self, stats: OutboxStats, age: float, room: int) -> None:
         beyond = age - self._flush_seconds
         if beyond > LATE_SECONDS:
             self._late = True
             text = "%d events (%.1f MB) wait in the outbox, the oldest for %d minutes; room for %d MB more"
-            numbers = (depth.events, depth.bytes / MB, age // 60, room // MB)
+            numbers = (stats.events, stats.bytes / MB, age // 60, room // MB)
             warn("late", text, *numbers, every=REPEAT_SECONDS)
         elif self._late and beyond < RECOVERED_SECONDS:
             self._late = False
             warn(
-                "caught up", "deliveries have caught up: %d events wait in the outbox", depth.events, every=0
+                "caught up", "deliveries have caught up: %d events wait in the outbox", stats.events, every=0
             )
 
-    def _tell_of_room(self, depth: Depth, room: int) -> None:
-        if depth.bytes_here > room:
+    def _log_room(self, stats: OutboxStats, room: int) -> None:
+        if stats.bytes_here > room:
             warn(
                 "room",
                 "the outbox is %d%% full: %d events wait (%d MB), room for about %d more; "
                 "once it is full, new events are dropped",
-                *(100 * depth.bytes_here // (depth.bytes_here + room), depth.events, depth.bytes // MB),
-                room * depth.events // depth.bytes,
+                *(100 * stats.bytes_here // (stats.bytes_here + room), stats.events, stats.bytes // MB),
+                room * stats.events // stats.bytes,
             )
         waiting = self._outbox.in_memory
         if waiting > MEMORY_EVENTS // 10:
@@ -82,51 +82,51 @@ class Status:
                 *(waiting, MEMORY_EVENTS - waiting),
             )
 
-    def _tell_of_losses(self, depth: Depth) -> None:
+    def _log_losses(self, stats: OutboxStats) -> None:
         dropped = self._outbox.dropped
-        if dropped > self._told_dropped and warn(
+        if dropped > self._logged_dropped and warn(
             "dropped",
             "%d events were dropped since the start of this process, the newest ones: %s, "
             "and %d wait in memory",
             *(
                 dropped,
                 "the outbox is full"
-                if depth.bytes_here >= FOLDER_BYTES - EVENT_BYTES_MAX
+                if stats.bytes_here >= FOLDER_BYTES - EVENT_BYTES_MAX
                 else "the disk takes none",
             ),
             self._outbox.in_memory,
             level=logging.ERROR,
         ):
-            self._told_dropped = dropped
+            self._logged_dropped = dropped
 
-    def _tell_of_rejected(self, depth: Depth) -> None:
-        if depth.rejected_bytes > REJECTED_BYTES // 2:
+    def _log_rejected(self, stats: OutboxStats) -> None:
+        if stats.rejected_bytes > REJECTED_BYTES // 2:
             text = "the outbox's folder %s/ holds %d MB, %d at most: see why, then delete its files"
-            numbers = (depth.rejected_bytes // MB, REJECTED_BYTES // MB)
+            numbers = (stats.rejected_bytes // MB, REJECTED_BYTES // MB)
             warn("rejected/", text, REJECTED, *numbers, every=REPEAT_SECONDS)
         dropped = self._outbox.rejected_dropped
-        if dropped > self._told_rejected_dropped and warn(
+        if dropped > self._logged_rejected_dropped and warn(
             "rejected dropped",
             "%d refused events were dropped since the start of this process: the folder %s/ is full",
             *(dropped, REJECTED),
             level=logging.ERROR,
         ):
-            self._told_rejected_dropped = dropped
+            self._logged_rejected_dropped = dropped
 
-    def _publish(self, depth: Depth, age: float, room: int) -> None:
+    def _publish(self, stats: OutboxStats, age: float, room: int) -> None:
         counts = {
             "impact_events_delivered_total": self._delivered,
             "impact_events_rejected_total": self._outbox.rejected,
             "impact_events_dropped_total": self._outbox.dropped,
         }
         gauges: dict[str, float] = {
-            "impact_outbox_events": depth.events,
-            "impact_outbox_bytes": depth.bytes,
-            "impact_outbox_limit_bytes": depth.bytes + room,
+            "impact_outbox_events": stats.events,
+            "impact_outbox_bytes": stats.bytes,
+            "impact_outbox_limit_bytes": stats.bytes + room,
             "impact_outbox_oldest_age_seconds": age,
-            "impact_outbox_rejected_bytes": depth.rejected_bytes,
+            "impact_outbox_rejected_bytes": stats.rejected_bytes,
             "impact_outbox_memory_events": self._outbox.in_memory,
         }
         increases = {name: count - self._published.get(name, 0) for name, count in counts.items()}
-        if metrics.publish(gauges, increases):
+        if prometheus.publish(gauges, increases):
             self._published = counts

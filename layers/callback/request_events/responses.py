@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from request_events.rules import AHEAD_SECONDS
+from request_events.limits import AHEAD_SECONDS
 
 SERVICE_HEADER = "Impact-Service"
 """By which the service names itself in its answers; those of its first versions do not have it."""
@@ -45,7 +45,7 @@ Lines = list[bytes]
 
 
 @dataclass
-class Answer:
+class BatchOutcome:
     """What became of a batch: what is to be sent again, in which parts, and what never can be delivered."""
 
     again: list[Lines] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Answer:
     """Whether it is not the service's own word, so that it may be about what is in the batch."""
 
 
-def judge(lines: Lines, status: int, headers: http.client.HTTPMessage, body: bytes) -> Answer:
+def parse_response(lines: Lines, status: int, headers: http.client.HTTPMessage, body: bytes) -> BatchOutcome:
     """Tell from an answer what became of a batch. Nothing counts as taken that it does not say."""
     try:
         content = json.loads(body)
@@ -73,7 +73,7 @@ def judge(lines: Lines, status: int, headers: http.client.HTTPMessage, body: byt
             return answer
     if status in (200, *_BAD_INPUT) and (broken := [line for line in lines if not _is_json(line)]):
         whole = [line for line in lines if line not in broken]
-        return Answer([whole] if whole else [], [(line, "incomplete") for line in broken])
+        return BatchOutcome([whole] if whole else [], [(line, "incomplete") for line in broken])
     is_service = _is_service(content, headers)
     # Others answer 400, 413 and 422 as well: only the service's own words, with reasons, refuse for good.
     if status in (_TOO_LARGE, *_BAD_INPUT) and is_service:
@@ -83,7 +83,7 @@ def judge(lines: Lines, status: int, headers: http.client.HTTPMessage, body: byt
             return answer
         is_service = False  # which would have said why
     advice = _ADVICE.get(status, "check IMPACT_SERVICE_URL" if status < 500 else "it will recover")
-    return Answer(
+    return BatchOutcome(
         [lines],
         problem=f"the service answers {status} ({advice})",
         retry_after=_retry_after(headers),
@@ -138,19 +138,19 @@ def _is_gateways(status: int, content: object) -> bool:
     return status in _GATEWAY_SAYS and content == {"message": _GATEWAY_SAYS[status]}
 
 
-def _taken(lines: Lines, content: dict[str, Any]) -> Answer | None:
+def _taken(lines: Lines, content: dict[str, Any]) -> BatchOutcome | None:
     rejected = _named(lines, content.get("rejected"))
     if rejected is None or _stored(content) + len(rejected) != len(lines):
         return None
-    return Answer(rejected=[(lines[index], errors) for index, errors in rejected.items()])
+    return BatchOutcome(rejected=[(lines[index], errors) for index, errors in rejected.items()])
 
 
-def _partly_taken(lines: Lines, content: dict[str, Any]) -> Answer | None:
+def _partly_taken(lines: Lines, content: dict[str, Any]) -> BatchOutcome | None:
     again = _named(lines, content.get("retry"))
     rejected = _named(lines, content.get("rejected"))
     if not again or rejected is None or _stored(content) + len(rejected | again) != len(lines):
         return None
-    return Answer(
+    return BatchOutcome(
         [[lines[index] for index in again]],
         [(lines[index], errors) for index, errors in rejected.items() if index not in again],
         problem="the service is short of storage (503)",
@@ -190,11 +190,11 @@ def halves(lines: Lines) -> list[Lines]:
     return [lines[middle:], lines[:middle]]
 
 
-def _find_refused(lines: Lines, status: int, content: object) -> Answer:
+def _find_refused(lines: Lines, status: int, content: object) -> BatchOutcome:
     """Find the event that a batch was refused for."""
     if len(lines) == 1:
-        return Answer(rejected=[(lines[0], _details(content) or f"HTTP {status}")])
-    return Answer(again=halves(lines))
+        return BatchOutcome(rejected=[(lines[0], _details(content) or f"HTTP {status}")])
+    return BatchOutcome(again=halves(lines))
 
 
 def _details(content: object) -> object:
@@ -202,7 +202,7 @@ def _details(content: object) -> object:
     return error.get("details") if isinstance(error, dict) else None
 
 
-def _spare_early(answer: Answer, headers: http.client.HTTPMessage) -> None:
+def _spare_early(answer: BatchOutcome, headers: http.client.HTTPMessage) -> None:
     """Keep what is refused for its time only, because that is still to come: it is right, a clock is not."""
     date = _date(headers)
     rejected, answer.rejected = answer.rejected, []

@@ -20,14 +20,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local.waiting import wait_until
-from request_events import courier as courier_module
-from request_events import notices
+from request_events import log
 from request_events import outbox as module
-from request_events import status as status_module
-from request_events.courier import Courier
+from request_events import outbox_report as report_module
+from request_events import sender as sender_module
 from request_events.outbox import Outbox
-from request_events.status import Status
-from tests.unit.callback.conftest import CourierMaker
+from request_events.outbox_report import OutboxReporter
+from request_events.sender import Sender
+from tests.unit.callback.conftest import SenderMaker
 from tests.unit.callback.service import Answer, Service, error, ok
 from tests.unit.callback.test_outbox import files, lines, rejected, take_all
 
@@ -40,7 +40,7 @@ def event(number: int) -> bytes:
     return json.dumps(text | {"padding": "x" * (320 - len(str(number)))}).encode() + b"\n"
 
 
-def fill(outbox: Outbox | Courier, numbers: range) -> None:
+def fill(outbox: Outbox | Sender, numbers: range) -> None:
     for number in numbers:
         outbox.append(event(number)) if isinstance(outbox, Outbox) else outbox.send(event(number))
 
@@ -98,8 +98,8 @@ def test_a_segment_that_is_deleted_while_in_use_loses_nothing(outbox: Outbox, fo
     [path] = files(folder)
     path.unlink()
     fill(outbox, range(3, 5))
-    outbox.release()
-    outbox.release()
+    outbox.seal()
+    outbox.seal()
     assert take_all(outbox) == [event(number)[:-1] for number in range(5)]
 
 
@@ -125,14 +125,14 @@ SMALL_SEGMENT = 50_000
 
 @pytest.fixture
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(courier_module, "SEGMENT_BYTES", SMALL_SEGMENT)
-    monkeypatch.setattr(courier_module, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(courier_module, "REPORT_SECONDS", 0.02)
+    monkeypatch.setattr(sender_module, "SEGMENT_BYTES", SMALL_SEGMENT)
+    monkeypatch.setattr(sender_module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(sender_module, "REPORT_SECONDS", 0.02)
 
 
 @pytest.mark.usefixtures("quick_looks")
 def test_a_disk_that_is_really_full_loses_nothing_and_recovers(
-    make_courier: CourierMaker, service: Service, folder: Path, caplog: pytest.LogCaptureFixture
+    make_sender: SenderMaker, service: Service, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its first event is refused for good, so that room is wanted for it where there is none."""
 
@@ -144,26 +144,26 @@ def test_a_disk_that_is_really_full_loses_nothing_and_recovers(
 
     with mounted(folder, "size=512k"):
         service.always = lambda _: error(503)
-        courier = make_courier(flush_seconds=0.01)
-        courier.start()
+        sender = make_sender(flush_seconds=0.01)
+        sender.start()
         for number in range(30):
-            fill(courier, range(100 * number, 100 * number + 100))
+            fill(sender, range(100 * number, 100 * number + 100))
             wait_until(
-                lambda: courier._outbox.size < SMALL_SEGMENT or courier._outbox.in_memory > 0,
+                lambda: sender._outbox.size < SMALL_SEGMENT or sender._outbox.in_memory > 0,
                 "a new segment, or a full disk",
             )
-        assert courier._outbox.in_memory > 1000
+        assert sender._outbox.in_memory > 1000
         assert os.statvfs(folder).f_bavail < 4
         service.always = refuse_the_first
         service.wait_for(lambda s: len(s.taken) == 2999)
         wait_until(
-            lambda: not courier._outbox.in_memory and [*rejected(folder)] != [], "the refused event on disk"
+            lambda: not sender._outbox.in_memory and [*rejected(folder)] != [], "the refused event on disk"
         )
-        courier.close(10)
+        sender.close(10)
         assert [record["event"]["eventId"] for record in rejected(folder)] == ["e-0"]
         assert files(folder) == []
     assert "No space left on device" in caplog.text
-    assert courier._outbox.dropped == 0
+    assert sender._outbox.dropped == 0
 
 
 def test_a_write_that_the_kernel_cuts_off_is_whole_later(outbox: Outbox, folder: Path) -> None:
@@ -175,7 +175,7 @@ def test_a_write_that_the_kernel_cuts_off_is_whole_later(outbox: Outbox, folder:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert outbox.in_memory == 3
-    outbox.release()
+    outbox.seal()
     assert take_all(outbox) == [event(number)[:-1] for number in range(6)]
     assert rejected(folder) == []
 
@@ -190,7 +190,7 @@ def test_a_torn_write_that_cannot_be_taken_back_spoils_no_other(
         broken.setattr(os, "ftruncate", fails)
         fill(outbox, range(1, 2))
     fill(outbox, range(2, 4))
-    outbox.release()
+    outbox.seal()
     assert sorted(take_all(outbox)) == sorted(event(number)[:-1] for number in range(4))
 
 
@@ -208,12 +208,12 @@ def test_a_read_only_disk_is_told_of_and_loses_nothing(
         subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
         outbox = Outbox(folder)
         fill(outbox, range(3, 6))
-        outbox.release()
+        outbox.seal()
         assert take_all(outbox) == [event(number)[:-1] for number in range(3, 6)]  # from memory
         fill(outbox, range(6, 8))
         assert caplog.text.count("Read-only file system") == 1
         subprocess.run(["mount", "-o", "remount,rw", str(folder)], check=True)
-        outbox.release()
+        outbox.seal()
         assert take_all(outbox) == [event(number)[:-1] for number in (0, 1, 2, 6, 7)]
         outbox.close()
 
@@ -222,7 +222,7 @@ def test_a_read_only_disk_is_told_of_and_loses_nothing(
 def test_a_refused_event_in_memory_holds_up_no_other(
     tmp_path: Path,
     service: Service,
-    make_courier: CourierMaker,
+    make_sender: SenderMaker,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     has_locks: bool,
@@ -240,10 +240,10 @@ def test_a_refused_event_in_memory_holds_up_no_other(
         return ok(len(good), 0, tuple(rejected))
 
     service.always = refuse_the_first
-    courier = make_courier()
+    sender = make_sender()
     for number in range(1000):
-        courier.send(event(number))
-    courier.start()
+        sender.send(event(number))
+    sender.start()
     service.wait_for(lambda s: len(s.taken) == 999)
     assert set(service.taken.values()) == {1}
     assert ("lost, because" in caplog.text) == has_locks
@@ -278,7 +278,7 @@ def test_what_cannot_be_deleted_is_not_delivered_again() -> None:
 def test_a_segment_that_fails_holds_up_no_other(outbox: Outbox) -> None:
     for number in range(3):
         fill(outbox, range(number, number + 1))
-        outbox.release()
+        outbox.seal()
     first = outbox.take()
     assert first
     first.close()  # it was not delivered
@@ -294,7 +294,7 @@ ROOM, MEMORY = 100, 20
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """An outbox with room for a hundred events, and for twenty more in memory."""
-    for each in (module, status_module):
+    for each in (module, report_module):
         monkeypatch.setattr(each, "FOLDER_BYTES", ROOM * SIZE)
         monkeypatch.setattr(each, "MEMORY_EVENTS", MEMORY)
 
@@ -320,7 +320,7 @@ def test_what_waits_in_memory_goes_to_disk_as_far_as_there_is_room(folder: Path)
     outbox = Outbox(folder)
     fill(outbox, range(ROOM + 5))
     assert (outbox.size, outbox.in_memory) == (ROOM * SIZE, 5)
-    outbox.release()
+    outbox.seal()
     assert outbox.in_memory == 5
     segment = outbox.take()
     assert len(lines(segment)) == ROOM
@@ -329,12 +329,12 @@ def test_what_waits_in_memory_goes_to_disk_as_far_as_there_is_room(folder: Path)
     fill(other, range(200, 203))
     other.close()
     outbox.measure()
-    outbox.release()
+    outbox.seal()
     assert outbox.in_memory == 5
     segment.delete()
     segment.close()
     outbox.measure()
-    outbox.release()
+    outbox.seal()
     assert outbox.in_memory == 0
     assert len(take_all(outbox)) == 8
     outbox.close()
@@ -342,34 +342,34 @@ def test_what_waits_in_memory_goes_to_disk_as_far_as_there_is_room(folder: Path)
 
 @pytest.mark.usefixtures("small", "quick_looks")
 def test_people_are_warned_long_before_an_event_is_dropped_and_told_how_many_were(
-    make_courier: CourierMaker, service: Service, folder: Path, caplog: pytest.LogCaptureFixture
+    make_sender: SenderMaker, service: Service, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     service.always = lambda _: error(503)
-    courier = make_courier()
-    courier.start()
-    fill(courier, range(ROOM // 2 - 5))
+    sender = make_sender()
+    sender.start()
+    fill(sender, range(ROOM // 2 - 5))
     service.wait_for(lambda s: len(s.requests) > 3)
     assert "% full" not in caplog.text
-    fill(courier, range(ROOM // 2 - 5, ROOM // 2 + 5))
+    fill(sender, range(ROOM // 2 - 5, ROOM // 2 + 5))
     half_full = "55% full: 55 events wait (0 MB), room for about 45 more"
     wait_until(lambda: half_full in caplog.text, half_full)
     assert "dropped since" not in caplog.text
-    fill(courier, range(ROOM // 2 + 5, ROOM + 6))
+    fill(sender, range(ROOM // 2 + 5, ROOM + 6))
     full = f"events wait in memory, room for {MEMORY - 6} more"
     wait_until(lambda: full in caplog.text, full)
     assert "dropped since" not in caplog.text
-    fill(courier, range(ROOM + 6, ROOM + MEMORY + 9))
+    fill(sender, range(ROOM + 6, ROOM + MEMORY + 9))
     dropped = "9 events were dropped since the start of this process, the newest ones: the outbox is full"
     wait_until(lambda: dropped in caplog.text, dropped)
     [record] = [each for each in caplog.records if "dropped since" in each.message]
     assert record.levelname == "ERROR"
 
     service.always = None  # there is room again: also what waits in memory is delivered
-    courier.hurry()
+    sender.drain()
     service.wait_for(lambda s: len(s.taken) == ROOM + MEMORY)
-    has_room = lambda: not courier._outbox.in_memory and courier._outbox._room > 50 * SIZE  # noqa: E731
+    has_room = lambda: not sender._outbox.in_memory and sender._outbox._room > 50 * SIZE  # noqa: E731
     wait_until(has_room, "room in the outbox")
-    fill(courier, range(1000, 1050))
+    fill(sender, range(1000, 1050))
     service.wait_for(lambda s: len(s.taken) == ROOM + MEMORY + 50)
     assert set(service.taken) == {f"e-{number}" for number in [*range(ROOM + MEMORY), *range(1000, 1050)]}
     assert caplog.text.count("dropped since") == 1
@@ -380,12 +380,12 @@ def test_a_small_disk_is_what_bounds_the_outbox_and_people_are_warned_all_the_sa
 ) -> None:
     with mounted(folder, "size=1m"):
         outbox = Outbox(folder)
-        status = Status(outbox, flush_seconds=1)
+        reporter = OutboxReporter(outbox, flush_seconds=1)
         fill(outbox, range(1200))
-        status.report(time.time())
+        reporter.report(time.time())
         assert "% full" not in caplog.text
         fill(outbox, range(1200, 1500))
-        status.report(time.time())
+        reporter.report(time.time())
         assert re.search(r"5\d% full: 1500 events wait \(0 MB\), room for about 1\d\d\d more", caplog.text)
         fill(outbox, range(1500, 3000))
         assert outbox.in_memory > 0
@@ -400,13 +400,13 @@ def test_the_last_number_of_dropped_events_is_told(
     monkeypatch.setattr(module, "FOLDER_BYTES", 0)
     monkeypatch.setattr(module, "MEMORY_EVENTS", 0)
     outbox.measure()
-    status = Status(outbox, flush_seconds=1)
+    reporter = OutboxReporter(outbox, flush_seconds=1)
     for _ in range(2):
         fill(outbox, range(10))
-        status.report(time.time())
-    notices._last.clear()
+        reporter.report(time.time())
+    log._last.clear()
     for _ in range(2):
-        status.report(time.time())
+        reporter.report(time.time())
     told = [record.getMessage().split()[2] for record in caplog.records if "dropped" in record.getMessage()]
     assert told == ["10", "20"]
 
@@ -414,11 +414,11 @@ def test_the_last_number_of_dropped_events_is_told(
 def test_what_is_refused_for_good_is_bounded_as_well(
     outbox: Outbox, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for each in (module, status_module):
+    for each in (module, report_module):
         monkeypatch.setattr(each, "REJECTED_BYTES", 10_000)
     outbox.measure()
     for number in range(100):
-        outbox.put_aside(event(number)[:-1], "HTTP 422")
+        outbox.quarantine(event(number)[:-1], "HTTP 422")
     kept = rejected(folder)
     assert 10 < len(kept) < 30
     assert kept[0]["event"]["eventId"] == "e-0"  # the first ones: they show the cause
@@ -427,7 +427,7 @@ def test_what_is_refused_for_good_is_bounded_as_well(
     for path in (folder / "rejected").iterdir():
         path.unlink()
     outbox.measure()
-    outbox.put_aside(event(0)[:-1], "HTTP 422")
+    outbox.quarantine(event(0)[:-1], "HTTP 422")
     assert len(rejected(folder)) == 1
 
 
@@ -436,11 +436,11 @@ MANY = 50_000
 RESUME = """
 import resource, sys, time
 from pathlib import Path
-from request_events.courier import Courier
+from request_events.sender import Sender
 from request_events.outbox import Outbox
-courier = Courier(Outbox(Path(sys.argv[1])), sys.argv[2], "t0ken", batch_size=500)
+sender = Sender(Outbox(Path(sys.argv[1])), sys.argv[2], "t0ken", batch_size=500)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-assert courier.flush()
+assert sender.flush()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
@@ -449,7 +449,7 @@ def test_many_events_resume_at_once_in_little_memory(outbox: Outbox, folder: Pat
     for number in range(MANY):
         outbox.append(event(number))
         if outbox.size >= module.SEGMENT_BYTES:
-            outbox.release()
+            outbox.seal()
     outbox.close()
     assert len(files(folder)) < MANY * SIZE / module.SEGMENT_BYTES + 2
     due: list[int] = []

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from local.waiting import wait_until
-from request_events import courier as courier_module
 from request_events import outbox as outbox_module
-from request_events.courier import Courier
+from request_events import sender as sender_module
 from request_events.outbox import Outbox
-from tests.unit.callback.conftest import CourierMaker
+from request_events.sender import Sender
+from tests.unit.callback.conftest import SenderMaker
 from tests.unit.callback.service import Answer, Behaviour, Service, answer, ok
-from tests.unit.callback.test_courier import ids, line, on_disk, rejected, send, wait_until_empty
-from tests.unit.callback.test_outbox_trouble import SEGMENT, event, mounted
+from tests.unit.callback.test_outbox_failures import SEGMENT, event, mounted
+from tests.unit.callback.test_sender import ids, line, on_disk, rejected, send, wait_until_empty
 
 HTML = b"<html>Blocked</html>"
 FIREWALLS: dict[str, Behaviour] = {
@@ -40,10 +40,10 @@ FIREWALLS: dict[str, Behaviour] = {
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(courier_module, "BACKOFF_SECONDS", 0.001)
-    monkeypatch.setattr(courier_module, "BACKOFF_SECONDS_MAX", 0.01)
-    monkeypatch.setattr(courier_module, "POSTPONED_SECONDS_MAX", 0.05)
-    monkeypatch.setattr(courier_module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(sender_module, "BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(sender_module, "BACKOFF_SECONDS_MAX", 0.01)
+    monkeypatch.setattr(sender_module, "POSTPONED_SECONDS_MAX", 0.05)
+    monkeypatch.setattr(sender_module, "LOOK_SECONDS", 0.01)
 
 
 class Firewall:
@@ -70,14 +70,14 @@ def wait_for_all_but(service: Service, count: int, firewall: Firewall) -> None:
 
 @pytest.mark.parametrize("kind", FIREWALLS)
 def test_one_refused_event_of_a_thousand_holds_up_no_other_and_is_not_lost(
-    courier: Courier, service: Service, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
+    sender: Sender, service: Service, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
     firewall = Firewall(service, {"400"}, FIREWALLS[kind])
-    send(courier, *range(1001))
-    courier.start()
+    send(sender, *range(1001))
+    sender.start()
     wait_for_all_but(service, 1001, firewall)
     wait_until(lambda: on_disk(tmp_path) == {b"400"}, "only the refused event in the outbox")
-    send(courier, *range(2000, 2010))
+    send(sender, *range(2000, 2010))
     service.wait_for(lambda s: len(s.taken) == 1010)
     wait_until(lambda: "only to some events" in caplog.text, "word of the refusal")
     [told, *_] = [text for text in caplog.messages if "only to some events" in text]
@@ -92,15 +92,15 @@ def test_one_refused_event_of_a_thousand_holds_up_no_other_and_is_not_lost(
 
 @pytest.mark.parametrize("step", [1, 2, 7, 50])
 def test_the_events_of_a_whole_team_hold_up_no_other(
-    make_courier: CourierMaker, service: Service, tmp_path: Path, step: int
+    make_sender: SenderMaker, service: Service, tmp_path: Path, step: int
 ) -> None:
     """Also where there is one in each batch, so that at first nothing at all gets through."""
     refused = {str(number) for number in range(300) if number % step == 0 or number < 150}
     firewall = Firewall(service, refused)
-    courier = make_courier(batch_size=100)
-    send(courier, *range(300))
-    send(courier, "last")
-    courier.start()
+    sender = make_sender(batch_size=100)
+    send(sender, *range(300))
+    send(sender, "last")
+    sender.start()
     wait_for_all_but(service, 301, firewall)
     wait_until(lambda: len(on_disk(tmp_path)) == len(refused), "only refused events in the outbox")
     firewall.names = set()
@@ -110,22 +110,22 @@ def test_the_events_of_a_whole_team_hold_up_no_other(
 
 
 def test_where_everything_is_refused_nothing_is_written_and_all_arrives_later(
-    make_courier: CourierMaker, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_sender: SenderMaker, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def written(*_: object) -> int:
         raise AssertionError
 
     monkeypatch.setattr(os, "pwrite", written)
     service.always = FIREWALLS["403"]
-    courier = make_courier(batch_size=10)
+    sender = make_sender(batch_size=10)
     former = Outbox(tmp_path / "outbox")
     for number in range(100):
         former.append(line(number))
         if number % 30 == 0:
-            former.release()
+            former.seal()
     former.close()
     before = [path.read_bytes() for path in sorted(tmp_path.glob("outbox/*"))]
-    courier.start()
+    sender.start()
     service.wait_for(lambda s: len(s.requests) > 150)
     assert [path.read_bytes() for path in sorted(tmp_path.glob("outbox/*"))] == before
     service.always = None
@@ -136,20 +136,20 @@ def test_where_everything_is_refused_nothing_is_written_and_all_arrives_later(
 @pytest.mark.parametrize("kind", ["403", "500", "a reset"])
 @pytest.mark.parametrize("failures", [1, 5, 12, 40])
 def test_an_outage_however_long_is_not_taken_for_a_firewall(
-    make_courier: CourierMaker, service: Service, caplog: pytest.LogCaptureFixture, kind: str, failures: int
+    make_sender: SenderMaker, service: Service, caplog: pytest.LogCaptureFixture, kind: str, failures: int
 ) -> None:
     service.script.extend([FIREWALLS[kind]] * failures)
-    courier = make_courier(batch_size=100)
-    send(courier, *range(300))
-    courier.start()
+    sender = make_sender(batch_size=100)
+    send(sender, *range(300))
+    sender.start()
     service.wait_for(lambda s: len(s.taken) == 300)
-    courier.close(5)
+    sender.close(5)
     assert "only to some events" not in caplog.text
-    assert courier._suspect_until == 0.0
+    assert sender._suspect_until == 0.0
 
 
 def test_who_refuses_everything_is_not_flooded(
-    courier: Courier, service: Service, monkeypatch: pytest.MonkeyPatch
+    sender: Sender, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Dividing costs some requests in a row; then they come as seldom as in any outage."""
     pauses: list[float] = []
@@ -158,36 +158,36 @@ def test_who_refuses_everything_is_not_flooded(
         pauses.append(seconds)
         return len(pauses) < 200
 
-    monkeypatch.setattr(courier, "_pause", pause)
+    monkeypatch.setattr(sender, "_pause", pause)
     monkeypatch.setattr(random, "uniform", lambda low, high: high)
-    monkeypatch.setattr(courier_module, "BACKOFF_SECONDS", 0.5)
-    monkeypatch.setattr(courier_module, "BACKOFF_SECONDS_MAX", 60.0)
+    monkeypatch.setattr(sender_module, "BACKOFF_SECONDS", 0.5)
+    monkeypatch.setattr(sender_module, "BACKOFF_SECONDS_MAX", 60.0)
     service.always = FIREWALLS["403"]
-    send(courier, *range(1000))
-    courier._deliver_all(patient=True)
+    send(sender, *range(1000))
+    sender._deliver_all(patient=True)
     assert pauses[:3] == [0.5, 1.0, 2.0]
-    assert sum(pause < 60 for pause in pauses) <= courier_module.DIVIDING
-    assert set(pauses[courier_module.DIVIDING :]) == {60.0}
+    assert sum(pause < 60 for pause in pauses) <= sender_module.DIVIDING
+    assert set(pauses[sender_module.DIVIDING :]) == {60.0}
 
 
 def test_a_refused_event_is_tried_less_and_less_often(
-    courier: Courier, service: Service, monkeypatch: pytest.MonkeyPatch
+    sender: Sender, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a clock that stands still; up to once an hour, while others get through."""
     clock = [1000.0]
-    for each in (courier_module, outbox_module):
+    for each in (sender_module, outbox_module):
         monkeypatch.setattr(each, "time", FakeTime(clock))
-    monkeypatch.setattr(courier_module, "BACKOFF_SECONDS", 0.5)
-    monkeypatch.setattr(courier_module, "POSTPONED_SECONDS_MAX", 3600.0)
-    monkeypatch.setattr(courier, "_pause", lambda seconds: True)
+    monkeypatch.setattr(sender_module, "BACKOFF_SECONDS", 0.5)
+    monkeypatch.setattr(sender_module, "POSTPONED_SECONDS_MAX", 3600.0)
+    monkeypatch.setattr(sender, "_pause", lambda seconds: True)
     firewall = Firewall(service, {"bad"})
-    send(courier, "bad")
+    send(sender, "bad")
     tried: list[float] = []
     for number in range(1000):
         clock[0] += 20.0
-        send(courier, number)
+        send(sender, number)
         before = firewall.refused
-        courier._deliver_all(patient=True)
+        sender._deliver_all(patient=True)
         if firewall.refused > before:
             tried.append(clock[0])
     gaps = [late - early for early, late in pairwise(tried)]
@@ -195,7 +195,7 @@ def test_a_refused_event_is_tried_less_and_less_often(
     assert len(gaps) < 20
     clock[0] += 3601
     firewall.names = set()
-    courier._deliver_all(patient=True)
+    sender._deliver_all(patient=True)
     assert service.taken["bad"] == 1
 
 
@@ -209,29 +209,29 @@ class FakeTime:
 
 
 def test_a_refused_event_in_memory_on_a_disk_that_takes_nothing_holds_up_no_other(
-    make_courier: CourierMaker, service: Service, tmp_path: Path
+    make_sender: SenderMaker, service: Service, tmp_path: Path
 ) -> None:
     (tmp_path / "outbox").touch()  # no folder can be made there
     firewall = Firewall(service, {str(number) for number in range(3, 200)})
-    courier = make_courier()
-    send(courier, *range(1000))
-    courier.start()
+    sender = make_sender()
+    send(sender, *range(1000))
+    sender.start()
     wait_for_all_but(service, 1000, firewall)
-    wait_until(lambda: courier._outbox.in_memory == len(firewall.names), "only the refused ones in memory")
+    wait_until(lambda: sender._outbox.in_memory == len(firewall.names), "only the refused ones in memory")
     firewall.names = set()
     service.wait_for(lambda s: len(s.taken) == 1000)
-    wait_until(lambda: not courier._outbox.in_memory, "nothing left in memory")
+    wait_until(lambda: not sender._outbox.in_memory, "nothing left in memory")
 
 
-def test_on_lambda_a_refused_event_holds_up_no_other(courier: Courier, service: Service) -> None:
+def test_on_lambda_a_refused_event_holds_up_no_other(sender: Sender, service: Service) -> None:
     """There each request delivers once, and nothing is delivered in between."""
     firewall = Firewall(service, {"5"})
-    send(courier, *range(10))
+    send(sender, *range(10))
     numbers = count(100)
 
     def request() -> bool:
-        send(courier, next(numbers))
-        return courier.flush()
+        send(sender, next(numbers))
+        return sender.flush()
 
     def others() -> bool:
         request()
@@ -244,7 +244,7 @@ def test_on_lambda_a_refused_event_holds_up_no_other(courier: Courier, service: 
 
 
 def test_a_disk_full_of_one_segment_with_a_refused_event_gets_room_again(
-    make_courier: CourierMaker, service: Service, folder: Path
+    make_sender: SenderMaker, service: Service, folder: Path
 ) -> None:
     """The event that is refused for good is to be put aside, and there is no room for it."""
 
@@ -266,18 +266,18 @@ def test_a_disk_full_of_one_segment_with_a_refused_event_gets_room_again(
         (folder / "filler").write_bytes(b"x" * (os.statvfs(folder).f_bavail * os.statvfs(folder).f_bsize))
         assert os.statvfs(folder).f_bavail == 0
         service.always = refuse
-        courier = make_courier()
-        courier.start()
-        courier.send(event(1000))
+        sender = make_sender()
+        sender.start()
+        sender.send(event(1000))
         service.wait_for(lambda s: len(s.taken) >= number - 1)
-        wait_until(lambda: len(put_aside(folder)) == 2, "both refused events put aside")
-        assert sorted(put_aside(folder)) == ["e-3", "e-90"]
+        wait_until(lambda: len(quarantined(folder)) == 2, "both rejected events quarantined")
+        assert sorted(quarantined(folder)) == ["e-3", "e-90"]
         assert set(service.taken) == {f"e-{each}" for each in (*range(number), 1000)} - {"e-3", "e-90"}
-        courier.close(10)
+        sender.close(10)
         assert list(folder.glob("*.jsonl")) == []
 
 
-def put_aside(folder: Path) -> list[str]:
+def quarantined(folder: Path) -> list[str]:
     text = "".join(path.read_text() for path in folder.glob("rejected/*.jsonl"))
     return ids([json.loads(record)["event"] for record in text.splitlines()])
 
@@ -457,23 +457,23 @@ def lines_of(folder: Path) -> list[bytes]:
 
 
 def test_what_waits_is_counted_and_none_is_lost_when_the_process_starts_anew(
-    make_courier: CourierMaker, service: Service, tmp_path: Path
+    make_sender: SenderMaker, service: Service, tmp_path: Path
 ) -> None:
     firewall = Firewall(service, {"3", "7"})
-    first = make_courier()
+    first = make_sender()
     send(first, *range(10))
     first.start()
     wait_for_all_but(service, 10, firewall)
     wait_until(lambda: first._outbox.measure().events == 2, "two events that wait")
     first.close(10)
     firewall.names = set()
-    make_courier().start()
+    make_sender().start()
     service.wait_for(lambda s: len(s.taken) == 10)
     wait_until_empty(tmp_path)
 
 
 def test_what_the_service_itself_refuses_while_a_stranger_refuses_is_put_aside(
-    courier: Courier, service: Service, tmp_path: Path
+    sender: Sender, service: Service, tmp_path: Path
 ) -> None:
     firewall = Firewall(service, {"3"})
 
@@ -484,8 +484,8 @@ def test_what_the_service_itself_refuses_while_a_stranger_refuses_is_put_aside(
         return firewall(events)
 
     service.always = both
-    send(courier, *range(10))
-    courier.start()
+    send(sender, *range(10))
+    sender.start()
     service.wait_for(lambda s: len(s.taken) == 8)
     wait_until(lambda: on_disk(tmp_path) == {b"3"}, "only what the stranger refuses")
     assert rejected(tmp_path) == ["5"]
