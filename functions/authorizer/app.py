@@ -1,4 +1,4 @@
-"""Lambda authorizer: a bearer token opens the routes of its scope. Standard library only, to start fast.
+"""Lambda authorizer: a bearer token allows the routes of its scope. Standard library only, to start fast.
 
 The stack holds SHA-256 digests, never a token. Several tokens can be valid at once, to rotate them.
 API Gateway caches the answer by token and route.
@@ -29,7 +29,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, bool]:
 
 
 def _token(event: dict[str, Any]) -> str:
-    """Take the token of the one Authorization header. Of several, which API Gateway joins by commas, none."""
+    """Return the token of the Authorization header. Several headers, joined by commas, hold none."""
     headers = (event.get("headers") or {}).items()
     sent = [str(value) for name, value in headers if name.lower() == "authorization"]
     bearer = _BEARER.fullmatch(sent[0].strip(" \t")) if len(sent) == 1 else None
@@ -38,6 +38,6 @@ def _token(event: dict[str, Any]) -> str:
 
 def _is_allowed(token: str, digests: list[bytes]) -> bool:
     presented = hashlib.sha256(token.encode()).hexdigest().encode()
-    # Every digest is compared, each in constant time: the time taken tells nothing of which one is near.
+    # Every digest is compared, each in constant time, so the time tells nothing about a match.
     matches = [hmac.compare_digest(presented, digest) for digest in digests]
     return bool(token) and any(matches)

@@ -1,4 +1,4 @@
-"""From sums to what a person is shown and billed: euros, markup, fee, restored ground. Pure."""
+"""From sums to what a user is billed: euros, markup, fee, restored square metres. Pure: no AWS."""
 
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
@@ -12,14 +12,14 @@ from impact.types import Item
 
 @dataclass(frozen=True)
 class Terms:
-    """What the operator adds to the cost (percent of it), and what restores a square metre of ecosystem."""
+    """The operator's terms: what is added to the cost, in percent of it, and what restores a square metre."""
 
     markup_percent: Decimal = ZERO
     restoration_fee_percent: Decimal = ZERO
     restoration_kg_per_m2: Decimal | None = None
-    """kg CO2e that one square metre stands for."""
+    """kg CO2e that one restored square metre stands for. None: square metres are not reported."""
     restoration_source: str | None = None
-    """Who says so."""
+    """The source of that figure."""
 
     def as_fields(self) -> Item:
         fields = {
@@ -42,16 +42,16 @@ class Terms:
 
 
 def terms_of(former: Item | None, current: Terms) -> Terms:
-    """Return the terms that a (day, shard) is billed at, by its former total: a final day keeps its own."""
+    """Return the terms of a (day, shard), by its stored total: a final day keeps its own."""
     if former and former["final"] and "terms" in former:
         return Terms.from_fields(former["terms"])
     return current
 
 
 def statement(sums: Tally, rate: FxRate | None, terms: Terms) -> Item:
-    """Write sums in euros: dollars converted by one division, what is added to them, and the terms of both.
+    """Make a statement of sums: dollars converted by one division, markup, fee, and the terms.
 
-    Without a rate the dollars stay in `unconverted`. The euros of the models are divisions of their own.
+    Without a rate the dollars stay in `unconverted`. Each model has a division of its own.
     """
     fields = sums.as_fields()
     for row in (fields, *fields["models"].values()):
@@ -64,7 +64,7 @@ def statement(sums: Tally, rate: FxRate | None, terms: Terms) -> Item:
 
 
 def zero_sum() -> Tally:
-    """The sum of no statements: nothing is billed, which is not the same as not known."""
+    """The sum of no statements: nothing is billed, which differs from not known."""
     return Tally(markupEUR=ZERO, restorationFeeEUR=ZERO, billedEUR=ZERO)
 
 

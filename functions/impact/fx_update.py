@@ -1,7 +1,7 @@
-"""Keeping the euro reference rates in State up to date: what may go in, and what is missing.
+"""Keeps the fx rates in State up to date: which ones are accepted, and which are missing.
 
-A rate that is stored stays. An operator can store another one beside it, with a reason: then that one holds.
-Days that were converted at the former one stay so until they are counted again.
+A stored rate stays. An operator can correct it by another one, with a reason, which is then in effect. Days
+that were converted at the first one stay so until they are recomputed.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,28 +22,28 @@ from impact.summary import Tally
 from impact.types import Item
 
 CHANGE_MAX = Decimal("0.2")
-"""A rate that lies further from its neighbours is more likely wrong than real: an operator has to say so."""
+"""A rate that differs more from its neighbours is probably wrong: an operator has to confirm it."""
 SOURCE_OPERATOR = "operator"
-"""The source of a rate that was entered by hand."""
+"""The source of a manual rate."""
 REASON_MAX = 500
 """Characters of a reason."""
 REASON = f"says why in 1 to {REASON_MAX} characters"
 DUE = timedelta(days=85)
-"""How far back each TARGET day has to have its rate: a little less than the ECB's file of 90 days reaches."""
+"""Each TARGET day of so long back needs its rate: a little less than the ECB's file of 90 days covers."""
 AT_LEAST = timedelta(days=400)
-"""How far back rates are seeded, however short the retention: a first one to compare the next with."""
+"""Rates are seeded at least this far back, however short the retention."""
 
 
 @dataclass
 class FxUpdate:
-    """What an update did."""
+    """What came of an update."""
 
     stored: list[str] = field(default_factory=list)
     """ECB dates."""
     rejected: list[str] = field(default_factory=list)
-    """Rates that could not be taken, each with the reason."""
+    """Why each rejected rate was rejected."""
     faults: list[str] = field(default_factory=list)
-    """Files that could not be had or read, dates whose rate is due and not known."""
+    """Files that could not be read, and dates whose rate is due and unknown."""
 
     @property
     def problems(self) -> list[str]:
@@ -55,24 +55,24 @@ class NotATargetDay(Exception):
 
 
 class RateKnown(Exception):
-    """The date has that rate already, or was given one at the same moment."""
+    """The date has that rate already, or another rate was stored at the same moment."""
 
 
 class BadReason(Exception):
-    """A correction does not say why, or a reason is not text."""
+    """A correction without a reason, or a reason that is not text."""
 
 
 @dataclass(frozen=True)
 class ChangedDay:
-    """A day that is in euros at a rate which an operator replaces."""
+    """A day that was converted at a rate which an operator corrects."""
 
     day: str
     usd: Decimal
     """Dollars to convert."""
     eur: Decimal
-    """The platform's costEUR of the day, as it was counted last."""
+    """The platform's costEUR of the day, as it is stored."""
     new_eur: Decimal
-    """The same once the day is counted again."""
+    """The same once the day is recomputed."""
 
     def as_fields(self) -> dict[str, str]:
         numbers = {"costUSD": self.usd, "costEUR": self.eur, "newCostEUR": self.new_eur}
@@ -81,16 +81,16 @@ class ChangedDay:
 
 @dataclass(frozen=True)
 class ManualRate:
-    """What came of a rate that an operator gave."""
+    """What came of a manual rate."""
 
     rate: FxRate
     stored: bool
     to_confirm: list[str]
     """What the operator has to confirm, or has confirmed."""
     replaces: Decimal | None
-    """The rate of that date until now."""
+    """The rate that was in effect."""
     changes: list[ChangedDay]
-    """What counting again makes of the days that were converted at it."""
+    """The days that were converted at it."""
 
     def as_answer(self) -> dict[str, Any]:
         if self.stored:
@@ -105,9 +105,9 @@ class ManualRate:
 
 
 def update_fx_rates(store: Store, base_url: str, retention: timedelta, now: datetime) -> FxUpdate:
-    """Store the rates that are not known yet, oldest first, and tell what is wrong.
+    """Store the rates that are not known yet, oldest first.
 
-    What an outage left out is made up for, up to 90 days back. Running it again changes nothing.
+    It catches up after an outage of up to 90 days. Running it again changes nothing.
     """
     today = now.astimezone(UTC).date()
     first = fx_date_of((today - max(retention, AT_LEAST)).isoformat())
@@ -119,7 +119,7 @@ def update_fx_rates(store: Store, base_url: str, retention: timedelta, now: date
     if due - run.known.keys() - {day for day, _ in rates}:
         rates |= run.read(base_url, ecb.LAST_90_DAYS)
     for day, usd in sorted(rates):
-        run.take(FxRate(day, usd), source=f"ECB, {base_url}")
+        run.add(FxRate(day, usd), source=f"ECB, {base_url}")
     if missing := sorted(due - run.known.keys()):
         run.done.faults.append(f"no rate known of {', '.join(missing)}")
     return run.done
@@ -128,9 +128,9 @@ def update_fx_rates(store: Store, base_url: str, retention: timedelta, now: date
 def store_manual_rate(
     store: Store, day: object, usd: object, now: datetime, *, reason: object = None, confirm: object = False
 ) -> ManualRate:
-    """Store a rate that an operator gives: the first one of its date, or one that replaces it for a reason.
+    """Store an operator's rate: the first one of its date, or a correction with a reason.
 
-    An odd rate, and one that replaces another, is stored only if `confirm` is True. Nothing is counted again.
+    A correction or a probably wrong rate is stored only if `confirm` is True. No day is recomputed.
     Raises BadRates, NotATargetDay, RateKnown, BadReason.
     """
     rate = FxRate(ecb.parse_date(day, now.astimezone(UTC).date()), ecb.parse_rate(usd))
@@ -185,7 +185,7 @@ def _oddities(store: Store, rate: FxRate) -> list[str]:
 
 
 def _oddity(rate: FxRate, known: Mapping[str, Decimal]) -> str | None:
-    """Say why a rate is more likely wrong than real, by the known ones before and after it, or None."""
+    """Return why a rate is probably wrong, by the known ones before and after it, or None."""
     before = max((day for day in known if day < rate.date), default=None)
     after = min((day for day in known if day > rate.date), default=None)
     if before is None:
@@ -199,7 +199,7 @@ def _oddity(rate: FxRate, known: Mapping[str, Decimal]) -> str | None:
 
 
 def _changes(store: Store, rate: FxRate) -> Iterator[ChangedDay]:
-    """Tell of each day that was converted at the former rate of that date what the new one makes of it."""
+    """Return what a rate changes in the days that were converted at the former one of its date."""
     days = days_converted_at(rate.date)
     totals = sorted(store.state.shard_totals(days[0], days[-1]), key=itemgetter("day"))
     for day, shards in groupby(totals, key=itemgetter("day")):
@@ -215,7 +215,7 @@ def _changes(store: Store, rate: FxRate) -> Iterator[ChangedDay]:
 
 
 def _euros(totals: Iterable[Item]) -> Decimal:
-    """The costEUR of a day's (day, shard)s, as the platform's is computed."""
+    """The platform's costEUR of a day."""
     return _sum(statement["costEUR"] for statement in day_statements(list(totals)))
 
 
@@ -225,7 +225,7 @@ def _sum(numbers: Iterable[Decimal]) -> Decimal:
 
 
 def _due(today: date) -> set[str]:
-    """The ECB dates whose rate has to be known: up to the one that today is converted at."""
+    """The ECB dates whose rate must be known: up to the one that today is converted at."""
     days = days_between((today - DUE).isoformat(), fx_date_of(today.isoformat()))
     return {day for day in days if is_target_day(date.fromisoformat(day))}
 
@@ -238,12 +238,12 @@ class _Update:
     done: FxUpdate = field(default_factory=FxUpdate)
 
     def seed(self, history: Mapping[str, Decimal]) -> None:
-        """Store the packaged history. Newest first: the first date is there once all of them are."""
+        """Store the packaged history, newest first: once the first date is there, all are."""
         for day in sorted(history.keys() - self.known.keys(), reverse=True):
             self._put(FxRate(day, history[day]), ecb.packaged_source())
 
     def read(self, base_url: str, name: str) -> set[tuple[str, Decimal]]:
-        """Get the rates of a file; none, and a fault, where it cannot be had or read."""
+        """Get the rates of a file. Where it cannot be read, there are none, and a fault."""
         try:
             rates = ecb.parse(ecb.fetch(base_url, name), self.now.astimezone(UTC).date())
         except ecb.SourceUnavailable as fault:
@@ -254,15 +254,15 @@ class _Update:
             return set(rates.items())
         return set()
 
-    def take(self, rate: FxRate, source: str) -> None:
-        """Store a rate unless it is known, or keep it out."""
+    def add(self, rate: FxRate, source: str) -> None:
+        """Store a rate, unless it is known or has to be rejected."""
         if objection := self._objection(rate.date, rate.usd):
             self.done.rejected.append(objection)
         elif rate.date not in self.known:
             self._put(rate, source)
 
     def _objection(self, day: str, usd: Decimal) -> str | None:
-        """Say why a rate cannot be taken, or None if it can, or is known."""
+        """Return why a rate is rejected, or None."""
         if day in self.known:
             stored = self.known[day]
             return None if usd == stored else f"{day}: {usd}, but {stored} is stored and stays"

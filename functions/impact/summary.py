@@ -1,7 +1,7 @@
-"""What a set of events adds up to. Pure: the same code counts a user's day, a shard and a whole platform."""
+"""Sums over events: of a user's day, a shard, or the whole platform. Pure: no AWS."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal, localcontext
 from typing import Any
 
@@ -9,8 +9,8 @@ from impact.decimals import EXACT, ZERO, stored
 from impact.types import WireItem
 
 MODELS_MAX = 200
-"""Most models that one summary names; the rest is summed under OTHER. With names of 64 and 256 characters of
-four bytes each, that many stay under the 400 KB of an item."""
+"""Most models in a summary; the rest is summed under OTHER. With the longest names, in characters of four
+bytes, so many fit into the 400 KB of an item."""
 OTHER = "other/other"
 
 EVENT_FIELDS = (
@@ -18,19 +18,19 @@ EVENT_FIELDS = (
     *("tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning", "energyKWh", "co2eKg", "waterL"),
     "estimated",
 )
-"""What a summary is made of."""
+"""The fields of an event that a summary needs."""
 
 RANGES = {
     "energyKWh": ("energyLow", "energyHigh"),
     "co2eKg": ("co2eLow", "co2eHigh"),
     "waterL": ("waterLow", "waterHigh"),
 }
-"""The footprint: shown as `{"low", "high"}`, summed in attributes of their own."""
+"""The footprint: stored as `{"low", "high"}`, summed in fields of their own."""
 
 
 @dataclass(slots=True)
 class Figures:
-    """What a model did, and what all of them did together."""
+    """The sums of a model, and of all models together."""
 
     requests: int = 0
     """Failures included."""
@@ -62,7 +62,7 @@ class ModelTally(Figures):
     """Sums over the events of one model."""
 
     def add(self, event: WireItem) -> None:
-        """Count one event. Call it within `localcontext(EXACT)`: this is the rollup's inner loop."""
+        """Add an event. Call it within `localcontext(EXACT)`: this is the rollup's inner loop."""
         self.requests += 1
         self.tokens_in += int(event["tokens_in"]["N"])
         self.tokens_out += int(event["tokens_out"]["N"])
@@ -72,7 +72,7 @@ class ModelTally(Figures):
             self.costUSD += cost
         if (eur := event.get("costEUR")) and "fxRate" not in event:
             self.costEUR += Decimal(eur["N"])
-        elif usd:  # euros with an fxRate are these dollars, as ingest knew their rate then
+        elif usd:  # costEUR with an fxRate is ingest's own conversion of these dollars
             self.unconverted += cost
         if energy := event.get("energyKWh"):
             self._add_footprint(energy["M"], event["co2eKg"]["M"], event["waterL"]["M"])
@@ -94,7 +94,7 @@ _NO = {"BOOL": False}
 
 @dataclass(slots=True)
 class Tally(Figures):
-    """Sums over events, or over summaries. Field names and units are the contract's."""
+    """Sums over events or summaries, with the contract's field names and units."""
 
     failures: int = 0
     tokens_cached: int = 0
@@ -119,34 +119,6 @@ class Tally(Figures):
     """The cost with both."""
     models: dict[str, ModelTally] = field(default_factory=dict)
 
-    def add(self, event: WireItem) -> None:
-        """Count one event within `localcontext(EXACT)`; after the last one, `close`."""
-        self._model(event["provider"]["S"] + "/" + event["model"]["S"]).add(event)
-        if event["status"]["S"] == "failure":
-            self.failures += 1
-        if cached := event.get("tokens_cached"):
-            self.tokens_cached += int(cached["N"])
-        if reasoning := event.get("tokens_reasoning"):
-            self.tokens_reasoning += int(reasoning["N"])
-        if "costUSD" not in event and "costEUR" not in event:
-            self.unpriced += 1
-        if event.get("estimated", _NO)["BOOL"]:
-            self.estimated += 1
-        latency = Decimal(event["latency"]["N"])
-        self.latencyTotal += latency
-        self.latencyMax = max(self.latencyMax, latency)
-        ts = event["ts"]["S"]
-        if self.firstTs is None or ts < self.firstTs:
-            self.firstTs = ts
-        if self.lastTs is None or ts > self.lastTs:
-            self.lastTs = ts
-
-    def close(self) -> "Tally":
-        """Sum up the models: once for all events of a model costs less than for each."""
-        for model in self.models.values():
-            _add(self, model, _FIGURES)
-        return self
-
     def _model(self, name: str) -> ModelTally:
         if name not in self.models and len(self.models) >= MODELS_MAX:
             name = OTHER
@@ -156,7 +128,7 @@ class Tally(Figures):
             return self.models.setdefault(name, ModelTally())
 
     def merge(self, other: "Tally") -> None:
-        """Count what another tally has counted."""
+        """Add the sums of another tally."""
         with localcontext(EXACT):
             _add(self, other, _SUMS)
             self.latencyMax = max(self.latencyMax, other.latencyMax)
@@ -166,12 +138,12 @@ class Tally(Figures):
                 _add(self._model(name), model, _FIGURES)
 
     def as_fields(self) -> dict[str, Any]:
-        """The sums under the contract's names, as they are stored and shown."""
+        """The sums under the contract's names."""
         return _shown(self) | {"models": {name: _shown(model) for name, model in self.models.items()}}
 
     @classmethod
     def from_fields(cls, values: dict[str, Any]) -> "Tally":
-        """Read back what `as_fields` wrote; other fields (userId, asOf ...) are left alone."""
+        """Read what `as_fields` wrote. Other fields (userId, asOf ...) are ignored."""
         models = {name: ModelTally(**_read(ModelTally, of)) for name, of in values.get("models", {}).items()}
         return cls(**_read(cls, values) | {"models": models})
 
@@ -182,7 +154,7 @@ _BOUNDS = {name for bounds in RANGES.values() for name in bounds}
 
 
 def _add(target: Figures, other: Figures, names: tuple[str, ...]) -> None:
-    """Add sums to sums, exactly where the context is. What neither knows (None) stays unknown."""
+    """Add sums, exactly if the context is EXACT. None and None stay None: not known."""
     for name in names:
         mine, theirs = getattr(target, name), getattr(other, name)
         if theirs is not None:
@@ -191,7 +163,7 @@ def _add(target: Figures, other: Figures, names: tuple[str, ...]) -> None:
 
 def _shown(figures: Figures) -> dict[str, Any]:
     shown = {f.name: getattr(figures, f.name) for f in fields(figures) if f.name not in _BOUNDS}
-    if figures.rated or not figures.unrated:  # else nothing is known, which is not the same as zero
+    if figures.rated or not figures.unrated:  # else nothing is known, which differs from zero
         shown |= {
             name: {"low": stored(getattr(figures, low)), "high": stored(getattr(figures, high))}
             for name, (low, high) in RANGES.items()
@@ -204,41 +176,80 @@ def _shown(figures: Figures) -> dict[str, Any]:
 
 
 def _read(cls: type[Figures], values: dict[str, Any]) -> dict[str, Any]:
-    """What a class knows of what was stored: another version of this code may have stored more, or less."""
+    """Read the fields that a class has: another release may have stored more, or fewer."""
     known = {f.name: values[f.name] for f in fields(cls) if f.name in values}
     for name, (low, high) in RANGES.items():
         if name in values:
             known |= {low: values[name]["low"], high: values[name]["high"]}
-    if "unconverted" not in values:  # written before there were rates, and footprints
+    if "unconverted" not in values:  # stored before there were fx rates and footprints
         known["unconverted"] = values.get("costUSD", ZERO)
         known["unrated"] = values.get("requests", 0) - values.get("failures", 0)
     return known
 
 
+class _EventSums:
+    """Adds up events. The models are added up in the end: that costs less than for each event."""
+
+    __slots__ = ("_sums",)
+
+    def __init__(self) -> None:
+        self._sums = Tally()
+
+    def add(self, event: WireItem) -> None:
+        """Add an event, within `localcontext(EXACT)`."""
+        sums = self._sums
+        sums._model(event["provider"]["S"] + "/" + event["model"]["S"]).add(event)
+        if event["status"]["S"] == "failure":
+            sums.failures += 1
+        if cached := event.get("tokens_cached"):
+            sums.tokens_cached += int(cached["N"])
+        if reasoning := event.get("tokens_reasoning"):
+            sums.tokens_reasoning += int(reasoning["N"])
+        if "costUSD" not in event and "costEUR" not in event:
+            sums.unpriced += 1
+        if event.get("estimated", _NO)["BOOL"]:
+            sums.estimated += 1
+        latency = Decimal(event["latency"]["N"])
+        sums.latencyTotal += latency
+        sums.latencyMax = max(sums.latencyMax, latency)
+        ts = event["ts"]["S"]
+        if sums.firstTs is None or ts < sums.firstTs:
+            sums.firstTs = ts
+        if sums.lastTs is None or ts > sums.lastTs:
+            sums.lastTs = ts
+
+    def tally(self) -> Tally:
+        """Return the sums of the events so far, within `localcontext(EXACT)`."""
+        figures = Figures()
+        for model in self._sums.models.values():
+            _add(figures, model, _FIGURES)
+        return replace(self._sums, **{name: getattr(figures, name) for name in _FIGURES})
+
+
 def tally(events: Iterable[WireItem]) -> Tally:
-    """Sum events, whoever's they are."""
-    result = Tally()
+    """Sum events of any users."""
+    sums = _EventSums()
     with localcontext(EXACT):
         for event in events:
-            result.add(event)
-        return result.close()
+            sums.add(event)
+        return sums.tally()
 
 
 def tallies_by_user(pages: Iterable[list[WireItem]]) -> Iterator[tuple[str, Tally]]:
-    """Sum events user by user, in constant memory: those of one user must follow each other."""
+    """Sum events user by user, in constant memory. The events of a user must follow each other."""
     user_id: str | None = None
-    current = Tally()
+    sums = _EventSums()
     for page in pages:
         finished = []
         with localcontext(EXACT):
             for event in page:
                 if event["userId"]["S"] != user_id:
                     if user_id is not None:
-                        finished.append((user_id, current.close()))
-                    user_id, current = event["userId"]["S"], Tally()
-                current.add(event)
+                        finished.append((user_id, sums.tally()))
+                    user_id, sums = event["userId"]["S"], _EventSums()
+                sums.add(event)
         yield from finished
     if user_id is not None:
         with localcontext(EXACT):
-            current.close()
-        yield user_id, current
+            last = sums.tally()
+        yield user_id, last

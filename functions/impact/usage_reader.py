@@ -1,7 +1,7 @@
-"""What people ask: a user's days, a day's users, the platform's days.
+"""What the read API returns: a user's days, a day's users, the platform's days.
 
-Each view reads the late marks first, and then figures with strong consistency. So a figure that a late event
-has made old never shows as final: either its mark was there, or the figure is the new one.
+Each view reads the late marks first, then the figures, with strong consistency. So a figure that a late event
+has outdated never shows as final: either its mark was set, or the figure is the new one.
 """
 
 import base64
@@ -27,39 +27,39 @@ from impact.summary_store import UserPage
 from impact.types import Item, WireItem
 
 ROWS_BYTES = 5_000_000
-"""Most bytes of rows in an answer, as Lambda sends it. It sends 6 MB: the rest is for a total with models."""
+"""Most bytes of rows in a response. Lambda's limit is 6 MB: the rest is for a total with models."""
 PAGE_USERS = 100
 """Most users on one page of a day."""
 READ_USERS = 25
-"""Summaries of a day read at a time: of the largest, 10 MB."""
+"""Summaries of a day read at a time: 10 MB of the largest."""
 LISTERS = 16
 """Shards of a day listed at a time."""
 
 INTERNAL = {"dayShard", "revision"}
-"""Attributes of a summary that are of no use outside."""
+"""Attributes of a summary that responses leave out."""
 
 TimeLeft = Callable[[], float]
-"""Seconds for which events may still be counted."""
+"""Returns the seconds left to read events."""
 Place = tuple[int, str | None]
-"""Where a listing of a day goes on: the shard, and the user of it after whom."""
+"""Where the next page of a day starts: in which shard, and after which of its users."""
 
 
 class BadCursor(ValueError):
-    """A cursor that this API did not hand out."""
+    """A cursor that this API did not return."""
 
 
 class _OutOfTime(Exception):
-    """A day has more events than there is time to count."""
+    """A day has more events than there is time to read."""
 
 
 @dataclass
-class _Rows:
-    """The rows of one answer: as many as fit, and at least one."""
+class _PageOfRows:
+    """The rows of a page: as many as fit, and at least one."""
 
     rows: list[Item] = field(default_factory=list)
     room: int = field(default_factory=lambda: ROWS_BYTES)
 
-    def take(self, row: Item) -> bool:
+    def add(self, row: Item) -> bool:
         """Add a row if there is room for it. Return whether there was."""
         self.room -= sent_bytes(row) + 1
         if self.rows and self.room < 0:
@@ -70,7 +70,7 @@ class _Rows:
 
 @dataclass(frozen=True)
 class UsageReader:
-    """Reads summaries; a day that a late event reached since it was counted reads as not final."""
+    """Reads usage. A day with a late mark reads as not final."""
 
     store: Store
     calendar: Calendar
@@ -87,9 +87,9 @@ class UsageReader:
         cursor: str | None = None,
         time_left: TimeLeft = lambda: inf,
     ) -> dict[str, Any]:
-        """One page of a user's days with use, in order, and the sum of all days. Raises BadCursor.
+        """Return a page of a user's days with use, in order, and the sum of all days. Raises BadCursor.
 
-        `fresh` counts open days from the ledger; `notFresh` names those that there was no time for.
+        `fresh` computes days that are not final from the ledger; `notFresh` lists those without time for it.
         """
         start = _parse_day_cursor(cursor) if cursor else first
         marks = self.store.state.marked(first, last)
@@ -99,11 +99,11 @@ class UsageReader:
         if fresh:
             open_days = self._open_days(marked, first, last, now)
             summaries = _FreshDays(self, user_id, marked, now, time_left, not_fresh).of(summaries, open_days)
-        page, total, following = _Rows(), zero_sum(), None
+        page, total, following = _PageOfRows(), zero_sum(), None
         for summary in summaries:
             row = _shown(summary, reopened=summary["day"] in marked)
             total.merge(Tally.from_fields(row))
-            if following is None and row["day"] >= start and not page.take(row):
+            if following is None and row["day"] >= start and not page.add(row):
                 following = row["day"]
         return {
             "userId": user_id,
@@ -116,25 +116,25 @@ class UsageReader:
         }
 
     def day(self, day: str, cursor: str | None) -> dict[str, Any]:
-        """One page of the users of a day. Raises BadCursor."""
+        """Return a page of the users of a day. Raises BadCursor."""
         place = _parse_place(cursor) if cursor else (0, None)
         marked = {shard for _, shard in self.store.state.marked(day, day)}
         users, following = self._users(day, place)
-        page = _Rows()
+        page = _PageOfRows()
         for start in range(0, len(users), READ_USERS):
             some = users[start : start + READ_USERS]
             found = self.store.summaries.get_many([(user_id, day) for _, user_id in some], consistent=True)
             items = {item["userId"]: item for item in found}
             for shard, user_id in some:
-                if user_id in items and not page.take(_shown(items[user_id], reopened=shard in marked)):
+                if user_id in items and not page.add(_shown(items[user_id], reopened=shard in marked)):
                     return {"day": day, "items": page.rows, "next": _cursor(place)}
                 place = (shard, user_id)
         return {"day": day, "items": page.rows, "next": _cursor(following) if following else None}
 
     def platform(self, first: str, last: str) -> dict[str, Any]:
-        """The platform's days with use, in order, and their sum.
+        """Return the platform's days with use, in order, and their sum.
 
-        The planner keeps a row of each final day. Other days are summed up here, by the same function.
+        The planner stores the totals of final days. Those of other days are added up here, the same way.
         """
         marked = {day for day, _ in self.store.state.marked(first, last)}
         sums = self.store.state.daily_totals(first, last)
@@ -148,7 +148,7 @@ class UsageReader:
         return {"from": first, "to": last, "days": days, "total": daily_totals.sum_totals(days)}
 
     def _users(self, day: str, place: Place) -> tuple[list[tuple[int, str]], Place | None]:
-        """List users of a day with their shards, up to PAGE_USERS, and where the listing goes on."""
+        """List up to PAGE_USERS users of a day with their shards, and where the next page starts."""
         shard, after = place
         counted = self.store.state.users_by_shard(day)
         places = deque((s, after if s == shard else None) for s in sorted(counted) if s >= shard)
@@ -183,7 +183,7 @@ class UsageReader:
 
 @dataclass(frozen=True)
 class _FreshDays:
-    """A user's days, the open ones of which are counted from the ledger now."""
+    """A user's days. Those that are not final are computed from the ledger now."""
 
     reader: UsageReader
     user_id: str
@@ -191,10 +191,10 @@ class _FreshDays:
     now: datetime
     time_left: TimeLeft
     not_fresh: list[str]
-    """Days for which there was no time."""
+    """Days that there was no time for."""
 
     def of(self, summaries: Iterable[Item], open_days: Iterable[str]) -> Iterator[Item]:
-        """Go through the days in order, those included that were never counted."""
+        """Return the days in order, those without a summary too."""
         waiting = deque(open_days)
         for summary in summaries:
             day = summary["day"]
@@ -211,14 +211,14 @@ class _FreshDays:
             yield from self._day(day, [])
 
     def _day(self, day: str, stored: list[Item]) -> list[Item]:
-        """Count a day; where there is no time for that, it is what is stored."""
+        """Compute a day. Without time for that, return what is stored."""
         try:
-            return self._counted(day)
+            return self._computed(day)
         except _OutOfTime:
             self.not_fresh.append(day)
             return [summary | {"final": False} for summary in stored]
 
-    def _counted(self, day: str) -> list[Item]:
+    def _computed(self, day: str) -> list[Item]:
         store, calendar = self.reader.store, self.reader.calendar
         key = day_shard(day, calendar.shard_of(self.user_id, day))
         sums = tally(self._events(key))
@@ -240,7 +240,7 @@ class _FreshDays:
 
 
 def _enough(places: Iterable[Place], counted: dict[int, int], room: int) -> list[Place]:
-    """The first places, until the users that were counted there fill the room."""
+    """Take the first places, until their users fill the room."""
     some: list[Place] = []
     for place in places:
         some.append(place)
@@ -251,7 +251,7 @@ def _enough(places: Iterable[Place], counted: dict[int, int], room: int) -> list
 
 
 def _runs(days: Iterable[str]) -> list[tuple[str, str]]:
-    """Days, in order, as runs without a gap: the first and the last day of each."""
+    """Join consecutive days: return the first and the last day of each run."""
     runs: list[tuple[str, str]] = []
     for day in days:
         if runs and runs[-1][1] == day_before(day):
@@ -288,7 +288,7 @@ def _parse_place(cursor: str) -> Place:
 
 
 def _content(cursor: str) -> Any:
-    """Read what a cursor holds. Raises ValueError."""
+    """Decode a cursor. Raises ValueError."""
     try:
         return json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
     except RecursionError:
@@ -296,7 +296,7 @@ def _content(cursor: str) -> Any:
 
 
 def _not_ours() -> BadCursor:
-    return BadCursor("is not one that this API handed out")
+    return BadCursor("is not one that this API returned")
 
 
 def _could_be_user(user_id: object) -> bool:

@@ -1,4 +1,4 @@
-"""POST /api/request-event: validate events and put each into the ledger, exactly once."""
+"""POST /api/request-event: validate events and store each in the ledger, exactly once."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -36,21 +36,21 @@ RESERVE_SECONDS = 3.0
 """Of the function's time limit, to answer in: more than one attempt of a put takes."""
 
 SERVICE = {"impact-service": config.service_id()}
-"""Says in each answer which service this is, whatever its URL: events for one never go to another."""
+"""Names the service in each response, whatever its URL: a sender keeps the events of each service apart."""
 
 RATES_SECONDS = 1.0
-"""How long a start waits for the exchange rates."""
+"""How long a cold start waits for the fx rates."""
 
 store = Store.from_environment(connect(read_timeout=2, attempts=3, connections=WRITERS))
 calendar = CachedCalendar(lambda now: ensure_calendar(store, config.settings, now))
 writer = LedgerWriter(store, ThreadPoolExecutor(WRITERS, "ingest-writer"))
 footprints = Footprints(config.electricity_zones(), config.operator_country())
 if footprints.unknown_zones():
-    logger.error("no such electricity zone: its requests are unrated", zones=footprints.unknown_zones())
+    logger.error("unknown electricity zones: their requests are unrated", zones=footprints.unknown_zones())
 
 
 def _load_rates() -> FxRates:
-    """Read the rates of all days whose events may still come."""
+    """Read the rates of all days that may still receive events."""
     now = datetime.now(UTC)
     days = calendar(now)
     return store.state.fx_rates(day_before(days.oldest_day(now), FX_LOOKBACK_DAYS), days.day_of(now))
@@ -59,7 +59,7 @@ def _load_rates() -> FxRates:
 rates = CachedFxRates(
     _load_rates,
     writer.executor,
-    lambda error: logger.error("exchange rates could not be read", cause=type(error).__name__),
+    lambda error: logger.error("fx rates could not be read", cause=type(error).__name__),
 )
 rates.wait(RATES_SECONDS)
 
@@ -84,7 +84,7 @@ def _ingest(body: Any, now: datetime, deadline: float) -> Response:
     try:
         days = calendar(now)
     except (BotoCoreError, ClientError, InvalidSettings) as error:
-        logger.error("the settings of days are not known", cause=type(error).__name__)
+        logger.error("the settings of days could not be read", cause=type(error).__name__)
         results = _without_settings(raws)
     else:
         results = _store(raws, days, now, deadline)
@@ -104,7 +104,7 @@ def _store(raws: list[Any], days: Calendar, now: datetime, deadline: float) -> l
 
 
 def _without_settings(raws: list[Any]) -> list[EventResult]:
-    """No event can be stored. What could be valid has to be sent again; what is not valid is rejected."""
+    """No event can be stored. A valid one has to be sent again; an invalid one is rejected."""
     events, rejected = _check(raws, validate)
     _emit_metrics([], WriteResult([WriteOutcome.RETRY] * len(events), Counter()), rejected)
     retry = [EventResult(index, event.eventId, WriteOutcome.RETRY) for index, event in events.items()]
@@ -112,7 +112,7 @@ def _without_settings(raws: list[Any]) -> list[EventResult]:
 
 
 def _check(raws: list[Any], check: Callable[[Any], T]) -> tuple[dict[int, T], list[EventResult]]:
-    """Return what `check` makes of the valid events, by index, and the rejected events."""
+    """Return the results of `check` for valid events, by index, and the rejected events."""
     valid: dict[int, T] = {}
     rejected: list[EventResult] = []
     for index, raw in enumerate(raws):

@@ -1,4 +1,4 @@
-"""What a POST of events may look like, before any event in it is looked at."""
+"""The body of a POST: its size and its JSON. The events in it are validated elsewhere."""
 
 import json
 from decimal import Decimal, InvalidOperation
@@ -11,7 +11,7 @@ EVENTS_MAX = 500
 
 
 def read_body(event: Event) -> Any:
-    """Read the body's JSON, its numbers as written. Raises HttpError."""
+    """Read the body's JSON, with its numbers exactly as written. Raises HttpError."""
     if header(event, "content-encoding").strip().lower() not in ("", "identity"):
         message = "Send plain JSON, without a Content-Encoding."
         raise HttpError(415, "content_encoding", message, [_reason("Content-Encoding", "is not supported")])

@@ -1,4 +1,4 @@
-"""Scheduled: bring the euro reference rates up to date. By hand: enter one, or correct one."""
+"""Scheduled: update the fx rates. By hand: store a rate, or correct one."""
 
 import os
 from datetime import UTC, datetime
@@ -19,21 +19,20 @@ store = Store.from_environment(connect(read_timeout=5, attempts=5))
 
 
 class RatesIncomplete(Exception):
-    """A rate is missing or was kept out. What could be stored is stored."""
+    """A rate is missing or was rejected. What could be stored is stored."""
 
 
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Update the rates; with `{"date": "YYYY-MM-DD", "usd": "1.1172"}`, enter that one instead.
+    """Update the rates, or with `{"date": "YYYY-MM-DD", "usd": "1.1172"}` store that one.
 
-    One that replaces another needs a `reason` as well. What has to be confirmed is stored with
-    `"confirm": true`; without it, the answer says why and what would change. Raises what goes wrong, and
-    RatesIncomplete.
+    A correction also needs a `reason`. A rate that has to be confirmed is stored with `"confirm": true`;
+    without it, the response says why and what would change. Raises what goes wrong, and RatesIncomplete.
     """
     now = datetime.now(UTC)
     if "date" in event or "usd" in event:
-        return _enter(event, now)
+        return _store_manual_rate(event, now)
     updated = update_fx_rates(store, rates_url, retention, now)
     metrics.add_metric("RatesStored", MetricUnit.Count, len(updated.stored))
     metrics.add_metric("RatesKeptOut", MetricUnit.Count, len(updated.rejected))
@@ -43,7 +42,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     return {"stored": len(stored), "from": stored[0], "to": stored[-1]} if stored else {"stored": 0}
 
 
-def _enter(event: dict[str, Any], now: datetime) -> dict[str, Any]:
+def _store_manual_rate(event: dict[str, Any], now: datetime) -> dict[str, Any]:
     reason, confirm = event.get("reason"), event.get("confirm")
     entered = store_manual_rate(
         store, event.get("date"), event.get("usd"), now, reason=reason, confirm=confirm

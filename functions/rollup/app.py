@@ -1,4 +1,4 @@
-"""Scheduled: plan which (day, shard)s to count, and send each to RollupQueue, for a worker."""
+"""Scheduled: plan which (day, shard)s to recompute, and send each to RollupQueue, for a worker."""
 
 import os
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from impact.store import Store
 from impact.types import DayShard
 
 RESERVE_SECONDS = 10
-"""Of the function's time, for all else than summing up days."""
+"""Of the function's time limit, not used for daily totals."""
 
 store = Store.from_environment(connect(read_timeout=5, attempts=5))
 sqs = rollup_queue.connect()
@@ -26,7 +26,7 @@ sqs = rollup_queue.connect()
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Plan what is due; with `{"day": "YYYY-MM-DD"}`, that whole day. Raises what goes wrong."""
+    """Plan what is due, or with `{"day": "YYYY-MM-DD"}` that whole day. Raises what goes wrong."""
     now = datetime.now(UTC)
     day = event.get("day")
     calendar = ensure_calendar(store, config.settings, now)
@@ -35,11 +35,11 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     if queue_url := os.environ.get("ROLLUP_QUEUE_URL"):
         rollup_queue.send(sqs, queue_url, targets)
     else:
-        answer["counted"] = _count(targets)
+        answer["counted"] = _recompute(targets)
     metrics.add_metric("Planned", MetricUnit.Count, len(targets))
     if day is None:
-        _sum_days(calendar, now, context)
-        _carry_out_settings(now)
+        _store_daily_totals(calendar, now, context)
+        _apply_parameters(now)
     return answer
 
 
@@ -54,19 +54,19 @@ def _due(calendar: Calendar, now: datetime) -> list[DayShard]:
     metrics.add_metric("ExpiredMarks", MetricUnit.Count, len(due.expired_marks))
     metrics.add_metric("UnconvertedDays", MetricUnit.Count, due.unconverted_days)
     if due.expired_marks:
-        logger.error("late events came too long ago to be counted", marks=due.expired_marks)
+        logger.error("late events expired before they were counted", marks=due.expired_marks)
     return due.targets
 
 
-def _count(targets: list[DayShard]) -> int:
-    """Count each here, as a worker does: `sam local` has no queue. Raises what went wrong, in the end."""
-    from rollup_worker.app import count_shard  # not at the top: on AWS it would only make the start longer
+def _recompute(targets: list[DayShard]) -> int:
+    """Recompute each target here: `sam local` has no queue. Raises the first failure after all have run."""
+    from rollup_worker.app import recompute_shard  # here, since on AWS it would only slow the cold start
 
-    logger.warning("ROLLUP_QUEUE_URL is empty: counting here, without workers", targets=len(targets))
+    logger.warning("ROLLUP_QUEUE_URL is empty: the planner recomputes without workers", targets=len(targets))
     failures = []
     for day, shard in targets:
         try:
-            count_shard(day, shard)
+            recompute_shard(day, shard)
         except Exception as failure:
             failures.append(failure)
     if failures:
@@ -74,7 +74,7 @@ def _count(targets: list[DayShard]) -> int:
     return len(targets)
 
 
-def _sum_days(calendar: Calendar, now: datetime, context: LambdaContext) -> None:
+def _store_daily_totals(calendar: Calendar, now: datetime, context: LambdaContext) -> None:
     def time_left() -> float:
         return context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
 
@@ -82,13 +82,13 @@ def _sum_days(calendar: Calendar, now: datetime, context: LambdaContext) -> None
         store_daily_totals(store, calendar, progress.watermark, now, time_left)
 
 
-def _carry_out_settings(now: datetime) -> None:
-    """Let changed parameters hold for days to come. Raises InvalidSettings, once all else is done."""
+def _apply_parameters(now: datetime) -> None:
+    """Schedule changed parameters for days to come. Raises InvalidSettings, after all else is done."""
     period = apply_parameters(store, config.settings(), now)
     if period:
         settings = period.settings
         logger.info(
-            "settings are to change",
+            "settings will change",
             first_day=period.first_day,
             time_zone=settings.zone.key,
             retention_days=settings.retention.days,

@@ -1,4 +1,4 @@
-"""Count one (day, shard): `{"day": "2026-11-23", "shard": 7}`, as it is or as a message of RollupQueue."""
+"""Recompute one (day, shard), `{"day": "2026-11-23", "shard": 7}`, as it is or in a message of RollupQueue."""
 
 import json
 import os
@@ -24,42 +24,42 @@ store = Store.from_environment(connect(read_timeout=20, attempts=8))
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Count, and say what was found. Raises what goes wrong: a message then comes back, a few times.
+    """Recompute, and return what was found. Raises what goes wrong: SQS then delivers the message again.
 
-    The last time it is done all the same: what was to be counted is in the dead letters then, with the cause.
+    After the last failure the message counts as done, and lies in the dead-letter queue with the cause.
     """
     if "Records" not in event:
-        return count_shard(event.get("day"), event.get("shard"))
+        return recompute_shard(event.get("day"), event.get("shard"))
     [message] = event["Records"]  # BatchSize is 1
     call = json.loads(message["body"])
     receives = int(message["attributes"]["ApproximateReceiveCount"])
     try:
-        return count_shard(call.get("day"), call.get("shard"))
+        return recompute_shard(call.get("day"), call.get("shard"))
     except Exception as error:
         if receives < int(os.environ["ROLLUP_RECEIVES_MAX"]):
             raise
-        logger.exception("failed for good", call=call)
+        logger.exception("failed for the last time", call=call)
         _put_failed(call, error, receives, context)
         return {"failed": call}
 
 
-def count_shard(day: object, shard: object) -> dict[str, Any]:
-    """Count one (day, shard), and say what was found. Raises what goes wrong."""
+def recompute_shard(day: object, shard: object) -> dict[str, Any]:
+    """Recompute one (day, shard), and return what was found. Raises what goes wrong."""
     day = parse_day(day)
     if type(shard) is not int:
         raise ValueError("shard must be a whole number")
     calendar = effective_calendar(store, config.settings)
-    counted = recompute(store, calendar, terms, day, shard, as_of=datetime.now(UTC))
-    metrics.add_metric("EventsCounted", MetricUnit.Count, counted.events)
-    metrics.add_metric("SummariesWritten", MetricUnit.Count, counted.summaries_written)
-    logger.info("counted", day=day, shard=shard, **asdict(counted))
-    return {"day": day, "shard": shard} | asdict(counted)
+    done = recompute(store, calendar, terms, day, shard, as_of=datetime.now(UTC))
+    metrics.add_metric("EventsCounted", MetricUnit.Count, done.events)
+    metrics.add_metric("SummariesWritten", MetricUnit.Count, done.summaries_written)
+    logger.info("recomputed", day=day, shard=shard, **asdict(done))
+    return {"day": day, "shard": shard} | asdict(done)
 
 
 def _put_failed(call: Any, error: Exception, receives: int, context: LambdaContext) -> None:
-    """Put a call into FailedRollups, as Lambda records one that failed. SQS itself would not say why it did.
+    """Put a call into FailedRollups, in the form of Lambda's own records: SQS would not record the cause.
 
-    Raises what goes wrong: SQS then moves the message.
+    Raises what goes wrong: SQS then moves the message itself.
     """
     record = {
         "requestContext": {

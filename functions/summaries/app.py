@@ -1,4 +1,4 @@
-"""GET /api/summaries and /api/totals: what was summed up, by user, by day, for the platform."""
+"""GET /api/summaries and /api/totals: usage by user, by day, and of the platform."""
 
 from datetime import UTC, date, datetime
 from typing import Any
@@ -15,7 +15,7 @@ from impact.usage_reader import LISTERS, BadCursor, TimeLeft, UsageReader
 from summaries.parameters import days_asked, invalid, read_query
 
 RESERVE_SECONDS = 10
-"""Of the function's time, for what is stored and for the answer. The rest may go into fresh counts."""
+"""Of the function's time limit, not used to compute days from the ledger."""
 
 store = Store.from_environment(connect(read_timeout=5, attempts=3, connections=LISTERS))
 calendar = CachedCalendar(lambda now: effective_calendar(store, config.settings))

@@ -1,4 +1,4 @@
-"""What can be asked: each route's query parameters, how they are read, and the ranges that they give."""
+"""The query parameters of each route, and how they are read."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Parameter:
     meaning: str
     schema: Mapping[str, Any]
     rule: str = ""
-    """What a text breaks that `read` raises ValueError for."""
+    """The message where `read` raises ValueError."""
     read: Callable[[str], Any] = str
 
 
@@ -65,11 +65,11 @@ PARAMETERS = {
     },
     "GET /api/totals": {"from": FROM, "to": TO},
 }
-"""By route. A parameter that is not named here is ignored."""
+"""By route. Other parameters are ignored."""
 
 
 def read_query(route: str, query: Mapping[str, str]) -> dict[str, Any]:
-    """Read what a route knows of a query. Raises HttpError, with every parameter that is wrong."""
+    """Read the parameters that a route knows. Raises HttpError with every wrong one."""
     values, wrong = {}, []
     for name, parameter in PARAMETERS[route].items():
         if name in query:
@@ -85,7 +85,7 @@ def read_query(route: str, query: Mapping[str, str]) -> dict[str, Any]:
 
 
 def days_asked(values: Mapping[str, Any], today: date) -> tuple[str, str]:
-    """The first and the last day that are asked for, both included. Raises HttpError."""
+    """Return the first and the last day of the query, both included. Raises HttpError."""
     last = values.get("to", today)
     first = values.get("from", last - timedelta(days=DEFAULT_DAYS - 1))
     days = (last - first).days + 1

@@ -206,7 +206,7 @@ def test_no_log_names_a_user_or_a_token(stack: Stack, api: Api) -> None:
 
     def worker_has_logged() -> bool:
         count(stack, day())  # MiniStack may log what a call printed together with the next one
-        return bool(leaks(stack.log_lines(), ["counted"]))
+        return bool(leaks(stack.log_lines(), ["recomputed"]))
 
     wait_until(worker_has_logged, "a line of the worker in the logs")
     assert not leaks(stack.log_lines(), [user_id, stack.ingest_token, stack.read_token])

@@ -141,7 +141,7 @@ def test_a_message_that_the_queue_never_takes_fails_the_run_and_costs_no_other(
     calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(planner, "sqs", refusing(calls, {3: 99}))
-    with pytest.raises(rollup_queue.NotSent, match="1 messages in 5 tries: InternalError"):
+    with pytest.raises(rollup_queue.NotSent, match="1 messages in 5 attempts: InternalError"):
         planner.handler({"day": TODAY}, CONTEXT)
     assert sorted(call["shard"] for call in calls) == [shard for shard in range(16) if shard != 3]
 
@@ -163,15 +163,15 @@ def test_without_a_queue_the_planner_counts_by_itself(
 def test_without_a_queue_a_count_that_fails_costs_no_other(
     store: Store, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    count_shard = worker.count_shard
+    recompute_shard = worker.recompute_shard
 
     def first_one_fails(day: object, shard: object) -> dict[str, Any]:
         if shard == 0:
             raise ConnectionError("no DynamoDB")
-        return count_shard(day, shard)
+        return recompute_shard(day, shard)
 
     monkeypatch.setenv("ROLLUP_QUEUE_URL", "")
-    monkeypatch.setattr(worker, "count_shard", first_one_fails)
+    monkeypatch.setattr(worker, "recompute_shard", first_one_fails)
     put(store, event(ts=NOW.isoformat()), now=NOW, laid=entry_builder(shard_count=16))
     with pytest.raises(ConnectionError, match="no DynamoDB"):
         planner.handler({"day": TODAY}, CONTEXT)

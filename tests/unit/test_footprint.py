@@ -62,7 +62,7 @@ def test_an_entry_says_what_no_other_rule_says(provider: str, name: str, entry: 
     assert models.find_model(theirs, name) is None, "EcoLogits has the same name: delete the entry"
     prefixes = [prefix for prefix in MODEL_NAMES.prefixes.get(provider, ()) if name.startswith(prefix)]
     assert not prefixes, f"write it without the prefix {prefixes}"
-    assert provider not in MODEL_NAMES.same_entries
+    assert provider not in MODEL_NAMES.aliases
 
 
 @pytest.mark.parametrize(("provider", "name", "entry"), ENTRIES)
@@ -78,8 +78,8 @@ def test_same_names_are_those_of_a_provider_of_ecologits() -> None:
 
 
 def test_shared_entries_and_prefixes_are_of_providers_that_have_entries() -> None:
-    assert {*MODEL_NAMES.same_entries.values(), *MODEL_NAMES.prefixes} <= MODEL_NAMES.entries.keys()
-    assert not MODEL_NAMES.same_entries.keys() & MODEL_NAMES.same_names.keys()
+    assert {*MODEL_NAMES.aliases.values(), *MODEL_NAMES.prefixes} <= MODEL_NAMES.entries.keys()
+    assert not MODEL_NAMES.aliases.keys() & MODEL_NAMES.same_names.keys()
 
 
 def test_a_prefix_ends_where_a_name_begins_and_starts_no_other_prefix() -> None:
