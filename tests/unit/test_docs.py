@@ -1,0 +1,106 @@
+"""The documentation: every link, and every file, test and command that it or the code names, is there."""
+
+import re
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+PROJECT = Path(__file__).parents[2]
+PAGES = [*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md")]
+FOLDERS = ("functions", "layers", "local", "tests", "benchmarks", "deploy", "events", "docs", ".github")
+CODE = [
+    path
+    for path in chain.from_iterable((PROJECT / folder).rglob("*") for folder in FOLDERS)
+    if path.suffix in {".py", ".toml", ".yaml", ".yml", ".example"}
+] + [PROJECT / name for name in ("template.yaml", "samconfig.toml", "Makefile", "pyproject.toml", ".ci/run")]
+READERS = "developer|integrator|operator|finance|sustainability officer"
+
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def prose(page: Path) -> str:
+    """A page without its blocks of code."""
+    return re.sub(r"(?ms)^```.*?^```$|^    .*?$", "", page.read_text())
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"(?m)^#+ (.+)$", prose(page))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def leads_nowhere(link: str, folder: Path) -> bool:
+    name, _, anchor = link.partition("#")
+    target = folder / name
+    return not target.exists() or (bool(anchor) and anchor not in anchors(target))
+
+
+@pages
+def test_links_lead_somewhere(page: Path) -> None:
+    links = [
+        link if not link.startswith("#") else page.name + link
+        for link in re.findall(r"\]\(([^)\s]+)\)", prose(page))
+        if not re.match(r"[a-z]+:", link)
+    ]
+    assert [link for link in links if leads_nowhere(link, page.parent)] == []
+
+
+def test_pages_that_code_names_are_there() -> None:
+    named = {
+        (path.relative_to(PROJECT), page + anchor)
+        for path in CODE
+        for page, anchor in re.findall(
+            r"(?<![\w/.])(docs/[\w-]+\.(?:md|json)|[A-Z]{4,}\.md)(#[\w-]+)?", path.read_text()
+        )
+    }
+    assert named
+    assert [(path, page) for path, page in named if leads_nowhere(page, PROJECT)] == []
+
+
+def named_files(page: Path) -> Iterator[tuple[str, str]]:
+    """Each file of the project that a page names, from the root or from tests/, and the test in it."""
+    in_words = re.findall(r"`([^`\n]+)`", page.read_text())
+    for word in chain.from_iterable(words.split() for words in in_words):
+        if re.match(r"[\w.]+/[\w./-]+\.(py|md|toml|ya?ml|json)(::|$)", word):
+            name, _, test = word.partition("::")
+            yield name, test
+
+
+@pages
+def test_files_and_tests_that_a_page_names_are_there(page: Path) -> None:
+    for name, test in named_files(page):
+        found = [path for path in (PROJECT / name, PROJECT / "tests" / name) if path.exists()]
+        if not name.startswith("ecologits/"):  # a file of that package
+            assert found, name
+            assert f"def {test}" in found[0].read_text() or not test, f"{name}::{test}"
+
+
+@pages
+def test_commands_that_a_page_names_are_there(page: Path) -> None:
+    targets = set(re.findall(r"(?m)^([a-z-]+):", (PROJECT / "Makefile").read_text()))
+    assert set(re.findall(r"(?m)(?:^    |`)make ([a-z][a-z-]*)", page.read_text())) <= targets
+
+
+def test_the_map_names_every_module() -> None:
+    readme = (PROJECT / "README.md").read_text()
+    for folder in ("functions/impact", "layers/callback/request_events"):
+        modules = {path.name for path in (PROJECT / folder).glob("*.py")} - {"__init__.py"}
+        _, _, section = readme.partition(f"\n`{folder}/`:\n")
+        named = set(re.findall(r"`(\w+\.py)`", re.split(r"\n\n(?!\|)", section.lstrip())[0]))
+        assert named == modules, folder
+
+
+@pytest.mark.parametrize("page", PROJECT.glob("docs/*.md"), ids=lambda page: page.name)
+def test_a_page_says_whom_it_is_for(page: Path) -> None:
+    _, _, first, *_ = page.read_text().splitlines()
+    assert re.match(rf"For [a-z ]*({READERS})", first)
+
+
+@pytest.mark.parametrize("name", [".github/workflows/ci.yml", ".pre-commit-config.yaml"])
+def test_what_others_run_can_be_read_and_is_pinned(name: str) -> None:
+    content = (PROJECT / name).read_text()
+    assert yaml.safe_load(content)
+    assert re.findall(r"uses: \S+@(?![0-9a-f]{40} # v\d)", content) == []
