@@ -59,7 +59,7 @@ RATE_USED = """
 2026-04-29 2026-04-28 1.168
 2026-04-30 2026-04-29 1.1706
 """
-"""Day, ECB date and rate, by hand from the ECB's list; the same table stands in docs/methodology.md."""
+"""Day, ECB date and rate, by hand from the ECB's list; the same table stands in docs/billing.md."""
 
 
 def at_noon(day: str) -> datetime:

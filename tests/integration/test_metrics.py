@@ -264,7 +264,7 @@ def test_the_runbook_tells_of_every_metric_and_of_no_other(known: Known) -> None
     assert sorted(listed) == sorted({name for namespace, name, _ in known if namespace == "ImpactService"})
 
 
-@pytest.mark.parametrize("page", ["runbook.md", "operating.md"])
+@pytest.mark.parametrize("page", ["runbook.md", "operating.md", "outbox.md", "billing.md"])
 def test_the_docs_name_only_what_exists(page: str, known: Known) -> None:
     """Every `CamelCase` word: a metric, a resource or parameter of the template, or a cause of an error."""
     described = template()
@@ -288,3 +288,16 @@ def test_the_lines_of_the_proxys_log_in_the_runbook_are_those_that_it_logs() -> 
     lines = [re.sub(r" \d+$", "", line) for line in quoted if not line.isdigit()]
     assert len(lines) > 8
     assert [line for line in lines if line not in logged] == []
+
+
+def test_the_lines_of_the_proxys_log_in_the_page_on_the_outbox_are_those_that_it_logs() -> None:
+    """Each part between what the page leaves open: N, HOST, REASON ..."""
+    rows = re.findall(r"(?m)^\| (?:WARNING|ERROR) \| (.*?) \| ", (DOCS / "outbox.md").read_text())
+    callback = TEMPLATE.parent / "layers" / "callback"
+    sources = "".join(path.read_text() for path in callback.rglob("*.py"))
+    logged = re.sub(r"%d|%s|\{[^}]+\}", "...", re.sub(r'"\s+f?"', "", sources)).replace("%%", "%")
+    left_open = r"\.\.\.|[;:,()]|\b(?:(?!MB|URL)[A-Z]+|HTTPS_PROXY|ahead of|kept in|rejected/)(?!\w)"
+    lines = [line for row in rows for line in re.findall(r"`([^`]+)`", row)]
+    assert len(lines) > 25
+    parts = [part.strip() for line in lines for part in re.split(left_open, line)]
+    assert [part for part in parts if part not in logged] == []
