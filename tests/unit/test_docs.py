@@ -93,7 +93,7 @@ def test_the_map_names_every_module() -> None:
         assert named == modules, folder
 
 
-@pytest.mark.parametrize("page", PROJECT.glob("docs/*.md"), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PROJECT.glob("docs/*.md")], ids=lambda page: page.name)
 def test_a_page_says_whom_it_is_for(page: Path) -> None:
     _, _, first, *_ = page.read_text().splitlines()
     assert re.match(rf"For [a-z ]*({READERS})", first)
