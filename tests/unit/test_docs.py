@@ -80,6 +80,9 @@ def test_files_and_tests_that_a_page_names_are_there(page: Path) -> None:
 
 @pages
 def test_commands_that_a_page_names_are_there(page: Path) -> None:
+    modules = set(re.findall(r"-m ((?:local|tests|benchmarks)[\w.]*)", page.read_text()))
+    paths = {PROJECT / module.replace(".", "/") for module in modules}
+    assert [path for path in paths if not (path.is_dir() or path.with_suffix(".py").is_file())] == []
     targets = set(re.findall(r"(?m)^([a-z-]+):", (PROJECT / "Makefile").read_text()))
     assert set(re.findall(r"(?m)(?:^    |`)make ([a-z][a-z-]*)", page.read_text())) <= targets
 
