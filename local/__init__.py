@@ -1,4 +1,8 @@
-"""What runs on the operator's machine. It shares the functions' code, which lies in a folder of its own."""
+"""What runs on the operator's machine: make commands, the stack on MiniStack, fake providers, the demo.
+
+`make NAME` runs `local/NAME.py` or `local/NAME/`; `make local` runs `local/stack/`. They share the functions'
+code.
+"""
 
 import sys
 from pathlib import Path

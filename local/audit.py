@@ -1,7 +1,7 @@
 """Known vulnerabilities of every package that uv.lock pins: in the zip, in the tools, in the LiteLLM proxies.
 
-Of a package that its source cannot tell anything about, as is each one where there is no way to the source,
-pip-audit says that no vulnerability is known. Here it is called what it is: not audited.
+Where pip-audit could not look a package up (its source does not know it, or cannot be reached), it reports no
+known vulnerability. This command reports such a package as not audited.
 """
 
 import argparse
@@ -16,13 +16,13 @@ from pathlib import Path
 from local import PROJECT
 
 SOURCES = ("osv", "pypi")
-"""Both have PyPA's advisory database; the second is asked only where the first does not answer."""
+"""Both serve PyPA's advisory database. The second is asked only if the first does not respond."""
 BINARIES = Path(sys.executable).parent
 
 
 @dataclass
 class Audited:
-    """How many packages were looked up, which could not be, and what was found."""
+    """How many packages were looked up, which ones could not be, and the vulnerabilities found."""
 
     packages: int = 0
     unknown: list[str] = field(default_factory=list)
@@ -31,23 +31,23 @@ class Audited:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local.audit", description=__doc__)
-    parser.add_argument("--osv-url", default="https://api.osv.dev/v1/query", help="where OSV answers")
-    parser.add_argument("--group", action="append", help="groups of pyproject.toml to audit, not all of them")
+    parser.add_argument("--osv-url", default="https://api.osv.dev/v1/query", help="address of OSV")
+    parser.add_argument("--group", action="append", help="groups of pyproject.toml to audit (all)")
     options = parser.parse_args()
-    # Each proxy pins what SAM CLI pins otherwise, so they are locked apart.
+    # The proxies and SAM CLI pin different versions of the same packages: so each set is locked for itself.
     all_groups = [["lambda", "test", "lint", "audit", "aws"], ["proxy"], ["proxy-newest"]]
     groups = [options.group] if options.group else all_groups
     audited: list[Audited] = []
     for some in groups:
         audited.append(audit(some, options.osv_url))
         if not audited[-1].packages:
-            break  # nobody answers: asking for the others would take as long, and find nothing
+            break  # no source responds; waiting for the other groups would find nothing either
     packages = sum(one.packages for one in audited)
     unknown = sorted({name for one in audited for name in one.unknown})
     findings = sorted({finding for one in audited for finding in one.findings})
     print(*findings, sep="\n", end="\n" if findings else "")
     if not packages:
-        print("NOT AUDITED: neither OSV nor PyPI can be asked for known vulnerabilities from here.")
+        print("NOT AUDITED: neither OSV nor PyPI can be reached from here.")
     else:
         print(f"{len(findings)} known vulnerabilities in {packages} packages.")
         print(*(f"Not audited: {name}" for name in unknown), sep="\n", end="\n" if unknown else "")
@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def audit(groups: Sequence[str], osv_url: str) -> Audited:
-    """Look a locked set of packages up in the first source that answers."""
+    """Look up a locked set of packages in the first source that responds."""
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:
         requirements.write(_locked(groups))
         requirements.flush()
@@ -89,7 +89,7 @@ def _read(report: str) -> Audited:
 def _findings(name: str, vulnerabilities: Sequence[dict[str, list[str]]]) -> Iterator[str]:
     for one in vulnerabilities:
         ids = ", ".join([str(one["id"]), *one.get("aliases", [])])
-        yield f"{name}: {ids}; mended in {', '.join(one['fix_versions']) or 'no version yet'}"
+        yield f"{name}: {ids}; fixed in {', '.join(one['fix_versions']) or 'no version yet'}"
 
 
 def _run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -1,8 +1,8 @@
-"""`make deploy`: the built stack to AWS. The first time it asks, and makes the tokens.
+"""`make deploy`: deploy the built stack to AWS.
 
-CloudFormation keeps each parameter that is not given: the next time there is nothing to ask. Before it
-deploys, it says from which day on a changed ShardCount, ReportingTimeZone or RetentionDays will hold. What
-cannot be is refused, and nothing is deployed.
+The first deployment asks for some parameters and creates the tokens. Later ones ask nothing: CloudFormation
+keeps each parameter that is not given. Before it deploys, the command says from which day on a changed
+ShardCount, ReportingTimeZone or RetentionDays takes effect. If a parameter is invalid, nothing is deployed.
 """
 
 import argparse
@@ -19,18 +19,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 from impact.day_settings import InvalidSettings
 from impact.store import Store
 from local import PROJECT
-from local.deploy_preview import NAMES, CannotDeploy, announce
+from local.deploy_preview import DAY_PARAMETERS, CannotDeploy, preview
 from local.stack.sam import override
 from local.stack.stack import sha256
 from local.template_parameters import InvalidParameter, check, declare_parameters, defaults, parse
 
 QUESTIONS = {
     "ReportingTimeZone": ("Time zone in which a day begins, such as Europe/Berlin", "UTC"),
-    "RetentionDays": ("Days for which each request is kept (summaries stay)", "400"),
+    "RetentionDays": ("Days for which each request is kept (summaries are kept for good)", "400"),
 }
 
 TOKENS = """
-These tokens are shown once; the stack knows only their SHA-256. Keep them where your secrets are.
+These tokens are shown only once; the stack stores only their SHA-256. Keep them with your secrets.
 
   ingest token (IMPACT_SERVICE_TOKEN of the LiteLLM proxy)  {ingest}
   read token   (dashboards, scripts)                        {read}
@@ -45,7 +45,7 @@ def main() -> int:
         print(f"Nothing was deployed. {error}", file=sys.stderr)
     except (BotoCoreError, ClientError) as error:
         print(
-            f"No way into AWS: {error}\nSet AWS_PROFILE and AWS_REGION, or run `aws configure`.",
+            f"AWS cannot be called: {error}\nSet AWS_PROFILE and AWS_REGION, or run `aws configure`.",
             file=sys.stderr,
         )
     return 1
@@ -60,7 +60,7 @@ def _deploy(stack: str, template: str, given: dict[str, str]) -> int:
     account = session.client("sts").get_caller_identity()["Account"]
     current = _current_parameters(session, stack)
     is_new = current is None
-    # Flushed: in a pipe it would come after what `sam` prints, too late to be read.
+    # Flushed: in a pipe it would otherwise appear only after the output of `sam`.
     print(
         f"{'New stack' if is_new else 'Stack'} {stack} in {session.region_name}, account {account}",
         flush=True,
@@ -71,7 +71,7 @@ def _deploy(stack: str, template: str, given: dict[str, str]) -> int:
         given = _answers(given) | hashes | given
         check(given)
     else:
-        _announce(session, stack, defaults() | current, defaults() | current | given)
+        _print_preview(session, stack, defaults() | current, defaults() | current | given)
     if _sam_deploy(template, stack, str(session.region_name), given):
         return 1
     if is_new:
@@ -79,11 +79,13 @@ def _deploy(stack: str, template: str, given: dict[str, str]) -> int:
     return 0
 
 
-def _announce(session: boto3.Session, stack: str, current: dict[str, str], wished: dict[str, str]) -> None:
-    """Say what will hold from which day on. Also a time zone that a plain `sam deploy` left is checked."""
-    check({name: wished[name] for name in NAMES})
+def _print_preview(
+    session: boto3.Session, stack: str, current: dict[str, str], requested: dict[str, str]
+) -> None:
+    """Print when each change takes effect. Also check those that a plain `sam deploy` has set."""
+    check({name: requested[name] for name in DAY_PARAMETERS})
     store = Store.of(session.client("dynamodb"), events="", summaries="", state=f"{stack}-State")
-    for line in announce(store, current, wished, datetime.now(UTC)):
+    for line in preview(store, current, requested, datetime.now(UTC)):
         print(line, flush=True)
 
 
@@ -111,7 +113,7 @@ def _current_parameters(session: boto3.Session, stack: str) -> dict[str, str] | 
 
 
 def _answers(given: dict[str, str]) -> dict[str, str]:
-    """Ask for what was not given; where nobody can answer, the defaults do."""
+    """Ask for the parameters that were not given. Without a terminal, the defaults are used."""
     if not sys.stdin.isatty():
         return {}
     questions: Any = {name: question for name, question in QUESTIONS.items() if name not in given}

@@ -1,4 +1,4 @@
-"""From which day on changed parameters hold: what `make deploy` says before it deploys."""
+"""What `make deploy` says before it deploys: from which day on each changed parameter takes effect."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -8,27 +8,30 @@ from impact.calendar import Calendar, Period, Settings, day_before
 from impact.day_settings import LEAD_TIME, effective_calendar, next_period, parse_settings
 from impact.store import Store
 
-NAMES = ("ShardCount", "ReportingTimeZone", "RetentionDays")
-"""The parameters that hold for whole days."""
+DAY_PARAMETERS = ("ShardCount", "ReportingTimeZone", "RetentionDays")
+"""The parameters that take effect at the beginning of a day."""
 
 
 class CannotDeploy(Exception):
     """The stack cannot take this change now. The text is one line that says what to do first."""
 
 
-def announce(store: Store, current: Mapping[str, str], wished: Mapping[str, str], now: datetime) -> list[str]:
-    """Say what will hold from which day on, in lines; none where nothing is to change.
+def preview(
+    store: Store, current: Mapping[str, str], requested: Mapping[str, str], now: datetime
+) -> list[str]:
+    """Describe each change and the day on which it takes effect, one a line; no lines if nothing changes.
 
-    `current` are the stack's parameters, `wished` those after the deployment. Raises CannotDeploy, and
-    InvalidSettings where one of them cannot be.
+    `current` are the stack's parameters, `requested` those after the deployment. Raises CannotDeploy, and
+    InvalidSettings if a parameter is invalid.
     """
-    changed = [name for name in NAMES if wished[name] != current[name]]
+    changed = [name for name in DAY_PARAMETERS if requested[name] != current[name]]
     try:
         has_periods, has_progress = bool(store.state.periods()), store.state.progress() is not None
     except store.client.exceptions.ResourceNotFoundException:
         if changed:
-            gone = f"The table {store.state.name} is gone. Restore it (docs/runbook.md)"
-            raise CannotDeploy(f"{gone}, then change {changed[0]}.") from None
+            raise CannotDeploy(
+                f"No table {store.state.name}. Restore it (docs/runbook.md) before you change {changed[0]}."
+            ) from None
         return []
     if not has_periods and has_progress and changed:
         raise CannotDeploy(
@@ -36,13 +39,13 @@ def announce(store: Store, current: Mapping[str, str], wished: Mapping[str, str]
             f" {' and '.join(changed)}, and change it once the rollup has run, an hour later."
         )
     if not has_periods and not has_progress:
-        return [f"{name} {current[name]} -> {wished[name]}: from the first event on." for name in changed]
-    return upcoming(effective_calendar(store, lambda: _settings(current)), _settings(wished), now)
+        return [f"{name} {current[name]} -> {requested[name]}: from the first event on." for name in changed]
+    return describe_changes(effective_calendar(store, lambda: _settings(current)), _settings(requested), now)
 
 
-def upcoming(calendar: Calendar, wish: Settings, now: datetime) -> list[str]:
-    """Say which changes are to come once the planner has read a wish, and which ones will not come."""
-    period = next_period(calendar, wish, now)
+def describe_changes(calendar: Calendar, requested: Settings, now: datetime) -> list[str]:
+    """Describe the changes that the planner will store, and those that it will take back."""
+    period = next_period(calendar, requested, now)
     if period is None:
         return _changes(calendar, now)
     replaced = next((p for p in calendar.periods if p.first_day == period.first_day), None)
@@ -50,10 +53,11 @@ def upcoming(calendar: Calendar, wish: Settings, now: datetime) -> list[str]:
     lines = _taken_back(kept[-1], replaced, period) if replaced else []
     lines += _changes(Calendar((*kept, period)), now)
     day = period.first_day
-    until = min(calendar.starts_at(day), wish.starts_at(day)) - LEAD_TIME
+    until = min(calendar.starts_at(day), requested.starts_at(day)) - LEAD_TIME
     return [
         *lines,
-        f"The next run of the rollup writes this down. After {until:%Y-%m-%d %H:%M} UTC it is a day later.",
+        f"The next run of the rollup stores this. If it runs after {until:%Y-%m-%d %H:%M} UTC,"
+        " all is a day later.",
     ]
 
 
@@ -65,14 +69,14 @@ def _settings(parameters: Mapping[str, str]) -> Settings:
 
 def _values(settings: Settings) -> dict[str, str]:
     values = (str(settings.shard_count), settings.zone.key, str(settings.retention.days))
-    return dict(zip(NAMES, values, strict=True))
+    return dict(zip(DAY_PARAMETERS, values, strict=True))
 
 
 def _taken_back(before: Period, replaced: Period, period: Period) -> list[str]:
     old, dropped, new = (_values(each.settings) for each in (before, replaced, period))
     return [
-        f"{name} stays {old[name]}: {dropped[name]} was to hold from {period.first_day} on, and will not."
-        for name in NAMES
+        f"{name} stays {old[name]}: the change to {dropped[name]} on {period.first_day} is taken back."
+        for name in DAY_PARAMETERS
         if old[name] == new[name] != dropped[name]
     ]
 
@@ -90,7 +94,7 @@ def _changes(calendar: Calendar, now: datetime) -> list[str]:
 def _change(calendar: Calendar, before: Period, after: Period) -> list[str]:
     old, new = _values(before.settings), _values(after.settings)
     lines = []
-    for name in NAMES:
+    for name in DAY_PARAMETERS:
         if old[name] != new[name]:
             earlier = {_values(p.settings)[name] for p in calendar.periods if p.first_day < after.first_day}
             keep = f"keep {old[name] if len(earlier) == 1 else 'theirs'}"
@@ -104,7 +108,7 @@ def _change(calendar: Calendar, before: Period, after: Period) -> list[str]:
 
 
 def _other_length(before: Period, after: Period) -> str:
-    """Say how much longer or shorter another time zone makes the last day before it."""
+    """Say by how many hours another time zone makes the day before it longer or shorter."""
     day = after.first_day
     hours = (after.settings.starts_at(day) - before.settings.starts_at(day)) / timedelta(hours=1)
     if not hours:

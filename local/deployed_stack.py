@@ -1,4 +1,4 @@
-"""A deployed stack as the operator's commands find it: its tables, and how its days are laid down."""
+"""What the operator's commands need of a deployed stack: its tables, its calendar, its physical ids."""
 
 from typing import Any
 
@@ -11,18 +11,18 @@ from impact.store import Store
 
 
 def store_of(session: boto3.Session, stack: str, *, connections: int = 10) -> Store:
-    """The stack's tables, for so many calls at a time."""
+    """The stack's tables. `connections` is the maximum number of calls at a time."""
     config = Config(max_pool_connections=connections, retries={"mode": "standard", "total_max_attempts": 10})
     client: Any = session.client("dynamodb", config=config)
     return Store.of(client, f"{stack}-RequestEvents", f"{stack}-DailySummaries", f"{stack}-State")
 
 
 def calendar_of(session: boto3.Session, stack: str, store: Store) -> Calendar:
-    """Read what holds for the stack's days; its parameters are asked only where State does not say it.
+    """Read the effective settings of the stack's days: from State, or else from the stack's parameters.
 
     Raises BotoCoreError, ClientError.
     """
-    return effective_calendar(store, lambda: _wished(session, stack))
+    return effective_calendar(store, lambda: _requested_settings(session, stack))
 
 
 def physical_id(session: boto3.Session, stack: str, logical_id: str) -> str:
@@ -36,7 +36,7 @@ def physical_id(session: boto3.Session, stack: str, logical_id: str) -> str:
     return resource["StackResourceDetail"]["PhysicalResourceId"]
 
 
-def _wished(session: boto3.Session, stack: str) -> Settings:
+def _requested_settings(session: boto3.Session, stack: str) -> Settings:
     [described] = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
     parameters = {item["ParameterKey"]: item["ParameterValue"] for item in described["Parameters"]}
     return parse_settings(

@@ -1,19 +1,20 @@
-"""`make erase user=ID`: delete all that a deployed stack holds of one user, its events and its summaries.
+"""`make erase user=ID`: delete all events and summaries of one user from a deployed stack.
 
-Any id can be erased, whoever chose it: it reaches neither a shell nor an option parser. Without `user=` it
-is asked for, or read as a line from a pipe: printf '%s\\n' "$id" | make erase yes=1. (From `user=`, make
-itself takes away blanks at the beginning: type such an id.) For direct use: python -m local.erase -- ID.
+The id may be any text: neither a shell nor an option parser interprets it. Without `user=` the command asks
+for it, or reads it as a line from a pipe: printf '%s\\n' "$id" | make erase yes=1. (From `user=`, make itself
+removes blanks at the beginning: type such an id.) For direct use: python -m local.erase -- ID.
 
-It looks where the user's events lie, says what it found, and asks. That takes a read unit for each day that
-the ledger may hold. `everywhere=1` looks at each event instead: for a stack whose ShardCount was changed
-before the stack kept for which days it holds. 100 million events of 0.9 KB are 90 GB, 11 million read units
-($1.40), and a quarter of an hour. (Computed: half a unit for 4 KB, $0.125 a million, at the 12,000 units a
-second of a new table; so 94 pages of 1 MB a second, 16 at a time.) Stopped, it goes on where it was.
+The command looks into the partitions that the user's events belong to, says what it found, and asks. That
+consumes a read unit for each day that the ledger may have. `everywhere=1` scans the whole ledger instead: for
+a stack whose ShardCount was changed before the stack stored settings by day. 100 million events of 0.9 KB are
+90 GB, 11 million read units ($1.40), and a quarter of an hour. (Computed: half a unit for 4 KB, $0.125 a
+million, at the 12,000 units a second of a new table; so 94 pages of 1 MB a second, 16 at a time.) If it is
+stopped, the next run continues there.
 
-Events go first, then summaries. Each day that lost something is marked, as by a late event: the next rollup
-counts it again, and its totals. The totals of days older than RetentionDays, which name nobody, keep the
-sums. Backups (35 days of point-in-time recovery) keep what was deleted. Run it again an hour later: until
-then events may arrive that were still under way. AWS credentials come from the environment.
+It deletes events first, then summaries. Each day that lost an event gets a late mark, so the next rollup
+recomputes it and its totals. The totals of days older than RetentionDays keep their sums; they name no user.
+Backups (35 days of point-in-time recovery) keep what was deleted. Run the command again an hour later: until
+then, delayed events of the user may arrive. AWS credentials come from the environment.
 """
 
 import argparse
@@ -40,33 +41,33 @@ from local.deployed_stack import calendar_of, store_of
 from request_events.limits import USER_ID_MAX
 
 WORKERS = 32
-"""Calls at a time."""
+"""Maximum number of calls at a time."""
 TTL_DAYS = 10
-"""So much longer than it is kept may an event be there: TTL deletes within days."""
+"""For so many days after it expires an event may still be stored: TTL deletes with a delay."""
 MARK_MARGIN = timedelta(days=1)
-"""A day that can be counted for less than this is not marked: the rollup might come too late."""
+"""A day that can be recomputed for less than this is not marked: the rollup might be too late."""
 BATCH_MAX = 25
-"""Most deletions in a BatchWriteItem."""
+"""DynamoDB's limit of deletions in one BatchWriteItem."""
 PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
-"""Seconds before what a BatchWriteItem left out is tried again."""
+"""Seconds to wait before the UnprocessedItems of a BatchWriteItem are retried."""
 PROGRESS_SECONDS = 10.0
 
 
-class NoSuchId(Exception):
-    """What was given can be nobody's id."""
+class InvalidId(Exception):
+    """No event can have this id. The text says why."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What is there of a user."""
+    """What the stack has of a user."""
 
     events: dict[str, int]
-    """How many by partition of the ledger; none without any."""
+    """Number of events by partition of the ledger; only partitions that have some."""
     summaries: list[WireItem]
-    """Their keys, and in which partition their events were."""
+    """Keys of the summaries, and the partition of their events."""
 
     def __str__(self) -> str:
-        days = len({parse_day_shard(place)[0] for place in self.events})
+        days = len({parse_day_shard(partition)[0] for partition in self.events})
         return f"{sum(self.events.values())} events of {days} days and {len(self.summaries)} daily summaries"
 
 
@@ -76,7 +77,7 @@ def main() -> int:
     arguments = _arguments()
     try:
         user_id = _user_id(arguments.user)
-    except NoSuchId as error:
+    except InvalidId as error:
         print(error, file=sys.stderr)
         return 2
     session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
@@ -85,11 +86,11 @@ def main() -> int:
         erasure = Erasure(store, calendar_of(session, arguments.stack, store), user_id, datetime.now(UTC))
         return erasure.run(everywhere=arguments.everywhere, agreed=arguments.yes)
     except (BotoCoreError, ClientError) as error:
-        print(f"Not all of it could be deleted, run it again: {error}", file=sys.stderr)
+        print(f"Not everything was deleted. Run it again: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(
-            "Stopped. Not all of it is deleted: run it again, it goes on with what is left.", file=sys.stderr
+            "Stopped. Not everything was deleted. Run it again: it continues with the rest.", file=sys.stderr
         )
         return 130
 
@@ -101,23 +102,23 @@ def _arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--stack", default=os.environ.get("IMPACT_STACK", "impact"))
-    parser.add_argument("--everywhere", action="store_true", help="look at each event of the ledger")
+    parser.add_argument("--everywhere", action="store_true", help="scan the whole ledger")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("user", nargs="?", help="the user's id, after `--`; else ERASED_USER, else asked for")
     return parser.parse_args()
 
 
 def _user_id(argument: str | None) -> str:
-    """Take the id from the command line, the environment or standard input. Raises NoSuchId."""
+    """Take the id from the command line, the environment or standard input. Raises InvalidId."""
     given = os.fsencode(argument) if argument else os.environb.get(b"ERASED_USER") or _line()
     try:
         user_id = given.decode()
     except UnicodeDecodeError:
-        raise NoSuchId("The id is not UTF-8: no event has it.") from None
+        raise InvalidId("The id is not UTF-8: no event has it.") from None
     if not user_id:
-        raise NoSuchId("Whom? make erase user=ID, or the id as a line on standard input.")
+        raise InvalidId("No id was given: make erase user=ID, or the id as a line on standard input.")
     if len(user_id) > USER_ID_MAX or not has_room(user_id):
-        raise NoSuchId(f"The id is too long, no event has it: {USER_ID_MAX} characters at most.")
+        raise InvalidId(f"The id is too long, no event has it: {USER_ID_MAX} characters at most.")
     return user_id
 
 
@@ -129,7 +130,7 @@ def _line() -> bytes:
 
 @dataclass(frozen=True)
 class Erasure:
-    """The deletion of one user. It can be stopped at any moment: another run finds what is left."""
+    """The deletion of one user. It can be stopped at any moment: the next run deletes the rest."""
 
     store: Store
     calendar: Calendar
@@ -137,34 +138,35 @@ class Erasure:
     now: datetime
 
     def run(self, *, everywhere: bool, agreed: bool) -> int:
-        """Look, ask, delete, and say so. Return the exit code. Raises BotoCoreError, ClientError."""
+        """Find, ask, delete, print the result; return the exit code. Raises BotoCoreError, ClientError."""
         touched: Counter[str] = Counter()
         if everywhere:
-            agreed = agreed or self._agrees("all that a look at each event of the ledger finds")
+            agreed = agreed or self._confirmed("all events that a scan of the ledger finds")
             if not agreed:
                 return 1
             touched = self._delete_everywhere()
-            print(f"{self.user_id!r}: {touched.total()} events deleted, wherever they lay.")
+            print(f"{self.user_id!r}: {touched.total()} events deleted from the whole ledger.")
         summaries = self._summaries()
-        found = Found(self._count(self._places(summaries)), summaries)
+        found = Found(self._count(self._partitions(summaries)), summaries)
         if not (touched or found.events or found.summaries):
             print(f"{self.user_id!r}: nothing was found.")
             return 0
         print(f"{self.user_id!r}: {found}.")
-        if not (agreed or self._agrees("them")):
+        if not (agreed or self._confirmed("them")):
             return 1
         self._delete_events(found.events)
-        days = {parse_day_shard(place)[0] for place in touched.keys() | found.events}
+        days = {parse_day_shard(partition)[0] for partition in touched.keys() | found.events}
         days |= {summary["day"]["S"] for summary in summaries}
-        marked = self._mark(sorted(days))  # before the summaries go: from them another run knows the days
+        # Before the summaries are deleted: if this run is stopped, the next one learns the days from them.
+        marked = self._mark(sorted(days))
         keys = [{name: summary[name] for name in ("userId", "day")} for summary in summaries]
         self._delete(self.store.summaries.name, keys)
-        print("Deleted." + (f" The next rollup counts {_days(marked)} again." if marked else ""))
+        print("Deleted." + (f" The next rollup recomputes {_days(marked)}." if marked else ""))
         return 0
 
-    def _agrees(self, to_what: str) -> bool:
+    def _confirmed(self, to_what: str) -> bool:
         if not sys.stdin.isatty():
-            print("Nothing was deleted: nobody can be asked here, yes=1 does without.")
+            print("Nothing was deleted: without a terminal, confirm with yes=1.")
             return False
         print(f"Delete {to_what} of {self.user_id!r} for good? [y/N] ", end="", flush=True)
         if sys.stdin.buffer.readline().strip().lower() in (b"y", b"yes"):
@@ -183,52 +185,52 @@ class Erasure:
         )
         return [item for page in pages for item in page["Items"]]
 
-    def _places(self, summaries: list[WireItem]) -> list[str]:
-        """Where the user's events lie: by the calendar, and by what summaries say of theirs."""
+    def _partitions(self, summaries: list[WireItem]) -> list[str]:
+        """The partitions that may have events of the user: by the calendar, and by the user's summaries."""
         first = day_before(self.calendar.oldest_day(self.now), TTL_DAYS)
         days = days_between(first, day_after(self.calendar.day_of(self.now + AHEAD)))
         by_day = {day_shard(day, self.calendar.shard_of(self.user_id, day)) for day in days}
         return sorted(by_day | {item["dayShard"]["S"] for item in summaries if "dayShard" in item})
 
-    def _count(self, places: list[str]) -> dict[str, int]:
-        progress = _Progress(f"of {len(places)} days looked at")
+    def _count(self, partitions: list[str]) -> dict[str, int]:
+        progress = _Progress(f"of {len(partitions)} days looked up")
 
-        def count(place: str) -> int:
-            return sum(page["Count"] for page in self._event_pages(place, Select="COUNT"))
+        def count(partition: str) -> int:
+            return sum(page["Count"] for page in self._event_pages(partition, Select="COUNT"))
 
         with ThreadPoolExecutor(WORKERS) as workers:
-            counts = progress.of(workers.map(count, places))
-            return {place: n for place, n in zip(places, counts, strict=True) if n}
+            counts = progress.of(workers.map(count, partitions))
+            return {partition: n for partition, n in zip(partitions, counts, strict=True) if n}
 
-    def _event_pages(self, place: str, **what: Any) -> Iterator[Any]:
+    def _event_pages(self, partition: str, **what: Any) -> Iterator[Any]:
         pages = self.store.client.get_paginator("query").paginate(
             TableName=self.store.ledger.name,
             KeyConditionExpression="dayShard = :d AND begins_with(userEvent, :u)",
-            ExpressionAttributeValues={":d": {"S": place}, ":u": {"S": user_prefix(self.user_id)}},
+            ExpressionAttributeValues={":d": {"S": partition}, ":u": {"S": user_prefix(self.user_id)}},
             ConsistentRead=True,
             **what,
         )
         yield from pages
 
     def _delete_events(self, events: Iterable[str]) -> None:
-        places = list(events)
-        progress = _Progress(f"of {len(places)} days deleted")
+        partitions = list(events)
+        progress = _Progress(f"of {len(partitions)} days deleted")
 
-        def delete(place: str) -> None:
-            for page in self._event_pages(place, ProjectionExpression="dayShard, userEvent"):
+        def delete(partition: str) -> None:
+            for page in self._event_pages(partition, ProjectionExpression="dayShard, userEvent"):
                 self._delete(self.store.ledger.name, page["Items"])
 
         with ThreadPoolExecutor(WORKERS) as workers:
-            for _ in progress.of(workers.map(delete, places)):
+            for _ in progress.of(workers.map(delete, partitions)):
                 pass
 
     def _delete_everywhere(self) -> Counter[str]:
-        """Look at each event, and delete the user's. Return how many by partition of the ledger."""
+        """Scan the whole ledger and delete the user's events. Return how many, by partition of the ledger."""
         table: Any = self.store.client.describe_table(TableName=self.store.ledger.name)["Table"]
         position = ledger_scan.Position.of(table, self.user_id)
         if position.done:
             done = f"{len(position.done)} of {position.segments} parts are done"
-            print(f"It goes on where a run was stopped: {done} ({position.path}).", file=sys.stderr)
+            print(f"It continues where a run was stopped: {done} ({position.path}).", file=sys.stderr)
         touched: Counter[str] = Counter()
 
         def delete(keys: list[WireItem]) -> None:
@@ -236,7 +238,7 @@ class Erasure:
             touched.update(key["dayShard"]["S"] for key in keys)
 
         parts = ledger_scan.scan(self.store.client, self.store.ledger.name, self.user_id, position, delete)
-        for _ in _Progress(f"of {position.segments} parts looked at", len(position.done)).of(parts):
+        for _ in _Progress(f"of {position.segments} parts scanned", len(position.done)).of(parts):
             pass
         position.forget()
         return touched
@@ -254,7 +256,7 @@ class Erasure:
                 raise TooBusy(missing=len(pending[table]), tries=len(PAUSES))
 
     def _mark(self, days: list[str]) -> list[str]:
-        """Have days counted again, and return which: those that were counted, and still can be."""
+        """Give late marks to the days that have totals and can still be recomputed, and return these days."""
 
         def mark(day: str) -> bool:
             shard = self.calendar.shard_of(self.user_id, day)
@@ -272,7 +274,7 @@ class Erasure:
 
 
 class _Progress:
-    """Says on standard error how far something is that takes long."""
+    """Prints on standard error, every PROGRESS_SECONDS, how far a long task is."""
 
     def __init__(self, what: str, done: int = 0):
         self._what, self._done, self._told = what, done, time.monotonic()

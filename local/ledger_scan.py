@@ -1,7 +1,8 @@
-"""A look at each event of the ledger for those of one user, in parts, that goes on where it was stopped.
+"""Scan the whole ledger for the events of one user; a stopped scan continues where it was.
 
-A part is a segment of a Scan. Which ones are done stands in a file, so that a run that was stopped costs the
-parts that it was in, and no more. The file names nobody: neither the user (its name is a digest) nor any key.
+The scan has parts, which are segments of DynamoDB's Scan. A file keeps which parts are done, so that the next
+run repeats only the parts that were interrupted. The file contains no user id and no key; its name is a
+digest.
 """
 
 import json
@@ -19,16 +20,16 @@ from typing import Any
 from impact.types import WireItem
 
 SEGMENT_BYTES = 64 * 2**20
-"""About so much of the table is in a part: 64 pages of a Scan."""
+"""Approximate size of a part: 64 pages of a Scan."""
 SEGMENTS_MAX = 1_000_000
-"""DynamoDB's limit."""
+"""DynamoDB's limit of segments."""
 WORKERS = 16
-"""Parts looked at at a time."""
+"""Parts scanned at a time."""
 
 
 @dataclass
 class Position:
-    """Which parts of a ledger have been looked at for a user."""
+    """Which parts of a ledger have been scanned for a user."""
 
     path: Path
     segments: int
@@ -36,17 +37,17 @@ class Position:
 
     @classmethod
     def of(cls, table: Any, user_id: str) -> "Position":
-        """Take up the position that an earlier run left, or begin. `table`: as DescribeTable has it."""
+        """Load the position that an earlier run saved, or begin. `table` is the response of DescribeTable."""
         path = _folder() / f"{_digest(table, user_id)}.json"
         try:
-            kept = json.loads(path.read_text())
+            saved = json.loads(path.read_text())
         except (FileNotFoundError, ValueError):
             wanted = math.ceil(table["TableSizeBytes"] / SEGMENT_BYTES)
             return cls(path, segments=min(max(WORKERS, wanted), SEGMENTS_MAX))
-        return cls(path, kept["segments"], set(kept["done"]))
+        return cls(path, saved["segments"], set(saved["done"]))
 
     def note(self, segment: int) -> None:
-        """Keep that a part is done, for the eyes of this user of the machine only."""
+        """Save that a part is done, in a file that only this user of the machine can read."""
         self.done.add(segment)
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = self.path.with_suffix(f".{os.getpid()}")
@@ -61,15 +62,15 @@ class Position:
 def scan(
     client: Any, table: str, user_id: str, position: Position, on_page: Callable[[list[WireItem]], None]
 ) -> Iterator[int]:
-    """Hand the keys of the user's events to `on_page`, page by page, and yield each part once it is done.
+    """Pass the keys of the user's events to `on_page`, page by page, and yield each part once it is done.
 
-    Several threads call `on_page`. Reads are eventually consistent: the last second may be missing.
+    Several threads call `on_page`. Reads are eventually consistent: events of the last second may be missing.
     Raises BotoCoreError, ClientError, and what `on_page` raises.
     """
 
     noting = Lock()
 
-    def look(segment: int) -> int:
+    def scan_segment(segment: int) -> int:
         pages = client.get_paginator("scan").paginate(
             TableName=table,
             Segment=segment,
@@ -85,9 +86,9 @@ def scan(
         return segment
 
     left = [segment for segment in range(position.segments) if segment not in position.done]
-    random.shuffle(left)  # neighbours lie in the same partition of DynamoDB, whose reads are limited
+    random.shuffle(left)  # neighbouring segments share a partition of DynamoDB, whose reads are limited
     with ThreadPoolExecutor(WORKERS) as workers:
-        yield from workers.map(look, left)
+        yield from workers.map(scan_segment, left)
 
 
 def _folder() -> Path:
@@ -96,6 +97,6 @@ def _folder() -> Path:
 
 
 def _digest(table: Any, user_id: str) -> str:
-    """A table that was made anew under the same name is another one."""
+    """A table that was recreated under the same name has another digest."""
     whose = [table["TableArn"], str(table["CreationDateTime"]), user_id]
     return blake2b(json.dumps(whose).encode(), digest_size=16).hexdigest()

@@ -17,7 +17,7 @@ from local.process import running_process
 from local.stack import free_port
 
 ENVIRONMENT = PROJECT / os.environ.get("LITELLM_ENVIRONMENT", ".venv-proxy")
-"""Where LiteLLM is installed: its pinned version, unless a command (`make test-litellm`) names another."""
+"""The environment with LiteLLM's pinned version, or the one that `make test-litellm` names."""
 PROGRAM = ENVIRONMENT / "bin" / "litellm"
 CONFIG = PROJECT / "deploy" / "litellm_config.yaml"
 CALLBACK = PROJECT / "layers" / "callback"
@@ -25,7 +25,7 @@ BOOT_SECONDS = 120.0
 
 
 def litellm_version() -> str:
-    """The version of LiteLLM that is installed, or "" where there is none."""
+    """The version of LiteLLM that is installed, or "" if none is."""
     found = ENVIRONMENT.glob("lib/python*/site-packages/litellm-*.dist-info")
     return next((path.stem.removeprefix("litellm-") for path in found), "")
 
@@ -36,7 +36,7 @@ class ProxyError(RuntimeError):
 
 @dataclass(frozen=True)
 class Proxy:
-    """A proxy that has been started; it takes requests once `wait_until_ready` has returned."""
+    """A proxy that was started. It accepts requests once `wait_until_ready` has returned."""
 
     url: str
     key: str
@@ -62,11 +62,10 @@ class Proxy:
 def running_proxy(
     environment: Mapping[str, str], log: Path, config: Path = CONFIG, *, arguments: Sequence[str] = ()
 ) -> Iterator[Proxy]:
-    """Start the proxy on a free port; at the end stop it with SIGTERM, so that it delivers what it has.
+    """Start the proxy on a free port. At the block's end, SIGTERM lets it deliver its events.
 
-    `arguments` are LiteLLM's own, as in `litellm --num_workers 4`.
-    It sees the given environment alone, never this shell's: no real key can get into it by accident.
-    Raises ProxyError.
+    `arguments` are LiteLLM's own, as in `litellm --num_workers 4`. The proxy gets only the given environment,
+    not this shell's: so it cannot use a real key by accident. Raises ProxyError.
     """
     if not PROGRAM.exists():
         raise ProxyError("the LiteLLM proxy is not installed: run `make proxy-env`")
@@ -76,7 +75,7 @@ def running_proxy(
         "HOME": str(log.parent),
         "PYTHONPATH": str(CALLBACK),
         "LITELLM_MASTER_KEY": key,
-        # Otherwise LiteLLM asks the internet for prices at each start.
+        # Otherwise LiteLLM downloads its price list at each start.
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     }
     command = [str(PROGRAM), "--config", str(config), "--host", "127.0.0.1", "--port", str(port), *arguments]

@@ -1,12 +1,11 @@
-"""MiniStack, with what this stack needs and MiniStack 1.5 leaves out or does in its own way.
+"""MiniStack 1.5 with three patches that this stack needs. `python -m local.patched_ministack` runs it.
 
-IAM: `dynamodb:LeadingKeys` holds the partition keys that a request names. `ForAllValues` takes a key that is
-not there for met, so without it such a condition would hold for every request. SendMessageBatch is no action
-of its own: it needs `sqs:SendMessage`. Event sources: a MaximumConcurrency that is a parameter's value comes
-as text, which stops all polling. This can go once tests/e2e/test_iam.py and test_queue.py pass without it.
+- IAM: `dynamodb:LeadingKeys` gets the partition keys that a request names. Without it, a `ForAllValues`
+  condition holds for every request, because IAM treats a missing key as met.
+- IAM: SendMessageBatch needs `sqs:SendMessage`, as on AWS.
+- Event sources: MaximumConcurrency may be text, as a parameter's value is. Without the patch, polling stops.
 
-Its pollers take messages without asking the function's role, and a message that has failed comes back when
-its visibility is over, as on AWS.
+Delete this module once tests/e2e/test_iam.py and test_queue.py pass without it.
 """
 
 import json
@@ -34,7 +33,7 @@ def _context(body: bytes) -> dict[str, Any]:
 
 
 def _leading_keys(request: dict[str, Any], name: str) -> list[str] | None:
-    """Values of the partition key in a request for one item, or in the condition of a Query."""
+    """Read the partition key from a request for one item, or from the condition of a Query."""
     item = request.get("Item") or request.get("Key") or {}
     names, values = request.get("ExpressionAttributeNames", {}), request.get("ExpressionAttributeValues", {})
     equalities = _EQUALITY.findall(request.get("KeyConditionExpression", ""))

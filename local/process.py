@@ -1,4 +1,4 @@
-"""Child processes that leave nothing behind."""
+"""Child processes that end, with all their own children, at the end of a block."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STOP_SECONDS = 20.0
 def running_process(
     command: Sequence[str], environment: Mapping[str, str], log: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a child until the end of the block, in a session of its own, which Ctrl-C does not reach."""
+    """Run a child until the end of the block. It has a session of its own, so Ctrl-C does not reach it."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -33,7 +33,7 @@ def running_process(
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask a child to end, wait for it, and end whatever it leaves. Stopping it again does nothing."""
+    """Terminate a child, wait for it, and kill the processes that it leaves. A second call does nothing."""
     if process.poll() is None:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):

@@ -1,8 +1,8 @@
-"""`make put-back from=TABLE to=TABLE`: put into the stack's table what it lacks of a restored one.
+"""`make put-back from=TABLE to=TABLE`: copy to the stack's table the items of a restored table that it lacks.
 
-What is there stays: nothing is overwritten, so it can be stopped and run again. It costs a read of the one
-table and, for each item, a write unit of the other. AWS credentials and region come from the environment, as
-for any AWS tool.
+It overwrites nothing, so it can be stopped and run again. It reads the whole restored table, and consumes a
+write unit of the stack's table for each item. AWS credentials and region come from the environment, as for
+any AWS tool.
 """
 
 import argparse
@@ -32,13 +32,13 @@ def main() -> int:
         client = boto3.Session(region_name=os.environ.get("AWS_REGION")).client("dynamodb", config=CALLS)
         put_back(client, arguments.source, arguments.target)
     except (BotoCoreError, ClientError) as error:
-        print(f"Not all items could be put back, run it again: {error}", file=sys.stderr)
+        print(f"Not all items were put back. Run it again: {error}", file=sys.stderr)
         return 1
     return 0
 
 
 def put_back(client: Any, source: str, target: str) -> None:
-    """Copy what is missing, and print how much that was. Raises BotoCoreError, ClientError."""
+    """Copy the missing items, and print how many these were. Raises BotoCoreError, ClientError."""
     schema = client.describe_table(TableName=target)["Table"]["KeySchema"]
     [key] = [part["AttributeName"] for part in schema if part["KeyType"] == "HASH"]
 

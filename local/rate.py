@@ -1,8 +1,8 @@
-"""`make rate date=YYYY-MM-DD usd=1.1172`: enter an exchange rate of a deployed stack, or correct one.
+"""`make rate date=YYYY-MM-DD usd=1.1172`: store an fx rate in a deployed stack by hand, or correct one.
 
-A correction also needs `reason="..."`. It shows what the days that were converted at the old rate become,
-asks, and stores the new rate beside the old one. Then it asks whether to count those days again. The values
-come from the environment, where make puts them; so do AWS credentials and region, as for any AWS tool.
+A correction also needs `reason="..."`. The command shows how it changes the days that were converted at the
+old rate, asks, and stores the new rate beside the old one. Then it asks whether to recompute those days. The
+values come from the environment, where make puts them; so do AWS credentials and region, as for any AWS tool.
 """
 
 import argparse
@@ -18,18 +18,18 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.deployed_stack import physical_id
-from local.rollup import count_day
+from local.rollup import recompute_day
 
 ONCE = Config(read_timeout=80, retries={"total_max_attempts": 1})
-"""RatesFunction's time limit is 60 s. A rate whose answer was lost is known: it cannot be sent twice."""
+"""RatesFunction's time limit is 60 s. No retry: if only the response was lost, the rate is stored already."""
 TO_SEND = ' If this is right, send it again with "confirm": true.'
-"""How RatesFunction ends what it asks: here it is asked by a question."""
+"""RatesFunction ends a request for confirmation with this. The command asks a question instead."""
 
 Change = Mapping[str, str]
 
 
-class NotTaken(Exception):
-    """RatesFunction refuses what was sent, and says why."""
+class RateRejected(Exception):
+    """RatesFunction did not store the rate. The text is its reason."""
 
 
 def main() -> int:
@@ -45,58 +45,61 @@ def main() -> int:
         parser.error("date and usd are needed")
     session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
     try:
-        return _enter(session, stack, given, yes=yes)
-    except NotTaken as refusal:
-        print(f"Nothing was stored: {refusal}", file=sys.stderr)
+        return _store(session, stack, given, yes=yes)
+    except RateRejected as error:
+        print(f"Nothing was stored: {error}", file=sys.stderr)
     except (BotoCoreError, ClientError) as error:
-        print(f"No answer. Run it again to see what the stack {stack} knows: {error}", file=sys.stderr)
+        print(
+            f"No response. Run it again to see whether the stack {stack} has stored the rate: {error}",
+            file=sys.stderr,
+        )
     return 1
 
 
-def _enter(session: boto3.Session, stack: str, given: dict[str, Any], *, yes: bool) -> int:
-    answer = _call(session, stack, given)
-    if not answer["stored"]:
-        print(answer["confirm"].removesuffix(TO_SEND))
-        _show(answer.get("changes", []))
+def _store(session: boto3.Session, stack: str, given: dict[str, Any], *, yes: bool) -> int:
+    response = _call(session, stack, given)
+    if not response["stored"]:
+        print(response["confirm"].removesuffix(TO_SEND))
+        _show(response.get("changes", []))
         if not (yes or _agreed("Store it?")):
             print("Nothing was stored.")
             return 1
-        answer = _call(session, stack, given | {"confirm": True})
+        response = _call(session, stack, given | {"confirm": True})
     print(f"Stored: {given['usd']} dollars for one euro on {given['date']}.")
-    return _count_again(session, stack, [change["day"] for change in answer.get("changes", [])], yes=yes)
+    return _recompute(session, stack, [change["day"] for change in response.get("changes", [])], yes=yes)
 
 
-def _count_again(session: boto3.Session, stack: str, days: list[str], *, yes: bool) -> int:
-    """Count the days again if that is wanted; say how to count those that are left. Return the exit code."""
-    wanted = bool(days) and (yes or _agreed(f"Count {', '.join(days)} again now?"))
-    left = [day for day in days if not (wanted and _is_counted(session, stack, day))]
+def _recompute(session: boto3.Session, stack: str, days: list[str], *, yes: bool) -> int:
+    """Recompute the days if the operator agrees, and say how to do the others. Return the exit code."""
+    wanted = bool(days) and (yes or _agreed(f"Recompute {', '.join(days)} now?"))
+    left = [day for day in days if not (wanted and _is_recomputed(session, stack, day))]
     if left:
-        print("Still in euros at the old rate, until you count them again:")
+        print("Still converted at the old rate, until you recompute them:")
         print(*(f"    make rollup day={day}" for day in left), sep="\n")
     return 1 if wanted and left else 0
 
 
-def _is_counted(session: boto3.Session, stack: str, day: str) -> bool:
+def _is_recomputed(session: boto3.Session, stack: str, day: str) -> bool:
     try:
-        return count_day(session, stack, day) == 0
+        return recompute_day(session, stack, day) == 0
     except (BotoCoreError, ClientError) as error:
         print(f"{day}: {error}", file=sys.stderr)
         return False
 
 
 def _call(session: boto3.Session, stack: str, payload: dict[str, Any]) -> dict[str, Any]:
-    """Call RatesFunction. Raises NotTaken, BotoCoreError, ClientError."""
+    """Call RatesFunction. Raises RateRejected, BotoCoreError, ClientError."""
     called = session.client("lambda", config=ONCE).invoke(
         FunctionName=physical_id(session, stack, "RatesFunction"), Payload=json.dumps(payload).encode()
     )
-    answer: dict[str, Any] = json.loads(called["Payload"].read())
+    response: dict[str, Any] = json.loads(called["Payload"].read())
     if "FunctionError" in called:
-        raise NotTaken(answer.get("errorMessage", answer))
-    return answer
+        raise RateRejected(response.get("errorMessage", response))
+    return response
 
 
 def _show(changes: list[Change]) -> None:
-    """Print what changes: a line a day, and the sums, rounded; nothing where no day does."""
+    """Print a line for each day that changes, and their sums, rounded; nothing if no day changes."""
     if not changes:
         return
     names = ("costUSD", "costEUR", "newCostEUR")
@@ -113,7 +116,7 @@ def _sum(numbers: Iterable[Decimal]) -> Decimal:
 
 
 def _agreed(question: str) -> bool:
-    """Ask whoever sits there; nobody does where there is no terminal."""
+    """Ask for a yes. Without a terminal, the answer is no."""
     try:
         return sys.stdin.isatty() and input(f"{question} [y/N] ").lower() in ("y", "yes")
     except EOFError:

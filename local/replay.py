@@ -1,11 +1,11 @@
-"""`make replay`: do again what failed for good, and take it out of its dead-letter queue once it succeeded.
+"""`make replay`: repeat the failed calls in the dead-letter queues; a call that succeeds leaves its queue.
 
-FailedRollups holds the runs of the planner that Lambda tried three times, and what a worker could not count
-in three tries; FailedSchedules the calls that Scheduler could not hand over. Each is made again, the same one
-only once, and waited for: minutes for a large day. It tells why each had failed, where that was kept, and
-what fails again stays in its queue. Running it twice, or two at once, does no harm. If it is killed, what it
-had taken is back in the queues within an hour. AWS credentials and region come from the environment, as for
-any AWS tool.
+FailedRollups has the planner's runs that Lambda tried three times, and the (day, shard)s that workers failed
+to recompute in three tries. FailedSchedules has the calls that Scheduler could not deliver. Each call is
+repeated, the same one only once, and waited for: minutes for a large day. The command prints why each had
+failed, if its message says so. A call that fails again stays in its queue. The command can be repeated, or
+run twice at once, without harm. If it is killed, the messages that it had received are back within an hour.
+AWS credentials and region come from the environment, as for any AWS tool.
 """
 
 import argparse
@@ -27,18 +27,18 @@ from local.rollup import WORKER_SECONDS, WORKERS
 
 QUEUES = ("FailedRollups", "FailedSchedules")
 HIDDEN_SECONDS = 3600
-"""So long nobody else sees a message that was taken."""
+"""For this time, a received message is invisible to others."""
 WAIT_SECONDS = 2
-"""So long an empty queue is waited for: all of its servers are asked then."""
+"""Long polling of an empty queue: with it, SQS asks all of its servers."""
 
 
 class NotACall(Exception):
-    """A message that does not say what to call."""
+    """A message that is no record of a failed call. The text says why."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """What failed: a function and what it was called with."""
+    """A failed call: a function and its payload."""
 
     function: str
     payload: str
@@ -48,7 +48,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Letter:
+class DeadLetter:
     """A message of a dead-letter queue."""
 
     queue_url: str
@@ -56,7 +56,7 @@ class Letter:
 
     @property
     def cause(self) -> str:
-        """Why the call failed, as the message tells it."""
+        """Why the call failed, according to the message."""
         if code := self.message.get("MessageAttributes", {}).get("ERROR_CODE"):
             return str(code["StringValue"])
         try:
@@ -71,7 +71,7 @@ def main() -> int:
     try:
         return _replay(session, arguments.stack)
     except (BotoCoreError, ClientError) as error:
-        print(f"Could not replay what failed in the stack {arguments.stack}: {error}", file=sys.stderr)
+        print(f"The stack {arguments.stack} cannot be called: {error}", file=sys.stderr)
         return 1
 
 
@@ -84,7 +84,7 @@ def _arguments() -> argparse.Namespace:
 def _replay(session: boto3.Session, stack: str) -> int:
     sqs = session.client("sqs")
     urls = [physical_id(session, stack, queue) for queue in QUEUES]
-    letters = [letter for url in urls for letter in _take(sqs, url)]
+    letters = [letter for url in urls for letter in _receive(sqs, url)]
     if not letters:
         print(f"Nothing waits in {' or '.join(QUEUES)}.")
         return 0
@@ -92,24 +92,25 @@ def _replay(session: boto3.Session, stack: str) -> int:
     lambda_ = session.client("lambda", config=patient)
     calls, failed = _calls(session, stack, letters)
     with ThreadPoolExecutor(WORKERS) as callers:
-        made = callers.map(lambda call: _make(lambda_, call), calls)
-        for (call, of_it), reason in zip(calls.items(), made, strict=True):
-            causes = " and ".join(sorted({letter.cause for letter in of_it}))
+        reasons = callers.map(lambda call: _invoke(lambda_, call), calls)
+        for (call, its_letters), reason in zip(calls.items(), reasons, strict=True):
+            causes = " and ".join(sorted({letter.cause for letter in its_letters}))
             print(f"{call}: {f'failed: {reason}' if reason else 'done'} (had failed: {causes})", flush=True)
             if reason:
-                failed += of_it
+                failed += its_letters
             else:
-                _delete(sqs, of_it)
-    _release(sqs, failed)
+                _delete(sqs, its_letters)
+    _make_visible(sqs, failed)
     print(f"{len(letters) - len(failed)} of {len(letters)} failed calls are done.")
     if failed:
         print(
-            f"{len(failed)} stay in their queues: mend the cause, then `make replay` again.", file=sys.stderr
+            f"{len(failed)} stay in their queues: remove the cause, then run `make replay` again.",
+            file=sys.stderr,
         )
     return 1 if failed else 0
 
 
-def _take(sqs: Any, queue_url: str) -> Iterator[Letter]:
+def _receive(sqs: Any, queue_url: str) -> Iterator[DeadLetter]:
     while messages := sqs.receive_message(
         QueueUrl=queue_url,
         MaxNumberOfMessages=10,
@@ -117,16 +118,16 @@ def _take(sqs: Any, queue_url: str) -> Iterator[Letter]:
         WaitTimeSeconds=WAIT_SECONDS,
         MessageAttributeNames=["All"],
     ).get("Messages"):
-        yield from (Letter(queue_url, message) for message in messages)
+        yield from (DeadLetter(queue_url, message) for message in messages)
 
 
-def _delete(sqs: Any, letters: list[Letter]) -> None:
+def _delete(sqs: Any, letters: list[DeadLetter]) -> None:
     for letter in letters:
         sqs.delete_message(QueueUrl=letter.queue_url, ReceiptHandle=letter.message["ReceiptHandle"])
 
 
-def _release(sqs: Any, letters: list[Letter]) -> None:
-    """Let others see messages again at once: their alarm counts what can be seen."""
+def _make_visible(sqs: Any, letters: list[DeadLetter]) -> None:
+    """Make messages visible again at once: their alarm counts visible messages only."""
     for letter in letters:
         sqs.change_message_visibility(
             QueueUrl=letter.queue_url, ReceiptHandle=letter.message["ReceiptHandle"], VisibilityTimeout=0
@@ -134,9 +135,9 @@ def _release(sqs: Any, letters: list[Letter]) -> None:
 
 
 def _calls(
-    session: boto3.Session, stack: str, letters: list[Letter]
-) -> tuple[dict[Call, list[Letter]], list[Letter]]:
-    """Tell what is to be called, each with the messages that ask for it; and what asks for nothing."""
+    session: boto3.Session, stack: str, letters: list[DeadLetter]
+) -> tuple[dict[Call, list[DeadLetter]], list[DeadLetter]]:
+    """Return the calls to repeat, each with its messages; and the messages that are no record of a call."""
     calls, unreadable = defaultdict(list), []
     worker = physical_id(session, stack, "RollupWorkerFunction")
     for letter in letters:
@@ -149,8 +150,10 @@ def _calls(
 
 
 def _call(session: boto3.Session, worker: str, message: Any) -> Call:
-    """Read a record of a failed call: Lambda's, which is the worker's too, or Scheduler's, which names its
-    schedule; or the call itself, a message of RollupQueue that SQS has moved. Raises NotACall.
+    """Read the failed call from a message. Raises NotACall.
+
+    Lambda and the worker record the function and its payload, Scheduler only the schedule. A message that SQS
+    moved from RollupQueue is the worker's payload itself.
     """
     if schedule := message.get("MessageAttributes", {}).get("SCHEDULE_ARN"):
         return _scheduled(session, schedule["StringValue"])
@@ -161,7 +164,7 @@ def _call(session: boto3.Session, worker: str, message: Any) -> Call:
         arn, payload = record["requestContext"]["functionArn"], record["requestPayload"]
         return Call(_function(arn), json.dumps(payload, sort_keys=True))
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-        raise NotACall("it is not a record of a call that failed") from None
+        raise NotACall("it is not a record of a failed call") from None
 
 
 def _scheduled(session: boto3.Session, schedule_arn: str) -> Call:
@@ -174,18 +177,18 @@ def _scheduled(session: boto3.Session, schedule_arn: str) -> Call:
 
 
 def _function(arn: str) -> str:
-    """The name in `arn:aws:lambda:region:account:function:name`, with or without a version."""
+    """Read the name from `arn:aws:lambda:region:account:function:name`, with or without a version."""
     return arn.split(":")[6]
 
 
-def _make(lambda_: Any, call: Call) -> str | None:
-    """Call and wait. Return why it failed, or None."""
+def _invoke(lambda_: Any, call: Call) -> str | None:
+    """Make a call and wait for it. Return why it failed, or None."""
     try:
-        answer = lambda_.invoke(FunctionName=call.function, Payload=call.payload.encode())
-        content = json.loads(answer["Payload"].read() or "null")
+        response = lambda_.invoke(FunctionName=call.function, Payload=call.payload.encode())
+        content = json.loads(response["Payload"].read() or "null")
     except (BotoCoreError, ClientError) as error:
         return str(error)
-    return str(content.get("errorMessage", content)) if "FunctionError" in answer else None
+    return str(content.get("errorMessage", content)) if "FunctionError" in response else None
 
 
 if __name__ == "__main__":

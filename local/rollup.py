@@ -1,7 +1,7 @@
-"""`make rollup day=YYYY-MM-DD`: count a day of a deployed stack again, wait, and say what came of it.
+"""`make rollup day=YYYY-MM-DD`: recompute the summaries of a day of a deployed stack, and print the result.
 
-It calls the worker for each shard of the day and waits for the answers. Counting again does no harm. AWS
-credentials and region come from the environment, as for any AWS tool.
+It calls the worker for each shard of the day and waits for the responses. It can be repeated without harm.
+AWS credentials and region come from the environment, as for any AWS tool.
 """
 
 import argparse
@@ -19,17 +19,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local.deployed_stack import calendar_of, physical_id, store_of
 
 WORKERS = 16
+"""Workers called at a time."""
 WORKER_SECONDS = 900
-"""RollupWorkerFunction's time limit."""
+"""Time limit of RollupWorkerFunction."""
 
 
 def main() -> int:
     arguments = _arguments()
     session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
     try:
-        return count_day(session, arguments.stack, arguments.day)
+        return recompute_day(session, arguments.stack, arguments.day)
     except (BotoCoreError, ClientError) as error:
-        print(f"Could not call the stack {arguments.stack}: {error}", file=sys.stderr)
+        print(f"The stack {arguments.stack} cannot be called: {error}", file=sys.stderr)
         return 1
 
 
@@ -40,8 +41,8 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def count_day(session: boto3.Session, stack: str, day: str) -> int:
-    """Count a day again and print what came of it. Return 1 if a shard failed, else 0.
+def recompute_day(session: boto3.Session, stack: str, day: str) -> int:
+    """Recompute a day and print the result. Return 1 if a shard failed, else 0.
 
     Raises BotoCoreError, ClientError.
     """
@@ -52,22 +53,22 @@ def count_day(session: boto3.Session, stack: str, day: str) -> int:
 
     def call(shard: int) -> dict[str, Any]:
         payload = json.dumps({"day": day, "shard": shard}).encode()
-        answer: dict[str, Any] = json.loads(
+        response: dict[str, Any] = json.loads(
             lambda_.invoke(FunctionName=worker, Payload=payload)["Payload"].read()
         )
-        return answer
+        return response
 
     with ThreadPoolExecutor(WORKERS) as callers:
-        answers = list(callers.map(call, range(shards)))
-    counted = [answer for answer in answers if "errorMessage" not in answer]
+        responses = list(callers.map(call, range(shards)))
+    recomputed = [response for response in responses if "errorMessage" not in response]
     events, users, written = (
-        sum(answer[name] for answer in counted) for name in ("events", "users", "summaries_written")
+        sum(response[name] for response in recomputed) for name in ("events", "users", "summaries_written")
     )
     print(
         f"{day}: {events} events of {users} users, {written} summaries written,"
-        f" {len(counted)} of {shards} shards counted"
+        f" {len(recomputed)} of {shards} shards recomputed"
     )
-    errors = sorted({answer["errorMessage"] for answer in answers if "errorMessage" in answer})
+    errors = sorted({response["errorMessage"] for response in responses if "errorMessage" in response})
     print(*(f"failed: {error}" for error in errors), sep="\n", file=sys.stderr, end="\n" if errors else "")
     return 1 if errors else 0
 

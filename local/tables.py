@@ -1,4 +1,4 @@
-"""The tables of template.yaml in DynamoDB Local, for functions that `sam local` runs.
+"""Create the tables of template.yaml in DynamoDB Local, for functions that `sam local` runs.
 
 docker run -p 8000:8000 amazon/dynamodb-local &
 python -m local.tables
@@ -18,15 +18,15 @@ _SCHEMA = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryI
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """What CreateTable needs to make each of the template's tables, by logical id."""
+    """Arguments of CreateTable for each of the template's tables, by logical id."""
     tables = resources("AWS::DynamoDB::Table")
     return {n: {key: table[key] for key in _SCHEMA if key in table} for n, table in tables.items()}
 
 
 def make_tables(endpoint_url: str) -> list[str]:
-    """Make the template's tables, where they are not there, and return their names.
+    """Create the template's tables that do not exist yet, and return the names of all.
 
-    `sam local` gives functions a table's logical id for its name.
+    A table's name is its logical id: that is what `sam local` passes to the functions.
     """
     client = boto3.client(
         "dynamodb",

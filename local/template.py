@@ -12,11 +12,11 @@ TEMPLATE = PROJECT / "template.yaml"
 
 @cache
 def template() -> Any:
-    """Parse template.yaml, once: it takes a sixth of a second."""
+    """Parse template.yaml. Cached, because parsing takes a sixth of a second."""
     return yaml_parse(TEMPLATE.read_text())
 
 
 def resources(kind: str) -> dict[str, dict[str, Any]]:
-    """Properties of the template's resources of a kind, by logical id."""
+    """Properties of the template's resources of a type, by logical id."""
     found: dict[str, Any] = template()["Resources"]
     return {name: resource["Properties"] for name, resource in found.items() if resource["Type"] == kind}

@@ -1,4 +1,4 @@
-"""The parameters of template.yaml: what each may be, and what it is where nobody says."""
+"""The parameters of template.yaml: which values they allow, and their defaults."""
 
 import re
 import shlex
@@ -11,7 +11,7 @@ from local.template import template
 
 NUMBER = r"-?([0-9]+(\.[0-9]*)?|\.[0-9]+)"
 WHOLE = ("RetentionDays", "RollupConcurrency", "ShardCount")
-"""Numbers that have to be whole ones. To CloudFormation there is only one kind."""
+"""Numbers that must be whole. CloudFormation does not tell whole numbers from others."""
 
 
 class InvalidParameter(Exception):
@@ -43,7 +43,7 @@ def parse(arguments: Sequence[str]) -> dict[str, str]:
 
 
 def check(parameters: Mapping[str, str]) -> None:
-    """Raise InvalidParameter where the template has no such parameter, or does not allow its value."""
+    """Raise InvalidParameter if the template has no such parameter, or does not allow its value."""
     for name, value in parameters.items():
         declared = template()["Parameters"].get(name)
         if declared is None:
@@ -59,7 +59,7 @@ def defaults() -> dict[str, str]:
 
 
 def _problem(name: str, declared: dict[str, Any], value: str) -> str | None:
-    """Say what a value must be, if it is not. The value itself is not told: it may be a secret."""
+    """Say what an invalid value must be, without the value: it may be a secret. None for a valid one."""
     if declared["Type"] == "Number":
         lowest, highest = declared.get("MinValue", "-Infinity"), declared.get("MaxValue", "Infinity")
         pattern = "[0-9]+" if name in WHOLE else NUMBER
@@ -78,5 +78,5 @@ def _problem(name: str, declared: dict[str, Any], value: str) -> str | None:
 
 
 def _time_zones() -> set[str]:
-    """The list that the functions carry. What this machine knows beside it may be unknown to them."""
+    """The time zones that the functions know. This machine may know others."""
     return set((files("tzdata") / "zones").read_text().split())

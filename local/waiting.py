@@ -1,12 +1,12 @@
-"""Waiting for a condition, never for a time."""
+"""Wait for a condition instead of a fixed time."""
 
 import time
 from collections.abc import Callable
 
 PATIENCE_SECONDS = 240.0
-"""After so long something will never come. A busy machine needs a tenth of it, so it decides nothing."""
+"""Time limit for any wait. Even a busy machine needs only a tenth of it."""
 AGAIN_SECONDS = 30.0
-"""What has not come after so long may have been lost on its way."""
+"""After this time, what is waited for may have been lost: `again` is called."""
 POLL_SECONDS = 0.05
 
 
@@ -17,9 +17,10 @@ def wait_until(
     again: Callable[[], object] | None = None,
     seconds: float = PATIENCE_SECONDS,
 ) -> None:
-    """Poll until the condition holds. Raises TimeoutError, which says what did not come.
+    """Poll until the condition holds. Raises TimeoutError with `what`, a name for the condition.
 
-    `again` is what brings the condition about, for where it can get lost: it is called now and then.
+    `again` repeats the action that brings the condition about, where that action can get lost. It is called
+    every AGAIN_SECONDS.
     """
     start = last = time.monotonic()
     while not condition():

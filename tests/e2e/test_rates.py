@@ -118,7 +118,7 @@ def test_a_mistyped_rate_is_corrected_and_its_days_are_counted_again(
     done = correct(stack, given, "--yes")
     assert (done.returncode, done.stderr) == (0, "")
     assert f"Stored: {right} dollars for one euro on {fx_date}." in done.stdout
-    assert f"{of}: 1 events of 1 users, 1 summaries written, 2 of 2 shards counted" in done.stdout
+    assert f"{of}: 1 events of 1 users, 1 summaries written, 2 of 2 shards recomputed" in done.stdout
     assert costs(api, user) == [(euros[1], True)]
     assert rates(stack)[f"{fx_date}#02"] == (right, "operator")
     assert stack.update_rates() == {"stored": 0}

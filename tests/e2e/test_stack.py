@@ -149,7 +149,7 @@ def test_a_day_can_be_counted_again_by_hand(stack: Stack, api: Api) -> None:
     ran = subprocess.run(
         command, cwd=PROJECT, env=stack.environment, capture_output=True, text=True, check=True
     )
-    assert "1 events of 1 users, 1 summaries written, 2 of 2 shards counted" in ran.stdout
+    assert "1 events of 1 users, 1 summaries written, 2 of 2 shards recomputed" in ran.stdout
     [summary] = api.get("/api/summaries", userId=user_id).body["days"]
     assert summary["requests"] == 1
     expired = subprocess.run(
@@ -176,8 +176,8 @@ def test_a_user_can_be_erased(stack: Stack, api: Api) -> None:
 
     before = counted()
     found = f"{user_id!r}: 2 events of 2 days and 2 daily summaries.\n"
-    assert erase() == found + "Nothing was deleted: nobody can be asked here, yes=1 does without.\n"
-    assert erase("--yes") == found + f"Deleted. The next rollup counts 2 days ({day(6)} to {day()}) again.\n"
+    assert erase() == found + "Nothing was deleted: without a terminal, confirm with yes=1.\n"
+    assert erase("--yes") == found + f"Deleted. The next rollup recomputes 2 days ({day(6)} to {day()}).\n"
     assert late_marks(stack, day(6)) == [day_shard(day(6), shard_of(user_id, LOCAL_SHARDS))]
     stack.rollup()
     wait_until(lambda: late_marks(stack, day(6)) == [], "the day to be counted again")
@@ -301,7 +301,7 @@ def test_another_shard_count_holds_from_the_day_that_make_deploy_names(stack: St
         [stored] = items_of(stack, stack.request_events_table, user)
         assert stored["dayShard"] == day_shard(stored["day"], shard_of(user, 2))
         assert api.get("/api/summaries", userId=user).body["total"]["requests"] == 1
-    assert deploy(2) == [f"ShardCount stays 2: 8 was to hold from {found[1]} on, and will not."]
+    assert deploy(2) == [f"ShardCount stays 2: the change to 8 on {found[1]} is taken back."]
     stack.rollup()
     assert {period.settings.shard_count for period in store_of(stack).state.periods()} == {2}
 

@@ -17,14 +17,14 @@ from impact.day_settings import apply_parameters, effective_calendar
 from impact.state_store import Progress
 from impact.store import Store
 from local import deploy
-from local.deploy_preview import upcoming
+from local.deploy_preview import describe_changes
 from local.tables import schemas
 from local.template_parameters import defaults
 from tests.events import NOON, freeze
 
 SETTINGS = Settings(ZoneInfo("UTC"), timedelta(days=400), 16)
 CALENDAR = Calendar.of(SETTINGS)
-WRITTEN = "The next run of the rollup writes this down. After {} UTC it is a day later."
+STORED = "The next run of the rollup stores this. If it runs after {} UTC, all is a day later."
 
 
 def settings(**changes: Any) -> Settings:
@@ -32,9 +32,9 @@ def settings(**changes: Any) -> Settings:
 
 
 def test_a_changed_shard_count_is_told_with_the_day_it_begins() -> None:
-    assert upcoming(CALENDAR, settings(shard_count=8), NOON) == [
+    assert describe_changes(CALENDAR, settings(shard_count=8), NOON) == [
         "ShardCount 16 -> 8: for days from 2026-11-25 on. Earlier days keep 16.",
-        WRITTEN.format("2026-11-24 00:00"),
+        STORED.format("2026-11-24 00:00"),
     ]
 
 
@@ -49,41 +49,41 @@ def test_a_changed_shard_count_is_told_with_the_day_it_begins() -> None:
     ],
 )
 def test_another_time_zone_is_told_with_the_day_that_it_makes_longer_or_shorter(zone: str, told: str) -> None:
-    line, _ = upcoming(CALENDAR, settings(zone=ZoneInfo(zone)), NOON)
+    line, _ = describe_changes(CALENDAR, settings(zone=ZoneInfo(zone)), NOON)
     assert line == f"ReportingTimeZone UTC -> {zone}: for days from {told}"
 
 
 def test_another_retention_is_told_with_what_earlier_events_keep() -> None:
-    line, _ = upcoming(CALENDAR, settings(retention=timedelta(days=800)), NOON)
+    line, _ = describe_changes(CALENDAR, settings(retention=timedelta(days=800)), NOON)
     assert line == ("RetentionDays 400 -> 800: for days from 2026-11-25 on. Events of earlier days keep 400.")
 
 
 def test_nothing_is_told_where_nothing_changes() -> None:
-    assert upcoming(CALENDAR, SETTINGS, NOON) == []
+    assert describe_changes(CALENDAR, SETTINGS, NOON) == []
     changed = Calendar((*CALENDAR.periods, Period("2026-11-20", settings(shard_count=8))))
-    assert upcoming(changed, settings(shard_count=8), NOON) == []
+    assert describe_changes(changed, settings(shard_count=8), NOON) == []
 
 
 def test_a_change_that_is_still_to_come_is_told_again() -> None:
     calendar = Calendar((*CALENDAR.periods, Period("2026-11-25", settings(shard_count=8))))
     told = ["ShardCount 16 -> 8: for days from 2026-11-25 on. Earlier days keep 16."]
-    assert upcoming(calendar, settings(shard_count=8), NOON) == told
+    assert describe_changes(calendar, settings(shard_count=8), NOON) == told
 
 
 def test_a_change_that_is_taken_back_in_time_is_told_not_to_come() -> None:
     calendar = Calendar((*CALENDAR.periods, Period("2026-11-25", settings(shard_count=8))))
-    assert upcoming(calendar, SETTINGS, NOON) == [
-        "ShardCount stays 16: 8 was to hold from 2026-11-25 on, and will not.",
-        WRITTEN.format("2026-11-24 00:00"),
+    assert describe_changes(calendar, SETTINGS, NOON) == [
+        "ShardCount stays 16: the change to 8 on 2026-11-25 is taken back.",
+        STORED.format("2026-11-24 00:00"),
     ]
 
 
 def test_a_change_that_is_taken_back_too_late_is_told_to_hold_for_a_day() -> None:
     calendar = Calendar((*CALENDAR.periods, Period("2026-11-24", settings(shard_count=8))))
-    assert upcoming(calendar, SETTINGS, NOON) == [
+    assert describe_changes(calendar, SETTINGS, NOON) == [
         "ShardCount 16 -> 8: for days from 2026-11-24 on. Earlier days keep 16.",
         "ShardCount 8 -> 16: for days from 2026-11-25 on. Earlier days keep theirs.",
-        WRITTEN.format("2026-11-24 00:00"),
+        STORED.format("2026-11-24 00:00"),
     ]
 
 
@@ -93,13 +93,13 @@ def test_what_is_told_is_what_the_planner_writes_down(store: Store, zone: str, m
     now = NOON + timedelta(minutes=minutes)
     wish = settings(zone=ZoneInfo(zone), shard_count=8)
     store.state.put_first_period(CALENDAR.periods[0], now)
-    line, *_, last = upcoming(CALENDAR, wish, now)
-    until = datetime.strptime(last, WRITTEN.format("%Y-%m-%d %H:%M")).replace(tzinfo=UTC)
+    line, *_, last = describe_changes(CALENDAR, wish, now)
+    until = datetime.strptime(last, STORED.format("%Y-%m-%d %H:%M")).replace(tzinfo=UTC)
     assert now <= until
     period = apply_parameters(store, wish, until)
     assert period
     assert f"for days from {period.first_day} on" in line
-    late, *_ = upcoming(CALENDAR, wish, until + timedelta(seconds=1))
+    late, *_ = describe_changes(CALENDAR, wish, until + timedelta(seconds=1))
     assert late != line
 
 
@@ -225,7 +225,7 @@ def test_settings_that_cannot_be_read_do_not_change(stack: Store, run: Deploy) -
     stack.client.delete_table(TableName="impact-State")
     ran = run("ShardCount=8")
     assert (ran.code, ran.deployed) == (1, [])
-    assert "The table impact-State is gone. Restore it" in ran.error
+    assert "No table impact-State. Restore it" in ran.error
     assert run("MarkupPercent=5").code == 0
 
 

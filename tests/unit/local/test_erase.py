@@ -219,7 +219,7 @@ def test_a_run_that_was_stopped_is_taken_up_and_each_day_counted_again(
     with monkeypatch.context() as broken:
         Breaks(store, broken, call, at)
         assert run("alice", "--yes") == 1
-    assert "run it again" in capfd.readouterr().err
+    assert "Run it again" in capfd.readouterr().err
     assert run("alice", "--yes") == 0
     assert users(store, store.ledger.name) == users(store, store.summaries.name) == Counter({"bob": 4})
     roll_up(store)
@@ -237,7 +237,7 @@ def test_ctrl_c_says_what_to_do(
     with monkeypatch.context() as now:
         now.setattr(erase.Erasure, "_delete", interrupted)
         assert run("alice", "--yes") == 130
-    assert "run it again" in capfd.readouterr().err
+    assert "Run it again" in capfd.readouterr().err
 
 
 OTHERWISE = EntryBuilder(Calendar.of(Settings(ZoneInfo("UTC"), timedelta(days=10), 1000)))
@@ -300,5 +300,5 @@ def test_long_work_says_how_far_it_is(
     put(store, "alice", 0)
     assert run("alice", "--yes", "--everywhere") == 0
     told = capfd.readouterr().err
-    assert "1 of 16 parts looked at" in told
-    assert "days looked at" in told
+    assert "1 of 16 parts scanned" in told
+    assert "days looked up" in told

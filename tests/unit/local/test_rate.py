@@ -105,8 +105,8 @@ day                      USD           EUR now          EUR then
 sum                22.344000          2.000000         20.000000
 """
 STORED = "Stored: 1.1172 dollars for one euro on 2026-11-20.\n"
-COUNTED = "2026-11-23: 1 events of 1 users, 1 summaries written, 16 of 16 shards counted\n"
-TO_COUNT = "Still in euros at the old rate, until you count them again:\n    make rollup day=2026-11-23\n"
+COUNTED = "2026-11-23: 1 events of 1 users, 1 summaries written, 16 of 16 shards recomputed\n"
+TO_COUNT = "Still converted at the old rate, until you recompute them:\n    make rollup day=2026-11-23\n"
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_a_correction_is_shown_stored_and_counted(
     store: Store, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(**CORRECTION, typed="y\ny\n") == 0
-    asked = f"{SHOWN}Store it? [y/N] {STORED}Count 2026-11-23 again now? [y/N] {COUNTED}"
+    asked = f"{SHOWN}Store it? [y/N] {STORED}Recompute 2026-11-23 now? [y/N] {COUNTED}"
     assert printed(capsys) == asked
     assert holds(store) == Decimal("1.1172")
     assert euros(store) == 20
@@ -194,7 +194,7 @@ def test_days_are_counted_again_only_if_somebody_says_so(
     store: Store, run: Run, capsys: pytest.CaptureFixture[str], typed: str
 ) -> None:
     assert run(**CORRECTION, typed=f"y\n{typed}") == 0
-    assert printed(capsys).endswith(f"Count 2026-11-23 again now? [y/N] {TO_COUNT}")
+    assert printed(capsys).endswith(f"Recompute 2026-11-23 now? [y/N] {TO_COUNT}")
     assert holds(store) == Decimal("1.1172")
     assert euros(store) == 2
 
@@ -219,7 +219,7 @@ def test_a_day_that_cannot_be_counted_is_told(
     freeze(monkeypatch, worker, NOON + timedelta(days=500))
     assert run("--yes", **CORRECTION) == 1
     told = capsys.readouterr()
-    assert told.out.endswith(f"0 of 16 shards counted\n{TO_COUNT}")
+    assert told.out.endswith(f"0 of 16 shards recomputed\n{TO_COUNT}")
     assert "older than the retention" in told.err
     assert holds(store) == Decimal("1.1172")
 
