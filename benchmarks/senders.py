@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.callback.proxy import Proxy, request, server
-from local.fault_proxy import DEAF, DOWN, HALF_503, UP, Answer, FaultProxy, running_fault_proxy
+from local.fault_proxy import DEAF, DOWN, HALF_503, UP, FaultProxy, Response, running_fault_proxy
 
 CLIENTS = 8
 PAUSE_SECONDS = 0.1
@@ -57,7 +57,7 @@ class Service:
 
     times: Counter[str] = field(default_factory=Counter)
 
-    def __call__(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def __call__(self, path: str, headers: Mapping[str, str], body: bytes) -> Response:
         events: list[dict[str, Any]] = json.loads(body)
         new = sum(_user(event) not in self.times for event in events)
         self.times.update(map(_user, events))

@@ -1,4 +1,4 @@
-"""An HTTP proxy that injects faults. Its `mode` says which: it forwards, refuses, resets or hangs."""
+"""An HTTP proxy that injects faults before a service. Its `mode` says which: refuse, reset, cut or hang."""
 
 import http.client
 import random
@@ -13,22 +13,22 @@ from urllib.parse import urlsplit
 from local.http_server import running_server
 
 TIMEOUT_SECONDS = 35.0
-"""Longer than the 30 s after which API Gateway itself gives up."""
+"""Longer than API Gateway's own limit of 30 s."""
 
 RESET_AT_ONCE = struct.pack("ii", 1, 0)
-"""SO_LINGER: closing a connection resets it, and throws away what was not sent yet."""
+"""SO_LINGER: closing a connection resets it and discards unsent data."""
 
-Answer = tuple[int, Mapping[str, str], bytes]
-Service = Callable[[str, Mapping[str, str], bytes], Answer]
-"""From a path, headers and a body to the answer."""
+Response = tuple[int, Mapping[str, str], bytes]
+Service = Callable[[str, Mapping[str, str], bytes], Response]
+"""A function from path, headers and body to the response: status, headers and body."""
 
-# What can become of a request:
-PASS = "the service answers"
-REFUSE = "503, and the service never sees it"
-RESET = "the connection is reset, and the service never sees it"
-CUT = "the service takes it, and its answer is lost"
-HANG = "no answer, and the service never sees it"
-HANG_AFTER = "the service takes it, and its answer never comes"
+# What the proxy does with a request:
+PASS = "forward it"
+REFUSE = "respond with 503, without the service"
+RESET = "reset the connection, without the service"
+CUT = "forward it, and lose the response"
+HANG = "never respond, without the service"
+HANG_AFTER = "forward it, and never respond"
 
 UP, DOWN, DEAF, HANGING, FLAPPING, HALF_503 = "up", "down", "deaf", "hanging", "flapping", "half 503"
 MODES: Mapping[str, tuple[str, ...]] = {
@@ -39,11 +39,11 @@ MODES: Mapping[str, tuple[str, ...]] = {
     FLAPPING: (PASS, REFUSE, CUT, RESET),
     HALF_503: (REFUSE, PASS),
 }
-"""For each mode what becomes of the requests: each of these once, in an order of chance, and again."""
+"""The faults of each mode. Requests get each of them once, in random order, and then all again."""
 
 
 class FaultProxy(ThreadingHTTPServer):
-    """Passes POST requests on to a service, or not, as its `mode` says; the mode can be set at any time."""
+    """Forwards POST requests to a service, or fails them, as `mode` says. The mode can be set at any time."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -71,19 +71,19 @@ class FaultProxy(ThreadingHTTPServer):
             self._changed.notify_all()
 
     def next_fault(self) -> str:
-        """What is to become of a request."""
+        """Choose the fault for the next request."""
         with self._changed:
             if not self._faults:
                 self._faults = self._random.sample(MODES[self._mode], len(MODES[self._mode]))
             return self._faults.pop()
 
     def hang(self) -> None:
-        """Until the mode is set."""
+        """Wait until another mode is set."""
         with self._changed:
             self._changed.wait_for(lambda: self._mode not in (DEAF, HANGING))
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Clients that were killed are what this is for."""
+        """Ignore clients that were killed: tests kill them."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -95,19 +95,19 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         fault = self.server.next_fault()
         if fault == REFUSE:
-            self._answer(503, {"Content-Type": "application/json"}, b'{"message": "Service Unavailable"}')
+            self._respond(503, {"Content-Type": "application/json"}, b'{"message": "Service Unavailable"}')
             return
-        answer = None
+        response = None
         if fault in (PASS, CUT, HANG_AFTER):
-            answer = self.server.service(self.path, dict(self.headers.items()), body)
+            response = self.server.service(self.path, dict(self.headers.items()), body)
         if fault in (HANG, HANG_AFTER):
             self.server.hang()
-        if fault == PASS and answer:
-            self._answer(*answer)
+        if fault == PASS and response:
+            self._respond(*response)
         else:
             self._reset()
 
-    def _answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+    def _respond(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         self.send_response_only(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -120,7 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: the mode says it all."""
+        """Log nothing."""
 
 
 @contextmanager
@@ -134,12 +134,12 @@ def running_fault_proxy(service: Service, seed: int = 0) -> Iterator[FaultProxy]
 
 
 def forward_to(url: str) -> Service:
-    """The service at an address."""
+    """A service that forwards to a URL."""
     host = urlsplit(url).netloc
     passed = ("authorization", "content-type")
     returned = ("content-type", "retry-after")
 
-    def forward(path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def forward(path: str, headers: Mapping[str, str], body: bytes) -> Response:
         connection = http.client.HTTPConnection(host, timeout=TIMEOUT_SECONDS)
         try:
             kept = {name: value for name, value in headers.items() if name.lower() in passed}

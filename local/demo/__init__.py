@@ -1,4 +1,4 @@
-"""The whole path on real parts: users chat through a LiteLLM proxy, and the stack counts their days.
+"""The demo: users chat through a real LiteLLM proxy, and the stack on MiniStack sums up their days.
 
-Only the AI providers are fake. What they say they served is what every figure is compared with.
+Only the AI providers are fake. Every number is compared with what these providers have served.
 """

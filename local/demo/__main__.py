@@ -30,16 +30,16 @@ def main() -> int:
         print(_coloured(f"The demo could not run: {error}", RED), file=sys.stderr)
         return 1
     if problems:
-        print(_coloured(f"{len(problems)} things are not as they should be:", RED))
+        print(_coloured(f"{len(problems)} problems:", RED))
         print(*(f"  {problem}" for problem in problems), sep="\n")
         return 1
-    print(_coloured("Every figure agrees with what the providers served.", GREEN), end=" ")
+    print(_coloured("Every number agrees with what the providers served.", GREEN), end=" ")
     print(f"{time.monotonic() - start:.0f} s; nothing is left running.")
     return 0
 
 
 def _interrupt(number: int, frame: object) -> None:
-    """Once only: a second Ctrl-C must not interrupt the clean-up."""
+    """Interrupt once: a second Ctrl-C must not interrupt the clean-up."""
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, signal.SIG_IGN)
     raise KeyboardInterrupt

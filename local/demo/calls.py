@@ -1,4 +1,4 @@
-"""Who asks what: every way in which a request can reach the ledger, by a handful of users."""
+"""The requests of the demo's users: every way in which a request can reach the ledger."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ RESPONSES = "/v1/responses"
 
 UNKNOWN = "unknown"
 
-# How a client tells who is asking.
+# How a client names its user.
 BODY = "user"
 HEADER = "header"
 METADATA = "metadata.user_id"
-UNFILLED = "a header that nobody filled in"
-
+UNFILLED = "an unfilled header template"
 
 QUESTION = "What does a forest cost?"
 NEW_MODEL = "claude-next-9"
-"""Came out today: no price list has it."""
+"""A model that no price list has yet."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Call:
     again: str | None = None
     fails: bool = False
     call_id: str | None = None
-    """What the caller would have LiteLLM call the request."""
+    """The call id that the client asks LiteLLM to use."""
 
     def body(self) -> dict[str, Any]:
         prompt = f"{QUESTION} #call={self.again or self.id} {self.directions}"
@@ -86,7 +85,7 @@ CALLS: Sequence[Call] = (
     Call("alice-reasoning", "alice", "gpt-5-mini", "#in=333 #out=777 #reasoning=640", named=HEADER),
     Call("alice-first", "alice", "gpt-4o", "#in=120 #out=60", named=HEADER, cached=True),
     Call("alice-again", "alice", "gpt-4o", "#in=120 #out=60", named=HEADER, cached=True, again="alice-first"),
-    # Bob's day is full of trouble.
+    # Bob's requests fail at first, or for good.
     Call("bob-retry", "bob", "gpt-4o", "#in=501 #out=77 #fail=openai:1:500"),
     Call("bob-fallback", "bob", "claude-haiku-4-5", "#in=640 #out=90 #fail=anthropic:always:529"),
     Call("bob-failure", "bob", "gpt-4o-mini", "#fail=openai:always:500", fails=True),
@@ -97,7 +96,7 @@ CALLS: Sequence[Call] = (
         "#in=3000 #out=210 #cached=2048 #cache_write=512",
         stream=True,
     ),
-    # Carol's program speaks to Anthropic's and OpenAI's newer APIs.
+    # Carol's program uses Anthropic's and OpenAI's newer APIs.
     Call("carol-messages", "carol", "claude-haiku-4-5", "#in=480 #out=55", path=MESSAGES, named=METADATA),
     Call(
         "carol-messages-stream",
@@ -118,13 +117,13 @@ CALLS: Sequence[Call] = (
         path=RESPONSES,
         named=METADATA,
     ),
-    # Zoë runs models of her own and searches in documents.
+    # Zoë runs models on her own machine and searches documents.
     Call("zoe-local", "zoë", "llama3.1", "#in=77 #out=22"),
     Call("zoe-local-stream", "zoë", "llama3.1", "#in=1234 #out=432", stream=True),
     Call("zoe-embedding", "zoë", "text-embedding-3-small", "#in=8100", path=EMBEDDINGS),
     Call("zoe-groq-stream", "zoë", "gpt-oss-20b", "#in=650 #out=129", stream=True),
     Call("zoe-unpriced", "zoë", "groq/llama-3.3-70b-versatile", "#in=210 #out=64"),
-    # Dora's program gives all her requests one and the same id. Each of them counts.
+    # Dora's program gives all her requests the same id. Each of them is a request of its own.
     Call("dora-one", "dora", "gpt-4o-mini", "#in=31 #out=11", call_id="dora"),
     Call("dora-two", "dora", "gpt-4o-mini", "#in=32 #out=12", call_id="dora", stream=True),
     Call("dora-three", "dora", "gpt-4o-mini", "#in=33 #out=13", path=RESPONSES, call_id="dora"),
@@ -138,17 +137,17 @@ CALLS: Sequence[Call] = (
         call_id="dora",
     ),
     Call("dora-five", "dora", "text-embedding-3-small", "#in=35", path=EMBEDDINGS, call_id="dora"),
-    # Somebody: the template of a header that LibreChat left as it was.
+    # Nobody knows who: LibreChat did not fill in the template of its header.
     Call("somebody", UNKNOWN, "gpt-4o-mini", "#in=150 #out=55", named=UNFILLED),
 )
 
 
-def make(calls: Sequence[Call], url: str, key: str) -> list[str]:
-    """Make all calls side by side, one that comes `again` after the first; tell which ended unexpectedly."""
+def make_calls(calls: Sequence[Call], url: str, key: str) -> list[str]:
+    """Make all calls in parallel, repeats after the first. Return a line for each unexpected response."""
     groups = [list(group) for _, group in groupby(calls, key=lambda call: call.again or call.id)]
     with ThreadPoolExecutor(len(groups)) as pool:
-        answers = pool.map(lambda group: [_make(call, url, key) for call in group], groups)
-        return [problem for problems in answers for problem in problems if problem]
+        results = pool.map(lambda group: [_make(call, url, key) for call in group], groups)
+        return [problem for problems in results for problem in problems if problem]
 
 
 def _make(call: Call, url: str, key: str) -> str | None:
@@ -158,11 +157,11 @@ def _make(call: Call, url: str, key: str) -> str | None:
     try:
         connection.request("POST", call.path, json.dumps(call.body()), headers)
         response = connection.getresponse()
-        answer = response.read().decode()
+        text = response.read().decode()
     except (OSError, http.client.HTTPException) as error:
-        return f"{call.id}: no answer from the proxy ({error})"
+        return f"{call.id}: no response from the proxy ({error})"
     finally:
         connection.close()
     if (response.status == 200) == call.fails:
-        return f"{call.id}: answered with {response.status}: {answer[:300]}"
+        return f"{call.id}: the response is {response.status}: {text[:300]}"
     return None

@@ -1,4 +1,4 @@
-"""What a request costs, from the price list in LiteLLM's package, in decimals and without LiteLLM's code."""
+"""The expected cost of a request, from the price list in LiteLLM's package, without LiteLLM's code."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from local.litellm_proxy import ENVIRONMENT
 
 PriceList = Mapping[str, Mapping[str, Any]]
 
-# What runs on your own machine costs nothing, whether the list names it or not.
 FREE = "ollama"
+"""Models on your own machine cost nothing, whether the list has them or not."""
 
 
-def packaged() -> PriceList:
-    """The list that the proxy uses with LITELLM_LOCAL_MODEL_COST_MAP."""
+def price_list() -> PriceList:
+    """Load the list that the proxy uses with LITELLM_LOCAL_MODEL_COST_MAP."""
     [path] = ENVIRONMENT.glob("lib/python*/site-packages/litellm/model_prices_and_context_window_backup.json")
     prices: PriceList = json.loads(path.read_text(), parse_float=Decimal, parse_int=Decimal)
     return prices
 
 
 def cost(prices: PriceList, provider: str, model: str, usage: Usage) -> Decimal | None:
-    """US dollars, or None for a model that the list has no price for."""
+    """Compute the cost in US dollars; None for a model without a price."""
     if provider == FREE:
         return Decimal(0)
     price = prices.get(f"{provider}/{model}") or prices.get(model)

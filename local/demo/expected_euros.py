@@ -1,6 +1,6 @@
-"""Euros as they have to be: from the ledger's dollars and the served rates, without the service's code.
+"""The expected amounts in euros, from the ledger's dollars and the ECB's rates, without the service's code.
 
-A day's dollars are divided once, by the rate with the last date before the day, and rounded to 38 digits.
+A day's dollars are divided once, by the rate of the last date before the day, and rounded to 38 digits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PARAMETERS = {
     "RestorationKgCO2ePerM2": KG_PER_M2,
     "RestorationSource": SOURCE,
 }
-"""What the demo's operator has set."""
+"""Parameters of the demo's stack."""
 
 TERMS = {
     "markupPercent": MARKUP_PERCENT,
@@ -31,19 +31,19 @@ TERMS = {
     "restorationKgCO2ePerM2": KG_PER_M2,
     "restorationSource": SOURCE,
 }
-"""The same, as a summary names it."""
+"""The same in a summary."""
 
 STORED = Context(prec=38)
-"""What a number in DynamoDB keeps."""
+"""DynamoDB stores numbers with 38 digits."""
 
 NEGLIGIBLE = Decimal("1e-30")
-"""What rounding to 38 digits, user by user, may add up to in the sum of all."""
+"""The maximum difference that rounding each user's amount to 38 digits can make in the sum."""
 
 ADDED_UP = ("costEUR", "unconverted", "markupEUR", "restorationFeeEUR", "billedEUR", "restoredM2")
 
 
-def event_problems(ledger: Items, rates: Rates) -> list[str]:
-    """Each event on its own reads in euros too; one without a price does not."""
+def compare_events(ledger: Items, rates: Rates) -> list[str]:
+    """Check the euros of each event. An event without a price has none."""
     problems = []
     for item in ledger:
         absent = {"costEUR": None, "fxRate": None, "fxDate": None}
@@ -52,8 +52,8 @@ def event_problems(ledger: Items, rates: Rates) -> list[str]:
     return problems
 
 
-def day_problems(summaries: Items, ledger: Items, rates: Rates) -> list[str]:
-    """Each user's days, against the ledger's dollars."""
+def compare_days(summaries: Items, ledger: Items, rates: Rates) -> list[str]:
+    """Check the euros of each user's days against the ledger's dollars."""
     dollars = _dollars((item["userId"], item["day"], item) for item in ledger)
     problems = []
     for summary in summaries:
@@ -63,8 +63,8 @@ def day_problems(summaries: Items, ledger: Items, rates: Rates) -> list[str]:
     return problems
 
 
-def platform_problems(totals: Mapping[str, Any], summaries: Items, ledger: Items, rates: Rates) -> list[str]:
-    """The platform's days, against the ledger's dollars; and their sum, against the sum of the users."""
+def compare_platform(totals: Mapping[str, Any], summaries: Items, ledger: Items, rates: Rates) -> list[str]:
+    """Check the platform's days against the ledger's dollars, and their sum against the sum of all users."""
     dollars = _dollars(("", item["day"], item) for item in ledger)
     problems = []
     for row in totals["days"]:
@@ -72,16 +72,16 @@ def platform_problems(totals: Mapping[str, Any], summaries: Items, ledger: Items
         truth = _statement(row, dollars["", row["day"]], rates) | {"users": users}
         problems += unequal(f"GET /api/totals: {row['day']}", row, truth)
     for name in ADDED_UP:
-        told = totals["total"].get(name, Decimal(0))
+        shown = totals["total"].get(name, Decimal(0))
         with localcontext(EXACT):
             added = sum((summary.get(name, Decimal(0)) for summary in summaries), Decimal(0))
-            if abs(told - added) > NEGLIGIBLE:
-                problems.append(f"GET /api/totals: {name} is {told}, of all users together {added}")
+            if abs(shown - added) > NEGLIGIBLE:
+                problems.append(f"GET /api/totals: {name} is {shown}, but the sum of all users is {added}")
     return problems
 
 
 def unequal(name: str, row: Mapping[str, Any], truth: Mapping[str, Any]) -> list[str]:
-    """Every field of the truth that a row has otherwise; None is a field that it must not have."""
+    """Return a line for each field that differs from `truth`, where None means that it must be absent."""
     return [
         f"{name}: {key} is {row.get(key)}, expected {value}"
         for key, value in truth.items()
@@ -98,7 +98,7 @@ def _dollars(events: Iterable[tuple[str, str, Mapping[str, Any]]]) -> Mapping[tu
 
 
 def _statement(row: Mapping[str, Any], usd: Decimal, rates: Rates) -> dict[str, Any]:
-    """What a row has to say in euros of these dollars, and in square metres of its own CO2e."""
+    """The expected euros of a row with these dollars, and square metres from the row's own CO2e."""
     exchange = _exchange(usd, row["day"], rates)
     if not usd:  # nothing was converted
         exchange |= {"fxRate": None, "fxDate": None}

@@ -1,4 +1,4 @@
-"""What EcoLogits itself says of a request, of the models that a human has looked up in it."""
+"""The expected footprint of a request: EcoLogits' own result, for models that were looked up by hand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from decimal import Decimal
 from ecologits.tracers.utils import llm_impacts
 
 OPERATOR_COUNTRY = "FRA"
-"""Where the demo says that its own machines are: those that run Ollama."""
+"""Country of the demo's own machines, which run Ollama."""
 
 MODELS = {
     "openai/gpt-4o": ("openai", "gpt-4o", "USA"),
@@ -23,11 +23,13 @@ MODELS = {
 UNITS = {"energyKWh": "energy", "co2eKg": "gwp", "waterL": "wcf"}
 """EcoLogits' names, by the contract's."""
 
-logging.getLogger("ecologits").setLevel(logging.ERROR)  # it warns of each model that is not published
+logging.getLogger("ecologits").setLevel(
+    logging.ERROR
+)  # it warns about each model without published parameters
 
 
 def footprint(model: str, tokens_out: int, latency: Decimal) -> dict[str, dict[str, Decimal]]:
-    """Low and high of each unit, with every digit; nothing for a model that is not in EcoLogits."""
+    """Low and high of each unit, unrounded; empty for a model that is not in MODELS."""
     if model not in MODELS:
         return {}
     provider, name, zone = MODELS[model]

@@ -1,4 +1,4 @@
-"""What the demo shows of the summaries: rounded, for people. The check compares every digit."""
+"""The tables that the demo prints: numbers rounded for people. `check.py` compares every digit."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ Row = Mapping[str, Any]
 
 PLATFORM = "platform"
 LEFT = 2
+"""The first columns, which are aligned left."""
 
 
 def _plain(name: str) -> Callable[[Row], str]:
@@ -17,7 +18,7 @@ def _plain(name: str) -> Callable[[Row], str]:
 
 
 def _range(name: str, factor: int = 1) -> Callable[[Row], str]:
-    """Low and high; a dash where neither is known."""
+    """Low and high; a dash without an estimate."""
 
     def cell(row: Row) -> str:
         bounds = row.get(name)
@@ -45,7 +46,7 @@ COST = USER_AND_DAY | {
 
 
 def report(summaries: Sequence[Row], totals: Mapping[str, Any]) -> str:
-    """What was used, and what it cost and took, in two tables; and what the platform is billed."""
+    """Make a table of the usage, a table of costs and footprints, and the bill of the platform."""
     users = sorted(summaries, key=lambda summary: (summary["day"], summary["userId"]))
     rows, terms = [*users, *totals["days"]], summaries[0]["terms"]
     return "\n\n".join((table(rows, USE), table(rows, COST), _bill(totals["total"], terms)))
@@ -61,14 +62,14 @@ def _bill(total: Row, terms: Row) -> str:
 
 
 def table(rows: Sequence[Row], columns: Mapping[str, Callable[[Row], str]]) -> str:
-    """A line for each row, under a line of the columns' names."""
+    """Make a line for each row, below a line of column names."""
     lines = [tuple(columns), *(tuple(cell(row) for cell in columns.values()) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(_line(line, widths) for line in lines)
 
 
 def rounded(number: Decimal) -> str:
-    """Two digits that count: 0.00012, 5.7."""
+    """Round to two significant digits: 0.00012, 5.7."""
     return f"{Context(prec=2).plus(number):f}"
 
 

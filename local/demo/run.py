@@ -1,4 +1,4 @@
-"""Starts everything, lets the users chat, and checks what the stack says about them."""
+"""Start everything, let the users chat, and check the stack's numbers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from local.demo.calls import CALLS, NEW_MODEL, QUESTION, make
+from local.demo.calls import CALLS, NEW_MODEL, QUESTION, make_calls
 from local.demo.check import Found, check, check_logs, check_reading
-from local.demo.expected_cost import packaged
+from local.demo.expected_cost import price_list
 from local.demo.expected_euros import PARAMETERS
 from local.demo.expected_footprint import OPERATOR_COUNTRY
 from local.demo.report import report
@@ -37,11 +37,11 @@ Say = Callable[[str], None]
 
 
 def run(say: Say) -> list[str]:
-    """Run the demo; return all that is not as it should be: nothing, if all is well."""
+    """Run the demo. Return a line for each problem."""
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="impact-demo-")))
         log = folder / "proxy.log"
-        # Chosen here, not by the stack: so the proxy can boot while the stack is still being deployed.
+        # Chosen here, not by the stack: so the proxy can start while the stack is being deployed.
         token, port = secrets.token_urlsafe(32), free_port()
         reporting = {
             "IMPACT_SERVICE_URL": f"http://localhost:{port}/api/request-event",
@@ -57,7 +57,7 @@ def run(say: Say) -> list[str]:
             "OperatorCountry": OPERATOR_COUNTRY,
             **PARAMETERS,
         }
-        say("Starting four fake AI providers, and a real LiteLLM proxy that takes them for real")
+        say("Starting four fake AI providers, and a real LiteLLM proxy in front of them")
         provider_url = running.enter_context(running_provider(free_port(), folder / "provider.log"))
         proxy = running.enter_context(
             running_proxy(environment(provider_url) | reporting, log, _with_new_model(folder))
@@ -70,7 +70,7 @@ def run(say: Say) -> list[str]:
             proxy.wait_until_ready()
             problems = _chat_and_check(say, rates, provider_url, proxy, stack)
             secrets_sent = {QUESTION, token, stack.read_token, proxy.key} | {call.user for call in CALLS}
-            problems += check_logs([*stack.log_lines(), *_said(log)], secrets_sent)
+            problems += check_logs([*stack.log_lines(), *_callback_lines(log)], secrets_sent)
         except Exception:
             _show_log(log)
             raise
@@ -80,7 +80,7 @@ def run(say: Say) -> list[str]:
 
 
 def _with_new_model(folder: Path) -> Path:
-    """The configuration of `deploy/`, whose operator has added the model that came out today."""
+    """The configuration of `deploy/`, plus a model that no price list has yet."""
     of = f"{{ model: anthropic/{NEW_MODEL}, api_key: os.environ/ANTHROPIC_API_KEY }}"
     added = f"model_list:\n  - model_name: {NEW_MODEL}\n    litellm_params: {of}\n"
     config = folder / CONFIG.name
@@ -89,29 +89,29 @@ def _with_new_model(folder: Path) -> Path:
 
 
 def _rates() -> Rates:
-    """90 days of rates. Today's is among them: a demo that runs past midnight needs it."""
+    """90 days of rates, including today's: a demo that runs past midnight needs it."""
     today = datetime.now(UTC).date()
     return published(str(today - timedelta(days=90)), str(today))
 
 
 def _about(rates: Rates) -> str:
     return (
-        f"Serving the ECB's rates here: {rates[max(rates)]} dollars for a euro, that of {max(recorded())},"
-        " for all later dates too"
+        f"Serving the ECB's fx rates: {rates[max(rates)]} dollars for one euro, as of {max(recorded())},"
+        " also for all later dates"
     )
 
 
 def _chat_and_check(say: Say, rates: Rates, provider_url: str, proxy: Proxy, stack: Stack) -> list[str]:
     users = {call.user for call in CALLS}
     say(f"{len(users)} users make {len(CALLS)} requests")
-    unexpected = make(CALLS, proxy.url, proxy.key)
+    unexpected = make_calls(CALLS, proxy.url, proxy.key)
     journal = _get(f"{provider_url}/journal")
-    events = sum(figures.requests for figures in expected(CALLS, journal, packaged()).values())
+    events = sum(totals.requests for totals in expected(CALLS, journal, price_list()).values())
     say(f"Waiting until the callback has delivered {events} events")
     _wait(lambda: len(_scan(stack, stack.request_events_table)) >= events)
-    stop(proxy.process)  # whatever it has left, and should not have, arrives now
+    stop(proxy.process)  # it delivers all that it still has: an event too many would arrive now
     ledger = _scan(stack, stack.request_events_table)
-    say("Rolling up, as the schedule does every hour")
+    say("Running the rollup, as the schedule does every hour")
     with suppress(TimeoutError):
         stack.rollup(seconds=WAIT_SECONDS)
     summaries = _scan(stack, stack.daily_summaries_table)
@@ -119,12 +119,12 @@ def _chat_and_check(say: Say, rates: Rates, provider_url: str, proxy: Proxy, sta
         return [*unexpected, "summaries: there are none"]
     found = Found(ledger, summaries, _read(stack, "totals", _range(summaries)))
     print(f"\n{report(summaries, found.totals)}\n")
-    truth = expected(CALLS, journal, packaged(), ledger)
+    truth = expected(CALLS, journal, price_list(), ledger)
     return [*unexpected, *check(truth, found, rates), *_check_reading(stack, summaries)]
 
 
 def _check_reading(stack: Stack, summaries: Items) -> list[str]:
-    """One user's days, read as others read them: by a plain DynamoDB query, and from the API."""
+    """Check one user's days as clients read them: by a DynamoDB query, and from the API."""
     user, days = CALLS[0].user, _range(summaries)
     stored = [summary for summary in summaries if summary["userId"] == user]
     dynamodb: Any = stack.session.resource("dynamodb")
@@ -133,10 +133,10 @@ def _check_reading(stack: Stack, summaries: Items) -> list[str]:
         ExpressionAttributeNames={"#d": "day"},
         ExpressionAttributeValues={":u": user, ":a": days["from"], ":b": days["to"]},
     )["Items"]
-    answered = _read(stack, "summaries", {"userId": user, **days})["days"]
+    returned = _read(stack, "summaries", {"userId": user, **days})["days"]
     return [
         *check_reading("DynamoDB query", queried, stored),
-        *check_reading("GET /api/summaries", answered, stored),
+        *check_reading("GET /api/summaries", returned, stored),
     ]
 
 
@@ -150,9 +150,9 @@ def _read(stack: Stack, route: str, query: Mapping[str, str]) -> Any:
 
 
 def _wait(condition: Callable[[], bool]) -> None:
-    """Poll for a while; if it never holds, the comparison tells what is missing."""
+    """Wait up to WAIT_SECONDS. After that, the comparison shows what is missing."""
     with suppress(TimeoutError):
-        wait_until(condition, "what the users did", seconds=WAIT_SECONDS)
+        wait_until(condition, "the events of all requests", seconds=WAIT_SECONDS)
 
 
 def _scan(stack: Stack, name: str) -> Items:
@@ -168,13 +168,13 @@ def _get(url: str, token: str = "") -> Any:
 
 
 def _show_log(log: Path) -> None:
-    """The end of it, and what the callback said before: a scripted failure fills many lines."""
+    """Print its end, and the callback's earlier lines: LiteLLM logs many lines for each failure."""
     lines = log.read_text(errors="replace").splitlines()
-    said = [line for line in _said(log) if line not in lines[-LOG_LINES:]]
-    print("The proxy's log:", *said, "...", *lines[-LOG_LINES:], sep="\n  ", file=sys.stderr)
+    earlier = [line for line in _callback_lines(log) if line not in lines[-LOG_LINES:]]
+    print("The proxy's log:", *earlier, "...", *lines[-LOG_LINES:], sep="\n  ", file=sys.stderr)
 
 
-def _said(log: Path) -> list[str]:
-    """What the callback wrote into the proxy's log."""
+def _callback_lines(log: Path) -> list[str]:
+    """The callback's lines in the proxy's log."""
     lines = log.read_text(errors="replace").splitlines()
     return [line for line in lines if line.startswith("impact service:")]

@@ -1,5 +1,7 @@
-"""The figures of a user's use, from three sources that must agree: the fake providers' journal, the ledger,
-and the summaries. Nothing here uses the service's own code, which is what is checked."""
+"""Totals of each user's usage, from sources that must agree: the providers' journal, ledger and summaries.
+
+Nothing here uses the service's own code, because that is what is checked.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +19,17 @@ from local.fake_providers.prompt_directives import Usage
 Items = Sequence[Mapping[str, Any]]
 
 EXACT = Context(prec=100, traps=[Inexact])
-"""A sum is exact, or it fails."""
+"""Sums are exact: a rounded one raises Inexact."""
 
-# LiteLLM's cost is a float: what it lost to rounding is all that may lie between it and the price list.
 TOLERANCE = Decimal("1e-12")
+"""Dollars. LiteLLM's cost is a float, and may differ from the price list by its rounding."""
 
 PER_MODEL = ("requests", "rated", "unrated")
 
 
 @dataclass
 class UsageTotals:
-    """What was used, in the contract's words; `models` has the counts of each `provider/model`."""
+    """Totals, with the contract's names. `models` has the counts of each `provider/model`."""
 
     requests: int = 0
     failures: int = 0
@@ -41,11 +43,11 @@ class UsageTotals:
     unrated: int = 0
     costUSD: Decimal = Decimal(0)
     footprint: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
-    """`energyKWh low`, `energyKWh high` and so on."""
+    """By `energyKWh low`, `energyKWh high` and so on."""
     models: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     def add(self, item: Mapping[str, Any]) -> None:
-        """Count one event as the contract says."""
+        """Add one event, by the contract's rules."""
         rated = "energyKWh" in item
         unrated = not rated and item["status"] == "success" and not item.get("cacheHit")
         self.requests += 1
@@ -82,20 +84,21 @@ ByUser = Mapping[str, UsageTotals]
 
 
 def expected(calls: Iterable[Call], journal: Items, prices: PriceList, ledger: Items = ()) -> ByUser:
-    """What the ledger has to hold, from what the fake providers served for these calls.
+    """The totals that the ledger must have, from what the fake providers served for these calls.
 
-    Only the latency is the ledger's own: a provider cannot know how long the proxy took.
+    Only latencies are taken from the ledger: a provider cannot know how long the proxy took.
     """
     latencies = {_served(item): item["latency"] for item in ledger if not item.get("cacheHit")}
-    return counted(event for call in calls for event in _events(call, journal, prices, latencies))
+    return totals_of_events(event for call in calls for event in _events(call, journal, prices, latencies))
 
 
 def _events(
     call: Call, journal: Items, prices: PriceList, latencies: Mapping[object, Decimal]
 ) -> Iterator[Mapping[str, Any]]:
-    """One failure where any try failed, however many; one success, whichever try or provider it came from.
+    """The events of a call: one failure if any tries failed, and one success, from whichever provider.
 
-    An answer out of LiteLLM's cache has the first answer's tokens, no cost, no footprint: no provider saw it.
+    A response from LiteLLM's cache has the first response's tokens, no cost and no footprint: no provider saw
+    it.
     """
     entries = [entry for entry in journal if entry["call"] == (call.again or call.id)]
     failed = [entry for entry in entries if entry["status"] != 200]
@@ -114,7 +117,7 @@ def _events(
 
 
 def _served(event: Mapping[str, Any]) -> object:
-    """What tells one served request of the demo from the others, in the journal and in the ledger."""
+    """The key of a served request, the same in the journal and in the ledger."""
     names = ("userId", "provider", "model", "status", "tokens_in", "tokens_out")
     return tuple(event[name] for name in names)
 
@@ -123,8 +126,8 @@ def _model(event: Mapping[str, Any]) -> str:
     return f"{event['provider']}/{event['model']}"
 
 
-def counted(events: Iterable[Mapping[str, Any]]) -> ByUser:
-    """Add up events: the ledger's items, or those that are expected there."""
+def totals_of_events(events: Iterable[Mapping[str, Any]]) -> ByUser:
+    """Add up events by user: the ledger's items, or those that are expected there."""
     users: dict[str, UsageTotals] = defaultdict(UsageTotals)
     with localcontext(EXACT):
         for event in events:
@@ -132,7 +135,7 @@ def counted(events: Iterable[Mapping[str, Any]]) -> ByUser:
     return users
 
 
-def summed(summaries: Iterable[Mapping[str, Any]], name: str | None = None) -> ByUser:
+def totals_of_summaries(summaries: Iterable[Mapping[str, Any]], name: str | None = None) -> ByUser:
     """Add up daily summaries, by user, or of all users under `name`. A demo may run past midnight."""
     users: dict[str, UsageTotals] = defaultdict(UsageTotals)
     with localcontext(EXACT):
@@ -142,7 +145,7 @@ def summed(summaries: Iterable[Mapping[str, Any]], name: str | None = None) -> B
 
 
 def differences(name: str, found: ByUser, truth: ByUser, tolerance: Decimal = Decimal(0)) -> list[str]:
-    """Every figure of `found` that is not the truth, each in a line of its own."""
+    """Return a line for each total in `found` that differs from `truth`."""
     wrong = []
     for user in sorted(found.keys() | truth.keys()):
         ours, theirs = found.get(user, UsageTotals()), truth.get(user, UsageTotals())

@@ -1,6 +1,8 @@
-"""Fake AI providers: OpenAI, Anthropic, Groq and Ollama behind one loopback port, each in its own protocol.
+"""Fake AI providers: OpenAI, Anthropic, Groq and Ollama on one loopback port, each with its own protocol.
 
-`python -m local.fake_providers --port 9100`, then point a client at it (`environment` tells LiteLLM how).
+`python -m local.fake_providers --port 9100` runs them. A prompt says how they respond
+(`prompt_directives.py`). `routes.py` has the table of routes. The journal (`GET /journal`) lists all
+requests. What a request costs is not here: the expected cost is in `local/demo/expected_cost.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ __all__ = ["ProviderServer", "environment", "running_provider"]
 
 
 def environment(url: str) -> dict[str, str]:
-    """The variables that send LiteLLM's four providers to the fake one, with keys that it accepts."""
+    """Environment variables that direct LiteLLM's four providers here, with keys that are accepted."""
     return {
         "OPENAI_BASE_URL": f"{url}/v1",
         "OPENAI_API_KEY": "fake-openai-key",
@@ -32,6 +34,6 @@ def environment(url: str) -> dict[str, str]:
 
 @contextmanager
 def running_provider(port: int, log: Path) -> Iterator[str]:
-    """Serve in a process of its own; yields the address, which answers a moment later."""
+    """Serve in a process of its own; yields the URL, which responds a moment later."""
     with running_process([sys.executable, "-m", "local.fake_providers", f"--port={port}"], os.environ, log):
         yield f"http://127.0.0.1:{port}"

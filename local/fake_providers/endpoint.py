@@ -20,24 +20,27 @@ NDJSON = "application/x-ndjson"
 
 @dataclass(frozen=True)
 class Ask:
-    """One request that a provider is about to answer."""
+    """A request to which a provider responds."""
 
     id: str
     model: str
     usage: Usage
     body: JSON
     tools: int = 0
-    """How often the model calls the first tool that it is offered."""
+    """How often the model calls the first tool that the request offers."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A path of one provider's API. `text` finds the prompt; a `stream` of None means that it has none;
-    `counts` names the tokens that its usage tells."""
+    """A path of a provider's API.
+
+    `text` finds the prompt in a request. `stream` is None if the endpoint cannot stream. `counts` names the
+    token counts that its usage reports.
+    """
 
     provider: str
     text: Callable[[JSON], str]
-    answer: Callable[[Ask], JSON | bytes]
+    response: Callable[[Ask], JSON | bytes]
     stream: Callable[[Ask], Iterator[bytes]] | None
     error: Callable[[int, str], JSON]
     counts: frozenset[str]
@@ -45,7 +48,7 @@ class Endpoint:
     stream_type: str = "text/event-stream"
 
     def usage(self, usage: Usage) -> Usage:
-        """As much of it as this endpoint tells."""
+        """The token counts that this endpoint reports; the others are 0."""
         return Usage(**{name: count if name in self.counts else 0 for name, count in usage.to_dict().items()})
 
     def wants_stream(self, body: JSON) -> bool:
@@ -76,7 +79,7 @@ def _flatten(content: Any) -> str:
 
 
 def last_message(body: JSON) -> str:
-    """The last one with stage directions: in a tool loop others come after it."""
+    """The text of the last message with directives: in a tool loop others follow it."""
     texts = [_flatten(message) for message in body["messages"]]
     return next((text for text in reversed(texts) if DIRECTIVE.search(text)), texts[-1])
 

@@ -13,7 +13,7 @@ def chat(ask: Ask) -> JSON:
 
 
 def chat_stream(ask: Ask) -> Iterator[bytes]:
-    """As OpenAI's, and the usage comes unasked too, in `x_groq` of a chunk at the end."""
+    """OpenAI's stream, with the usage also in `x_groq` of a last chunk, whether requested or not."""
     *chunks, done = openai_api.chat_stream(ask)
     yield from chunks
     yield sse_event(

@@ -20,14 +20,14 @@ _RESULTS = {
 
 
 def query(message: JSON) -> str | None:
-    """What the tool is asked for; None where it is not called."""
+    """The query of a call of the tool; None for other messages."""
     if message.get("method") != "tools/call":
         return None
     return str(message["params"]["arguments"]["query"])
 
 
-def answer(message: JSON) -> JSON | None:
-    """The answer to a JSON-RPC message; None where none is due."""
+def respond(message: JSON) -> JSON | None:
+    """The response to a JSON-RPC message; None for a notification."""
     if "id" not in message:
         return None
     reply: JSON = {"jsonrpc": "2.0", "id": message["id"]}

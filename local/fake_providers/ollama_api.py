@@ -28,9 +28,9 @@ def _chunk(ask: Ask, said: JSON, **more: Any) -> JSON:
 def _response_and_stream(
     say: Callable[[str], JSON],
 ) -> tuple[Callable[[Ask], JSON], Callable[[Ask], Iterator[bytes]]]:
-    """The answer and the stream of /api/chat and /api/generate, which differ in where the text stands."""
+    """Make the response and the stream of /api/chat or /api/generate. `say` places the text."""
 
-    def answer(ask: Ask) -> JSON:
+    def response(ask: Ask) -> JSON:
         return _chunk(ask, say("".join(WORDS)), **_end(ask))
 
     def stream(ask: Ask) -> Iterator[bytes]:
@@ -38,7 +38,7 @@ def _response_and_stream(
             yield json_line(_chunk(ask, say(word)))
         yield json_line(_chunk(ask, say(""), **_end(ask)))
 
-    return answer, stream
+    return response, stream
 
 
 def error(status: int, message: str) -> JSON:

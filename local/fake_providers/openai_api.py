@@ -41,7 +41,7 @@ def chat(ask: Ask) -> JSON:
 
 
 def _tool_calls(ask: Ask) -> list[JSON]:
-    """None once a tool has answered. The tool gets the prompt: so it knows for whom it works."""
+    """The calls of the first tool, with the prompt as query; none once the tool has responded."""
     tools, messages = ask.body.get("tools"), ask.body["messages"]
     if not tools or any(message["role"] == "tool" for message in messages):
         return []

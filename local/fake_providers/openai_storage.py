@@ -1,4 +1,4 @@
-"""What OpenAI keeps: responses, files and batches, which are made by one request and read by others."""
+"""What OpenAI stores for later requests: responses, files and batches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ RESPONSES, FILES, BATCHES = "/v1/responses", "/v1/files", "/v1/batches"
 
 @dataclass
 class Job:
-    """Complete once it has been read so many times. Before, it shows its `states`, and no `result`."""
+    """A response or batch that is complete after `reads` reads. Before, its status is one of `states`.
+
+    `result` has the fields that an incomplete job shows in place of its results.
+    """
 
     complete: JSON
     reads: int
@@ -39,7 +42,7 @@ class Job:
 
 
 class OpenAIStorage:
-    """All of it, by the path at which it is read."""
+    """Stored objects, by the path at which they are read."""
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
@@ -47,52 +50,52 @@ class OpenAIStorage:
         self._numbers = count(1)
         self._lock = RLock()
 
-    def keep_response(self, response: JSON, reads: int) -> JSON:
-        """Keep it, and return what is answered at once: of one in the background not more than its id."""
+    def store_response(self, response: JSON, reads: int) -> JSON:
+        """Store a response and return what its creation responds: for one in the background, only its id."""
         in_background = response["background"]
         states = ("queued", "in_progress")
         job = Job(response, reads + 1 if in_background else 0, states, {"output": [], "usage": None})
-        return self._keep(f"{RESPONSES}/{response['id']}", job)
+        return self._store(f"{RESPONSES}/{response['id']}", job)
 
-    def keep_file(self, purpose: str, content: bytes) -> JSON:
+    def store_file(self, purpose: str, content: bytes) -> JSON:
         with self._lock:
             name = f"file-{next(self._numbers)}"
-            told = {"id": name, "object": "file", "bytes": len(content), "created_at": CREATED}
-            told |= {"filename": "requests.jsonl", "purpose": purpose, "status": "processed"}
-            self._files[name] = told, content
-        return told
+            description = {"id": name, "object": "file", "bytes": len(content), "created_at": CREATED}
+            description |= {"filename": "requests.jsonl", "purpose": purpose, "status": "processed"}
+            self._files[name] = description, content
+        return description
 
     def lines(self, file: str) -> list[JSON]:
         """The requests in a file."""
         return [json.loads(line) for line in self._files[file][1].splitlines()]
 
-    def keep_batch(self, body: JSON, answers: list[JSON], reads: int) -> JSON:
-        """Run a batch: its output is there once it is complete."""
-        output = self.keep_file("batch_output", "\n".join(map(json.dumps, answers)).encode())["id"]
-        done = len(answers)
+    def store_batch(self, body: JSON, responses: list[JSON], reads: int) -> JSON:
+        """Store a batch and its output file, which the batch shows once it is complete."""
+        output = self.store_file("batch_output", "\n".join(map(json.dumps, responses)).encode())["id"]
+        done = len(responses)
         batch = {"id": f"batch_{next(self._numbers)}", "object": "batch", "status": "completed", **body}
         batch |= {"created_at": CREATED, "output_file_id": output, "error_file_id": None, "errors": None}
         batch |= {"request_counts": {"total": done, "completed": done, "failed": 0}}
         result: JSON = {"output_file_id": None}
         result |= {"request_counts": {"total": done, "completed": 0, "failed": 0}}
         job = Job(batch, reads + 1, ("validating", "in_progress"), result)
-        return self._keep(f"{BATCHES}/{batch['id']}", job)
+        return self._store(f"{BATCHES}/{batch['id']}", job)
 
-    def _keep(self, path: str, job: Job) -> JSON:
+    def _store(self, path: str, job: Job) -> JSON:
         with self._lock:
             self._jobs[path] = job
             return job.read()
 
     def read(self, path: str) -> JSON | bytes | None:
-        """The answer to a GET; None where there is nothing."""
+        """The response to a GET; None if nothing is stored there."""
         with self._lock:
             if path in self._jobs:
                 return self._jobs[path].read()
             if path == FILES:
-                return {"object": "list", "data": [told for told, _ in self._files.values()]}
+                return {"object": "list", "data": [description for description, _ in self._files.values()]}
             name, _, part = path.removeprefix(f"{FILES}/").partition("/")
-            told, content = self._files.get(name, (None, b""))
-            return content if told and part == "content" else told
+            description, content = self._files.get(name, (None, b""))
+            return content if description and part == "content" else description
 
     def cancel(self, path: str) -> JSON | None:
         with self._lock:

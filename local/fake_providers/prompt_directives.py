@@ -1,20 +1,20 @@
-"""What a prompt asks of the fake providers.
+"""Directives in a prompt, which say how the fake providers respond.
 
-A prompt carries its own stage directions, so that one message means the same at each try and at each
-provider it falls back to, and no state has to be set up before:
+So one message means the same in each try and at each provider that LiteLLM falls back to, and no state has to
+be set up before:
 
     Hello #call=7 #user=alice #in=1200 #out=300 #cached=1000 #reasoning=120 #fail=openai:2:500
 
-`#hold=status` keeps the whole answer back, `#hold=2` a stream after its first two parts, until somebody
-releases the call: `DELETE /held/7`. `#hold=status,0` does both; `DELETE /held/7/status` releases the first.
+`#hold=status` holds the whole response, `#hold=2` a stream after its first two parts, until `DELETE /held/7`
+releases call 7. `#hold=status,0` does both; `DELETE /held/7/status` releases only the first.
 
-`#break=error:3` ends every stream with an error after three parts; with `cut` the connection breaks, and with
-`stall` nothing comes any more. `#break=cut:3 #hold=3` breaks it once its client has the parts.
+`#break=error:3` ends every stream with an error after three parts. With `cut` the connection breaks, and with
+`stall` no further part is sent. `#break=cut:3 #hold=3` breaks it once the client has received the parts.
 
-`#tools=2` has the model call the first tool that it is offered twice. `#reads=3` lets a background response
-or a batch be read three times before it is complete.
+`#tools=2` makes the model call the first offered tool twice. With `#reads=3`, a background response or a
+batch is complete after it was read three times.
 
-What is left out is made up from the text: varied, and the same every time.
+Token counts that are left out are derived from the text: varied, and the same every time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CUT, ERROR, STALL = "cut", "error", "stall"
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens as the ledger counts them: `tokens_in` includes the cached ones, `tokens_out` the reasoning."""
+    """Token counts as in the ledger: `tokens_in` includes cached tokens, `tokens_out` reasoning tokens."""
 
     tokens_in: int
     tokens_out: int
@@ -45,7 +45,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Failure:
-    """The first `tries` at `provider` are answered with `status`; all of them where `tries` is None."""
+    """The first `tries` at `provider` fail with `status`; all of them if `tries` is None."""
 
     provider: str
     tries: int | None
@@ -57,7 +57,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Break:
-    """A stream ends after so many parts, in one of the ways above."""
+    """A stream breaks after `parts` parts: `how` is CUT, ERROR or STALL."""
 
     how: str
     parts: int
@@ -65,7 +65,7 @@ class Break:
 
 @dataclass(frozen=True)
 class Directives:
-    """One prompt's stage directions."""
+    """The directives of one prompt."""
 
     call: str
     user: str | None
@@ -75,10 +75,10 @@ class Directives:
     tools: int = 0
     reads: int = 0
     holds: frozenset[str] = frozenset()
-    """STATUS, or after how many parts a stream is held."""
+    """STATUS, and the numbers of parts after which a stream is held, as text."""
 
     def status(self, provider: str, attempt: int) -> int:
-        """What the provider answers at this try, counted from 1."""
+        """The HTTP status of the response to this try, counted from 1."""
         if self.failure and self.failure.hits(provider, attempt):
             return self.failure.status
         return 200

@@ -1,4 +1,4 @@
-"""The HTTP server: four providers behind one port, and the journal of all that they served."""
+"""The HTTP server of the fake providers, and its journal of all requests that it served."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from local.fake_providers.openai_storage import OpenAIStorage
 from local.fake_providers.prompt_directives import ERROR, STALL, STATUS, Directives, Usage, parse_directives
 from local.fake_providers.routes import ENDPOINTS
 
-# A key with this in it is refused, as a provider refuses one that it does not know.
 BAD_KEY = "wrong"
-
+"""A key that contains this gets a 401, as an unknown key does."""
 HELD = "/held/"
+"""`DELETE /held/CALL` releases what is held of a call."""
 
 
 @dataclass
 class Journal:
-    """What was served, in order."""
+    """What was served, in order: an entry for each request."""
 
     entries: list[dict[str, Any]] = field(default_factory=list)
     _attempts: Counter[tuple[str, str]] = field(default_factory=Counter)
     _released: defaultdict[tuple[str, bool], threading.Event] = field(
         default_factory=lambda: defaultdict(threading.Event)
     )
-    """For each call two: of its status, and of its parts."""
+    """Two for each call: for its status (True) and for its parts (False)."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def attempt(self, call: str, provider: str) -> int:
-        """The number of this try of a call at a provider, from 1."""
+        """Count a try of a call at a provider; return its number, from 1."""
         with self._lock:
             self._attempts[call, provider] += 1
             return self._attempts[call, provider]
@@ -47,7 +47,7 @@ class Journal:
         return entry
 
     def hold(self, entry: dict[str, Any], is_status: bool) -> None:
-        """Wait until this is released; meanwhile the entry tells what is held."""
+        """Wait for the release. Meanwhile the entry says what is held."""
         with self._lock:
             released = self._released[entry["call"], is_status]
             entry["held"] = STATUS if is_status else "parts"
@@ -56,7 +56,7 @@ class Journal:
             entry["held"] = None
 
     def release(self, call: str, only_status: bool = False) -> None:
-        """Let go of what is held of a call, and hold no more of it."""
+        """Release what is held of a call, now and later."""
         with self._lock:
             for is_status in (True,) if only_status else (True, False):
                 self._released[call, is_status].set()
@@ -71,7 +71,7 @@ class Journal:
 
 
 class BrokenStream(Exception):
-    """A stream that is to end here, in one of the ways of `prompt_directives.py`."""
+    """A stream breaks here, in one of the ways of `prompt_directives.py`."""
 
 
 class ProviderServer(ThreadingHTTPServer):
@@ -123,7 +123,7 @@ class Handler(BaseHTTPRequestHandler):
             self._serve_tool(json.loads(raw))
         elif self._route == openai_storage.FILES:
             form = self._form(raw)
-            self._json(200, self.server.storage.keep_file(str(form["purpose"]), form["file"]))
+            self._json(200, self.server.storage.store_file(str(form["purpose"]), form["file"]))
         elif self._route == openai_storage.BATCHES:
             self._serve_batch(json.loads(raw))
         elif self._route.endswith("/cancel"):
@@ -142,38 +142,38 @@ class Handler(BaseHTTPRequestHandler):
         status = directives.status(endpoint.provider, attempt)
         usage = endpoint.usage(directives.usage) if status == 200 else Usage(0, 0)
         streamed = endpoint.wants_stream(body)
-        # Written before the answer leaves: whoever has the answer finds it here.
-        entry = self._note(
+        # Written before the response is sent: so a client that has the response finds the entry.
+        entry = self._record(
             directives, endpoint.provider, body["model"], attempt, usage, status=status, streamed=streamed
         )
         if STATUS in directives.holds:
             self.server.journal.hold(entry, is_status=True)
         try:
             ask = Ask(f"{directives.call}-{attempt}", body["model"], usage, body, directives.tools)
-            self._answer(endpoint, ask, entry, directives)
+            self._respond(endpoint, ask, entry, directives)
         except BrokenStream as broken:
             if broken.args == (STALL,):
                 self.connection.recv(1)  # until the client hangs up
-            self.close_connection = True  # without the chunk that ends an answer
+            self.close_connection = True  # without the chunk that ends a response
         except (BrokenPipeError, ConnectionResetError):  # the client has gone
             self.close_connection = True
 
-    def _answer(self, endpoint: Endpoint, ask: Ask, entry: dict[str, Any], directives: Directives) -> None:
+    def _respond(self, endpoint: Endpoint, ask: Ask, entry: dict[str, Any], directives: Directives) -> None:
         status, attempt = entry["status"], entry["attempt"]
         if status != 200:
-            self._json(status, endpoint.error(status, f"Told to fail with {status} at try {attempt}."))
+            self._json(status, endpoint.error(status, f"The prompt asks for {status} at try {attempt}."))
         elif entry["streamed"] and endpoint.stream is not None:
             self._stream(self._parts(endpoint, ask, entry, directives), endpoint.stream_type)
         else:
-            answer = endpoint.answer(ask)
-            if self._route == openai_storage.RESPONSES and isinstance(answer, dict):
-                answer = self.server.storage.keep_response(answer, directives.reads)
-            self._send(200, answer)
+            response = endpoint.response(ask)
+            if self._route == openai_storage.RESPONSES and isinstance(response, dict):
+                response = self.server.storage.store_response(response, directives.reads)
+            self._send(200, response)
 
     def _parts(
         self, endpoint: Endpoint, ask: Ask, entry: dict[str, Any], directives: Directives
     ) -> Iterator[bytes]:
-        """The parts of a stream, each once it is held no more. Raises BrokenStream where it is to break."""
+        """Yield the parts of a stream, each once it is released. Raises BrokenStream where it breaks."""
         assert endpoint.stream is not None
         for number, part in enumerate(endpoint.stream(ask)):
             if str(number) in directives.holds:
@@ -181,19 +181,19 @@ class Handler(BaseHTTPRequestHandler):
             if directives.broken and number == directives.broken.parts:
                 if directives.broken.how != ERROR:
                     raise BrokenStream(directives.broken.how)
-                yield endpoint.error_part(500, "Told to break.")
+                yield endpoint.error_part(500, "The prompt asks for a broken stream.")
                 return
             yield part
 
     def _serve_batch(self, body: dict[str, Any]) -> None:
-        """Run all requests of a batch; the directions of the first one are the batch's."""
+        """Run all requests of a batch. The directives of the first request apply to the batch."""
         endpoint = ENDPOINTS[body["endpoint"]]
-        answers, all_directives = [], []
+        responses, all_directives = [], []
         for number, line in enumerate(self.server.storage.lines(body["input_file_id"])):
             directives = parse_directives(endpoint.text(line["body"]))
             ask = Ask(f"{directives.call}-{number}", line["body"]["model"], directives.usage, line["body"])
-            response = {"status_code": 200, "request_id": ask.id, "body": endpoint.answer(ask)}
-            answers.append(
+            response = {"status_code": 200, "request_id": ask.id, "body": endpoint.response(ask)}
+            responses.append(
                 {"id": ask.id, "custom_id": line["custom_id"], "response": response, "error": None}
             )
             all_directives.append(directives)
@@ -201,18 +201,18 @@ class Handler(BaseHTTPRequestHandler):
         total = Usage(
             *(sum(counts) for counts in zip(*(astuple(s.usage) for s in all_directives), strict=True))
         )
-        self._note(first, endpoint.provider, model, 1, total)
-        self._json(200, self.server.storage.keep_batch(body, answers, first.reads))
+        self._record(first, endpoint.provider, model, 1, total)
+        self._json(200, self.server.storage.store_batch(body, responses, first.reads))
 
     def _serve_tool(self, message: dict[str, Any]) -> None:
         if (query := mcp_tool.query(message)) is not None:
             directives = parse_directives(query)
             attempt = self.server.journal.attempt(directives.call, "mcp")
-            self._note(directives, "mcp", "lookup", attempt, Usage(0, 0))
-        answer = mcp_tool.answer(message)
-        self._json(202 if answer is None else 200, answer)
+            self._record(directives, "mcp", "lookup", attempt, Usage(0, 0))
+        response = mcp_tool.respond(message)
+        self._json(202 if response is None else 200, response)
 
-    def _note(
+    def _record(
         self,
         directives: Directives,
         provider: str,
@@ -223,7 +223,7 @@ class Handler(BaseHTTPRequestHandler):
         status: int = 200,
         streamed: bool = False,
     ) -> dict[str, Any]:
-        """Write into the journal what is served, and so charged."""
+        """Write an entry for what is served, and so charged, into the journal."""
         return self.server.journal.write(
             call=directives.call,
             user=directives.user,
@@ -242,7 +242,7 @@ class Handler(BaseHTTPRequestHandler):
         return given.removeprefix("Bearer").strip() or BAD_KEY
 
     def _form(self, raw: bytes) -> dict[str, Any]:
-        """The fields of a form: text, but for files, which are bytes."""
+        """The fields of a form: files as bytes, others as text."""
         head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
         fields: dict[str, Any] = {}
         for part in message_from_bytes(head + raw).walk():
@@ -256,12 +256,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send_found(self, data: object) -> None:
         if data is None:
-            self._json(404, {"error": f"nothing at {self.path}"})
+            self._json(404, {"error": f"nothing is stored at {self.path}"})
         else:
             self._send(200, data)
 
     def _send(self, status: int, data: object) -> None:
-        """Send bytes as they are, all else as JSON."""
+        """Send bytes as they are, other data as JSON."""
         if isinstance(data, bytes):
             self._raw(status, data, "application/octet-stream")
         else:
@@ -287,4 +287,4 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"0\r\n\r\n")
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Quiet: the journal tells more."""
+        """Log nothing: the journal has more."""

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from local.demo.expected_cost import cost, packaged
+from local.demo.expected_cost import cost, price_list
 from local.fake_providers import environment, running_provider
 from local.fake_providers.prompt_directives import Usage
 from local.litellm_proxy import PROGRAM, running_proxy
@@ -167,5 +167,5 @@ def _seen(item: Mapping[str, Any], expected: Event) -> Event:
 def _is_listed(item: Mapping[str, Any]) -> bool:
     """Tell a cost that is what the event's own tokens cost by the price list, but for a float's rounding."""
     usage = Usage(**{count.name: int(item.get(count.name, 0)) for count in fields(Usage)})
-    listed = cost(packaged(), item["provider"], item["model"], usage)
+    listed = cost(price_list(), item["provider"], item["model"], usage)
     return listed is not None and abs(item["costUSD"] - listed) < Decimal("1e-12")

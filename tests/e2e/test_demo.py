@@ -51,7 +51,7 @@ def assert_nothing_is_left(folder: Path) -> None:
 def test_every_figure_agrees_and_nothing_is_left(tmp_path: Path) -> None:
     with demo(tmp_path, "make", "--silent", "demo") as process:
         output, _ = process.communicate()
-    assert "Every figure agrees with what the providers served." in output
+    assert "Every number agrees with what the providers served." in output
     lines = output.splitlines()
     rows = [line.split() for line in lines if line.startswith(("alice ", "bob ", "zoë ", "platform "))]
     use, cost = rows[: len(rows) // 2], rows[len(rows) // 2 :]

@@ -23,10 +23,18 @@ from local.demo.expected_euros import (
     MARKUP_PERCENT,
     SOURCE,
     STORED,
-    event_problems,
+    compare_events,
 )
 from local.demo.report import COST, report, rounded, table
-from local.demo.usage_totals import EXACT, TOLERANCE, UsageTotals, counted, differences, expected, summed
+from local.demo.usage_totals import (
+    EXACT,
+    TOLERANCE,
+    UsageTotals,
+    differences,
+    expected,
+    totals_of_events,
+    totals_of_summaries,
+)
 from local.fake_providers.prompt_directives import Usage
 from tests.events import NOON, entry_builder, event
 
@@ -104,7 +112,7 @@ def test_a_second_serving_of_what_should_be_cached_shows() -> None:
         Call("c", "eve", "gpt-4o", "", cached=True),
         Call("d", "eve", "gpt-4o", "", cached=True, again="c"),
     ]
-    ledger = counted(
+    ledger = totals_of_events(
         {**entry("c"), "userId": "eve", "status": "success", "costUSD": Decimal(1)} for _ in "cd"
     )
     assert differences("ledger", ledger, expected(calls, [entry("c"), entry("c")], PRICES))
@@ -122,7 +130,7 @@ def test_summaries_of_several_days_add_up() -> None:
         "costUSD": Decimal("0.1"),
         "models": {"openai/gpt-4o": {"requests": Decimal(1)}},
     }
-    figures = summed([day, day])["eve"]
+    figures = totals_of_summaries([day, day])["eve"]
     assert (figures.requests, figures.costUSD) == (2, Decimal("0.2"))
     assert figures.models == {"openai/gpt-4o": {"requests": 2}}
 
@@ -251,9 +259,9 @@ def test_each_day_has_its_own_rate_past_midnight_too() -> None:
         | {"costEUR": STORED.divide(Decimal(1), usd), "fxRate": usd, "fxDate": date}
         for n, (day, date, usd) in enumerate(NIGHT)
     ]
-    assert event_problems(ledger, RATES) == []
+    assert compare_events(ledger, RATES) == []
     ledger[1] |= {"fxDate": ledger[0]["fxDate"]}
-    assert event_problems(ledger, RATES) == ["ledger: 1: fxDate is 2026-11-20, expected 2026-11-23"]
+    assert compare_events(ledger, RATES) == ["ledger: 1: fxDate is 2026-11-20, expected 2026-11-23"]
 
 
 def test_a_prompt_in_the_ledger_is_found() -> None:
