@@ -23,9 +23,8 @@ MODELS = {
 UNITS = {"energyKWh": "energy", "co2eKg": "gwp", "waterL": "wcf"}
 """EcoLogits' names, by the contract's."""
 
-logging.getLogger("ecologits").setLevel(
-    logging.ERROR
-)  # it warns about each model without published parameters
+# EcoLogits warns about each model whose parameters are not published.
+logging.getLogger("ecologits").setLevel(logging.ERROR)
 
 
 def footprint(model: str, tokens_out: int, latency: Decimal) -> dict[str, dict[str, Decimal]]:

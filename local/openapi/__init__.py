@@ -1,1 +1,1 @@
-"""docs/openapi.json: the HTTP API's description, made from the code that answers."""
+"""docs/openapi.json: the description of the HTTP API, generated from the code."""

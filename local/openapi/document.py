@@ -1,4 +1,4 @@
-"""The description itself: OpenAPI 3.1, from the functions' own fields, limits and parameters."""
+"""Make the OpenAPI 3.1 document from the functions' own fields, limits and parameters."""
 
 import ast
 import inspect
@@ -17,7 +17,7 @@ from impact.summary import MODELS_MAX, RANGES, Figures, ModelTally, Tally
 from impact.usage_reader import PAGE_USERS
 from ingest.body import BODY_BYTES_MAX, EVENTS_MAX
 from local import PROJECT
-from local.openapi.examples import EVENT, MINIMAL, answers
+from local.openapi.examples import EVENT, MINIMAL, responses
 from request_events.event import RequestEvent
 from request_events.limits import DIGITS_MAX
 from summaries.parameters import PARAMETERS
@@ -84,7 +84,7 @@ TO_THE_SUMMARY = {
 
 def document() -> Schema:
     """Describe every route."""
-    given = answers()
+    given = responses()
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     return {
         "openapi": "3.1.0",
@@ -152,7 +152,7 @@ def _get(route: str, operation_id: str, about: str, given: dict[int, Any]) -> Sc
 
 
 def _responses(route: str, given: dict[int, Any]) -> Schema:
-    """Each status that the route was seen to answer, and those of API Gateway before it."""
+    """Describe each status of the examples, and those of API Gateway."""
     schemas = {
         (POST, 200): {"oneOf": [_ref("Stored"), _ref("Taken")]},
         (POST, 201): _ref("Stored"),
@@ -164,7 +164,7 @@ def _responses(route: str, given: dict[int, Any]) -> Schema:
     gateway = {401: "Unauthorized", 403: "Forbidden", 429: "Too Many Requests"}
     responses: Schema = {}
     for status in sorted({*given, *gateway}):
-        examples = {name: answer["body"] for name, answer in given.get(status, {}).items()}
+        examples = {name: example["body"] for name, example in given.get(status, {}).items()}
         if status in gateway:
             examples = {"gateway": {"message": gateway[status]}}
         schema = schemas.get((route, status), _ref("Message" if status in gateway else "Error"))
@@ -177,7 +177,7 @@ def _responses(route: str, given: dict[int, Any]) -> Schema:
 
 
 def _headers(given: dict[str, Any]) -> Schema:
-    names = sorted({name for answer in given.values() for name in answer["headers"]})
+    names = sorted({name for example in given.values() for name in example["headers"]})
     described = {
         "retry-after": {"description": "Seconds.", "schema": {"type": "string", "pattern": "^[0-9]+$"}},
         "impact-service": {
@@ -278,7 +278,7 @@ def _event() -> Schema:
 
 
 def _properties(of: type[Figures]) -> Schema:
-    """What sums show: a footprint's low and high as a Range, everything else by its type."""
+    """Fields of sums: a footprint's low and high as a Range, others by their type."""
     hints = get_type_hints(of)
     about = _docstrings(Figures) | _docstrings(of)
     hidden = {"models", *(bound for bounds in RANGES.values() for bound in bounds)}

@@ -1,4 +1,4 @@
-"""What the functions themselves answer to sample requests: examples that are true."""
+"""The examples of docs/openapi.json: real responses of the functions to sample requests."""
 
 import json
 import os
@@ -46,21 +46,21 @@ FOOTPRINT = {
     "co2eKg": {"low": Decimal("0.00022"), "high": Decimal("0.00037")},
     "waterL": {"low": Decimal("0.0019"), "high": Decimal("0.0032")},
 }
-"""In place of what EcoLogits says, which changes with its version."""
+"""Used in place of EcoLogits' estimate, which changes with its version."""
 
-Answers = dict[str, dict[int, dict[str, Any]]]
-"""By route and status: the answers by what was sent, each with `headers` and `body`."""
+Responses = dict[str, dict[int, dict[str, Any]]]
+"""By route, status and name of the request: `headers` and `body` of the response."""
 
 
-def answers() -> Answers:
-    """Ask every route for every status that it has, on tables in memory."""
+def responses() -> Responses:
+    """Send requests to every route, for every status that it has, with tables in memory."""
     with redirect_stdout(StringIO()), _tables() as (ingest, summaries, store):
-        given: Answers = {"POST /api/request-event": {}, "GET /api/summaries": {}, "GET /api/totals": {}}
+        given: Responses = {"POST /api/request-event": {}, "GET /api/summaries": {}, "GET /api/totals": {}}
 
         def keep(route: str, name: str, response: dict[str, Any]) -> None:
             headers = {k: v for k, v in response["headers"].items() if k != "content-type"}
-            answer = {"headers": headers, "body": json.loads(response["body"])}
-            given[route].setdefault(response["statusCode"], {})[name] = answer
+            example = {"headers": headers, "body": json.loads(response["body"])}
+            given[route].setdefault(response["statusCode"], {})[name] = example
 
         def post(name: str, body: Any, **headers: str) -> None:
             text = body if isinstance(body, str) else json.dumps(body)
@@ -87,7 +87,7 @@ def answers() -> Answers:
         get("/api/totals", "platform", from_="2026-11-01", to="2026-11-30")
         get("/api/summaries", "invalid")
         get("/api/totals", "invalid", from_="2026-11-30", to="2026-11-01")
-        store.client.delete_table(TableName=store.ledger.name)  # what storage at fault looks like
+        store.client.delete_table(TableName=store.ledger.name)  # so that storage fails
         post("one", EVENT)
         post("array", [EVENT, BAD])
     return given
@@ -95,7 +95,7 @@ def answers() -> Answers:
 
 @contextmanager
 def _tables() -> Iterator[tuple[Any, Any, Any]]:
-    """The two functions on tables of their own, in which a day of use has been counted."""
+    """The two functions, with tables of their own that have the summaries of one day."""
     stack = f"openapi-{uuid4().hex[:8]}"
     tables = {"REQUEST_EVENTS_TABLE": "RequestEvents", "DAILY_SUMMARIES_TABLE": "DailySummaries"}
     tables |= {"STATE_TABLE": "State"}

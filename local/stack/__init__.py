@@ -1,4 +1,4 @@
-"""The stack on this machine: the same template.yaml, deployed by the same `sam deploy`, to MiniStack."""
+"""The stack on this machine: `sam deploy` deploys the same template.yaml to MiniStack, an AWS emulator."""
 
 from local.stack.stack import Stack, free_port, running_stack
 

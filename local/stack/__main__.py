@@ -21,7 +21,7 @@ from local.template_parameters import declare_parameters
 API_PORT = 3090
 MINISTACK_PORT = 4566
 TICK_SECONDS = 5.0
-"""EventBridge Scheduler's smallest rate is a minute: too long to look at an empty summary."""
+"""How often the rollup runs. EventBridge Scheduler cannot run it more than once a minute."""
 
 READY = """
 The stack is up. Its API: {stack.api_url}   AWS: {stack.endpoint_url}
@@ -37,7 +37,7 @@ In another terminal:
       "tokens_in": 1200, "tokens_out": 340, "latency": 2.5, "costUSD": 0.0064}}' "$IMPACT_SERVICE_URL"
   curl -H "Authorization: Bearer $IMPACT_READ_TOKEN" '{stack.api_url}/api/summaries?userId=alice'
 
-The rollup runs every {seconds:.0f} seconds here. Ctrl-C ends it all; nothing is kept.
+The rollup runs every {seconds:.0f} seconds here. Ctrl-C stops the stack and deletes its data.
 """
 
 
@@ -46,8 +46,8 @@ def main() -> int:
     for port in (arguments.port, arguments.ministack_port):
         if _is_taken(port):
             print(
-                f"Port {port} is taken, perhaps by another `make local`. End what listens there, or choose"
-                " others: make local PORT=3091 MINISTACK_PORT=4567",
+                f"Port {port} is taken, perhaps by another `make local`. Stop that process, or choose"
+                " other ports: make local PORT=3091 MINISTACK_PORT=4567",
                 file=sys.stderr,
             )
             return 1
@@ -73,7 +73,7 @@ def main() -> int:
     except (RuntimeError, OSError, BotoCoreError) as error:
         print(error, file=sys.stderr)
         return 1
-    print("\nEnded; nothing is left running.")
+    print("\nStopped; nothing is left running.")
     return 0
 
 
@@ -92,11 +92,11 @@ def _is_taken(port: int) -> bool:
 
 
 _interrupted = threading.Event()
-"""Python drops an exception that a signal handler raises while a finalizer runs: this stays."""
+"""Set by a signal. Python drops an exception that a signal handler raises while a finalizer runs."""
 
 
 def _interrupt(number: int, frame: object) -> None:
-    # Once only: a second Ctrl-C must not interrupt the clean-up.
+    # Interrupt once: a second Ctrl-C must not interrupt the clean-up.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _interrupted.set()
@@ -115,7 +115,7 @@ class _Progress:
 
 @contextmanager
 def _env_file(stack: Stack, path: Path) -> Iterator[None]:
-    """Leave `.local.env` while the stack runs, for the eyes of its owner only: it holds the tokens."""
+    """Write `.local.env` while the stack runs. Only its owner can read it, because it contains the tokens."""
     path.unlink(missing_ok=True)
     content = "".join(f"{name}={value}\n" for name, value in stack.environment.items())
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -127,21 +127,21 @@ def _env_file(stack: Stack, path: Path) -> Iterator[None]:
 
 
 def update_rates(stack: Stack) -> None:
-    """Get the rates of the European Central Bank; without them all else works. It tries for some 20 s."""
+    """Get the European Central Bank's fx rates. Without them the stack works too. It tries for some 20 s."""
     try:
         stack.update_rates()
     except FunctionFailed as error:
         why = shorten(error.reason.partition("; ")[0], 200, placeholder=" ...")
         print(
-            "No euro rates: days stay in dollars (`unconverted`) until the European Central Bank can be"
-            f" reached; the next try is in an hour. {why}",
+            "No fx rates: amounts stay in dollars (`unconverted`) until the European Central Bank can be"
+            f" reached. The next try is in an hour. {why}",
             file=sys.stderr,
             flush=True,
         )
 
 
 def _tick(stack: Stack) -> None:
-    """Roll up, and wait for it: on a busy machine runs would pile up, each with processes of its own."""
+    """Run the rollup and wait for it: on a busy machine, runs and their processes would pile up."""
     try:
         stack.rollup()
     except (FunctionFailed, TimeoutError) as error:

@@ -1,8 +1,8 @@
-"""Routes of the HTTP API, which MiniStack's CloudFormation leaves out.
+"""Create the routes of the HTTP API in MiniStack.
 
-SAM writes an HTTP API's routes, integrations and authorizer as an OpenAPI body, and MiniStack 1.5 does not
-read that. This makes them by API calls, from the body in the processed template. It can go, as a whole, once
-`get_routes` finds something after a plain `sam deploy`.
+SAM writes an HTTP API's routes, integrations and authorizer as an OpenAPI body, which MiniStack 1.5 ignores.
+This module creates them by API calls, from the body in the processed template. Delete it once `get_routes`
+returns routes after a plain `sam deploy`.
 """
 
 import json
@@ -14,7 +14,7 @@ AWS_API = "x-amazon-apigateway-"
 
 
 def make_routes(session: boto3.Session, stack_name: str) -> str:
-    """Give a stack's HTTP API the routes of its template, in place of any it has. Return its id."""
+    """Replace the routes of a stack's HTTP API by those of its template. Return the API's id."""
     body, api_id = _openapi(session, stack_name)
     gateway: Any = session.client("apigatewayv2")
     _clear(gateway, api_id)
@@ -90,7 +90,7 @@ def _make_authorizer(gateway: Any, api_id: str, name: str, given: Any, functions
 
 
 def _function_in(uri: Any, functions: dict[str, str]) -> str:
-    """Find the function that a URI, still an intrinsic function of CloudFormation, points to."""
+    """Return the ARN of the function in a URI, which is still an intrinsic function of CloudFormation."""
     text = json.dumps(uri)
     [arn] = {arn for name, arn in functions.items() if f'"{name}"' in text or f"${{{name}.Arn}}" in text}
     return arn

@@ -1,4 +1,4 @@
-"""MiniStack as a process of its own, with IAM enforced, that leaves nothing behind."""
+"""Run MiniStack as a child process, with IAM enforced, and stop it with all processes of its functions."""
 
 import os
 import signal
@@ -18,11 +18,11 @@ STOP_SECONDS = 2.0
 
 REGION = "us-east-1"
 ROOT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": REGION}
-"""Credentials that MiniStack takes for the account's root. Everybody else needs a policy."""
+"""Credentials of the account's root in MiniStack. All others need a policy."""
 
 
 def aws_environment(endpoint_url: str) -> dict[str, str]:
-    """Make this process's environment into one in which every AWS client speaks to MiniStack."""
+    """Return this process's environment, changed so that every AWS client calls MiniStack."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return kept | ROOT | {"AWS_DEFAULT_REGION": REGION, "AWS_ENDPOINT_URL": endpoint_url}
 
@@ -42,7 +42,7 @@ def running_ministack(port: int, log: Path) -> Iterator[str]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # a group of its own, which its functions' processes belong to as well
+            start_new_session=True,  # a process group of its own, with the processes of its functions
         )
         try:
             _await_health(process, endpoint_url, log)
@@ -52,7 +52,7 @@ def running_ministack(port: int, log: Path) -> Iterator[str]:
 
 
 def _environment(port: int, scratch: str) -> dict[str, str]:
-    # No AWS_* of the caller: what MiniStack finds in its environment, it gives to the functions.
+    # No AWS_* of the caller: MiniStack passes its environment on to the functions.
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return kept | {
         "GATEWAY_PORT": str(port),
@@ -60,7 +60,7 @@ def _environment(port: int, scratch: str) -> dict[str, str]:
         "AUTH": "true",
         "MINISTACK_ROOT_ACCESS_KEY": ROOT["AWS_ACCESS_KEY_ID"],
         "MINISTACK_REGION": REGION,
-        "IOT_MTLS_ENABLED": "false",  # it would open a port to the world
+        "IOT_MTLS_ENABLED": "false",  # it would open a port on all interfaces
         "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.1",
         "TMPDIR": scratch,
         "STATE_DIR": scratch,
@@ -83,6 +83,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)
-    with suppress(ProcessLookupError):  # whatever of the group is left
+    with suppress(ProcessLookupError):  # processes of the group that are left
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -1,4 +1,4 @@
-"""The API at an address like AWS's: MiniStack serves it under a path of its own, and this adds that path."""
+"""A reverse proxy that serves the API at the root of a URL, as AWS does: MiniStack serves it under a path."""
 
 import http.client
 import json
@@ -26,7 +26,7 @@ _SET_HERE = {"host", "content-length"}
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = 60  # of a connection that nobody uses
+    timeout = 60  # seconds, of an idle connection
     disable_nagle_algorithm = True
     upstream: ClassVar[str]
     prefix: ClassVar[str]
@@ -44,14 +44,14 @@ class _Handler(BaseHTTPRequestHandler):
             content = response.read()
         except (OSError, http.client.HTTPException) as error:
             message = json.dumps({"message": f"Bad Gateway: {error}"}).encode()
-            self._answer(502, [("Content-Type", "application/json")], message)
+            self._respond(502, [("Content-Type", "application/json")], message)
             return
         finally:
             connection.close()
-        self._answer(response.status, _end_to_end(response.getheaders()), content)
+        self._respond(response.status, _end_to_end(response.getheaders()), content)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("do_"):  # whatever the method
+        if name.startswith("do_"):  # for any HTTP method
             return self._forward
         raise AttributeError(name)
 
@@ -66,7 +66,7 @@ class _Handler(BaseHTTPRequestHandler):
             pass
         return b"".join(chunks)
 
-    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+    def _respond(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         self.send_response_only(status)
         for name, value in headers:
             self.send_header(name, value)
@@ -76,12 +76,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: the functions log."""
+        """Log nothing: the functions log."""
 
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hung up before its answer is none of our faults."""
+        """Ignore clients that disconnected before their response."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
@@ -92,7 +92,7 @@ def _end_to_end(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 @contextmanager
 def running_reverse_proxy(port: int, endpoint_url: str, api_id: str) -> Iterator[str]:
-    """Serve an HTTP API's default stage on a port of the loopback interface; yields its URL."""
+    """Serve the default stage of an HTTP API on a port of the loopback interface; yields the URL."""
     target = {"upstream": urlsplit(endpoint_url).netloc, "prefix": f"/_aws/execute-api/{api_id}/$default"}
     with running_server(_Server(("127.0.0.1", port), type("Handler", (_Handler,), target))) as server:
         yield f"http://localhost:{server.server_port}"

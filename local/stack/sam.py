@@ -16,7 +16,7 @@ SCRATCH = PROJECT / ".local"
 
 
 def override(name: str, value: object) -> str:
-    """Write a parameter for `sam deploy --parameter-overrides`, whatever is in it: spaces, or nothing."""
+    """Write a parameter for `sam deploy --parameter-overrides`; its value may have spaces or be empty."""
     quoted = str(value).replace('"', '\\"')
     return f'{name}="{quoted}"'
 
@@ -25,15 +25,15 @@ def build(folder: Path, project: Path = PROJECT) -> Path:
     """Build a project's functions and layer for this machine's Python. Raises RuntimeError."""
     SCRATCH.mkdir(exist_ok=True)
     with (SCRATCH / "build.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # builds at the same time share what they install
-        # MiniStack runs functions in its own interpreter, whatever their Runtime says.
+        fcntl.flock(lock, fcntl.LOCK_EX)  # concurrent builds share their installed packages
+        # MiniStack runs functions in its own Python, not in that of their Runtime.
         sam("build", f"--build-dir={folder}", environment=os.environ | {"PLATFORMS": ""}, project=project)
     _zip_once(folder)
     return folder
 
 
 def _zip_once(folder: Path) -> None:
-    """Let all functions share one zip: their folders are the same, and SAM CLI would zip each of them."""
+    """Let all functions share one zip. Their folders are equal, and SAM CLI would zip each of them."""
     template = folder / "template.yaml"
     text = template.read_text()
     names = re.findall(r"(?m)^      CodeUri: (\w+)$", text)

@@ -25,11 +25,11 @@ from local.stack.sam import SCRATCH, build, override, sam
 from local.waiting import PATIENCE_SECONDS, wait_until
 
 SCHEDULED = {"source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": "{}"}
-"""What matters of the payload with which EventBridge Scheduler calls a function."""
+"""The relevant part of the payload with which EventBridge Scheduler calls a function."""
 
 LOCAL_SHARDS = 2
 LOCAL_WORKERS = 2
-"""Each worker at a time is a process of this machine."""
+"""Workers at a time; each is a process on this machine."""
 
 Progress = Callable[[str], None]
 
@@ -56,7 +56,7 @@ class Stack:
     read_token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     api_id: str = ""
     api_url: str = ""
-    """Where the API's routes begin: `http://localhost:3090`."""
+    """URL before the routes: `http://localhost:3090`."""
     outputs: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -73,7 +73,7 @@ class Stack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What points programs of this machine to the stack: the content of `.local.env`."""
+        """Environment variables with the stack's addresses and tokens: the content of `.local.env`."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url,
             **ROOT,
@@ -86,7 +86,7 @@ class Stack:
 
     @cached_property
     def session(self) -> boto3.Session:
-        """A session whose clients speak to MiniStack as the account's root."""
+        """A session whose clients call MiniStack as the account's root."""
         return _Session(
             self.endpoint_url,
             aws_access_key_id=ROOT["AWS_ACCESS_KEY_ID"],
@@ -121,39 +121,40 @@ class Stack:
         return physical_id(self.session, self.name, logical_id)
 
     def invoke(self, function: str, payload: object) -> Any:
-        """Call a function, by its name in the template, and return its answer. Raises FunctionFailed."""
-        answer = self.client("lambda").invoke(
+        """Call a function, by its logical id, and return its response. Raises FunctionFailed."""
+        response = self.client("lambda").invoke(
             FunctionName=self.physical_id(function), Payload=json.dumps(payload).encode()
         )
-        content = json.loads(answer["Payload"].read() or "null")
-        if "FunctionError" in answer:
+        content = json.loads(response["Payload"].read() or "null")
+        if "FunctionError" in response:
             raise FunctionFailed(function, content)
         return content
 
     def update_rates(self) -> Any:
-        """Bring the euro reference rates up to date, and return what was stored. Raises FunctionFailed.
+        """Update the fx rates, and return what was stored. Raises FunctionFailed.
 
-        On AWS the schedule runs as soon as it is made. MiniStack's runs an hour later.
+        On AWS the schedule runs as soon as it is created, on MiniStack an hour later.
         """
         return self.invoke("RatesFunction", SCHEDULED)
 
     def rollup(self, day: str | None = None, *, seconds: float = PATIENCE_SECONDS) -> Any:
-        """Run the rollup, of what is due or of one day, and wait until it has counted what is stored now.
+        """Run the rollup, for all due days or one day, and wait until the totals have all events stored now.
 
-        A message whose worker fails comes back after an hour and a half: what is not counted by then is
-        asked for again. Return what was planned. Raises FunctionFailed and TimeoutError.
+        A message whose worker fails comes back only after an hour and a half. So missing (day, shard)s are
+        recomputed by direct calls now and then. Return the planner's response. Raises FunctionFailed,
+        TimeoutError.
         """
         stored = self._stored_events()
         planned = self.invoke("RollupFunction", {"day": day} if day else SCHEDULED)
         due = {key: number for key, number in stored.items() if key.partition("#")[0] in planned["days"]}
 
         def missing() -> list[str]:
-            return [key for key, number in due.items() if self._counted_events(key) < number]
+            return [key for key, number in due.items() if self._summed_events(key) < number]
 
         def call_again() -> None:
             for key in missing():
                 of, shard = key.split("#")
-                with suppress(FunctionFailed):  # it may be the test that lets it fail, for a while
+                with suppress(FunctionFailed):  # a test may make it fail for a while
                     self.invoke("RollupWorkerFunction", {"day": of, "shard": int(shard)})
 
         wait_until(
@@ -162,7 +163,7 @@ class Stack:
         return planned
 
     def _stored_events(self) -> Counter[str]:
-        """How many events the ledger has in each (day, shard)."""
+        """Count the ledger's events by (day, shard)."""
         pages = (
             self.client("dynamodb")
             .get_paginator("scan")
@@ -172,8 +173,8 @@ class Stack:
         )
         return Counter(item["dayShard"]["S"] for page in pages for item in page["Items"])
 
-    def _counted_events(self, day_shard: str) -> int:
-        """How many events are in the total of a (day, shard); -1 without a total."""
+    def _summed_events(self, day_shard: str) -> int:
+        """The number of events in the total of a (day, shard); -1 without a total."""
         item = self.client("dynamodb").get_item(
             TableName=self.state_table,
             Key={"kind": {"S": "total"}, "key": {"S": day_shard}},
@@ -182,7 +183,7 @@ class Stack:
         return int(item["Item"]["requests"]["N"]) if "Item" in item else -1
 
     def log_lines(self) -> Iterator[str]:
-        """Yield every line that the stack's functions have logged."""
+        """Yield all log lines of the stack's functions."""
         logs = self.client("logs")
         for groups in logs.get_paginator("describe_log_groups").paginate():
             for group in groups["logGroups"]:
@@ -191,7 +192,7 @@ class Stack:
 
 
 class FunctionFailed(Exception):
-    """A function raised; `reason` is what."""
+    """A function raised an error; `reason` is its message."""
 
     def __init__(self, function: str, content: Any):
         super().__init__(f"{function}: {content}")

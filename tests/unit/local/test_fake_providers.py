@@ -235,7 +235,7 @@ def ask(
 def test_a_stream_breaks_with_an_error_after_its_parts(server: ProviderServer, path: str) -> None:
     *parts, error = sse(chat(server, path, "#break=error:3", stream=True)[1])
     assert len(parts) == 3
-    assert error["error"]["message"] == "Told to break."
+    assert error["error"]["message"] == "The prompt asks for a broken stream."
 
 
 def test_a_provider_of_ones_own_can_change_what_is_streamed() -> None:

@@ -41,5 +41,5 @@ def test_a_start_without_the_ecb_says_so_in_one_line(capsys: pytest.CaptureFixtu
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.count("\n") == 1
-    assert said.err.startswith("No euro rates: days stay in dollars (`unconverted`)")
+    assert said.err.startswith("No fx rates: amounts stay in dollars (`unconverted`)")
     assert said.err.endswith("https://ecb.example/daily.xml: no route to host\n")

@@ -1,4 +1,4 @@
-"""`make local` ends when it is told to."""
+"""`make local` ends after SIGINT or SIGTERM, whenever the signal arrives."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ def handlers_kept() -> Iterator[None]:
 def test_a_signal_that_arrives_while_a_finalizer_runs_ends_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Python drops what is raised in a finalizer."""
+    """Python drops exceptions that are raised in a finalizer."""
 
     class Connection:
         pass
