@@ -1,11 +1,11 @@
-"""Which of your keys work? Asks a running LiteLLM proxy for one small answer from each provider.
+"""Check your keys: ask a running LiteLLM proxy for one small response from each provider.
 
     set -a; . deploy/.env; set +a
     python3 deploy/check.py            # or: docker compose exec litellm python /impact/check.py
 
-Needs LITELLM_MASTER_KEY; LITELLM_URL, if the proxy is not at http://localhost:4000. With IMPACT_SERVICE_URL
-and IMPACT_SERVICE_TOKEN it checks the Impact Service's token as well. Costs a few tokens, which the service
-counts under the user `check-keys`. Ends with exit code 1 if anything does not work.
+Needs LITELLM_MASTER_KEY, and LITELLM_URL if the proxy is not at http://localhost:4000. With IMPACT_SERVICE_URL
+and IMPACT_SERVICE_TOKEN it also checks the Impact Service's token. It consumes a few tokens of the user
+`check-keys`. The exit code is 1 if anything does not work.
 """
 # ruff: noqa: S310, T201
 
@@ -25,35 +25,35 @@ SECONDS = 60
 
 
 def main() -> int:
-    """Print a line for each thing that was tried; tell whether all of it worked."""
+    """Print a line for each check. Return the exit code: 0 if all passed, else 1."""
     try:
         models = one_of_each_provider()
     except Problem as problem:
-        tell("LiteLLM", LITELLM, problem)
+        report("LiteLLM", LITELLM, problem)
         return 1
-    tried = [
-        attempt(provider, f"with {model}", partial(complete, model)) for provider, model in models.items()
+    passed = [
+        run_check(provider, f"with {model}", partial(complete, model)) for provider, model in models.items()
     ]
     if os.environ.get("IMPACT_SERVICE_URL"):
-        tried.append(attempt("Impact Service", "with its token", knock))
-    return 0 if all(tried) else 1
+        passed.append(run_check("Impact Service", "with its token", check_token))
+    return 0 if all(passed) else 1
 
 
 def one_of_each_provider() -> dict[str, str]:
     """The first chat model of each provider that the proxy is configured for."""
-    status, answer = call(f"{LITELLM}/model/info", os.environ.get("LITELLM_MASTER_KEY", ""))
+    status, response = call(f"{LITELLM}/model/info", os.environ.get("LITELLM_MASTER_KEY", ""))
     if status != 200:
         raise Problem(f"refuses LITELLM_MASTER_KEY (HTTP {status}): is it what the proxy was started with?")
     models: dict[str, str] = {}
-    for model in answer["data"]:
+    for model in response["data"]:
         if model["model_info"].get("mode") == "chat":
             models.setdefault(model["litellm_params"]["model"].split("/")[0], model["model_name"])
     return models
 
 
 def complete(model: str) -> None:
-    """Ask a model for a few words; without the retries and fallbacks that would hide what is wrong."""
-    asked = {
+    """Ask a model for a few words, without retries and fallbacks: they would hide the error."""
+    body = {
         "model": model,
         "messages": [{"role": "user", "content": "Say hi."}],
         "max_tokens": 16,
@@ -61,13 +61,13 @@ def complete(model: str) -> None:
         "num_retries": 0,
         "disable_fallbacks": True,
     }
-    status, answer = call(f"{LITELLM}/v1/chat/completions", os.environ["LITELLM_MASTER_KEY"], asked)
+    status, response = call(f"{LITELLM}/v1/chat/completions", os.environ["LITELLM_MASTER_KEY"], body)
     if status != 200:
-        raise Problem(meaning(status, answer.get("error", {}).get("message", ""), model))
+        raise Problem(explain(status, response.get("error", {}).get("message", ""), model))
 
 
-def meaning(status: int, message: str, model: str) -> str:
-    """What LiteLLM's error means for whoever set it up; its first line follows, as it is."""
+def explain(status: int, message: str, model: str) -> str:
+    """Explain LiteLLM's error to the operator, followed by its own first line."""
     first = message.splitlines()[0] if message else "no reason given"
     if "Missing" in message:
         return f"has no key: set it and start the proxy again ({first})"
@@ -82,8 +82,8 @@ def meaning(status: int, message: str, model: str) -> str:
     return f"failed with HTTP {status} ({first})"
 
 
-def knock() -> None:
-    """Send the service an empty list: it refuses that for its content, but only once the token is right."""
+def check_token() -> None:
+    """Send the service an empty list: with a valid token the response is 422, and nothing is stored."""
     url, token = os.environ["IMPACT_SERVICE_URL"], os.environ.get("IMPACT_SERVICE_TOKEN", "")
     status, _ = call(url, token, [])
     if status in (401, 403):
@@ -93,11 +93,11 @@ def knock() -> None:
 
 
 class Problem(Exception):
-    """Something that whoever runs this has to mend."""
+    """A check failed. The text says why."""
 
 
 def call(url: str, key: str, body: object = None) -> tuple[int, Any]:
-    """GET, or POST of JSON; the status and the answer's JSON."""
+    """GET, or POST of JSON. Return the status and the JSON of the response."""
     data = None if body is None else json.dumps(body).encode()
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     try:
@@ -112,23 +112,23 @@ def call(url: str, key: str, body: object = None) -> tuple[int, Any]:
 
 def as_json(raw: bytes) -> dict[str, Any]:
     try:
-        answer = json.loads(raw)
+        content = json.loads(raw)
     except ValueError:
         return {}
-    return answer if isinstance(answer, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
-def attempt(name: str, how: str, check: Callable[[], None]) -> bool:
+def run_check(name: str, how: str, check: Callable[[], None]) -> bool:
     try:
         check()
     except Problem as problem:
-        tell(name, how, problem)
+        report(name, how, problem)
         return False
-    tell(name, how)
+    report(name, how)
     return True
 
 
-def tell(name: str, how: str, problem: Problem | None = None) -> None:
+def report(name: str, how: str, problem: Problem | None = None) -> None:
     print(f"{'NO ' if problem else 'ok '} {name}: {problem or f'works {how}'}", flush=True)
 
 
