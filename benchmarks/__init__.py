@@ -1,1 +1,1 @@
-"""Measurements, as ratios within one run. None of them is a test."""
+"""Benchmarks. They print ratios within one run, and none of them is a test."""

@@ -1,4 +1,4 @@
-"""`make bench`: every benchmark, one after the other; `--smallest` is just enough to see that each works."""
+"""`make bench`: run every benchmark, one after the other. `--smallest` only shows that each works."""
 
 import argparse
 import subprocess
@@ -14,7 +14,7 @@ SMALLEST = {
     "outbox": ("--events=10000",),
     "units": ("--shards", "2", "--users=20"),
 }
-"""For each benchmark, the options that make it quick. Its figures mean nothing then."""
+"""For each benchmark, options that make it quick. Its results mean nothing then."""
 
 
 def main() -> int:

@@ -1,8 +1,8 @@
-"""Processor time that each function takes to import, beside its floor: what it cannot do without.
+"""Processor time of each function's imports, beside the minimum: what it needs in any case.
 
-`python -m benchmarks.imports`. For the authorizer the floor is bare Python; for the others, boto3 and a
-DynamoDB client; in the last row, ingest itself without EcoLogits. Each import runs in a process of its own,
-in turns, so that all meet the same machine.
+`python -m benchmarks.imports`. The minimum is bare Python for the authorizer, and boto3 with a DynamoDB
+client for the others. The last row is ingest without EcoLogits. Each import runs in a process of its own, in
+turns, so that all meet the same conditions.
 """
 
 import argparse
@@ -35,7 +35,7 @@ ENVIRONMENT = {
     "DAILY_SUMMARIES_TABLE": "summaries",
     "STATE_TABLE": "state",
     "POWERTOOLS_METRICS_NAMESPACE": "ImpactService",
-    # Nobody listens there: ingest reads the exchange rates when it starts, and goes on without.
+    # Nothing listens there: ingest tries to read the fx rates when it starts, and continues without them.
     "AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:9",
     "AWS_ACCESS_KEY_ID": "x",
     "AWS_SECRET_ACCESS_KEY": "x",

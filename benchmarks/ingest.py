@@ -1,7 +1,7 @@
-"""What the footprint and the euros cost ingest: processor time an event, with them and without, in turns.
+"""What the footprint and the euros cost ingest: processor time of an event with them and without, in turns.
 
-`python -m benchmarks.ingest`. The function itself, called as Lambda does with a delivery of 100 events;
-DynamoDB is a process that takes every put at once, over loopback.
+`python -m benchmarks.ingest`. It calls the function as Lambda does, with deliveries of 100 events. DynamoDB
+is a process on loopback that accepts every put at once.
 """
 
 import argparse
@@ -39,7 +39,7 @@ MODELS = (("openai", "gpt-4o"), ("openai", "gpt-4o-mini"), ("anthropic", "claude
 
 
 def delivery(number: int) -> dict[str, Any]:
-    """A request of the HTTP API with events of known models."""
+    """Make a request of the HTTP API with events of known models."""
     now = datetime.now(UTC).isoformat()
     events = [
         {
@@ -59,7 +59,7 @@ def delivery(number: int) -> dict[str, Any]:
 
 
 def measure() -> None:
-    """Time both in this process, in turns; print milliseconds an event of each."""
+    """Time both in this process, in turns. Print the milliseconds an event for each."""
     from impact import config
     from impact.calendar import Calendar
     from ingest import app
@@ -97,7 +97,7 @@ def main() -> None:
 
 
 def run() -> dict[str, float]:
-    """Measure in a process of its own, on a DynamoDB that takes everything."""
+    """Measure in a process of its own, with a DynamoDB that accepts everything."""
     wire = [sys.executable, "-m", "benchmarks.rollup.dynamodb_stub", "1250"]
     with subprocess.Popen(wire, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as taking:
         assert taking.stdout

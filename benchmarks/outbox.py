@@ -1,7 +1,7 @@
-"""A long outage and its end: a million events wait on disk, then a new process delivers them.
+"""The end of a long outage: a million events wait on disk, and a new process delivers them.
 
-`python -m benchmarks.outbox` (minutes). Each part is a process of its own, for its memory; the ingest, on
-loopback, takes every batch at once. While the second one delivers, it accepts new events as well.
+`python -m benchmarks.outbox` (minutes). Each part is a process of its own, to measure its memory. The ingest,
+on loopback, accepts every batch at once. During the delivery, the process also accepts new events.
 """
 
 import argparse
@@ -25,7 +25,7 @@ PAUSE_SECONDS = 0.002
 
 
 def events(name: str) -> Iterator[bytes]:
-    """Without end, as the callback writes them."""
+    """Yield events without end, as the callback writes them."""
     from request_events.capture import capture, encode
 
     event = capture(json.loads(PAYLOAD.read_text())["kwargs"]) or {}
@@ -77,7 +77,7 @@ def seconds(call: Any) -> float:
 
 
 def resume(folder: Path, url: str) -> dict[str, Any]:
-    """Deliver what waits, and what comes meanwhile."""
+    """Deliver the waiting events, and new ones."""
     began = time.monotonic()
     from request_events.outbox import Outbox
     from request_events.sender import Sender

@@ -1,7 +1,8 @@
-"""Requests, read units and time of the reading API, by the shards of a day: as it was, and as it is.
+"""Requests, read units and time of the reading API, by shards of a day: an earlier algorithm and ours.
 
-`python -m benchmarks.reading`. On DynamoDB Local where DYNAMODB_LOCAL_URL names one, else on moto, whose
-times say nothing. The old way is written down here: each shard asked one after the other, each total read.
+`python -m benchmarks.reading`. It uses DynamoDB Local if DYNAMODB_LOCAL_URL is set, else moto, whose times
+mean nothing. The earlier algorithm is in this file: it queries one shard after the other, and reads every
+total.
 """
 
 import argparse
@@ -65,7 +66,7 @@ class Meter:
         )
 
     def of(self, read: Callable[[], Any]) -> str:
-        """Read twice, the second time by the clock: requests, read units, milliseconds."""
+        """Read twice; return requests, read units and milliseconds of the second time."""
         read()
         self.requests, self.units = 0, 0.0
         began = time.perf_counter()
@@ -116,7 +117,7 @@ def measure(shards: int, days: int, users: int) -> None:
 
 
 def day_as_it_was(store: Store, shards: int) -> None:
-    """One query a shard, one after the other, until the page is full."""
+    """Query one shard after the other until the page is full."""
     store.state.marked(TODAY, TODAY)
     users: list[str] = []
     for shard in range(shards):
@@ -129,14 +130,14 @@ def day_as_it_was(store: Store, shards: int) -> None:
 
 
 def totals_as_they_were(store: Store, shards: int, first: str) -> None:
-    """Each total of each day, summed up."""
+    """Read and add up each total of each day."""
     store.state.marked(first, TODAY)
     totals = groupby(store.state.shard_totals(first, TODAY), key=lambda total: str(total["day"]))
     daily_totals.sum_totals([daily_totals.daily_total(day, of_day, shards) for day, of_day in totals])
 
 
 def fill(store: Store, shards: int, days: list[str], users: list[str]) -> None:
-    """Write what a rollup leaves: totals of all days, marks that are gone, summaries of the last month."""
+    """Write what a rollup writes: totals of all days, cleared marks, summaries of the last month."""
     state = [total(day, shard, shards, users) for day in days for shard in range(shards)]
     state += [mark(day, group, shards) for day in days for group in range(-(-shards // MARK_GROUP))]
     write(store, store.state.name, state)

@@ -1,8 +1,8 @@
-"""What is delivered when things go wrong: by the callback, and by LiteLLM's own sender, `generic_api`.
+"""Share of events delivered despite failures: by the callback, and by LiteLLM's own sender, `generic_api`.
 
-`python -m benchmarks.senders` (some four minutes). One real proxy has all senders at once, so all of them see
-the same requests and the same end; each has a service of its own, and all services are in the same trouble.
-`generic_api` is there as it is by default, and with three retries. After each scenario the proxy is started
+`python -m benchmarks.senders` (some four minutes). One real proxy has all senders at once, so all see the
+same requests and the same end. Each sender has a service of its own, and all services fail in the same way.
+`generic_api` runs twice: with its defaults, and with three retries. After each scenario the proxy is started
 again.
 """
 
@@ -27,14 +27,14 @@ from local.fault_proxy import DEAF, DOWN, HALF_503, UP, FaultProxy, Response, ru
 
 CLIENTS = 8
 PAUSE_SECONDS = 0.1
-"""Of a client between its requests, so that the machine is not the limit."""
+"""Pause of a client between two requests, so that the machine is not the limit."""
 OURS, GENERIC, RETRYING = "the callback", "generic_api", "generic_api, 3 retries"
 SENDERS = (OURS, GENERIC, RETRYING)
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """How the service is while requests are made, and how the proxy ends."""
+    """How the service fails while requests are made, and how the proxy ends."""
 
     name: str
     service: str
@@ -53,7 +53,7 @@ SCENARIOS = (
 
 @dataclass
 class Service:
-    """Takes events as the real one does, and counts how often each came, by its user."""
+    """Accepts events as the real service does, and counts how often each came, by its user."""
 
     times: Counter[str] = field(default_factory=Counter)
 
@@ -70,7 +70,7 @@ def _user(event: Mapping[str, Any]) -> str:
 
 
 class Load:
-    """Clients that ask until they are told to end; each request has a user of its own."""
+    """Clients that make requests until they are stopped; each request has a user of its own."""
 
     def __init__(self, proxy: Proxy, name: str) -> None:
         self.answered: list[str] = []
@@ -136,7 +136,7 @@ def main() -> None:
         for scenario in SCENARIOS[: options.scenarios]:
             print(f"{scenario.name} ...", flush=True)
             answered[scenario.name] = play(scenario, boot(), proxies, options.seconds, recovery)
-        last = boot()  # it delivers what it finds
+        last = boot()  # it delivers the events that are left
         time.sleep(recovery)
         last.stop()
         report(answered, services)
@@ -158,7 +158,7 @@ def _boot(folder: Path, provider: int, proxies: Mapping[str, FaultProxy]) -> Pro
 def play(
     scenario: Scenario, proxy: Proxy, proxies: Mapping[str, FaultProxy], seconds: float, recovery: float
 ) -> list[str]:
-    """Go through one scenario; the users whose requests were answered."""
+    """Run one scenario; return the users whose requests had a response."""
     for fault_proxy in proxies.values():
         fault_proxy.mode = scenario.service
     load = Load(proxy, scenario.name)
@@ -184,7 +184,7 @@ def report(answered: Mapping[str, list[str]], services: Mapping[str, Service]) -
             times = [service.times[user] for user in users]
             name = scenario if sender == OURS else ""
             arrived = sum(map(bool, times))
-            again = sum(times) - arrived  # deliveries of what was there already
+            again = sum(times) - arrived  # repeated deliveries
             print(f"{name:34}{sender:24}{len(users):>9}{arrived:>10}{len(users) - arrived:>6}{again:>8}")
 
 

@@ -1,8 +1,8 @@
-"""What a rollup costs in DynamoDB's units and requests, at few shards and at many.
+"""Requests and capacity units that a rollup consumes in DynamoDB, at few shards and at many.
 
-Units are those that DynamoDB Local reports, if DYNAMODB_LOCAL_URL names one; in moto only requests are right.
-A day of users who send five requests each: counted for the first time, an hour later without anything new,
-with something new of every tenth user, once it has closed, and after one late event.
+The units are those that DynamoDB Local reports, if DYNAMODB_LOCAL_URL is set; with moto only requests are
+right. A day of users with five requests each is recomputed: for the first time, an hour later without new
+events, with new events of every tenth user, once it has closed, and after one late event.
 """
 
 import argparse
@@ -66,7 +66,7 @@ class Meter:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Print what a part has cost."""
+        """Print what a phase has consumed."""
         self.seen.clear()
         began = time.monotonic()
         yield
@@ -94,7 +94,7 @@ def event(user: int, number: int, at: datetime) -> dict[str, Any]:
 
 
 def store_events(store: Store, laid: EntryBuilder, events: list[dict[str, Any]], now: datetime) -> None:
-    """Put events down 25 at a time, past the meter."""
+    """Store events, 25 at a time, without the meter."""
     items = [to_wire(laid.build(each, now).item) for each in events]
     for start in range(0, len(items), 25):
         puts = [{"PutRequest": {"Item": item}} for item in items[start : start + 25]]

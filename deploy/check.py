@@ -3,9 +3,9 @@
     set -a; . deploy/.env; set +a
     python3 deploy/check.py            # or: docker compose exec litellm python /impact/check.py
 
-Needs LITELLM_MASTER_KEY, and LITELLM_URL if the proxy is not at http://localhost:4000. With IMPACT_SERVICE_URL
-and IMPACT_SERVICE_TOKEN it also checks the Impact Service's token. It consumes a few tokens of the user
-`check-keys`. The exit code is 1 if anything does not work.
+Needs LITELLM_MASTER_KEY, and LITELLM_URL if the proxy is not at http://localhost:4000. With
+IMPACT_SERVICE_URL and IMPACT_SERVICE_TOKEN it also checks the Impact Service's token. It consumes a few
+tokens of the user `check-keys`. The exit code is 1 if anything does not work.
 """
 # ruff: noqa: S310, T201
 

@@ -1,4 +1,4 @@
-"""What a real LiteLLM proxy serves with the callback, over what it serves without; and what arrives."""
+"""Throughput of a real LiteLLM proxy with the callback, relative to one without; and which events arrive."""
 
 import argparse
 import http.client
@@ -30,14 +30,14 @@ class Variant:
     ingest: int | None = None
     served: int = 0
     ratios: list[float] = field(default_factory=list)
-    """Of requests a second, over those of the bare proxy just before and after."""
+    """Requests a second, divided by those of the bare proxy just before and after."""
     cpu_ratios: list[float] = field(default_factory=list)
-    """Of the processor time of a request: says the same, but other work on the machine counts less."""
+    """Processor time of a request, divided likewise. Other work on the machine affects it less."""
     memory: list[tuple[int, int]] = field(default_factory=list)
-    """Peak memory once so many requests were served."""
+    """Number of served requests, and peak memory in bytes at that time."""
 
     def load(self, seconds: float) -> tuple[float, float]:
-        """Requests a second, and seconds of processor time a request."""
+        """Put a load on the proxy. Return requests a second, and seconds of processor time a request."""
         counts: list[int] = []
         end = time.monotonic() + seconds
         threads = [threading.Thread(target=self._client, args=(end, counts)) for _ in range(CLIENTS)]
@@ -68,7 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.callback", description=__doc__)
     parser.add_argument("--rounds", type=int, default=8, help="pairs of each variant, at least 2 (8)")
     parser.add_argument(
-        "--seconds", type=float, default=2.0, help="of load, before the next proxy has its turn (2)"
+        "--seconds", type=float, default=2.0, help="seconds of load on a proxy in each round (2)"
     )
     options = parser.parse_args()
     if not LITELLM.exists():
@@ -112,7 +112,7 @@ def main() -> None:
 
 
 def compare(bare: Variant, variants: list[Variant], rounds: int, seconds: float) -> list[float]:
-    """Load each variant between two loads of the bare proxy, again and again."""
+    """Load each variant between two loads of the bare proxy, in every round."""
     bare_loads = [bare.load(seconds)]
     for _ in range(rounds):
         for each in variants:
@@ -131,19 +131,19 @@ def report(each: Variant, bare: Variant, before: set[str]) -> None:
     start = time.monotonic()
     each.proxy.stop(seconds=60)
     ended = time.monotonic() - start
-    arrived = "nobody to ask"
+    arrived = "no ingest"
     if each.ingest is not None:
         counts = {name: count for name, count in received(each.ingest).items() if name not in before}
         arrived = f"{len(counts)} of {served} arrived, {sum(counts.values()) - len(counts)} twice"
     kept = sum(len(p.read_bytes().splitlines()) for p in each.proxy.log.parent.glob("outbox/*.jsonl"))
     print(
         f"{each.name:26}{median:>11.3f}{f'({low:.2f}-{high:.2f})':>15}{statistics.median(each.cpu_ratios):>9.3f}"
-        f"{f'{(memory - same) / 1e6:+.0f} MB':>9}   {arrived}, {kept} kept for later, in {ended:.1f} s"
+        f"{f'{(memory - same) / 1e6:+.0f} MB':>9}   {arrived}, {kept} left in the outbox, in {ended:.1f} s"
     )
 
 
 def loop_time(folder: Path, ingest: int) -> None:
-    """One call of the handler, in the proxy's Python, while the sender delivers."""
+    """Time single calls of the handler, in the proxy's Python, while the sender delivers."""
     environ = os.environ | {
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "IMPACT_SERVICE_URL": f"http://127.0.0.1:{ingest}/",

@@ -1,9 +1,9 @@
-"""How long one call of the callback takes on the event loop, while its sender delivers.
+"""Time of single calls of the callback on the event loop, while its sender delivers.
 
-Run by the proxy's Python, since it loads the real handler. Prints the microseconds of each call, as JSON: of
-calls in a row; of calls between which the loop does other work, as a proxy's does; in that second loop of a
-yardstick, `json.dumps` of one event, since all of it takes longer on a machine that does other things; of the
-check before a call; and of what the hook of streams adds to each part.
+Run by the proxy's Python, because it loads the real handler. Prints lists of microseconds as JSON: calls in a
+row; calls between which the loop does other work, as a proxy's does; in that second loop a yardstick,
+`json.dumps` of one event, because everything takes longer on a busy machine; the check before a call; and
+what the hook of streams adds to each part.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ EVENT = capture(PAYLOADS[0])
 
 
 async def report(number: int) -> float:
-    """One call; its microseconds."""
+    """Report one request; return the microseconds."""
     kwargs = PAYLOADS[number % len(PAYLOADS)] | {"litellm_call_id": f"call-{number}"}
     start = time.perf_counter()
     await handler.async_log_success_event(kwargs=kwargs, response_obj=None, start_time=None, end_time=None)
@@ -32,7 +32,7 @@ async def report(number: int) -> float:
 
 
 async def dump() -> float:
-    """The yardstick; its microseconds."""
+    """Run the yardstick; return the microseconds."""
     start = time.perf_counter()
     json.dumps(EVENT)
     return (time.perf_counter() - start) * 1e6
@@ -49,7 +49,7 @@ PARTS = 500
 
 
 async def check() -> float:
-    """The check before a call; its microseconds."""
+    """Run the check before a call; return the microseconds."""
     start = time.perf_counter()
     await handler.async_pre_call_hook(user_api_key_dict=None, cache=None, data=BODY, call_type="acompletion")
     return (time.perf_counter() - start) * 1e6
@@ -61,7 +61,7 @@ async def parts() -> AsyncIterator[int]:
 
 
 async def added_to_a_part() -> float:
-    """What the hook of streams adds to a part of a stream; its microseconds."""
+    """Return the microseconds that the hook of streams adds to a part of a stream."""
     start = time.perf_counter()
     async for _ in parts():
         pass
@@ -74,7 +74,7 @@ async def added_to_a_part() -> float:
 
 
 async def other_work() -> None:
-    """What a proxy's loop does between two calls, for a millisecond: it has the caches and the GIL."""
+    """Work for a millisecond, as a proxy's loop does between two calls: it uses the caches and the GIL."""
     end = time.perf_counter() + 0.001
     while time.perf_counter() < end:
         json.loads(TEXT)

@@ -1,4 +1,4 @@
-"""A real LiteLLM proxy in a process of its own, and the servers around it."""
+"""Run a real LiteLLM proxy in a process of its own, and the servers around it."""
 
 import http.client
 import json
@@ -24,7 +24,7 @@ CONFIG = {
     ],
     "general_settings": {"master_key": MASTER_KEY},
     "callback_settings": {
-        "retrying": {  # LiteLLM's generic_api, where it is told to try again
+        "retrying": {  # LiteLLM's generic_api with retries
             "callback_type": "generic_api",
             "endpoint": "os.environ/RETRYING_LOGGER_ENDPOINT",
             "headers": {"Authorization": "Bearer benchmark"},
@@ -37,7 +37,7 @@ CONFIG = {
 
 @contextmanager
 def server(*arguments: str) -> Iterator[int]:
-    """One of the servers of `servers.py`; its port."""
+    """Run one of the servers of `servers.py`; yields its port."""
     command = [sys.executable, "-m", "benchmarks.callback.servers", *arguments]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -55,7 +55,7 @@ def free_port() -> int:
 
 
 def received(port: int) -> dict[str, int]:
-    """The ids of the events that an ingest has received, each with how often."""
+    """Return the ids of the events that an ingest has received, each with how often."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     connection.request("GET", "/received")
     counts: dict[str, int] = json.loads(connection.getresponse().read())
@@ -64,7 +64,7 @@ def received(port: int) -> dict[str, int]:
 
 
 class Proxy:
-    """A running proxy. `callbacks` are what its config names; the environment goes to them."""
+    """A running proxy. `callbacks` are the callbacks in its config; they get the environment."""
 
     def __init__(self, folder: Path, provider: int, *callbacks: str, **environment: str) -> None:
         self.port = free_port()
@@ -104,7 +104,7 @@ class Proxy:
         raise RuntimeError(f"the proxy does not start: {self.log.read_text()[-2000:]}")
 
     def chat(self, user: str = "alice") -> int:
-        """One request; its HTTP status."""
+        """Make one request; return its HTTP status."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         connection.request("POST", "/v1/chat/completions", *request(user))
         status = connection.getresponse().status
@@ -112,7 +112,7 @@ class Proxy:
         return status
 
     def metrics(self) -> dict[str, float]:
-        """What Prometheus would read of ours, where LiteLLM's own callback `prometheus` is on."""
+        """Return our metrics as Prometheus reads them. LiteLLM's own callback `prometheus` must be on."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         connection.request("GET", "/metrics/", headers={"Authorization": f"Bearer {MASTER_KEY}"})
         lines = connection.getresponse().read().decode().splitlines()
@@ -121,17 +121,17 @@ class Proxy:
         return {name: float(value) for name, value in samples}
 
     def cpu_seconds(self) -> float:
-        """Processor time that it has used."""
+        """Processor time of the proxy so far, in seconds."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def peak_memory(self) -> int:
-        """Bytes."""
+        """Peak memory of the proxy, in bytes."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) * 1024
 
     def stop(self, signal_number: int = signal.SIGTERM, seconds: float = 120) -> int:
-        """End it; its exit status."""
+        """Stop the proxy; return its exit status."""
         self.process.send_signal(signal_number)
         try:
             return self.process.wait(seconds)

@@ -1,7 +1,7 @@
-"""A provider and an ingest to run a proxy between: `python -m benchmarks.callback.servers <kind>`.
+"""The provider and the ingest for a proxy: `python -m benchmarks.callback.servers <kind>`.
 
-Each prints its port. `provider` answers chat completions at once; `ingest [seconds]` answers as the service
-does after so many seconds, and tells at GET /received which events came, and how often.
+Each prints its port. `provider` responds to chat completions at once. `ingest [seconds]` responds as the
+service does, after so many seconds, and lists at GET /received which events came, and how often.
 """
 
 import asyncio

@@ -1,1 +1,1 @@
-"""A sustained load on the stack on this machine, with bursts, by the callback's own code."""
+"""A sustained load with bursts on the stack on this machine, by the callback's own outbox and sender."""

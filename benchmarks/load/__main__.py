@@ -1,9 +1,9 @@
 """A sustained load on the stack on this machine, with a burst of ten times as much in each minute.
 
-`python -m benchmarks.load`, or `make load`. Four senders, each with the callback's own outbox, post to
-the API of the stack on MiniStack, all on loopback. In the end every event has to be in the ledger, once, and
-each POST has to have had an answer, 200 or 503 with Retry-After. Then it says which part is the limit, the
-emulator or our code. Exit code 1 where something is not as it should be.
+`python -m benchmarks.load`, or `make load`. Four senders, each with the callback's own outbox and sender,
+post to the API of the stack on MiniStack, all on loopback. At the end every event must be in the ledger once,
+and every POST must have had a response: 200, or 503 with Retry-After. Then it prints whether MiniStack or our
+code is the limit. The exit code is 1 if anything is wrong.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def _report(outcome: Outcome) -> None:
 
 
 def _limit(outcome: Outcome) -> None:
-    """Say where the processor time went, and what of it our own code needs when it is measured alone."""
+    """Print where the processor time went, and how much our own code needs when it is measured alone."""
     if not outcome.spent:
         return
     total = sum(outcome.spent.values())
@@ -74,7 +74,7 @@ def _limit(outcome: Outcome) -> None:
 
 
 def _most(outcome: Outcome, kind: str) -> str:
-    """Events a second that a kind of process has processor time for, if it has one processor for itself."""
+    """The events a second for which a kind of process has processor time, with a processor of its own."""
     return f"{outcome.events / outcome.spent.get(kind, 0):.0f}" if outcome.spent.get(kind) else "unknown"
 
 

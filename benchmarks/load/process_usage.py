@@ -1,4 +1,4 @@
-"""Memory and processor time of processes, by what they are, where the system tells (Linux)."""
+"""Memory and processor time of processes by kind, on Linux."""
 
 import os
 import re
@@ -10,25 +10,25 @@ _FUNCTION = re.compile(r"ministack-lambda-\S+?-(\w+?)Function")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
-EMULATOR, FRONT, SENDER = "emulator", "front of the emulator", "senders"
+EMULATOR, REVERSE_PROXY, SENDER = "MiniStack", "reverse proxy", "senders"
 
 
 class Usage:
-    """Of this process, in which the API's front runs, and of the senders, MiniStack and the functions."""
+    """Usage of this process, which runs the reverse proxy, and of senders, MiniStack and functions."""
 
     def __init__(self) -> None:
         self._seconds: dict[tuple[int, str], float] = {}
         self._before = self.seconds()
 
     def megabytes(self) -> dict[str, float]:
-        """Resident memory now, of the largest process of each kind."""
+        """Resident memory of the largest process of each kind, now."""
         largest: dict[str, float] = defaultdict(float)
         for _, kind, resident, _ in _processes():
             largest[kind] = max(largest[kind], resident / 1e6)
         return dict(largest)
 
     def seconds(self) -> dict[str, float]:
-        """Processor time of each kind so far, of processes that have ended too, as last seen."""
+        """Processor time of each kind so far, including processes that have ended, as last seen."""
         for pid, kind, _, seconds in _processes():
             self._seconds[pid, kind] = seconds
         total: dict[str, float] = defaultdict(float)
@@ -37,12 +37,12 @@ class Usage:
         return dict(total)
 
     def spent(self) -> dict[str, float]:
-        """Processor time of each kind since this was made."""
+        """Processor time of each kind since this object was created."""
         return {kind: seconds - self._before.get(kind, 0) for kind, seconds in self.seconds().items()}
 
 
 def _processes() -> Iterator[tuple[int, str, int, float]]:
-    """Each process that is ours: its id, kind, bytes resident, and seconds of processor time."""
+    """Yield our processes: id, kind, resident bytes, and seconds of processor time."""
     stats: dict[int, list[str]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -57,7 +57,7 @@ def _processes() -> Iterator[tuple[int, str, int, float]]:
 
 def _kind(pid: int, stats: dict[int, list[str]]) -> str:
     if pid == os.getpid():
-        return FRONT
+        return REVERSE_PROXY
     if not _descends(pid, stats):
         return ""
     try:

@@ -1,4 +1,4 @@
-"""A load on a stack that runs: several senders, and a look at every process meanwhile."""
+"""Put a load on a running stack with several senders, and observe every process meanwhile."""
 
 import multiprocessing
 import tempfile
@@ -26,13 +26,13 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a load came to."""
+    """The result of a load."""
 
     events: int
     stored: int
     rejected: int
     wrong: list[str]
-    """Answers that were neither 200 nor 503 with Retry-After."""
+    """Responses other than 200, and 503 with Retry-After."""
     unanswered: list[str]
     statuses: Counter[int]
     posts: list[float]
@@ -49,17 +49,17 @@ class Outcome:
         return self.events == self.stored and not (self.wrong or self.unanswered or self.rejected)
 
     def percentile(self, share: float) -> float:
-        """Seconds in which that share of all POSTs was answered."""
+        """Seconds in which that share of all POSTs had a response."""
         return self.posts[min(int(share * len(self.posts)), len(self.posts) - 1)]
 
     def memory(self, kind: str, share: float) -> float:
-        """Megabytes of a kind of process when that share of the time had passed."""
+        """Megabytes of a kind of process after that share of the time."""
         found = [megabytes[kind] for megabytes in self.megabytes if kind in megabytes]
         return found[min(int(share * len(found)), len(found) - 1)] if found else 0.0
 
 
 def run(stack: Stack, load: Load, say: Say = lambda _: None) -> Outcome:
-    """Send so many events a second to a stack, wait until all are delivered, and count them in the ledger."""
+    """Send events to a stack, wait until all are delivered, and count them in the ledger."""
     with tempfile.TemporaryDirectory(prefix="impact-load-") as folder:
         _warm(stack)
         before = _count(stack)
@@ -105,7 +105,7 @@ def run(stack: Stack, load: Load, say: Say = lambda _: None) -> Outcome:
 
 
 def _warm(stack: Stack) -> None:
-    """Have a process of the function for each sender: what starting them takes is no part of the load."""
+    """Start a process of the function for each sender: starting them is not part of the load."""
     headers = {"Authorization": f"Bearer {stack.ingest_token}"}
     request = urllib.request.Request(f"{stack.api_url}/api/request-event", b"[{}]", headers)
 

@@ -23,13 +23,13 @@ MODELS = (("openai", "gpt-4o"), ("openai", "gpt-4o-mini"), ("anthropic", "claude
 
 @dataclass(frozen=True)
 class Load:
-    """Events a second, for so many seconds, and ten times as many for a moment of each minute."""
+    """So many events a second, and ten times as many for a moment of each minute."""
 
     rate: float
     seconds: float
 
     def due(self, elapsed: float) -> int:
-        """How many events are to be sent by then."""
+        """The number of events to send in the first so many seconds."""
         elapsed = min(elapsed, self.seconds)
         minutes, rest = divmod(elapsed, BURST_EVERY_SECONDS)
         in_bursts = minutes * BURST_SECONDS + min(max(rest - BURST_AT_SECONDS, 0), BURST_SECONDS)
@@ -38,19 +38,19 @@ class Load:
 
 @dataclass
 class Sent:
-    """What a sender has seen: every POST's seconds, each answer's status, and what should not have been."""
+    """What a sender has observed: seconds of every POST, statuses of the responses, and errors."""
 
     events: int = 0
     seconds: list[float] = field(default_factory=list)
     statuses: dict[int, int] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
-    """Answers that were neither 200 nor 503 with Retry-After."""
+    """Responses other than 200, and 503 with Retry-After."""
     unanswered: list[str] = field(default_factory=list)
     rejected: int = 0
 
 
 class _Timed(Sender):
-    """The sender as it is, with a look at each exchange."""
+    """The callback's sender, which records every POST."""
 
     sent: Sent
 
@@ -70,7 +70,7 @@ class _Timed(Sender):
 
 
 def send(name: str, folder: Path, url: str, token: str, load: Load, drain: float, result: Connection) -> None:
-    """Send a load, wait until the outbox is empty (so many seconds at most), and hand over what was seen."""
+    """Send a load, wait until the outbox is empty (at most so many seconds), and pass on the observations."""
     outbox = Outbox(folder)
     sender = _Timed(outbox, url, token)
     sender.sent = sent = Sent()

@@ -1,1 +1,1 @@
-"""How fast a rollup counts. `python -m benchmarks.rollup`."""
+"""Throughput of the rollup. `python -m benchmarks.rollup`."""

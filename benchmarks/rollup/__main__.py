@@ -1,4 +1,4 @@
-"""Events a second and core of the rollup, beside a plain boto3 resource loop; memory by size of a shard."""
+"""Events a second and core of the rollup, beside a plain boto3 loop; memory by size of a shard."""
 
 import argparse
 import json
@@ -12,7 +12,7 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": "functions:layers/callback:."}
 
 
 def run(how: str, events: int) -> dict[str, Any]:
-    """Count a shard of so many events in a process of its own."""
+    """Recompute a shard of so many events in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.rollup.dynamodb_stub", str(events)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as wire:
         assert wire.stdout

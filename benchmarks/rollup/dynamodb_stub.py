@@ -1,4 +1,4 @@
-"""DynamoDB's wire on loopback: Query answers of 1 MB pages, in its own JSON, and puts that are taken.
+"""A DynamoDB on loopback with one shard of events: Query responds with pages of 1 MB, and puts are accepted.
 
 `python -m benchmarks.rollup.dynamodb_stub EVENTS` prints its port and serves a shard of so many events.
 """
@@ -20,7 +20,7 @@ from impact.ledger_entry import EntryBuilder
 from impact.summary import EVENT_FIELDS
 
 PAGE_EVENTS = 1250
-"""What DynamoDB reads for a page: 1 MB of ledger items of some 800 bytes."""
+"""Events in a page: DynamoDB reads 1 MB, and a ledger item has some 800 bytes."""
 RATES = FxRates({"2026-11-20": Decimal("1.1172")})
 USERS_A_PAGE = 5
 PAGE = b"page-00000000"
@@ -30,7 +30,7 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 def page(projected: bool) -> bytes:
-    """One page of events as they are met: whole items, or what the rollup's projection leaves of them."""
+    """Make one page of events: whole items, or only the fields of the rollup's projection."""
     ledger = EntryBuilder(Calendar.of(Settings(ZoneInfo("UTC"), timedelta(days=400), shard_count=1)))
     footprints = Footprints({}, None)
     items = []
@@ -65,7 +65,7 @@ class Wire(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         request = self.rfile.read(int(self.headers["Content-Length"]))
         operation = self.headers["X-Amz-Target"].partition(".")[2]
-        # To every other call of the rollup: nothing is there, and what is put is taken.
+        # For every other call of the rollup: nothing is stored, and every put succeeds.
         body = b'{"Responses":{}}'
         if operation == "Query":
             body = (
@@ -88,7 +88,7 @@ class Wire(BaseHTTPRequestHandler):
         return body
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
-"""Count a shard, in a process of its own: `python -m benchmarks.rollup.recompute ours|resource PORT`.
+"""Recompute a shard in a process of its own: `python -m benchmarks.rollup.recompute ours|resource PORT`.
 
-Prints what was counted, the processor time it took and the process's peak memory, as JSON.
+Prints the sums, the processor time and the peak memory of the process, as JSON.
 """
 
 import json
@@ -18,7 +18,7 @@ DAY = "2026-11-23"
 
 
 def ours() -> Callable[[], int]:
-    """The rollup itself: pages, sums, reads and writes of summaries, the total."""
+    """Our rollup: it reads pages, adds up, reads and writes summaries, writes the total."""
     from impact.billing import Terms
     from impact.calendar import Calendar, Settings
     from impact.dynamodb import connect
@@ -33,7 +33,7 @@ def ours() -> Callable[[], int]:
 
 
 def plain_resource() -> Callable[[], int]:
-    """The same sums in the plainest way: a boto3 Table, its pages, a dictionary. It writes nothing."""
+    """The same sums in the simplest way: pages of a boto3 Table, added up in a dict; no writes.."""
     import boto3
     from boto3.dynamodb.conditions import Key
 
@@ -75,7 +75,7 @@ def main() -> None:
         "AWS_SECRET_ACCESS_KEY": "x",
         "AWS_DEFAULT_REGION": "eu-central-1",
     }
-    recompute = {"ours": ours, "resource": plain_resource}[how]()  # what is imported by now is not counted
+    recompute = {"ours": ours, "resource": plain_resource}[how]()  # imports so far are not measured
     began = time.process_time()
     events = recompute()
     seconds = time.process_time() - began
