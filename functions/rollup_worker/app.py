@@ -1,4 +1,4 @@
-"""Recompute one (day, shard), `{"day": "2026-11-23", "shard": 7}`, as it is or in a message of RollupQueue."""
+"""Recompute one (day, shard), `{"day": "2026-11-23", "shard": 7}`, alone or in a message of RollupQueue."""
 
 import json
 import os
