@@ -98,7 +98,7 @@ def store_events(store: Store, laid: EntryBuilder, events: list[dict[str, Any]],
     items = [to_wire(laid.build(each, now).item) for each in events]
     for start in range(0, len(items), 25):
         puts = [{"PutRequest": {"Item": item}} for item in items[start : start + 25]]
-        store.client.batch_write_item(RequestItems={store.ledger.name: puts})  # type: ignore[dict-item]
+        store.client.batch_write_item(RequestItems={store.ledger.name: puts})
 
 
 def roll_up(store: Store, laid: EntryBuilder, now: datetime) -> None:

@@ -11,20 +11,16 @@ from request_events.limits import AHEAD_SECONDS
 
 ALLOWED_LATENESS = timedelta(hours=3)
 """A day stays open this long after its end. An event that arrives later sets a late mark."""
-CLOCK_SKEW_MAX = timedelta(minutes=20)
-"""Largest difference between the clocks of two functions."""
+CLOCK_SKEW_MAX = timedelta(minutes=20)  # largest difference between the clocks of two functions
 MARK_MARGIN = timedelta(minutes=30)
 """Events set a mark from this long before their day closes: more than CLOCK_SKEW_MAX and an ingest take."""
-AHEAD = timedelta(seconds=AHEAD_SECONDS)
-"""How far an event's time may be ahead of the service's clock."""
+AHEAD = timedelta(seconds=AHEAD_SECONDS)  # how far an event's time may be ahead of the service's clock
 RETENTION_RESERVE = timedelta(days=2)
 """An event is rejected this long before its day begins to expire: it is counted before TTL deletes it."""
 
-FIRST_DAY = "2000-01-01"
-"""No event belongs to an earlier day."""
+FIRST_DAY = "2000-01-01"  # no event belongs to an earlier day
 
-DAY = "2[0-9]{3}-[0-9]{2}-[0-9]{2}"
-"""A day as text: a regular expression."""
+DAY = "2[0-9]{3}-[0-9]{2}-[0-9]{2}"  # a day as text: a regular expression
 
 
 class DayExpired(Exception):
@@ -66,12 +62,9 @@ def days_between(first: str, last: str) -> Iterator[str]:
 class Settings:
     """The settings of whole days."""
 
-    zone: ZoneInfo
-    """Reporting time zone, in which a day begins."""
-    retention: timedelta
-    """How long the ledger keeps an event."""
-    shard_count: int
-    """Partitions of a day."""
+    zone: ZoneInfo  # reporting time zone, in which a day begins
+    retention: timedelta  # how long the ledger keeps an event
+    shard_count: int  # partitions of a day
 
     def starts_at(self, day: str) -> datetime:
         return datetime.combine(date.fromisoformat(day), time.min, self.zone).astimezone(UTC)

@@ -8,11 +8,9 @@ from impact.fx_rates import FxRate
 from impact.summary import Tally
 from impact.types import Item
 
-DAYS_MAX = 366
-"""Most days in one request."""
+DAYS_MAX = 366  # most days in one request
 
-NO_USE: Item = {}
-"""The total of a day without any request."""
+NO_USE: Item = {}  # the total of a day without any request
 
 _EXCHANGE = ("fxRate", "fxDate")
 

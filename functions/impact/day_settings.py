@@ -16,9 +16,7 @@ from impact.store import Store
 LEAD_TIME = timedelta(days=1)
 """A period is stored this long before it begins, when no event of its days can be accepted yet."""
 CACHE_LIFETIME = timedelta(hours=1)
-"""Cache lifetime of a calendar."""
-STALE_MAX = LEAD_TIME / 2
-"""Its lifetime while State cannot be read: half of LEAD_TIME, since clocks differ."""
+STALE_MAX = LEAD_TIME / 2  # its lifetime while State cannot be read: half of LEAD_TIME, since clocks differ
 
 RequestedSettings = Callable[[], Settings]
 """Reads the parameters. Raises InvalidSettings. It is not called where State has a calendar."""

@@ -16,15 +16,11 @@ from defusedxml.ElementTree import fromstring
 
 from impact.calendar import days_between
 
-DAILY = "eurofxref-daily.xml"
-"""The rates of the last ECB date."""
-LAST_90_DAYS = "eurofxref-hist-90d.xml"
-"""The rates of the last 90 days."""
+DAILY = "eurofxref-daily.xml"  # the rates of the last ECB date
+LAST_90_DAYS = "eurofxref-hist-90d.xml"  # the rates of the last 90 days
 
-TIMEOUT = 10.0
-"""Seconds to wait for a connection, and for each part of the response."""
-MAX_BYTES = 2 * 1024 * 1024
-"""The larger file has about 150 KB."""
+TIMEOUT = 10.0  # seconds to wait for a connection, and for each part of the response
+MAX_BYTES = 2 * 1024 * 1024  # the larger file has about 150 KB
 
 _CUBE = "{http://www.ecb.int/vocabulary/2002-08-01/eurofxref}Cube"
 _RATE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")

@@ -26,22 +26,17 @@ from impact.types import Item
 logging.setLoggerClass(logging.Logger)
 logging.getLogger("ecologits").setLevel(logging.ERROR)
 
-WORLD = "WOR"
-"""EcoLogits' zone for the average electricity mix of the world."""
+WORLD = "WOR"  # EcoLogits' zone for the average electricity mix of the world
 
 
 @dataclass(frozen=True)
 class ModelNames:
     """LiteLLM's model names in EcoLogits, from `ecologits_models.toml`."""
 
-    same_names: Mapping[str, str]
-    """By LiteLLM provider: the EcoLogits provider with the same model names."""
-    aliases: Mapping[str, str]
-    """By LiteLLM provider: the one whose entries it uses."""
-    prefixes: Mapping[str, list[str]]
-    """By LiteLLM provider: prefixes of a name that do not change the model."""
-    entries: Mapping[str, Mapping[str, str]]
-    """By LiteLLM provider and name: `<EcoLogits provider>/<name>`."""
+    same_names: Mapping[str, str]  # by LiteLLM provider: the EcoLogits provider with the same model names
+    aliases: Mapping[str, str]  # by LiteLLM provider: the one whose entries it uses
+    prefixes: Mapping[str, list[str]]  # by LiteLLM provider: prefixes of a name that do not change the model
+    entries: Mapping[str, Mapping[str, str]]  # by LiteLLM provider and name: `<EcoLogits provider>/<name>`
 
     @classmethod
     def read(cls, path: Path) -> "ModelNames":

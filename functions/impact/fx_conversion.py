@@ -8,9 +8,7 @@ from impact.fx_rates import FxRates, to_euros
 from impact.types import Item
 
 CACHE_SECONDS = 300.0
-"""Cache lifetime."""
-RETRY_SECONDS = 30.0
-"""Pause after a failed read."""
+RETRY_SECONDS = 30.0  # pause after a failed read
 
 
 def euro_fields(event: Item, rates: FxRates) -> Item:

@@ -23,25 +23,20 @@ from impact.types import Item
 
 CHANGE_MAX = Decimal("0.2")
 """A rate that differs more from its neighbours is probably wrong: an operator has to confirm it."""
-SOURCE_OPERATOR = "operator"
-"""The source of a manual rate."""
-REASON_MAX = 500
-"""Characters of a reason."""
+SOURCE_OPERATOR = "operator"  # the source of a manual rate
+REASON_MAX = 500  # characters of a reason
 REASON = f"says why in 1 to {REASON_MAX} characters"
 DUE = timedelta(days=85)
 """Each TARGET day of so long back needs its rate: a little less than the ECB's file of 90 days covers."""
-AT_LEAST = timedelta(days=400)
-"""Rates are seeded at least this far back, however short the retention."""
+AT_LEAST = timedelta(days=400)  # rates are seeded at least this far back, however short the retention
 
 
 @dataclass
 class FxUpdate:
     """What came of an update."""
 
-    stored: list[str] = field(default_factory=list)
-    """ECB dates."""
-    rejected: list[str] = field(default_factory=list)
-    """Why each rejected rate was rejected."""
+    stored: list[str] = field(default_factory=list)  # ECB dates
+    rejected: list[str] = field(default_factory=list)  # why each rejected rate was rejected
     faults: list[str] = field(default_factory=list)
     """Files that could not be read, and dates whose rate is due and unknown."""
 
@@ -67,12 +62,9 @@ class ChangedDay:
     """A day that was converted at a rate which an operator corrects."""
 
     day: str
-    usd: Decimal
-    """Dollars to convert."""
-    eur: Decimal
-    """The platform's costEUR of the day, as it is stored."""
-    new_eur: Decimal
-    """The same once the day is recomputed."""
+    usd: Decimal  # dollars to convert
+    eur: Decimal  # the platform's costEUR of the day, as it is stored
+    new_eur: Decimal  # the same once the day is recomputed
 
     def as_fields(self) -> dict[str, str]:
         numbers = {"costUSD": self.usd, "costEUR": self.eur, "newCostEUR": self.new_eur}
@@ -85,12 +77,9 @@ class ManualRate:
 
     rate: FxRate
     stored: bool
-    to_confirm: list[str]
-    """What the operator has to confirm, or has confirmed."""
-    replaces: Decimal | None
-    """The rate that was in effect."""
-    changes: list[ChangedDay]
-    """The days that were converted at it."""
+    to_confirm: list[str]  # what the operator has to confirm, or has confirmed
+    replaces: Decimal | None  # the rate that was in effect
+    changes: list[ChangedDay]  # the days that were converted at it
 
     def as_answer(self) -> dict[str, Any]:
         if self.stored:

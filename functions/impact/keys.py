@@ -2,24 +2,15 @@
 
 import hashlib
 
-MARK = "mark"
-"""State kind: late marks, MARK_GROUP shards of a day to an item."""
-OLD_MARK = "late"
-"""State kind: late marks of earlier releases, an item each."""
-SHARD_TOTAL = "total"
-"""State kind: the total of a (day, shard), over its users."""
-DAILY_TOTAL = "day"
-"""State kind: the total of a day, over its shards."""
-PERIOD = "settings"
-"""State kind: the settings of days."""
-PROGRESS = "rollup"
-"""State kind: the rollup's watermark."""
-FX_RATE = "rate"
-"""State kind: the euro reference rate of an ECB date."""
-MARK_GROUP = 32
-"""Shards whose late marks share an item: as many as fit one write unit."""
-SORT_KEY_BYTES = 1024
-"""DynamoDB's limit for a sort key."""
+MARK = "mark"  # State kind: late marks, MARK_GROUP shards of a day to an item
+OLD_MARK = "late"  # State kind: late marks of earlier releases, an item each
+SHARD_TOTAL = "total"  # State kind: the total of a (day, shard), over its users
+DAILY_TOTAL = "day"  # State kind: the total of a day, over its shards
+PERIOD = "settings"  # State kind: the settings of days
+PROGRESS = "rollup"  # State kind: the rollup's watermark
+FX_RATE = "rate"  # State kind: the euro reference rate of an ECB date
+MARK_GROUP = 32  # shards whose late marks share an item: as many as fit one write unit
+SORT_KEY_BYTES = 1024  # DynamoDB's limit for a sort key
 
 
 def shard_of(user_id: str, shard_count: int) -> int:

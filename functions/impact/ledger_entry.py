@@ -14,8 +14,7 @@ from impact.keys import SORT_KEY_BYTES, day_shard, user_event
 from impact.types import FieldErrors, Item
 from request_events.event import FIELDS, RequestEvent
 
-ITEM_BYTES = 2048
-"""Largest item of an event: two write units."""
+ITEM_BYTES = 2048  # largest item of an event: two write units
 
 
 class EventRejected(Exception):
@@ -31,8 +30,7 @@ class LedgerEntry:
     """An event as the ledger stores it."""
 
     item: Item
-    unknown_fields: int
-    """Number of fields that were dropped because the contract does not name them."""
+    unknown_fields: int  # number of fields that were dropped because the contract does not name them
 
     @property
     def event_id(self) -> str:

@@ -24,8 +24,7 @@ class WriteOutcome(Enum):
 
     CREATED = "created"
     DUPLICATE = "duplicate"
-    RETRY = "retry"
-    """It may not be stored, or its late mark may not be: the sender has to send it again."""
+    RETRY = "retry"  # it may not be stored, or its late mark may not be: the sender has to send it again
 
 
 @dataclass(frozen=True)

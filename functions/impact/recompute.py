@@ -28,12 +28,9 @@ from impact.summary import Tally, tallies_by_user
 from impact.summary_store import BATCH_GET_MAX
 from impact.types import Item
 
-WORKERS = 8
-"""Summaries written, or pages of them read, at a time."""
-ATTEMPTS = 8
-"""Most attempts, while others write what an attempt has read."""
-PAUSE_SECONDS = 0.05
-"""Longest pause before the second attempt; it doubles with each further one."""
+WORKERS = 8  # summaries written, or pages of them read, at a time
+ATTEMPTS = 8  # most attempts, while others write what an attempt has read
+PAUSE_SECONDS = 0.05  # longest pause before the second attempt; it doubles with each further one
 
 NOT_COMPARED = ("kind", "key", "asOf", "revision")
 """Attributes that may differ though nothing has changed. `final` is not one of them: the first recompute of a
@@ -53,13 +50,10 @@ class Recomputed:
     events: int
     users: int
     summaries_written: int
-    summaries_deleted: int
-    """Of users who have no event left on that day."""
-    late: bool
-    """Whether a late mark was set."""
+    summaries_deleted: int  # of users who have no event left on that day
+    late: bool  # whether a late mark was set
     final: bool
-    converted: bool
-    """Whether the day's fx rate was known."""
+    converted: bool  # whether the day's fx rate was known
 
 
 def recompute(
@@ -99,8 +93,7 @@ class _Hints:
 
     users: set[str] = field(default_factory=set)
     """They have summaries, though the index may not list them yet."""
-    is_closed: bool = False
-    """Another recompute, whose clock is ahead, has found the day closed."""
+    is_closed: bool = False  # another recompute, whose clock is ahead, has found the day closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +114,10 @@ class _Snapshot:
     """What was read before the ledger."""
 
     mark: LateMark
-    total: Item | None
-    """The stored total of the (day, shard)."""
+    total: Item | None  # the stored total of the (day, shard)
     countable_until: str
     is_final: bool
-    summaries: dict[str, _StoredSummary]
-    """By user."""
+    summaries: dict[str, _StoredSummary]  # by user
     rate: FxRate | None
     terms: Terms
 

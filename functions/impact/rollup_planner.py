@@ -20,8 +20,7 @@ from impact.state_store import Progress
 from impact.store import Store
 from impact.types import DayShard
 
-DAILY_TOTALS_MAX = 31
-"""Most daily totals that one run of the planner stores."""
+DAILY_TOTALS_MAX = 31  # most daily totals that one run of the planner stores
 
 
 @dataclass(frozen=True)
@@ -30,16 +29,11 @@ class Plan:
 
     targets: list[DayShard]
     progress: Progress
-    expired_marks: list[DayShard]
-    """Marked, but their events may have expired since: an operator has to look."""
-    lag: timedelta
-    """How long ago the oldest day that is not final has closed; zero if there is none."""
-    marks: int
-    """Late marks that are set, without the expired ones."""
-    oldest_mark: timedelta
-    """Age of the oldest of them; zero without any."""
-    unconverted_days: int
-    """Days that are final but for dollars that wait for their fx rate."""
+    expired_marks: list[DayShard]  # marked, but their events may have expired since: an operator has to look
+    lag: timedelta  # how long ago the oldest day that is not final has closed; zero if there is none
+    marks: int  # late marks that are set, without the expired ones
+    oldest_mark: timedelta  # age of the oldest of them; zero without any
+    unconverted_days: int  # days that are final but for dollars that wait for their fx rate
 
 
 def plan(store: Store, calendar: Calendar, now: datetime) -> Plan:

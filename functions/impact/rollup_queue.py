@@ -12,14 +12,10 @@ from botocore.config import Config
 
 from impact.types import DayShard
 
-SENDERS = 16
-"""Concurrent calls of SQS."""
-BATCH_MAX = 10
-"""Most messages in a call."""
-ATTEMPTS = 5
-"""Most attempts at a message that SQS does not accept."""
-PAUSE_SECONDS = 0.1
-"""Longest pause before the second attempt; it doubles with each further one."""
+SENDERS = 16  # concurrent calls of SQS
+BATCH_MAX = 10  # most messages in a call
+ATTEMPTS = 5  # most attempts at a message that SQS does not accept
+PAUSE_SECONDS = 0.1  # longest pause before the second attempt; it doubles with each further one
 
 
 class NotSent(Exception):

@@ -6,23 +6,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from impact import keys
 from impact.calendar import FIRST_DAY, Period, Settings, day_before, timestamp
 from impact.dynamodb import Table, Version, item_from_wire, to_wire
 from impact.fx_rates import FX_LOOKBACK_DAYS, FxRate, FxRates
-from impact.keys import (
-    DAILY_TOTAL,
-    FX_RATE,
-    MARK,
-    MARK_GROUP,
-    OLD_MARK,
-    PERIOD,
-    PROGRESS,
-    SHARD_TOTAL,
-    day_shard,
-    fx_rate_key,
-    parse_day_shard,
-    parse_fx_rate_key,
-)
+from impact.keys import MARK_GROUP, day_shard, fx_rate_key, parse_day_shard, parse_fx_rate_key
 from impact.types import Item
 
 LAST_DAY = "9999-12-31"
@@ -36,18 +24,15 @@ class LateMark:
     shard: int
     number: int = 0
     """How often the mark was set. It only grows, so a mark that was set again differs from the one before."""
-    since: datetime | None = None
-    """When it was set first since it was last cleared; None if it is not set."""
+    since: datetime | None = None  # when it was set first since it was last cleared; None if it is not set
 
 
 @dataclass(frozen=True)
 class StoredDailyTotal:
     """A day's total, stored so that readers need not add up its shards."""
 
-    changes: int
-    """How often a total of the day's shards has changed since the day closed."""
-    sums: Item | None
-    """None: not known, or out of date since one of these changes."""
+    changes: int  # how often a total of the day's shards has changed since the day closed
+    sums: Item | None  # None: not known, or out of date since one of these changes
 
 
 @dataclass(frozen=True)
@@ -55,8 +40,7 @@ class Progress:
     """Days up to the watermark are final, except where a late mark is set."""
 
     watermark: str
-    shard_count: int
-    """Of the stack's first days: an earlier release reads it."""
+    shard_count: int  # of the stack's first days: an earlier release reads it
 
 
 class StateStore(Table):
@@ -74,7 +58,8 @@ class StateStore(Table):
         return self._fx_rate_entries(ecb_date, ecb_date)
 
     def _fx_rate_entries(self, first: str, last: str) -> list[Item]:
-        return sorted(self._between(FX_RATE, first, last), key=lambda item: parse_fx_rate_key(item["key"]))
+        entries = self._between(keys.FX_RATE, first, last)
+        return sorted(entries, key=lambda item: parse_fx_rate_key(item["key"]))
 
     def fx_rate_of(self, day: str) -> FxRate | None:
         """Read the rate that a day is converted at, or None while it is not known."""
@@ -96,14 +81,14 @@ class StateStore(Table):
         return self._put_fx_rate(fx_rate_key(rate.date, number), rate, why, now)
 
     def _put_fx_rate(self, key: str, rate: FxRate, why: Item, now: datetime) -> bool:
-        item = {"kind": FX_RATE, "key": key, "usd": rate.usd, "recordedAt": timestamp(now)} | why
+        item = {"kind": keys.FX_RATE, "key": key, "usd": rate.usd, "recordedAt": timestamp(now)} | why
         return self.put_once("attribute_not_exists(usd)", item)
 
     # The settings of days
 
     def periods(self) -> tuple[Period, ...]:
         """Read from which day on which settings are in effect, in order."""
-        return tuple(_period(item) for item in self._between(PERIOD, FIRST_DAY, LAST_DAY))
+        return tuple(_period(item) for item in self._between(keys.PERIOD, FIRST_DAY, LAST_DAY))
 
     def put_first_period(self, period: Period, now: datetime) -> bool:
         """Store the first settings of the stack. Return False if there are some: those stay."""
@@ -136,7 +121,7 @@ class StateStore(Table):
 
     def late_marks(self, first: str = FIRST_DAY, last: str = LAST_DAY) -> list[LateMark]:
         """List the marks that are set, of the days from first to last."""
-        items = self._between(MARK, first, last)
+        items = self._between(keys.MARK, first, last)
         return [mark for item in items for mark in _marks(item) if mark.since]
 
     def marked(self, first: str = FIRST_DAY, last: str = LAST_DAY) -> set[tuple[str, int]]:
@@ -154,18 +139,19 @@ class StateStore(Table):
 
     def delete_cleared_marks(self, before: str) -> None:
         """Delete the cleared marks of days before one: those days take no more events."""
-        for item in list(self._between(MARK, FIRST_DAY, day_before(before))):
+        for item in list(self._between(keys.MARK, FIRST_DAY, day_before(before))):
             if not any(mark.since for mark in _marks(item)):
-                self.client.delete_item(TableName=self.name, Key=to_wire({"kind": MARK, "key": item["key"]}))
+                key = to_wire({"kind": keys.MARK, "key": item["key"]})
+                self.client.delete_item(TableName=self.name, Key=key)
 
     def migrate_old_marks(self, now: datetime) -> None:
         """Replace the marks that an earlier release has set, an item each."""
-        for item in list(self._between(OLD_MARK, FIRST_DAY, LAST_DAY)):
+        for item in list(self._between(keys.OLD_MARK, FIRST_DAY, LAST_DAY)):
             day, shard = parse_day_shard(item["key"])
             self.mark_late(day, [shard], now)
             self.delete_if(
                 "attribute_not_exists(#token) OR #token = :token",
-                {"kind": OLD_MARK, "key": item["key"]},
+                {"kind": keys.OLD_MARK, "key": item["key"]},
                 ExpressionAttributeNames={"#token": "token"},
                 ExpressionAttributeValues=to_wire({":token": item["token"]}),
             )
@@ -173,11 +159,11 @@ class StateStore(Table):
     # Totals of (day, shard)s
 
     def shard_total(self, day_shard: str) -> Item | None:
-        return self._get({"kind": SHARD_TOTAL, "key": day_shard})
+        return self._get({"kind": keys.SHARD_TOTAL, "key": day_shard})
 
     def shard_totals(self, first: str, last: str) -> Iterator[Item]:
         """Read the totals of all (day, shard)s from the first to the last day."""
-        return self._between(SHARD_TOTAL, first, last)
+        return self._between(keys.SHARD_TOTAL, first, last)
 
     def users_by_shard(self, day: str) -> dict[int, int]:
         """Return how many users each shard of a day has, without the empty ones."""
@@ -188,7 +174,7 @@ class StateStore(Table):
         response = self.client.query(
             TableName=self.name,
             KeyConditionExpression="kind = :k",
-            ExpressionAttributeValues=to_wire({":k": SHARD_TOTAL}),
+            ExpressionAttributeValues=to_wire({":k": keys.SHARD_TOTAL}),
             Limit=1,
             ConsistentRead=True,
         )
@@ -196,7 +182,7 @@ class StateStore(Table):
 
     def put_shard_total(self, day_shard: str, total: Item, before: Version | None) -> bool:
         """Replace the version that was read (None: there was none). Return whether it was still there."""
-        return self.replace({"kind": SHARD_TOTAL, "key": day_shard} | total, before)
+        return self.replace({"kind": keys.SHARD_TOTAL, "key": day_shard} | total, before)
 
     # Totals of days
 
@@ -204,7 +190,7 @@ class StateStore(Table):
         """Record that a shard total of a closed day has changed: the day's stored total is out of date."""
         self.client.update_item(
             TableName=self.name,
-            Key=to_wire({"kind": DAILY_TOTAL, "key": day}),
+            Key=to_wire({"kind": keys.DAILY_TOTAL, "key": day}),
             UpdateExpression="ADD changes :one",
             ExpressionAttributeValues={":one": {"N": "1"}},
         )
@@ -215,7 +201,7 @@ class StateStore(Table):
             item["key"]: StoredDailyTotal(
                 item["changes"], item["sums"] if item.get("summed") == item["changes"] else None
             )
-            for item in self._between(DAILY_TOTAL, first, last)
+            for item in self._between(keys.DAILY_TOTAL, first, last)
         }
 
     def put_daily_total(self, day: str, sums: Item, changes: int) -> bool:
@@ -225,7 +211,7 @@ class StateStore(Table):
         """
         return self.update_if(
             "changes = :changes",
-            {"kind": DAILY_TOTAL, "key": day},
+            {"kind": keys.DAILY_TOTAL, "key": day},
             "SET sums = :sums, summed = :changes",
             {":sums": sums, ":changes": changes},
         )
@@ -233,13 +219,13 @@ class StateStore(Table):
     # The watermark
 
     def progress(self) -> Progress | None:
-        item = self._get({"kind": PROGRESS, "key": "progress"})
+        item = self._get({"kind": keys.PROGRESS, "key": "progress"})
         return Progress(item["finalThrough"], item["shardCount"]) if item else None
 
     def put_progress(self, progress: Progress) -> None:
         """Store the watermark, unless that would move it back."""
         item = {
-            "kind": PROGRESS,
+            "kind": keys.PROGRESS,
             "key": "progress",
             "finalThrough": progress.watermark,
             "shardCount": progress.shard_count,
@@ -265,7 +251,7 @@ class StateStore(Table):
 
 
 def _mark_key(day: str, group: int) -> Item:
-    return {"kind": MARK, "key": day_shard(day, group)}
+    return {"kind": keys.MARK, "key": day_shard(day, group)}
 
 
 def _marks(item: Item) -> list[LateMark]:
@@ -287,7 +273,7 @@ def _period(item: Item) -> Period:
 def _period_item(period: Period, now: datetime) -> Item:
     settings = period.settings
     return {
-        "kind": PERIOD,
+        "kind": keys.PERIOD,
         "key": period.first_day,
         "timeZone": settings.zone.key,
         "retentionDays": settings.retention.days,

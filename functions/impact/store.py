@@ -2,14 +2,11 @@
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 from impact.ledger_store import LedgerStore
 from impact.state_store import StateStore
 from impact.summary_store import SummaryStore
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 
 @dataclass(frozen=True)
@@ -21,12 +18,12 @@ class Store:
     state: StateStore
 
     @classmethod
-    def of(cls, client: "DynamoDBClient", events: str, summaries: str, state: str) -> "Store":
+    def of(cls, client: Any, events: str, summaries: str, state: str) -> "Store":
         """Take the tables by their names."""
         return cls(LedgerStore(client, events), SummaryStore(client, summaries), StateStore(client, state))
 
     @classmethod
-    def from_environment(cls, client: "DynamoDBClient") -> "Store":
+    def from_environment(cls, client: Any) -> "Store":
         return cls.of(
             client,
             events=os.environ["REQUEST_EVENTS_TABLE"],
@@ -35,5 +32,5 @@ class Store:
         )
 
     @property
-    def client(self) -> "DynamoDBClient":
+    def client(self) -> Any:
         return self.ledger.client

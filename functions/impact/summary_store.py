@@ -11,10 +11,8 @@ from botocore.exceptions import BotoCoreError
 from impact.dynamodb import Table, Version, item_from_wire
 from impact.types import Item
 
-BATCH_GET_MAX = 100
-"""Most keys that BatchGetItem takes."""
-UNPROCESSED_MAX = 8
-"""Maximum attempts while BatchGetItem returns UnprocessedKeys."""
+BATCH_GET_MAX = 100  # most keys that BatchGetItem takes
+UNPROCESSED_MAX = 8  # maximum attempts while BatchGetItem returns UnprocessedKeys
 PAUSE_SECONDS = 0.05
 """Longest pause before the second attempt; it doubles with each further one, to 6 s in all."""
 

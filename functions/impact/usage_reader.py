@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import partial
 from itertools import groupby
 from math import inf
-from typing import Any
+from typing import Any, TypeVar
 
 from impact import daily_totals
 from impact.billing import Terms, statement, terms_of, zero_sum
@@ -26,20 +26,17 @@ from impact.summary import Tally, tally
 from impact.summary_store import UserPage
 from impact.types import Item, WireItem
 
+T = TypeVar("T")
+
 ROWS_BYTES = 5_000_000
 """Most bytes of rows in a response. Lambda's limit is 6 MB: the rest is for a total with models."""
-PAGE_USERS = 100
-"""Most users on one page of a day."""
-READ_USERS = 25
-"""Summaries of a day read at a time: 10 MB of the largest."""
-LISTERS = 16
-"""Shards of a day listed at a time."""
+PAGE_USERS = 100  # most users on one page of a day
+READ_USERS = 25  # summaries of a day read at a time: 10 MB of the largest
+LISTERS = 16  # shards of a day listed at a time
 
-INTERNAL = {"dayShard", "revision"}
-"""Attributes of a summary that responses leave out."""
+INTERNAL = {"dayShard", "revision"}  # attributes of a summary that responses leave out
 
-TimeLeft = Callable[[], float]
-"""Returns the seconds left to read events."""
+TimeLeft = Callable[[], float]  # returns the seconds left to read events
 Place = tuple[int, str | None]
 """Where the next page of a day starts: in which shard, and after which of its users."""
 
@@ -91,7 +88,7 @@ class UsageReader:
 
         `fresh` computes days that are not final from the ledger; `notFresh` lists those without time for it.
         """
-        start = _parse_day_cursor(cursor) if cursor else first
+        start = _parse_cursor(cursor, parse_day) if cursor else first
         marks = self.store.state.marked(first, last)
         marked = {day for day, shard in marks if shard == self.calendar.shard_of(user_id, day)}
         summaries = self.store.summaries.iter_of_user(user_id, first, last)
@@ -117,7 +114,7 @@ class UsageReader:
 
     def day(self, day: str, cursor: str | None) -> dict[str, Any]:
         """Return a page of the users of a day. Raises BadCursor."""
-        place = _parse_place(cursor) if cursor else (0, None)
+        place: Place = _parse_cursor(cursor, _parse_place) if cursor else (0, None)
         marked = {shard for _, shard in self.store.state.marked(day, day)}
         users, following = self._users(day, place)
         page = _PageOfRows()
@@ -190,8 +187,7 @@ class _FreshDays:
     marked: set[str]
     now: datetime
     time_left: TimeLeft
-    not_fresh: list[str]
-    """Days that there was no time for."""
+    not_fresh: list[str]  # days that there was no time for
 
     def of(self, summaries: Iterable[Item], open_days: Iterable[str]) -> Iterator[Item]:
         """Return the days in order, those without a summary too."""
@@ -270,34 +266,17 @@ def _cursor(content: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(content).encode()).decode()
 
 
-def _parse_day_cursor(cursor: str) -> str:
+def _parse_cursor(cursor: str, parse: Callable[[Any], T]) -> T:
+    """Decode a cursor, and check with `parse` what is in it. Raises BadCursor."""
     try:
-        return parse_day(_content(cursor))
-    except ValueError:
-        raise _not_ours() from None
+        return parse(json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True)))
+    except (ValueError, TypeError, RecursionError):
+        raise BadCursor("is not one that this API returned") from None
 
 
-def _parse_place(cursor: str) -> Place:
-    try:
-        shard, after = _content(cursor)
-    except (ValueError, TypeError):
-        raise _not_ours() from None
-    if type(shard) is not int or shard < 0 or not (after is None or _could_be_user(after)):
-        raise _not_ours()
+def _parse_place(content: Any) -> Place:
+    shard, after = content
+    is_user = isinstance(after, str) and after != "" and has_room(after)
+    if type(shard) is not int or shard < 0 or not (after is None or is_user):
+        raise ValueError
     return shard, after
-
-
-def _content(cursor: str) -> Any:
-    """Decode a cursor. Raises ValueError."""
-    try:
-        return json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
-    except RecursionError:
-        raise ValueError from None
-
-
-def _not_ours() -> BadCursor:
-    return BadCursor("is not one that this API returned")
-
-
-def _could_be_user(user_id: object) -> bool:
-    return isinstance(user_id, str) and user_id != "" and has_room(user_id)

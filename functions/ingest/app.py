@@ -32,14 +32,12 @@ from request_events.event import FIELDS
 T = TypeVar("T")
 
 WRITERS = 32
-RESERVE_SECONDS = 3.0
-"""Of the function's time limit, to answer in: more than one attempt of a put takes."""
+RESERVE_SECONDS = 3.0  # of the function's time limit, to answer in: more than one attempt of a put takes
 
 SERVICE = {"impact-service": config.service_id()}
 """Names the service in each response, whatever its URL: a sender keeps the events of each service apart."""
 
-RATES_SECONDS = 1.0
-"""How long a cold start waits for the fx rates."""
+RATES_SECONDS = 1.0  # how long a cold start waits for the fx rates
 
 store = Store.from_environment(connect(read_timeout=2, attempts=3, connections=WRITERS))
 calendar = CachedCalendar(lambda now: ensure_calendar(store, config.settings, now))

@@ -15,8 +15,7 @@ RETRY_AFTER = {"retry-after": "2"}
 class EventResult:
     """What became of an event: its outcome, or the errors that it was rejected for."""
 
-    index: int
-    """Its place in the array."""
+    index: int  # its place in the array
     event_id: str | None
     outcome: WriteOutcome | None = None
     errors: FieldErrors | None = None

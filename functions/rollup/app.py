@@ -16,8 +16,7 @@ from impact.rollup_planner import plan, plan_day, store_daily_totals
 from impact.store import Store
 from impact.types import DayShard
 
-RESERVE_SECONDS = 10
-"""Of the function's time limit, not used for daily totals."""
+RESERVE_SECONDS = 10  # of the function's time limit, not used for daily totals
 
 store = Store.from_environment(connect(read_timeout=5, attempts=5))
 sqs = rollup_queue.connect()

@@ -14,8 +14,7 @@ from impact.store import Store
 from impact.usage_reader import LISTERS, BadCursor, TimeLeft, UsageReader
 from summaries.parameters import days_asked, invalid, read_query
 
-RESERVE_SECONDS = 10
-"""Of the function's time limit, not used to compute days from the ledger."""
+RESERVE_SECONDS = 10  # of the function's time limit, not used to compute days from the ledger
 
 store = Store.from_environment(connect(read_timeout=5, attempts=3, connections=LISTERS))
 calendar = CachedCalendar(lambda now: effective_calendar(store, config.settings))

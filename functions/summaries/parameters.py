@@ -36,8 +36,7 @@ class Parameter:
 
     meaning: str
     schema: Mapping[str, Any]
-    rule: str = ""
-    """The message where `read` raises ValueError."""
+    rule: str = ""  # the message where `read` raises ValueError
     read: Callable[[str], Any] = str
 
 

@@ -155,7 +155,7 @@ def _items_of(store: Store, payload: dict[str, Any]) -> list[Any]:
         ExpressionAttributeNames={"#k": "key"},
         ExpressionAttributeValues=key,
     )
-    return found["Items"]
+    return list(found["Items"])
 
 
 def test_a_worker_counts_a_day_and_shard_and_nothing_else(

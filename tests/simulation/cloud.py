@@ -119,7 +119,7 @@ class Cloud:
 
     def store(self, attempts: int) -> Store:
         client = _Client(self.database, lambda: self.sky().database, self.network, attempts, self)
-        return Store.of(client, EVENTS, SUMMARIES, STATE)  # type: ignore[arg-type]
+        return Store.of(client, EVENTS, SUMMARIES, STATE)
 
     def publish(self, rate: FxRate, correction: int = 0) -> None:
         """Let a rate be known, or the one that corrects it."""

@@ -152,7 +152,7 @@ def simulated(calls: list[tuple[Any, ...]], seed: int) -> list[Any]:
     """What the simulated DynamoDB answers."""
     world = World(seed, NOON)
     client = Client(Database(world, TABLES), lambda: GOOD, Process("network"), attempts=1)
-    store = Store.of(client, EVENTS, SUMMARIES, STATE)  # type: ignore[arg-type]
+    store = Store.of(client, EVENTS, SUMMARIES, STATE)
     answers: list[Any] = []
     with replaced((summary_store, {"time": Time(world), "random": world.random})):
         world.spawn(Process("test"), lambda: answers.extend(ask(store, call) for call in calls))
