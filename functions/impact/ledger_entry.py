@@ -67,9 +67,9 @@ class EntryBuilder:
     calendar: Calendar
 
     def build(self, raw: Any, now: datetime) -> LedgerEntry:
-        """Validate one event, as read from JSON with floats as Decimal, received at `now`.
+        """Validate an event, as read from JSON with floats as Decimal, that was received at `now`.
 
-        Raises Refused, with all reasons that one look finds.
+        Raises EventRejected with all reasons that are found at once.
         """
         event = validate(raw)
         if reason := self.calendar.rejection_reason(event.ts, now):
@@ -93,7 +93,7 @@ class EntryBuilder:
 
 
 def validate(raw: Any) -> RequestEvent:
-    """Check what does not depend on the ledger's settings. Raises Refused."""
+    """Check what does not depend on the settings of days. Raises EventRejected."""
     if not isinstance(raw, dict):
         raise EventRejected([{"field": "event", "message": "must be a JSON object"}])
     try:

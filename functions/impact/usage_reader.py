@@ -147,13 +147,13 @@ class UsageReader:
     def _users(self, day: str, place: Place) -> tuple[list[tuple[int, str]], Place | None]:
         """List up to PAGE_USERS users of a day with their shards, and where the next page starts."""
         shard, after = place
-        counted = self.store.state.users_by_shard(day)
-        places = deque((s, after if s == shard else None) for s in sorted(counted) if s >= shard)
+        users_by_shard = self.store.state.users_by_shard(day)
+        places = deque((s, after if s == shard else None) for s in sorted(users_by_shard) if s >= shard)
         users: list[tuple[int, str]] = []
         with ThreadPoolExecutor(LISTERS) as listers:
             while places and len(users) < PAGE_USERS:
                 room = PAGE_USERS - len(users)
-                some = _enough(places, counted, room)
+                some = _enough(places, users_by_shard, room)
                 pages = listers.map(partial(self._list, day, room), some)
                 for (shard, _), page in zip(some, pages, strict=True):
                     taken = page.user_ids[: PAGE_USERS - len(users)]
@@ -235,12 +235,12 @@ class _FreshDays:
         raise _OutOfTime
 
 
-def _enough(places: Iterable[Place], counted: dict[int, int], room: int) -> list[Place]:
+def _enough(places: Iterable[Place], users_by_shard: dict[int, int], room: int) -> list[Place]:
     """Take the first places, until their users fill the room."""
     some: list[Place] = []
     for place in places:
         some.append(place)
-        room -= counted[place[0]]
+        room -= users_by_shard[place[0]]
         if room <= 0 or len(some) == LISTERS:
             break
     return some
