@@ -132,7 +132,7 @@ def store_manual_rate(
     odd = _oddities(store, rate)
     is_stored = confirm is True or not odd
     if is_stored and not store.state.put_fx_rate(rate, source=SOURCE_OPERATOR, now=now, reason=reason):
-        raise _overtaken(rate)
+        raise _stored_meanwhile(rate)
     return ManualRate(rate, is_stored, to_confirm=odd, replaces=None, changes=[])
 
 
@@ -154,7 +154,7 @@ def _correct(
     if confirmed and not store.state.put_fx_correction(
         rate, len(entries), replaces=former, source=SOURCE_OPERATOR, reason=reason, now=now
     ):
-        raise _overtaken(rate)
+        raise _stored_meanwhile(rate)
     return ManualRate(rate, confirmed, to_confirm, replaces=former, changes=changes)
 
 
@@ -164,7 +164,7 @@ def _is_reason(value: object) -> TypeGuard[str]:
     return not any("\ud800" <= character <= "\udfff" for character in value)  # which no database takes
 
 
-def _overtaken(rate: FxRate) -> RateKnown:
+def _stored_meanwhile(rate: FxRate) -> RateKnown:
     return RateKnown(f"{rate.date} was given another rate at this moment: look at it, then send yours again")
 
 
