@@ -42,7 +42,8 @@ def memory() -> int:
 
 def fill(folder: Path, count: int) -> dict[str, Any]:
     """Append so many events, as in an outage, in which the sender begins a new segment now and then."""
-    from request_events.outbox import SEGMENT_BYTES, Outbox
+    from request_events.outbox import Outbox
+    from request_events.segment import SEGMENT_BYTES
 
     outbox = Outbox(folder)
     before, times = memory(), []

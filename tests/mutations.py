@@ -78,28 +78,49 @@ TESTS: dict[str, tuple[str, ...]] = {
     "functions/impact/rollup_planner.py": (*_ROLLUP, "tests/integration/test_rollup_planner_daily_totals.py"),
     "functions/impact/day_settings.py": ("tests/integration/test_day_settings.py",),
     "functions/impact/summary.py": ("tests/unit/test_summary.py", "tests/integration/test_recompute.py"),
-    "layers/callback/request_events/responses.py": (
-        *(f"{_CALLBACK}transport.py", f"{_CALLBACK}sender.py", f"{_CALLBACK}sender_rejected_by_middlebox.py"),
-        *(f"{_CALLBACK}responses.py", f"{_CALLBACK}service_folders.py"),
-    ),
     "layers/callback/request_events/capture.py": (
         *(f"{_CALLBACK}capture.py", f"{_CALLBACK}capture_hostile.py", f"{_CALLBACK}capture_event_ids.py"),
         f"{_CALLBACK}capture_reported_cases.py",
     ),
     "layers/callback/request_events/cost.py": (
         *(f"{_CALLBACK}capture.py", f"{_CALLBACK}capture_hostile.py"),
-        *(f"{_CALLBACK}capture_reported_cases.py", f"{_CALLBACK}unreported_streams.py"),
+        *(f"{_CALLBACK}capture_reported_cases.py", f"{_CALLBACK}litellm_callbacks.py"),
     ),
-    "layers/callback/request_events/sender.py": (
-        *(f"{_CALLBACK}sender.py", f"{_CALLBACK}sender_rejected_by_middlebox.py", f"{_CALLBACK}responses.py"),
-        *(f"{_CALLBACK}outbox_slow_disk.py", f"{_CALLBACK}outbox_report.py"),
-        f"{_CALLBACK}service_folders.py",
+    "layers/callback/request_events/delivery.py": (
+        *(f"{_CALLBACK}delivery.py", f"{_CALLBACK}sender.py", f"{_CALLBACK}responses.py"),
+        *(f"{_CALLBACK}sender_rejected_by_middlebox.py", f"{_CALLBACK}service_folders.py"),
     ),
-    "layers/callback/request_events/service_folders.py": (f"{_CALLBACK}service_folders.py",),
+    "layers/callback/request_events/event_id.py": (
+        *(f"{_CALLBACK}capture_event_ids.py", f"{_CALLBACK}capture.py", f"{_CALLBACK}capture_hostile.py"),
+        f"{_CALLBACK}capture_reported_cases.py",
+    ),
     "layers/callback/request_events/outbox.py": (
         *(f"{_CALLBACK}outbox.py", f"{_CALLBACK}outbox_failures.py", f"{_CALLBACK}outbox_slow_disk.py"),
         f"{_CALLBACK}sender_rejected_by_middlebox.py",
     ),
+    "layers/callback/request_events/quarantine.py": (
+        *(f"{_CALLBACK}outbox.py", f"{_CALLBACK}outbox_failures.py"),
+        f"{_CALLBACK}sender_rejected_by_middlebox.py",
+    ),
+    "layers/callback/request_events/responses.py": (
+        *(f"{_CALLBACK}delivery.py", f"{_CALLBACK}responses.py", f"{_CALLBACK}transport.py"),
+        *(f"{_CALLBACK}sender.py", f"{_CALLBACK}sender_rejected_by_middlebox.py"),
+        f"{_CALLBACK}service_folders.py",
+    ),
+    "layers/callback/request_events/segment.py": (
+        *(f"{_CALLBACK}outbox.py", f"{_CALLBACK}outbox_failures.py"),
+        f"{_CALLBACK}sender_rejected_by_middlebox.py",
+    ),
+    "layers/callback/request_events/sender.py": (
+        *(
+            f"{_CALLBACK}sender.py",
+            f"{_CALLBACK}sender_fork.py",
+            f"{_CALLBACK}sender_rejected_by_middlebox.py",
+        ),
+        *(f"{_CALLBACK}outbox_slow_disk.py", f"{_CALLBACK}outbox_report.py"),
+        f"{_CALLBACK}service_folders.py",
+    ),
+    "layers/callback/request_events/service_folders.py": (f"{_CALLBACK}service_folders.py",),
 }
 """The tests of each module, in the order in which they run."""
 
@@ -115,10 +136,10 @@ PERFORMANCE = {
     *("BATCH_GET_MAX", "UNPROCESSED_MAX", "PAUSE_SECONDS", "WORKERS", "TRIES", "MARK_GROUP", "PAGE_USERS"),
     *("SEGMENT_BYTES", "MEMORY_EVENTS", "FOLDER_BYTES", "REJECTED_BYTES", "SHRINK_BYTES", "MOVES_MAX"),
     *("LINE_BYTES", "SLOW_SECONDS", "SLOW_MODE_SECONDS", "SPILL_EVENTS", "WAITED_SECONDS", "_FILE_BYTES_MAX"),
-    *("BODY_BYTES_MAX", "BACKOFF_SECONDS", "MODELS_MAX", "connect"),
+    *("BATCH_BYTES_MAX", "MODELS_MAX", "connect"),
 }
 """Constants, and functions, that decide how fast or how large, not what."""
-LOGGED = {"warn", "_warn", "note", "tell_of_others", "super"}
+LOGGED = {"warn", "_warn", "note", "log_others", "log_blocked", "super"}
 """Calls that only say something, or whose absence no test should see."""
 
 _COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {

@@ -13,8 +13,7 @@ from impact.calendar import Calendar, timestamp
 from impact.keys import SORT_KEY_BYTES, day_shard, user_event
 from impact.types import FieldErrors, Item
 from request_events.event import FIELDS, RequestEvent
-
-ITEM_BYTES = 2048  # largest item of an event: two write units
+from request_events.limits import EVENT_BYTES_MAX
 
 
 class EventRejected(Exception):
@@ -57,7 +56,7 @@ class LedgerEntry:
     def with_fields(self, added: Item) -> "LedgerEntry":
         """Return the entry with more fields, or without them if the item would become too large."""
         item = self.item | added
-        return replace(self, item=item) if item_size(item) <= ITEM_BYTES else self
+        return replace(self, item=item) if item_size(item) <= EVENT_BYTES_MAX else self
 
 
 @dataclass(frozen=True)
@@ -116,10 +115,10 @@ def _check_size(item: Item) -> None:
     if len(item["userEvent"].encode()) > SORT_KEY_BYTES:
         message = f"is too long together with eventId: over {SORT_KEY_BYTES} bytes as UTF-8, # and % escaped"
         raise EventRejected([{"field": "userId", "message": message}])
-    if item_size(item) > ITEM_BYTES:
+    if item_size(item) > EVENT_BYTES_MAX:
         largest = max(FIELDS & item.keys(), key=lambda name: (_size(item[name]), name))
         raise EventRejected(
-            [{"field": largest, "message": f"makes the event larger than {ITEM_BYTES} bytes"}]
+            [{"field": largest, "message": f"makes the event larger than {EVENT_BYTES_MAX} bytes"}]
         )
 
 

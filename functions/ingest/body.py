@@ -5,9 +5,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from impact.http import Event, HttpError, body_bytes, header, not_json
-
-BODY_BYTES_MAX = 1024 * 1024
-EVENTS_MAX = 500
+from request_events.limits import BODY_BYTES_MAX, EVENTS_MAX
 
 
 def read_body(event: Event) -> Any:

@@ -12,14 +12,12 @@ from typing import Any, get_args, get_origin, get_type_hints
 from impact.billing import Terms
 from impact.calendar import AHEAD, RETENTION_RESERVE
 from impact.daily_totals import DAYS_MAX
-from impact.ledger_entry import ITEM_BYTES
 from impact.summary import MODELS_MAX, RANGES, Figures, ModelTally, Tally
 from impact.usage_reader import PAGE_USERS
-from ingest.body import BODY_BYTES_MAX, EVENTS_MAX
 from local import PROJECT
 from local.openapi.examples import EVENT, MINIMAL, responses
 from request_events.event import RequestEvent
-from request_events.limits import DIGITS_MAX
+from request_events.limits import BODY_BYTES_MAX, DIGITS_MAX, EVENT_BYTES_MAX, EVENTS_MAX
 from summaries.parameters import PARAMETERS
 
 Schema = dict[str, Any]
@@ -46,7 +44,8 @@ event that it does not name as rejected is stored. After a 429, a 5xx or no answ
 
 Beside what the schema says: `ts` may be {AHEAD.seconds // 60} minutes ahead of the service's clock, and as
 old as the stack keeps events (`RetentionDays`), less {RETENTION_RESERVE.days} days; a text holds no lone
-surrogates; an event takes at most {ITEM_BYTES} bytes in the ledger. Fields that the schema does not name are
+surrogates; an event takes at most {EVENT_BYTES_MAX} bytes in the ledger. Fields that the schema does not \
+name are
 dropped and never stored.
 """
 READING = f"""\

@@ -43,7 +43,7 @@ async def serve():
     original = signal.signal(signal.SIGTERM, handle_exit)
     await report("first")
     if "patient" in sys.argv:  # a busy machine may need longer than is usual
-        shutdown.FLUSH_SECONDS = shutdown.EXIT_SECONDS = 600.0
+        shutdown.CLOSE_SECONDS = shutdown.EXIT_SECONDS = 600.0
     if "busy" in sys.argv:  # something that would keep the process for ever
         threading.Thread(target=time.sleep, args=(60,)).start()
     print("ready", flush=True)

@@ -20,10 +20,10 @@ from impact.recompute import _Attempt
 from impact.state_store import StateStore
 from impact.store import Store
 from impact.summary_store import SummaryStore
-from request_events import outbox, responses, sender
-from request_events.outbox import Outbox, Segment
+from request_events import delivery, responses, segment
+from request_events.delivery import Delivery, SegmentRun
 from request_events.responses import BatchOutcome
-from request_events.sender import Sender
+from request_events.segment import FileSegment, Segment
 from tests.simulation import cloud
 
 
@@ -65,15 +65,16 @@ def a_count_replaces_whatever_is_there() -> AbstractContextManager[Any]:
 
 @mutant(seed=34)
 def an_outbox_entry_is_acknowledged_before_the_2xx() -> AbstractContextManager[Any]:
-    deliver = Sender._deliver
+    send_all = Delivery._send_all
 
-    def hasty(self: Sender, segment: Segment, turn: Any, patient: bool) -> bool:
-        lines = [line for batch in segment.batches(self._batch_size, sender.BODY_BYTES_MAX) for line in batch]
+    def hasty(self: Delivery, segment: Segment, run: SegmentRun, patient: bool) -> bool:
+        batches = segment.batches(self._batch_size, delivery.BATCH_BYTES_MAX)
+        lines = [line for batch in batches for line in batch]
         segment.delete()
         segment._lines = iter(lines)
-        return deliver(self, segment, turn, patient)
+        return send_all(self, segment, run, patient)
 
-    return patch.object(Sender, "_deliver", hasty)
+    return patch.object(Delivery, "_send_all", hasty)
 
 
 @mutant(seed=6)
@@ -191,7 +192,7 @@ def the_day_of_an_event_is_the_one_on_which_it_arrives() -> AbstractContextManag
 
 @mutant(seed=6)
 def a_503_counts_as_taken() -> AbstractContextManager[Any]:
-    return patch.object(responses, "_partly_taken", lambda lines, content: BatchOutcome())
+    return patch.object(responses, "_partly_delivered", lambda lines, content: BatchOutcome())
 
 
 @mutant(seed=6)
@@ -201,7 +202,7 @@ def a_5xx_counts_as_taken() -> AbstractContextManager[Any]:
     def lenient(lines: Any, status: int, headers: Any, body: bytes) -> BatchOutcome:
         return BatchOutcome() if status in (502, 504) else parse_response(lines, status, headers, body)
 
-    return patch.object(sender, "parse_response", lenient)
+    return patch.object(delivery, "parse_response", lenient)
 
 
 @mutant(seed=0)
@@ -240,22 +241,23 @@ def progress_passes_days_that_are_not_counted() -> AbstractContextManager[Any]:
 def a_torn_event_ends_the_segment() -> AbstractContextManager[Any]:
     """Nothing that comes after it is delivered, nor is what comes before it in its batch."""
 
-    whole = Outbox._whole
+    events = FileSegment._events
 
-    def all_or_nothing(self: Outbox, fd: int, stuck: set[bytes]) -> Iterator[bytes]:
-        with os.fdopen(fd, "rb", closefd=False) as file:
+    def all_or_nothing(self: FileSegment) -> Iterator[bytes]:
+        with os.fdopen(self._fd, "rb", closefd=False) as file:
             is_torn = not file.read().endswith(b"\n")
             file.seek(0)
-        return iter(()) if is_torn else whole(self, fd, stuck)
+        if not is_torn:
+            yield from events(self)
 
-    return patch.object(Outbox, "_whole", all_or_nothing)
+    return patch.object(FileSegment, "_events", all_or_nothing)
 
 
 @mutant(seed=34)
 def an_event_that_is_ahead_is_refused_for_good() -> AbstractContextManager[Any]:
-    return patch.object(responses, "_spare_early", lambda answer, headers: None)
+    return patch.object(responses, "_keep_early", lambda outcome, headers: None)
 
 
 @mutant(seed=34)
 def a_segment_that_is_made_smaller_keeps_nothing() -> AbstractContextManager[Any]:
-    return patch.object(outbox, "_shrink", lambda fd, lines: os.ftruncate(fd, 0))
+    return patch.object(segment, "_shrink", lambda fd, lines: os.ftruncate(fd, 0))

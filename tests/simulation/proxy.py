@@ -11,7 +11,18 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from request_events import outbox, outbox_report, prometheus, responses, sender, transport
+from request_events import (
+    delivery,
+    file_lock,
+    outbox,
+    outbox_report,
+    prometheus,
+    quarantine,
+    responses,
+    segment,
+    sender,
+    transport,
+)
 from request_events.capture import capture, encode
 from request_events.outbox import Outbox
 from request_events.sender import Sender
@@ -191,15 +202,25 @@ def installed(cloud: Cloud, disk: Disk) -> Any:
             | {
                 "threading": threading,
                 "time": time,
-                "random": world.random,
                 "os": SimpleNamespace(),
-                "_report": report,
                 # An outage lasts hours here: nobody looks at it every second.
-                "LOOK_SECONDS": 120.0,
-                "BACKOFF_SECONDS_MAX": 600.0,
+                "CHECK_SECONDS": 120.0,
                 "REPORT_SECONDS": float("inf"),
             },
         ),
+        (
+            delivery,
+            quiet
+            | {
+                "time": time,
+                "random": world.random,
+                "log_rejected": report,
+                "log_blocked": lambda *arguments: None,
+                "log_clock_difference": lambda seconds: None,
+                "BACKOFF_SECONDS_MAX": 600.0,
+            },
+        ),
+        *((module, {"os": disk}) for module in (file_lock, quarantine, segment)),
         (transport, quiet | {"http": fake_http, "time": time}),
         (responses, {"datetime": clock}),
         (outbox_report, quiet),

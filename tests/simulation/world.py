@@ -282,7 +282,7 @@ class Threading:
 
     def __init__(self, world: World) -> None:
         self.Event = lambda: Signal(world)
-        self.Lock = lambda: Lock(world)
+        self.Lock = self.RLock = lambda: Lock(world)
         self.Thread = lambda **options: Thread(world, **options)
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from impact.dynamodb import to_wire
 from impact.keys import SORT_KEY_BYTES, has_room, shard_of, user_event, user_prefix
-from impact.ledger_entry import ITEM_BYTES, EventRejected, item_size
+from impact.ledger_entry import EventRejected, item_size
+from request_events.limits import EVENT_BYTES_MAX
 from tests.events import NOON, entry_builder, event
 
 BUILDER = entry_builder()
@@ -83,10 +84,10 @@ def test_a_field_that_is_missing_is_told_from_one_that_is_wrong() -> None:
 
 def test_the_largest_event_and_one_that_is_a_byte_larger() -> None:
     tags = ["t" * 100] * 16
-    room = ITEM_BYTES - item_size(item(tags=[*tags, "t"])) + 1
+    room = EVENT_BYTES_MAX - item_size(item(tags=[*tags, "t"])) + 1
     assert 1 < room < 256
-    assert item_size(item(tags=[*tags, "t" * room])) == ITEM_BYTES
-    with pytest.raises(EventRejected, match=f"tags makes the event larger than {ITEM_BYTES} bytes"):
+    assert item_size(item(tags=[*tags, "t" * room])) == EVENT_BYTES_MAX
+    with pytest.raises(EventRejected, match=f"tags makes the event larger than {EVENT_BYTES_MAX} bytes"):
         item(tags=[*tags, "t" * (room + 1)])
 
 
@@ -123,7 +124,7 @@ def test_an_item_is_as_large_as_the_developer_guide_says(attributes: dict[str, A
 
 def test_what_the_service_knows_is_added_as_long_as_there_is_room() -> None:
     entry = entry_builder().build(event(), NOON)
-    room = ITEM_BYTES - item_size(entry.item) - len("note")
+    room = EVENT_BYTES_MAX - item_size(entry.item) - len("note")
     assert entry.with_fields({"note": "n" * room}).item == entry.item | {"note": "n" * room}
     assert entry.with_fields({"note": "n" * (room + 1)}) == entry
 
@@ -168,7 +169,7 @@ def test_an_event_fits_or_is_refused_by_field(fields: dict[str, Any]) -> None:
         named = {error["field"] for error in refused.errors}
     else:
         named = set()
-        assert _wire_bytes(laid) <= ITEM_BYTES
+        assert _wire_bytes(laid) <= EVENT_BYTES_MAX
     assert named <= {*fields, "userId", "eventId"}
 
 

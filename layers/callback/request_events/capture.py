@@ -1,8 +1,8 @@
-"""From what LiteLLM hands its callbacks to one RequestEvent, as JSON.
+"""Turns what LiteLLM hands its callbacks about one call into one RequestEvent, as JSON.
 
-Only named fields of LiteLLM's payload are read: the rest of it holds prompts, answers and keys. Parts of
-it come from the caller, so nothing about it is taken for granted: what is not of its right type is not known,
-and of what is large no more is read than an event can hold.
+Only named fields of LiteLLM's payload are read: the rest holds prompts, responses and keys. Callers choose
+parts of it, so no value is trusted: one of the wrong type reads as unknown, and of a large one no more is
+read than an event can hold.
 """
 
 import json
@@ -11,10 +11,13 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from request_events.cost import CLIENT_CLOSED_REQUEST, COST_MIN, FAILURE, charge_id, cost_of, status_of
+from request_events.cost import CLIENT_CLOSED_REQUEST, COST_MIN, FAILURE, cost_of, status_of
+from request_events.event_id import event_id_of
 from request_events.limits import (
     COST_MAX,
+    EVENT_BYTES_MAX,
     LABEL_MAX,
+    LABELS,
     MODEL_MAX,
     PROVIDER_MAX,
     SECONDS_MAX,
@@ -36,23 +39,19 @@ from request_events.payload_values import (
     encodable,
 )
 
-LEDGER_BYTES_MAX = 2048
-"""What the ledger keeps of an event, with its keys."""
 LEDGER_BYTES_OWN = 100
-"""What the ledger adds to an event, beside its ids once more, in its key."""
+"""Bytes of the fields that the service adds to an event in the ledger, without its key."""
 USER_ID_BYTES_MAX = 1280
-"""As UTF-8, with `#` and `%` escaped in one of the two places where the ledger holds a user id."""
-LABELS = (
-    *("tags", "conversationId", "modelGroup", "keyAlias", "teamId", "errorCode", "callType"),
-    *("source", "serviceTier", "costInputUSD", "costOutputUSD", "costToolsUSD"),
-)
-"""What an event that is too large can do without, dispensable ones first."""
+"""The ledger holds a user id twice, as UTF-8, once with `#` and `%` escaped. The bytes of both together."""
+DISPENSABLE = ("tags", *LABELS, "source", "serviceTier", "costInputUSD", "costOutputUSD", "costToolsUSD")
+"""Fields that an event which is too large loses, in this order."""
 MODEL_BYTES_MIN = 128
+"""Where that is not enough, the model's name is cut to so many bytes."""
 CONVERSATION_HEADER = "x-librechat-conversation-id"
 BATCH_MAX = 100_000
-"""Most requests in a batch that a provider takes (Anthropic; OpenAI takes half of it)."""
+"""The largest batch, in requests, that a provider accepts (Anthropic; OpenAI accepts half of it)."""
 HEADERS_MAX = 1000
-"""How many headers of a request are looked at."""
+"""A request with more headers is treated as having none: no client sends as many."""
 LITELLM_TAG = "User-Agent:"
 MASTER_KEY_USER = "default_user_id"
 
@@ -62,9 +61,9 @@ _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_cir
 
 
 def capture(kwargs: dict[str, Any], source: str | None = None) -> dict[str, Any] | None:
-    """Read the event of one call, or None where nothing is charged. `source` is who reports it."""
+    """The event of one call, or None where the report is not an event. `source` names the reporter."""
     payload = as_dict(as_dict(kwargs).get("standard_logging_object"))
-    if not payload or (event_id := charge_id(kwargs, payload)) is None:
+    if not payload or (event_id := event_id_of(kwargs, payload)) is None:
         return None
     status = status_of(payload)
     metadata = as_dict(payload.get("metadata"))
@@ -101,14 +100,14 @@ def capture(kwargs: dict[str, Any], source: str | None = None) -> dict[str, Any]
 
 
 def encode(event: dict[str, Any]) -> bytes:
-    """Write an event as one line of JSON; of one that is too large the labels go, never the cost."""
+    """Write an event as one line of JSON. One that is too large loses DISPENSABLE fields, never its cost."""
     line = _json(event)
-    room = LEDGER_BYTES_MAX - LEDGER_BYTES_OWN - _key_bytes(event)
+    room = EVENT_BYTES_MAX - LEDGER_BYTES_OWN - _key_bytes(event)
     if len(line) <= room:
         return line
     event = dict(event)
-    for label in LABELS:
-        if event.pop(label, None) is not None and len(line := _json(event)) <= room:
+    for name in DISPENSABLE:
+        if event.pop(name, None) is not None and len(line := _json(event)) <= room:
             return line
     return _json(event | {"model": cut(event["model"], MODEL_BYTES_MIN)})
 
@@ -151,7 +150,7 @@ def _user_id(value: object) -> str | None:
 
 
 def _is_session(text: str) -> bool:
-    """Tell the session of a coding agent from a person: a JSON object, or `user_..._session_<uuid>`."""
+    """Whether a text is a coding agent's session: a JSON object, or `user_..._session_<uuid>`."""
     if text.lstrip().startswith("{"):
         try:
             return isinstance(json.loads(text), dict)
@@ -170,7 +169,7 @@ def _model_of(kwargs: dict[str, Any], payload: dict[str, Any], provider: str | N
 
 
 def _batch_model(payload: dict[str, Any], provider: str | None) -> str | None:
-    """That of a batch all of whose requests were for one: LiteLLM lists it once for each request."""
+    """The model of a batch, if all its requests name the same one: LiteLLM lists one name a request."""
     models = as_dict(payload.get("hidden_params")).get("batch_models")
     if not isinstance(models, list) or len(models) > BATCH_MAX or set(map(type, models)) != {str}:
         return None
@@ -194,7 +193,7 @@ def _times(payload: dict[str, Any], failed: bool) -> dict[str, Any]:
     }
     if payload.get("stream") is True:
         first = as_instant(payload.get("completionStartTime"))
-        if first is not None and not (failed and first == end):  # the end stands in where no token came
+        if first is not None and not (failed and first == end):  # LiteLLM sets it to the end if no token came
             times["timeToFirstToken"] = _duration(start, first)
     return times
 
@@ -217,7 +216,7 @@ def _token_details(usage: dict[str, Any]) -> dict[str, int | None]:
 
 
 def _service_tier(payload: dict[str, Any], metadata: dict[str, Any]) -> str | None:
-    """What the provider served: as LiteLLM priced it, else as the provider said."""
+    """The tier that the provider served: by which LiteLLM priced the call, else which the provider named."""
     for place in (payload.get("cost_breakdown"), metadata.get("usage_object"), payload.get("response")):
         if isinstance(place, dict) and (tier := as_label(place.get("service_tier"))):
             return cut(tier, TIER_MAX)
@@ -230,7 +229,7 @@ def _cost_parts(payload: dict[str, Any]) -> dict[str, float | None]:
     return {
         "costInputUSD": _part(parts.get("input_cost")),
         "costOutputUSD": _part(parts.get("output_cost")),
-        "costToolsUSD": _part(parts.get("tool_usage_cost")) or None,  # of nearly all calls it is 0
+        "costToolsUSD": _part(parts.get("tool_usage_cost")) or None,  # 0 in nearly all calls
     }
 
 
@@ -248,7 +247,7 @@ def _conversation(kwargs: dict[str, Any], payload: dict[str, Any], metadata: dic
 
 
 def _header(wanted: str, kwargs: dict[str, Any], metadata: dict[str, Any]) -> object:
-    """A header of the caller's, from wherever LiteLLM has them for this kind of call; the last one counts."""
+    """A header of the caller's request. LiteLLM keeps headers in several places; the last one counts."""
     request = as_dict(as_dict(kwargs.get("litellm_params")).get("proxy_server_request"))
     found: object = None
     for headers in (
@@ -257,7 +256,7 @@ def _header(wanted: str, kwargs: dict[str, Any], metadata: dict[str, Any]) -> ob
         as_dict(metadata.get("requester_metadata")).get("headers"),
     ):
         named = as_dict(headers)
-        if len(named) > HEADERS_MAX:  # no client sends as many
+        if len(named) > HEADERS_MAX:
             continue
         for name in named:
             if isinstance(name, str) and len(name) == len(wanted) and name.lower() == wanted:

@@ -1,4 +1,4 @@
-"""RequestEvent: one AI request. Defined here once, for the sender and for the service."""
+"""RequestEvent: one AI request. Defined here once, for the callback and for the service."""
 
 import re
 from collections.abc import Callable
@@ -50,7 +50,7 @@ def _instant(value: object) -> datetime:
 
 
 def _decimal(value: object) -> Decimal:
-    """Take a JSON number as written: an int, or a Decimal from `parse_float=Decimal`, never a float."""
+    """A JSON number as written: an int, or a Decimal from `parse_float=Decimal`, never a float."""
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise ValueError("must be a number")
     number = Decimal(value)
@@ -60,8 +60,8 @@ def _decimal(value: object) -> Decimal:
 
 
 def _whole(value: object) -> object:
-    """Take 12.0 for 12: it is an integer too, as JSON Schema has it."""
-    # Comparisons, because arithmetic rounds, and fails at an exponent of a million.
+    """12 for 12.0, which JSON Schema takes for an integer too."""
+    # Compared first: arithmetic rounds, and fails at an exponent of a million.
     if isinstance(value, Decimal) and value.is_finite() and value.copy_abs() <= TOKENS_MAX:
         whole = value.to_integral_value()
         return int(whole) if whole == value else value
@@ -80,7 +80,7 @@ def _bounded(limit: int) -> Callable[[Decimal], Decimal]:
 
 
 def _storable(number: Decimal) -> Decimal:
-    """Refuse what a DynamoDB number would not keep; write each value in one way (`1.50` is `1.5`)."""
+    """The number in its only form (`1.5` for `1.50`). Raises ValueError where DynamoDB would round it."""
     try:
         plain = _EXACT.normalize(number) or Decimal(0)
     except Inexact:
@@ -121,20 +121,20 @@ Tag = Annotated[str, Field(min_length=1, max_length=LABEL_MAX)]
 class RequestEvent(BaseModel):
     """One AI request: who, when, which model, how many tokens, at what cost, in how many seconds.
 
-    Validate what came from JSON with its floats read as `Decimal`. `null` in an optional field is the
-    same as leaving it out; fields that are not named here are dropped. Raises `pydantic.ValidationError`.
+    Validate JSON whose floats were read as `Decimal`. `null` in an optional field is the same as leaving it
+    out; unknown fields are dropped. Raises `pydantic.ValidationError`.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
     userId: UserId
-    """Who asked; `unknown` where nobody could be told."""
+    """Who asked; `unknown` where the request named nobody."""
     ts: Instant
-    """Start of the try that is reported (RFC 3339); without an offset it is UTC."""
+    """Start of the reported try (RFC 3339); without an offset it is UTC."""
     model: Annotated[str, Field(min_length=1, max_length=MODEL_MAX)]
-    """The provider's name of the model, without a prefix."""
+    """The provider's name for the model, without a prefix."""
     provider: Annotated[str, Field(min_length=1, max_length=PROVIDER_MAX)]
-    """`openai`, `anthropic`, `groq`, `ollama` ...; `unknown` where it could not be told."""
+    """`openai`, `anthropic`, `groq`, `ollama` ...; `unknown` where the request named none."""
     tokens_in: Tokens
     """Prompt tokens, cached ones included."""
     tokens_out: Tokens
@@ -143,7 +143,7 @@ class RequestEvent(BaseModel):
     """Seconds from the start of the try to its end."""
 
     costEUR: Money | None = None
-    """Cost in euros, by a sender that knows it."""
+    """Cost in euros, from a sender that knows it."""
     costUSD: Money | None = None
     """Cost in US dollars. Without any cost the event counts as unpriced, which is not the same as free."""
     eventId: EventId | None = None
@@ -159,32 +159,32 @@ class RequestEvent(BaseModel):
     keyAlias: Label | None = None
     conversationId: Label | None = None
     errorCode: Label | None = None
-    """Also of a success: that of a client which hung up."""
+    """Also of a success whose client hung up: `499`."""
     tokens_cached: Tokens | None = None
-    """Those of tokens_in that were read from a cache."""
+    """The part of tokens_in that the provider read from its cache."""
     tokens_cache_write: Tokens | None = None
-    """Those of tokens_in that were written to a cache."""
+    """The part of tokens_in that the provider wrote to its cache."""
     tokens_reasoning: Tokens | None = None
-    """Those of tokens_out that were spent on reasoning."""
+    """The part of tokens_out that was spent on reasoning."""
     timeToFirstToken: Seconds | None = None
-    """Seconds; of streams."""
+    """Seconds; streams only."""
     stream: bool | None = None
     cacheHit: bool | None = None
-    """Whether the answer came from a cache of the proxy, and no provider was asked."""
+    """Whether the response came from a cache of the proxy, so that no provider was asked."""
     tags: Annotated[list[Tag], Field(max_length=TAGS_MAX)] | None = None
     serviceTier: Annotated[str, Field(max_length=TIER_MAX)] | None = None
-    """What the provider served and charged: `default`, `priority`, `batch` ..."""
+    """The tier that the provider served and charged: `default`, `priority`, `batch` ..."""
     costInputUSD: Money | None = None
     costOutputUSD: Money | None = None
     costToolsUSD: Money | None = None
     """Parts of costUSD, where the sender knows them: prompt, completion, the provider's own tools."""
     source: Annotated[str, Field(max_length=SOURCE_MAX)] | None = None
-    """Who reported it: `litellm/1.106.2`."""
+    """Who reported the event: `litellm/1.106.2`."""
     estimated: bool | None = None
-    """Whether the tokens are the sender's guess (a stream that was stopped), not the provider's count."""
+    """Whether the sender guessed the tokens (of a stopped stream); else the provider counted them."""
 
     def fields(self) -> dict[str, Any]:
-        """Everything that is known, by the contract's names; what was left out stays out."""
+        """The fields that the event has, by the contract's names."""
         return {name: value for name, value in self if value is not None}
 
 

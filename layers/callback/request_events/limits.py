@@ -1,10 +1,17 @@
-"""What a RequestEvent may hold: the sender keeps to it, the service insists on it."""
+"""The limits of an event, and of a POST of events: the callback keeps them, the service enforces them."""
 
 import re
 
-UNKNOWN = "unknown"
-"""Stands for a user or a provider that nobody could tell."""
+EVENTS_MAX = 500
+"""Events in one POST."""
+BODY_BYTES_MAX = 1024 * 1024
+"""Bytes of one POST's body."""
+EVENT_BYTES_MAX = 2048
+"""Bytes of an event in the ledger, with its keys: two write units of DynamoDB."""
+AHEAD_SECONDS = 300
+"""How far `ts` may be ahead of the service's clock."""
 
+# Lengths in characters.
 USER_ID_MAX = 256
 EVENT_ID_MAX = 128
 MODEL_MAX = 256
@@ -12,27 +19,31 @@ PROVIDER_MAX = 64
 SOURCE_MAX = 64
 TIER_MAX = 32
 LABEL_MAX = 256
-"""Longest callType, modelGroup, teamId, keyAlias, conversationId, errorCode or single tag, in characters."""
+"""Of each of LABELS, and of a single tag."""
 TAGS_MAX = 50
+"""Tags of one event."""
 TOKENS_MAX = 10**12
 SECONDS_MAX = 10**7
 COST_MAX = 10**9
 DIGITS_MAX = 38
-"""Significant digits that a DynamoDB number holds, and the decimal places that we take."""
+"""Significant digits of a DynamoDB number, and decimal places that the service takes."""
 
-AHEAD_SECONDS = 300
-"""How far the time of an event may be ahead of the service's clock."""
+LABELS = ("conversationId", "modelGroup", "keyAlias", "teamId", "errorCode", "callType")
+"""The event's labels, the most dispensable one first."""
+
+UNKNOWN = "unknown"
+"""The user or provider of an event that names none."""
 
 UNFILLED = r"\{\{[^{}]*\}\}"
-"""A regular expression: what in an id says that nobody filled in its template."""
+"""A regular expression: matches a template's placeholder that nobody filled in."""
 _PLACEHOLDER = re.compile(UNFILLED)
 
 
 def is_unfilled(text: str) -> bool:
-    """Tell a template that nobody filled in, such as `{{LIBRECHAT_USER_ID}}`."""
+    """Whether a text holds a placeholder that nobody filled in, such as `{{LIBRECHAT_USER_ID}}`."""
     return "{{" in text and _PLACEHOLDER.search(text) is not None
 
 
 def names_someone(text: str) -> bool:
-    """Tell whether an id says anything: it is neither blank nor an unfilled template."""
+    """Whether an id is neither blank nor an unfilled template."""
     return bool(text.strip()) and not is_unfilled(text)

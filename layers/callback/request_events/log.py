@@ -1,4 +1,4 @@
-"""Log lines for people: one a minute for one cause, however often it happens."""
+"""The callback's log: one line a minute for one cause, however often it happens."""
 
 import contextlib
 import logging
@@ -6,7 +6,7 @@ import time
 
 SECONDS = 60.0
 CAUSES_MAX = 100
-"""Causes that are told apart; all later ones are one."""
+"""After so many causes, all further ones count as one."""
 
 _logger = logging.getLogger("request_events")
 _last: dict[str, float] = {}
@@ -17,7 +17,8 @@ def warn(
 ) -> bool:
     """Log a warning, unless the same cause was logged within the last minute (or `every` seconds).
 
-    Tells whether it did. It never raises: no handler of logs may end a delivery, or fail a request.
+    Return whether it was logged. Never raises: a broken log handler must not stop a delivery or fail a
+    request.
     """
     now = time.monotonic()
     if cause not in _last and len(_last) >= CAUSES_MAX:

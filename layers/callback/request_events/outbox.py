@@ -1,161 +1,103 @@
 """Events on disk until the service has them: appended on the event loop, delivered by any living process.
 
-A folder holds segments, files of one JSON event a line. A process appends to a segment of its own and
-holds a lock (`flock`) on it, which the kernel frees when the process ends, however it ends. A segment that
-nobody locks is due for delivery; who delivers it locks it meanwhile, and deletes it in the end. So it makes
-no difference whether a process has let go of a segment, or was killed; and processes may share a folder.
+A folder holds segments (segment.py). Several processes may share it, because of these rules for locks on
+files:
+
+- Create: a process locks its new segment before it writes to it. Another process may lock the file in
+  between, and delete it because it is empty. Then the creator finds no link to its file, and creates another
+  one.
+- Append: only the process that created a segment appends to it, while it holds the lock.
+- Seal: the process closes the file, which frees the lock. It never opens the file for appending again.
+- Hold: whoever locks a segment without waiting may deliver it. A file that is locked is left to its holder.
+- Delete, shrink: only the holder does that, under the lock. Who locks the file afterwards finds no link to
+  it, or only the lines that are left.
+- Killed: the kernel frees the locks. The segment is then as if sealed, and its last line may be incomplete:
+  such a line is quarantined.
+- Rescue: an operator may delete a file in use. When the creator seals it, it finds no link to it, and keeps
+  the file's events in memory until they are on disk again.
+
+So at each moment an event is in a segment, in memory, or settled by the service or the quarantine; and never
+two processes deliver one segment at a time. If a holder is killed after the service took events and before
+they are deleted, they are sent again, and the service calls them duplicates.
 """
 
 import contextlib
 import errno
-import io
-import json
 import os
 import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from itertools import accumulate, islice
 from pathlib import Path
-from typing import Any
 
+from request_events import quarantine
+from request_events.file_lock import HAS_LOCKS, open_locked
 from request_events.log import warn
-from request_events.outbox_stats import REJECTED, SEGMENT, FolderScanner, OutboxStats
+from request_events.outbox_stats import FolderScanner, OutboxStats
+from request_events.quarantine import REJECTED, REJECTED_BYTES
+from request_events.segment import NEVER, SEGMENT_NAME, FileSegment, Postponed, Segment, delete_or_empty
 from request_events.service_folders import ServiceFolders
 
-try:
-    import fcntl
-except ImportError:  # Windows: without flock nothing on disk can be shared safely
-    fcntl = None  # type: ignore[assignment]
-
-SEGMENT_BYTES = 1_000_000
-"""At this size a segment is let go of, also while nothing can be delivered."""
 MEMORY_EVENTS = 20_000
 """How many events wait in memory while the disk takes none."""
 FOLDER_BYTES = 4_000_000_000
-"""How much may wait in the folder, of all processes: ten million events, which is eleven days of ten requests
-a second. Time enough to mend anything; and the disk, which others need as well, does not fill without end."""
-REJECTED_BYTES = 1_000_000_000
-"""How much is kept of what can never be delivered."""
-LINE_BYTES = 65_536
-"""No event is as long by far: the most that is read at once of a file that holds something else."""
-SHRINK_BYTES = 64_000_000
-"""A larger file is none of ours, and is not made smaller."""
-MOVES_MAX = 100
-"""So often at most are lines copied within a file that is made smaller: each time waits twice for the disk.
-The gap grows as lines move up, so this is enough, but where there is little to gain."""
+"""How much may wait in the folder, of all processes: ten million events, or eleven days of ten requests a
+second. That is time enough to mend anything, and others need the disk too."""
 SLOW_SECONDS = 0.05
-"""A write that takes longer than this is one that the event loop should not wait for."""
+"""The event loop should not wait for a write that takes longer than this."""
 SLOW_MODE_SECONDS = 10.0
-"""For so long after a slow write, events go to memory first, and from there to disk by a thread."""
+"""For so long after a slow write, events go to memory first, and a thread writes them to disk."""
 SPILL_EVENTS = 500
-
-
-@dataclass(frozen=True)
-class Postponed:
-    """Of a segment that could not be delivered as a whole: when its next turn comes."""
-
-    until: float = 0.0
-    """On the monotonic clock."""
-    turns: int = 0
-    """How many turns in a row it was refused for what is in it."""
-    answers_seen: int | None = None
-    """How often the service had answered before the last failure, if it failed for want of an answer."""
-
-
-class Segment:
-    """Some events that are due, held by this process until it is closed."""
-
-    def __init__(
-        self,
-        lines: Iterator[bytes],
-        *,
-        keep: Callable[[Collection[bytes]], None],
-        close: Callable[[], None],
-        postpone: Callable[[Postponed], None],
-        before: Postponed,
-        stuck: Collection[bytes] = (),
-    ) -> None:
-        self._lines = lines
-        self.keep = keep
-        """Forget all events but these: they are delivered, or put aside."""
-        self.close = close
-        self.postpone = postpone
-        """Let it have its next turn later."""
-        self.before = before
-        """What came of its last turn."""
-        self.stuck = stuck
-        """What is no event and could not be put aside: it is kept in any case."""
-
-    def reorder(self, how: Callable[[list[bytes]], list[bytes]]) -> None:
-        """Let its events come in another order."""
-        self._lines = iter(how(list(self._lines)))
-
-    def delete(self) -> None:
-        """Forget the events: they are delivered."""
-        self.keep(())
-
-    def batches(self, events: int, size: int) -> Iterator[list[bytes]]:
-        """The events, in batches of at most so many, and of at most so many bytes (one event at least)."""
-        batch: list[bytes] = []
-        room = size
-        for line in self._lines:
-            if batch and (len(batch) == events or len(line) > room):
-                yield batch
-                batch, room = [], size
-            batch.append(line)
-            room -= len(line) + 1
-        if batch:
-            yield batch
+"""How many events go from memory to disk, or to the service, at a time."""
 
 
 class Outbox:
     """A folder of undelivered events. `append` may be called by any thread, the rest by one at a time."""
 
     def __init__(self, folder: Path, *, is_default: bool = False) -> None:
-        """`is_default`: nobody has named the folder, so proxies of several services may share it unawares."""
+        """`is_default`: nobody named the folder, so proxies of several services may share it by accident."""
         self._folder = folder
         self._is_default = is_default
-        self._folders: ServiceFolders | None = None
+        self._service_folders: ServiceFolders | None = None
         self.others: tuple[Path, ...] = ()
-        """Other folders whose events are delivered as well: those of the same service under another name."""
+        """Other folders of the same service. Their events are delivered too."""
         self._lock = threading.Lock()  # held for a moment only: the event loop waits for it
-        self._writing = threading.Lock()  # of the threads that write what waits in memory, or change files
+        self._writing = threading.Lock()  # of threads that write events from memory, or seal a segment
         self._is_spilling = False
         self._slow_until = 0.0
         self._memory: deque[bytes] = deque()
-        self._memory_later: list[bytes] = []  # of those, what was refused
-        self._memory_before = Postponed()
+        self._memory_later: list[bytes] = []  # in memory as well: events that were left after a run
+        self._memory_postponed = NEVER
         self._postponed: dict[str, Postponed] = {}  # by the path of a segment
-        self._held: set[int] = set()  # what is being delivered
-        self._fd: int | None = None  # the segment that is appended to
+        self._held: set[int] = set()  # files that are being delivered
+        self._fd: int | None = None  # the segment that this process appends to
         self._path = folder
         self._size = 0
         self._count = 0
-        self._due: deque[Path] = deque()  # what is left of the last look into the folder
+        self._due: deque[Path] = deque()  # what is left of the last listing of the folders
         self._scanner = FolderScanner(folder)
-        self._scanners: dict[Path, FolderScanner] = {}
+        self._other_scanners: dict[Path, FolderScanner] = {}
         self._room = FOLDER_BYTES
         self._room_rejected = REJECTED_BYTES
         self.dropped = self.rejected = self.rejected_dropped = 0
-        """Events that had no room; that were put aside; that had no room to be put aside."""
-        if fcntl is None:
+        """Events without room; quarantined events; rejected events without room in the quarantine."""
+        if not HAS_LOCKS:
             warn("flock", "this system has no file locks: undelivered events are kept in memory only")
 
     def claim(self, url: str, token: str | None = None) -> ServiceFolders | None:
-        """Keep the events for one service from now on; in a folder of their own if this one is another's."""
-        if fcntl is None:
+        """Keep events for one service from now on, in another folder if this one is another service's."""
+        if not HAS_LOCKS:
             return None
-        self._folders = ServiceFolders(self._folder, url, token, is_default=self._is_default)
-        self._folder = self._path = self._folders.own
+        self._service_folders = ServiceFolders(self._folder, url, token, is_default=self._is_default)
+        self._folder = self._path = self._service_folders.own
         self._scanner = FolderScanner(self._folder)
-        return self._folders
+        return self._service_folders
 
     def append(self, line: bytes) -> int:
-        """Keep one event (a line of JSON); tell how many this process has kept since the last `seal`."""
+        """Keep one event (a line of JSON). Return how many this process has kept since the last `seal`."""
         with self._lock:
             if self._memory or self._is_spilling or self.is_slow or not self._on_disk(line):
                 self._in_memory(line)
@@ -169,13 +111,13 @@ class Outbox:
 
     @property
     def is_slow(self) -> bool:
-        """Whether a write took so long a while ago that a thread should do it: see `spill`."""
+        """Whether a thread should write instead of the event loop, because a write was slow: see `spill`."""
         return bool(self._slow_until) and time.monotonic() < self._slow_until
 
     @property
     def waits_in_memory(self) -> bool:
-        """Whether the disk did not take some events yet."""
-        return bool(self._memory) and fcntl is not None
+        """Whether the disk has not taken some events yet."""
+        return bool(self._memory) and HAS_LOCKS
 
     @property
     def in_memory(self) -> int:
@@ -184,7 +126,7 @@ class Outbox:
 
     @property
     def is_postponed(self) -> bool:
-        """Whether some events wait for a later turn."""
+        """Whether some events wait for a later run."""
         return bool(self._postponed) or bool(self._memory_later)
 
     @property
@@ -193,51 +135,31 @@ class Outbox:
         return self._size
 
     def spill(self) -> None:
-        """Bring to disk what waits in memory, while `append` goes on. For a thread that may wait."""
+        """Write the events in memory to disk, while `append` goes on. For a thread that may wait."""
         with self._writing:
             self._spill()
 
     def seal(self) -> None:
-        """Let go of what this process has appended, so that it is due for delivery."""
+        """Close the segment that this process appends to, so that it is due for delivery."""
         with self._writing:
             self._spill()
             with self._lock:
                 self._count = 0
             if self._size:
-                self._renew()
+                self._replace_segment()
 
-    def _renew(self) -> None:
-        path, fresh = self._path, None
-        with contextlib.suppress(OSError):  # the next append tries again, and tells
-            path, fresh = self._create()
-        with self._lock:
-            full, size = self._fd, self._size
-            self._path, self._fd, self._size = path, fresh, 0
-        if full is not None:
-            self._rescue(full, size)
-            os.close(full)
+    def next_segment(self, fresh_only: bool = False) -> Segment | None:
+        """Hold the oldest segment that is due and that nobody else holds. None if there is none.
 
-    def _rescue(self, fd: int, size: int) -> None:
-        """Keep the events of a segment that somebody has deleted while we appended to it."""
-        if os.fstat(fd).st_nlink:
-            return
-        warn("deleted", "a file of the outbox was deleted while in use; its events are kept")
-        with self._lock:
-            for line in os.pread(fd, size, 0).splitlines(keepends=True):
-                self._in_memory(line)
-
-    def take(self, fresh_only: bool = False) -> Segment | None:
-        """The oldest segment that nobody holds and whose turn it is, or None where there is none.
-
-        One that was not deleted is due again once the others had their turn: it holds up none of them.
-        `fresh_only`: not one that was refused before for what is in it.
+        A segment whose events were not all settled is due again only after the others. `fresh_only` leaves
+        out segments that were blocked in their last run.
         """
-        for path in self._turns():
-            before = self._postponed.get(str(path), _NEVER)
-            if before.until > time.monotonic() or (fresh_only and before.turns):
+        for path in self._due_paths():
+            previous = self._postponed.get(str(path), NEVER)
+            if previous.until > time.monotonic() or (fresh_only and previous.blocked_runs):
                 continue
             try:
-                if (segment := self._hold(path, before)) is not None:
+                if (segment := self._hold(path)) is not None:
                     return segment
             except FileNotFoundError:  # delivered meanwhile
                 continue
@@ -246,101 +168,42 @@ class Outbox:
         return self._from_memory(fresh_only)
 
     def measure(self) -> OutboxStats:
-        """See how much waits, and so how much more may come. Not for the event loop: it reads files."""
+        """Scan the folders, and update how much room is left. Reads files: not for the event loop."""
         before = self._room
-        stats = self._scanner.scan()
+        here = self._scanner.scan()
         with self._lock:
-            appended = before - self._room  # since then; the look may have seen it or not
-            self._room = FOLDER_BYTES - stats.bytes - appended
-        self._room_rejected = REJECTED_BYTES - stats.rejected_bytes
-        self._scanners = {
-            folder: self._scanners.get(folder) or FolderScanner(folder) for folder in self.others
-        }
-        return stats.with_others([scanner.scan() for scanner in self._scanners.values()])
-
-    def _turns(self) -> Iterator[Path]:
-        """What is left of the last look into the folder, then what a new one finds."""
-        while self._due:
-            yield self._due.popleft()
-        self._due.extend(self._paths())
-        while self._due:
-            yield self._due.popleft()
-
-    def _paths(self) -> list[Path]:
-        """What is due, the oldest first. Most of many files wait for a later turn: those cost little here."""
-        now, due, postponed = time.monotonic(), [], {}
-        for folder in self._ours():
-            for name in self._names(folder):
-                path = f"{folder}{os.sep}{name}"
-                before = self._postponed.get(path)
-                if before is not None:
-                    postponed[path] = before
-                if before.until <= now if before else SEGMENT.fullmatch(name):
-                    due.append((name, path))
-        self._postponed = postponed
-        return [Path(path) for _, path in sorted(due)]
-
-    def _ours(self) -> list[Path]:
-        """The folders to deliver from. Whose they are is seen each time: a disk may be mounted by now."""
-        if self._folders is None:
-            return [self._folder, *self.others]
-        with contextlib.suppress(OSError):  # `append` tells of it
-            self._claim()
-        return [folder for folder in (self._folder, *self.others) if self._folders.is_ours(folder)]
-
-    def _claim(self) -> None:
-        """Keep what comes from now on in a folder that is ours. Raises OSError."""
-        if self._folders is not None and (own := self._folders.claim()) != self._folder:
-            self._folder, self._scanner = own, FolderScanner(own)
-
-    def _names(self, folder: Path) -> list[str]:
-        try:
-            return os.listdir(folder) if fcntl else []
-        except FileNotFoundError:  # not made yet
-            return []
-        except OSError as problem:
-            self._warn(problem)
-            return []
+            appended = before - self._room  # during the scan, which may have seen it or not
+            self._room = FOLDER_BYTES - here.bytes - appended
+        self._room_rejected = REJECTED_BYTES - here.rejected_bytes
+        known = self._other_scanners
+        self._other_scanners = {folder: known.get(folder) or FolderScanner(folder) for folder in self.others}
+        return OutboxStats(here, [scanner.scan() for scanner in self._other_scanners.values()])
 
     def quarantine(self, line: bytes, reason: object) -> bool:
-        """Keep an event that can never be delivered where people find it; tell whether there was room for it.
+        """Keep a rejected event in the folder `rejected/`. Return False if that has no room: it is dropped.
 
         Raises OSError where it could not be written, and its segment on disk still has it.
         """
         now = datetime.now(UTC)
-        record: dict[str, Any] = {"time": now.isoformat(timespec="seconds"), "reason": reason}
-        try:
-            data = json.dumps(record | {"event": json.loads(line)})
-        except (ValueError, RecursionError):
-            data = json.dumps(record | {"event": line.decode("utf-8", "replace")})
-        try:
-            is_kept = self._keep_aside(data.encode() + b"\n", now)
-        except OSError:
-            with self._lock:
-                if line + b"\n" not in self._memory and line + b"\n" not in self._memory_later:
-                    raise
-            is_kept = False  # in memory it would hold up all that came after it
+        data = quarantine.record(line, reason, now)
+        is_kept = len(data) <= self._room_rejected
+        if is_kept:
+            try:
+                quarantine.write(self._folder, data, now)
+                self._room_rejected -= len(data)
+            except OSError:
+                with self._lock:
+                    if line + b"\n" not in self._memory and line + b"\n" not in self._memory_later:
+                        raise
+                is_kept = False  # in memory it would hold up all later events
         if is_kept:
             self.rejected += 1
         else:
             self.rejected_dropped += 1
         return is_kept
 
-    def _keep_aside(self, data: bytes, now: datetime) -> bool:
-        if len(data) > self._room_rejected:
-            return False
-        folder = self._folder / REJECTED
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(folder / f"{now:%Y-%m-%d}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            _append(fd, data)
-        finally:
-            os.close(fd)
-        self._room_rejected -= len(data)
-        return True
-
     def close(self) -> None:
-        """Let go of everything, and leave no empty file."""
+        """Close the segment that this process appends to, and delete it if it is empty."""
         with self._writing, self._lock:
             if self._fd is not None:
                 if not self._size:
@@ -349,7 +212,7 @@ class Outbox:
             self._fd, self._size, self._count = None, 0, 0
 
     def after_fork(self) -> None:
-        """Start anew in a child process: what was appended so far is its parent's."""
+        """Start anew in a child process: the events so far are its parent's."""
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._memory.clear()
@@ -360,8 +223,78 @@ class Outbox:
         self._size = self._count = 0
         self._is_spilling = False
 
+    # Which segments are due
+
+    def _due_paths(self) -> Iterator[Path]:
+        """What is left of the last listing, then what a new one finds."""
+        while self._due:
+            yield self._due.popleft()
+        self._due.extend(self._list_due())
+        while self._due:
+            yield self._due.popleft()
+
+    def _list_due(self) -> list[Path]:
+        """All due segments, the oldest first. Thousands of postponed ones cost little here."""
+        now, due, postponed = time.monotonic(), [], {}
+        for folder in self._folders():
+            for name in self._names(folder):
+                path = f"{folder}{os.sep}{name}"
+                previous = self._postponed.get(path)
+                if previous is not None:
+                    postponed[path] = previous
+                if previous.until <= now if previous else SEGMENT_NAME.fullmatch(name):
+                    due.append((name, path))
+        self._postponed.clear()
+        self._postponed.update(postponed)
+        return [Path(path) for _, path in sorted(due)]
+
+    def _folders(self) -> list[Path]:
+        """The folders to deliver from. Their owner is checked each time: a disk may be mounted by now."""
+        if self._service_folders is None:
+            return [self._folder, *self.others]
+        with contextlib.suppress(OSError):  # `append` logs it
+            self._claim()
+        return [folder for folder in (self._folder, *self.others) if self._service_folders.is_ours(folder)]
+
+    def _claim(self) -> None:
+        """Keep events from now on in a folder that is this service's. Raises OSError."""
+        if self._service_folders is not None and (own := self._service_folders.claim()) != self._folder:
+            self._folder, self._scanner = own, FolderScanner(own)
+
+    def _names(self, folder: Path) -> list[str]:
+        try:
+            return os.listdir(folder) if HAS_LOCKS else []
+        except FileNotFoundError:  # not created yet
+            return []
+        except OSError as problem:
+            self._warn(problem)
+            return []
+
+    def _hold(self, path: Path) -> Segment | None:
+        fd = open_locked(path)
+        if fd is None:
+            return None
+        if not os.fstat(fd).st_size:
+            delete_or_empty(path, fd)
+            os.close(fd)
+            return None
+        return FileSegment(
+            path, fd, postponed=self._postponed, held=self._held, quarantine=self._quarantine_incomplete
+        )
+
+    def _quarantine_incomplete(self, rest: bytes) -> bool:
+        warn("torn", "what was written in part only is kept in the outbox's folder %s/", REJECTED)
+        try:
+            self.quarantine(rest, "incomplete")
+        except OSError as problem:
+            self._warn(problem)
+            return False
+        return True
+
+    # Writing
+
     def _on_disk(self, line: bytes) -> bool:
-        if not fcntl or len(line) > self._room:
+        if not HAS_LOCKS or len(line) > self._room:
             return False
         try:
             self._write(line)
@@ -371,7 +304,7 @@ class Outbox:
         return True
 
     def _write(self, data: bytes) -> None:
-        """Write, and see how long it takes."""
+        """Write, and enter the slow mode if that takes long."""
         began = time.monotonic()
         try:
             self._append(data)
@@ -379,12 +312,6 @@ class Outbox:
             ended = time.monotonic()
             if ended - began > SLOW_SECONDS:
                 self._slow_until = ended + SLOW_MODE_SECONDS
-
-    def _in_memory(self, line: bytes) -> None:
-        if self.in_memory < MEMORY_EVENTS:
-            self._memory.append(line)
-        else:  # the newest: all that came before are safe, and may be on their way already
-            self.dropped += 1
 
     def _append(self, data: bytes) -> None:
         if self._fd is None:
@@ -398,7 +325,7 @@ class Outbox:
         self._room -= written
 
     def _cut(self) -> None:
-        """Take back what was written in part; where that fails too, let go of the segment, torn as it is."""
+        """Remove an incomplete line; where that fails too, close the segment with it."""
         assert self._fd is not None
         try:
             os.ftruncate(self._fd, self._size)
@@ -408,99 +335,45 @@ class Outbox:
             raise
 
     def _create(self) -> tuple[Path, int]:
-        """Make a new segment, with our lock on it."""
+        """Create a segment, and lock it."""
         self._claim()
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         while True:
             path = self._folder / f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
-            fd = _open_locked(path, os.O_APPEND | os.O_CREAT | os.O_EXCL)
-            if fd is not None:  # else somebody took it, empty as it was, before we had locked it
+            fd = open_locked(path, os.O_APPEND | os.O_CREAT | os.O_EXCL)
+            if fd is not None:  # else another process held the empty file before it was locked
                 return path, fd
 
-    def _hold(self, path: Path, before: Postponed) -> Segment | None:
-        fd = _open_locked(path)
-        if fd is None:
-            return None
-        if not os.fstat(fd).st_size:
-            _forget(path, fd)
-            os.close(fd)
-            return None
-        self._held.add(fd)
-        stuck: set[bytes] = set()
-
-        def keep(lines: Collection[bytes]) -> None:
-            if kept := {*lines, *stuck}:
-                _shrink(fd, kept)
-            else:
-                _forget(path, fd)
-                self._postponed.pop(str(path), None)
-
-        def postpone(record: Postponed) -> None:
-            self._postponed[str(path)] = record
-
-        return Segment(
-            self._whole(fd, stuck),
-            keep=keep,
-            close=lambda: self._let_go(fd),
-            postpone=postpone,
-            before=before,
-            stuck=stuck,
-        )
-
-    def _let_go(self, fd: int) -> None:
-        self._held.discard(fd)
-        os.close(fd)
-
-    def _whole(self, fd: int, stuck: set[bytes]) -> Iterator[bytes]:
-        """The events of a segment. What is none goes aside: it would hold up the rest.
-
-        `stuck` gets what is none and could not be put aside: the disk is full.
-        """
-        with os.fdopen(fd, "rb", closefd=False) as file:
-            while line := file.readline(LINE_BYTES):
-                if line.endswith(b"\n") and b"\0" not in line and len(line) > 1:
-                    yield line[:-1]  # or what only the service can tell from an event
-                    continue
-                rest = line.strip(b"\0\n")  # zeros stand where the disk never got what was to be there
-                if not rest:
-                    continue
-                warn("torn", "what was written in part only is kept in the outbox's folder %s/", REJECTED)
-                try:
-                    self.quarantine(rest, "incomplete")
-                except OSError as problem:
-                    self._warn(problem)
-                    stuck.add(line.removesuffix(b"\n"))
-
-    def _from_memory(self, fresh_only: bool) -> Segment | None:
+    def _replace_segment(self) -> None:
+        path, fresh = self._path, None
+        with contextlib.suppress(OSError):  # the next append tries again, and logs it
+            path, fresh = self._create()
         with self._lock:
-            lines = list(islice(self._memory, 500))
-        if lines:
-            return self._in_memory_segment(lines, Postponed())
-        before = self._memory_before
-        if self._memory_later and not fresh_only and before.until <= time.monotonic():
-            return self._in_memory_segment(self._memory_later[:500], before)
-        return None
+            full, size = self._fd, self._size
+            self._path, self._fd, self._size = path, fresh, 0
+        if full is not None:
+            self._rescue(full, size)
+            os.close(full)
 
-    def _in_memory_segment(self, lines: list[bytes], before: Postponed) -> Segment:
-        def keep(kept: Collection[bytes]) -> None:
-            """Those that are kept have their next turn after all others."""
-            with self._lock:
-                for line in lines:
-                    if self._memory and self._memory[0] is line:  # and not on disk meanwhile
-                        self._memory.popleft()
-                    elif not _remove(self._memory_later, line):
-                        continue
-                    if line[:-1] in kept:
-                        self._memory_later.append(line)
+    def _rescue(self, fd: int, size: int) -> None:
+        """Keep the events of a segment that somebody deleted while this process appended to it."""
+        if os.fstat(fd).st_nlink:
+            return
+        warn("deleted", "a file of the outbox was deleted while in use; its events are kept")
+        with self._lock:
+            for line in os.pread(fd, size, 0).splitlines(keepends=True):
+                self._in_memory(line)
 
-        def postpone(record: Postponed) -> None:
-            self._memory_before = record
+    # Memory
 
-        given = (line[:-1] for line in lines)
-        return Segment(given, keep=keep, close=lambda: None, postpone=postpone, before=before)
+    def _in_memory(self, line: bytes) -> None:
+        if self.in_memory < MEMORY_EVENTS:
+            self._memory.append(line)
+        else:  # the newest event: earlier ones are safe, and may be on their way already
+            self.dropped += 1
 
     def _spill(self) -> None:
-        """Bring to disk what had to wait in memory, a little at a time.
+        """Write the events in memory to disk, some at a time.
 
         `append` does not touch the segment meanwhile, and does not wait for it either.
         """
@@ -509,10 +382,7 @@ class Outbox:
                 self._write(b"".join(lines))
                 with self._lock:
                     for line in lines:
-                        if self._memory and self._memory[0] is line:  # and not delivered meanwhile
-                            self._memory.popleft()
-                        else:
-                            _remove(self._memory_later, line)
+                        self._remove(line)
         except OSError as problem:
             self._warn(problem)
         finally:
@@ -523,8 +393,36 @@ class Outbox:
             first = list(islice(self._memory, SPILL_EVENTS)) or self._memory_later[:SPILL_EVENTS]
             ends = accumulate(map(len, first))
             some = [line for line, end in zip(first, ends, strict=True) if end <= self._room]
-            self._is_spilling = bool(some) and fcntl is not None
+            self._is_spilling = bool(some) and HAS_LOCKS
             return some if self._is_spilling else []
+
+    def _remove(self, line: bytes) -> bool:
+        """Remove an event from memory. Return whether it was there: it may have been delivered or written."""
+        if self._memory and self._memory[0] is line:
+            self._memory.popleft()
+            return True
+        for index, each in enumerate(self._memory_later):
+            if each is line:
+                del self._memory_later[index]
+                return True
+        return False
+
+    def _from_memory(self, fresh_only: bool) -> Segment | None:
+        with self._lock:
+            lines = list(islice(self._memory, SPILL_EVENTS))
+        if lines:
+            return _MemorySegment(self, lines, NEVER)
+        previous = self._memory_postponed
+        if self._memory_later and not fresh_only and previous.until <= time.monotonic():
+            return _MemorySegment(self, self._memory_later[:SPILL_EVENTS], previous)
+        return None
+
+    def _keep_in_memory(self, lines: list[bytes], kept: Collection[bytes]) -> None:
+        """Of these events keep only those `kept`, for a run after all others."""
+        with self._lock:
+            for line in lines:
+                if self._remove(line) and line[:-1] in kept:
+                    self._memory_later.append(line)
 
     def _warn(self, problem: OSError) -> None:
         warn(
@@ -535,112 +433,16 @@ class Outbox:
         )
 
 
-_NEVER = Postponed()
+class _MemorySegment(Segment):
+    """Events that no disk has taken."""
 
+    def __init__(self, outbox: Outbox, lines: list[bytes], previous: Postponed) -> None:
+        super().__init__((line[:-1] for line in lines), previous)
+        self._outbox = outbox
+        self._given = lines
 
-def _remove(lines: list[bytes], line: bytes) -> bool:
-    for index, each in enumerate(lines):
-        if each is line:
-            del lines[index]
-            return True
-    return False
+    def keep(self, lines: Collection[bytes]) -> None:
+        self._outbox._keep_in_memory(self._given, lines)
 
-
-def _shrink(fd: int, lines: set[bytes]) -> None:
-    """Leave only these lines in a segment that we hold.
-
-    In place, because a full disk has no room for another file. Each of them is in there at every moment, and
-    nothing that nobody wrote, whoever is killed and if power is lost: lines are copied further ahead, to
-    where zeros were written before, so that a copy that is not whole holds zeros; and the originals are
-    overwritten only once their copies are on disk. What would cover itself in part stays where it is.
-    """
-    size = os.fstat(fd).st_size
-    if size > SHRINK_BYTES:
-        return
-    data = os.pread(fd, size, 0)
-    kept = deque(_found(data, lines))
-    end = moves = 0  # end: of what is done
-    while kept:
-        start, line = kept[0]
-        copies = _fitting(kept, start - end) if moves < MOVES_MAX else b""
-        if copies:
-            moves += 1
-            covered = min(data.find(b"\n", end + len(copies) - 1) + 1 or start, start)
-            for written in (_nothing(covered - end), copies):
-                _overwrite(fd, written, end)
-                os.fsync(fd)
-            end += len(copies)
-        else:
-            kept.popleft()
-            _overwrite(fd, _nothing(start - end), end)
-            end = start + len(line)
-    if end < size:
-        os.ftruncate(fd, end)
-
-
-def _found(data: bytes, lines: set[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Where these lines begin, and each with its line break."""
-    file = io.BytesIO(data)
-    while line := file.readline(LINE_BYTES):
-        if line.removesuffix(b"\n") in lines:
-            yield file.tell() - len(line), line
-
-
-def _fitting(kept: deque[tuple[int, bytes]], room: int) -> bytes:
-    """Take the next lines, as many as there is room for."""
-    copies = b""
-    while kept:
-        _, line = kept[0]
-        copy = line if line.endswith(b"\n") else line + b"\0\n"  # what is torn must not look whole
-        if len(copies) + len(copy) > room:
-            break
-        copies += copy
-        kept.popleft()
-    return copies
-
-
-def _nothing(size: int) -> bytes:
-    """A line that holds no event."""
-    return b"\0" * (size - 1) + b"\n" if size else b""
-
-
-def _overwrite(fd: int, data: bytes, offset: int) -> None:
-    if data and os.pwrite(fd, data, offset) < len(data):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _forget(path: Path, fd: int) -> None:
-    """Delete a segment that we hold; where its folder does not allow that, empty it."""
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        os.ftruncate(fd, 0)
-
-
-def _append(fd: int, data: bytes) -> None:
-    """Append all of it or nothing, where others append too."""
-    with contextlib.suppress(OSError):  # a file system without locks
-        if fcntl:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-    size = os.fstat(fd).st_size
-    if os.write(fd, data) < len(data):  # the disk is full
-        os.ftruncate(fd, size)
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _open_locked(path: Path, flags: int = 0) -> int | None:
-    """Open a file and lock it; None where another process holds it, or has just deleted it."""
-    fd = os.open(path, os.O_RDWR | flags, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(fd).st_nlink:
-            return fd
-    except BlockingIOError:
-        pass
-    except OSError:  # a file system without locks
-        os.close(fd)
-        if flags & os.O_CREAT:
-            path.unlink(missing_ok=True)
-        raise
-    os.close(fd)
-    return None
+    def postpone(self, record: Postponed) -> None:
+        self._outbox._memory_postponed = record

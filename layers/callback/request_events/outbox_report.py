@@ -1,26 +1,27 @@
-"""What an operator is told of the outbox: in the proxy's log while something is wrong, and in Prometheus."""
+"""Reports on the outbox to operators: in the proxy's log if something is wrong, and as Prometheus metrics."""
 
 import logging
 import math
 
 from request_events import prometheus
 from request_events.log import warn
-from request_events.outbox import FOLDER_BYTES, MEMORY_EVENTS, REJECTED_BYTES, Outbox
-from request_events.outbox_stats import REJECTED, OutboxStats
+from request_events.outbox import FOLDER_BYTES, MEMORY_EVENTS, Outbox
+from request_events.outbox_stats import OutboxStats
+from request_events.quarantine import REJECTED, REJECTED_BYTES
 
 LATE_SECONDS = 300.0
-"""An event that waits for longer is told of, beyond how long it may wait for others."""
+"""Events that wait for this much longer than the flush interval are logged."""
 RECOVERED_SECONDS = 60.0
-"""Deliveries have recovered once no event waits for longer, beyond that."""
+"""Deliveries have recovered once no event waits for this much longer than the flush interval."""
 REPEAT_SECONDS = 600.0
-"""How often a delay is told of while it lasts."""
+"""How often a delay is logged while it lasts."""
 MB = 1_000_000
-EVENT_BYTES_MAX = 4096
-"""No event is larger: with less room than this, the outbox is full."""
+LINE_BYTES_MAX = 4096
+"""No event's line is longer: with less room than this, the outbox is full."""
 
 
 class OutboxReporter:
-    """Looks at an outbox now and then. Not on the event loop: it reads files."""
+    """Measures an outbox and reports on it. Reads files: not for the event loop."""
 
     def __init__(self, outbox: Outbox, flush_seconds: float) -> None:
         self._outbox = outbox
@@ -31,23 +32,23 @@ class OutboxReporter:
         self._published: dict[str, int] = {}
 
     def delivered(self, events: int) -> None:
-        """Count what the service has taken."""
+        """Add to the number of events that the service has taken."""
         self._delivered += events
 
     def report(self, now: float) -> None:
-        """Log what there is to say and set the metrics; `now` in seconds since 1970. Raises OSError."""
+        """Log what is wrong, and set the metrics; `now` in seconds since 1970. Raises OSError."""
         stats = self._outbox.measure()
         age = max(0.0, now - stats.oldest) if stats.oldest is not None else 0.0
-        room = int(max(0, min(FOLDER_BYTES - stats.bytes_here, stats.free)))
+        room = int(max(0, min(FOLDER_BYTES - stats.here.bytes, stats.here.free)))
         self._log_delay(stats, age, room)
         self._log_room(stats, room)
-        self._log_losses(stats)
-        self._log_rejected(stats)
-        if stats.stranger is not None:
+        self._log_dropped(stats.here.bytes)
+        self._log_rejected(stats.here.rejected_bytes)
+        if stats.here.stranger is not None:
             warn(
                 "stranger",
                 "the outbox holds files that are not its own, or a newer version's: %r is left alone",
-                stats.stranger,
+                stats.here.stranger,
                 every=math.inf,
             )
         self._publish(stats, age, room)
@@ -61,17 +62,17 @@ class OutboxReporter:
             warn("late", text, *numbers, every=REPEAT_SECONDS)
         elif self._late and beyond < RECOVERED_SECONDS:
             self._late = False
-            warn(
-                "caught up", "deliveries have caught up: %d events wait in the outbox", stats.events, every=0
-            )
+            text = "deliveries have caught up: %d events wait in the outbox"
+            warn("caught up", text, stats.events, every=0)
 
     def _log_room(self, stats: OutboxStats, room: int) -> None:
-        if stats.bytes_here > room:
+        here = stats.here.bytes
+        if here > room:
             warn(
                 "room",
                 "the outbox is %d%% full: %d events wait (%d MB), room for about %d more; "
                 "once it is full, new events are dropped",
-                *(100 * stats.bytes_here // (stats.bytes_here + room), stats.events, stats.bytes // MB),
+                *(100 * here // (here + room), stats.events, stats.bytes // MB),
                 room * stats.events // stats.bytes,
             )
         waiting = self._outbox.in_memory
@@ -82,32 +83,27 @@ class OutboxReporter:
                 *(waiting, MEMORY_EVENTS - waiting),
             )
 
-    def _log_losses(self, stats: OutboxStats) -> None:
+    def _log_dropped(self, bytes_here: int) -> None:
         dropped = self._outbox.dropped
+        is_full = bytes_here >= FOLDER_BYTES - LINE_BYTES_MAX
         if dropped > self._logged_dropped and warn(
             "dropped",
             "%d events were dropped since the start of this process, the newest ones: %s, "
             "and %d wait in memory",
-            *(
-                dropped,
-                "the outbox is full"
-                if stats.bytes_here >= FOLDER_BYTES - EVENT_BYTES_MAX
-                else "the disk takes none",
-            ),
-            self._outbox.in_memory,
+            *(dropped, "the outbox is full" if is_full else "the disk takes none", self._outbox.in_memory),
             level=logging.ERROR,
         ):
             self._logged_dropped = dropped
 
-    def _log_rejected(self, stats: OutboxStats) -> None:
-        if stats.rejected_bytes > REJECTED_BYTES // 2:
+    def _log_rejected(self, rejected_bytes: int) -> None:
+        if rejected_bytes > REJECTED_BYTES // 2:
             text = "the outbox's folder %s/ holds %d MB, %d at most: see why, then delete its files"
-            numbers = (stats.rejected_bytes // MB, REJECTED_BYTES // MB)
+            numbers = (rejected_bytes // MB, REJECTED_BYTES // MB)
             warn("rejected/", text, REJECTED, *numbers, every=REPEAT_SECONDS)
         dropped = self._outbox.rejected_dropped
         if dropped > self._logged_rejected_dropped and warn(
             "rejected dropped",
-            "%d refused events were dropped since the start of this process: the folder %s/ is full",
+            "%d rejected events were dropped since the start of this process: the folder %s/ is full",
             *(dropped, REJECTED),
             level=logging.ERROR,
         ):
@@ -124,7 +120,7 @@ class OutboxReporter:
             "impact_outbox_bytes": stats.bytes,
             "impact_outbox_limit_bytes": stats.bytes + room,
             "impact_outbox_oldest_age_seconds": age,
-            "impact_outbox_rejected_bytes": stats.rejected_bytes,
+            "impact_outbox_rejected_bytes": stats.here.rejected_bytes,
             "impact_outbox_memory_events": self._outbox.in_memory,
         }
         increases = {name: count - self._published.get(name, 0) for name, count in counts.items()}

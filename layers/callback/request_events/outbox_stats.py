@@ -1,32 +1,28 @@
-"""How much waits in an outbox's folder, whoever appended it."""
+"""How much waits in an outbox's folder, whichever process wrote it."""
 
 import json
 import math
 import os
-import re
 import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-REJECTED = "rejected"
-"""The folder, within the outbox, of what the service refused for good."""
-SERVICE = "service.json"
-"""The file, within an outbox, that says whose it is."""
-SEGMENT = re.compile(r"(\d{20})-\d+-[0-9a-f]{8}\.jsonl")
-"""The name of a segment: when it was made (nanoseconds since 1970), by which process, and chance."""
+from request_events.quarantine import REJECTED
+from request_events.segment import SEGMENT_NAME
+from request_events.service_folders import SERVICE
 
 READING_SECONDS = 0.05
-"""How long one look may read. What it does not get to is estimated, and read by the next ones."""
+"""How long one scan may read. It estimates what it does not get to, and the next scans read that."""
 CHUNK_BYTES = 65_536
 EVENT_BYTES = 400
-"""Of a usual event: what an estimate takes where nothing has been read yet."""
+"""Bytes of a typical event, for an estimate while nothing has been read yet."""
 
 
 @dataclass(frozen=True)
-class OutboxStats:
-    """What one look has found."""
+class FolderStats:
+    """What waits in one folder."""
 
     events: int = 0
     bytes: int = 0
@@ -36,30 +32,34 @@ class OutboxStats:
     free: float = math.inf
     """Bytes that the disk still has."""
     stranger: str | None = None
-    """The name of a file that is none of ours, or a newer version's."""
-    bytes_elsewhere: int = 0
-    """Of the bytes, those in other folders of the service: each has a bound of its own."""
-
-    @property
-    def bytes_here(self) -> int:
-        """Of the bytes, those that the outbox's own bound is for."""
-        return self.bytes - self.bytes_elsewhere
-
-    def with_others(self, others: "list[OutboxStats]") -> "OutboxStats":
-        """Count also what waits for the same service in other folders."""
-        elsewhere = sum(each.bytes for each in others)
-        return replace(
-            self,
-            events=self.events + sum(each.events for each in others),
-            bytes=self.bytes + elsewhere,
-            oldest=min((d.oldest for d in (self, *others) if d.oldest is not None), default=None),
-            bytes_elsewhere=elsewhere,
-        )
+    """The name of a file that is not the outbox's own, or a newer version's."""
 
 
 @dataclass(frozen=True)
-class Contents:
-    """What is known of a segment: of so many bytes at its beginning."""
+class OutboxStats:
+    """What waits in the outbox's own folder, and in other folders of the same service."""
+
+    here: FolderStats
+    others: list[FolderStats]
+
+    @property
+    def events(self) -> int:
+        return self.here.events + sum(each.events for each in self.others)
+
+    @property
+    def bytes(self) -> int:
+        return self.here.bytes + sum(each.bytes for each in self.others)
+
+    @property
+    def oldest(self) -> float | None:
+        """As in FolderStats."""
+        waiting = [each.oldest for each in (self.here, *self.others) if each.oldest is not None]
+        return min(waiting, default=None)
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """What is known of the first `size` bytes of a segment."""
 
     size: int = 0
     events: int = 0
@@ -67,28 +67,28 @@ class Contents:
 
 
 class FolderScanner:
-    """Looks into a folder, and reads of each segment only what it has not read before."""
+    """Scans a folder again and again. Of each segment it reads only what it has not read before."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._known: dict[str, Contents] = {}
+        self._known: dict[str, _Contents] = {}
 
-    def scan(self) -> OutboxStats:
-        """See what waits. Raises OSError where the folder cannot be read."""
+    def scan(self) -> FolderStats:
+        """Raises OSError where the folder cannot be read."""
         until = time.monotonic() + READING_SECONDS
         stranger, size, unread = None, 0, 0
-        known: dict[str, Contents] = {}
+        known: dict[str, _Contents] = {}
         for name, entry in _entries(self._folder):
             try:
-                if not SEGMENT.fullmatch(name):
+                if not SEGMENT_NAME.fullmatch(name):
                     is_ours = name == SERVICE or name.startswith(".")
                     stranger = name if entry.is_file() and not is_ours else stranger
                     continue
                 bytes_ = entry.stat().st_size
-                contents = self._known.get(name, Contents())
+                contents = self._known.get(name, _Contents())
                 if bytes_ != contents.size and time.monotonic() < until:
-                    contents = _read(entry.path, contents if contents.size < bytes_ else Contents())
-            except OSError:  # delivered meanwhile, or not readable: nothing that we could tell of
+                    contents = _read(entry.path, contents if contents.size < bytes_ else _Contents())
+            except OSError:  # delivered meanwhile, or not readable
                 continue
             known[name] = contents
             size += bytes_
@@ -97,7 +97,7 @@ class FolderScanner:
         events = sum(contents.events for contents in known.values())
         usual = ((size - unread) / events if events else 0) or EVENT_BYTES
         waiting = [contents.since for contents in known.values() if contents.since is not None]
-        return OutboxStats(
+        return FolderStats(
             events=events + round(unread / usual),
             bytes=size,
             oldest=min(waiting, default=None),
@@ -111,12 +111,12 @@ def _entries(folder: Path) -> list[tuple[str, "os.DirEntry[str]"]]:
     try:
         with os.scandir(folder) as entries:
             return sorted((entry.name, entry) for entry in entries)
-    except FileNotFoundError:  # not made yet
+    except FileNotFoundError:  # not created yet
         return []
 
 
-def _read(path: str, known: Contents) -> Contents:
-    """Count the events that came after those that are known."""
+def _read(path: str, known: _Contents) -> _Contents:
+    """Count the events after the known ones."""
     with open(path, "rb", buffering=0) as file:
         since = known.since if known.size else _since(os.path.basename(path), file.read(CHUNK_BYTES))
         file.seek(known.size)
@@ -124,19 +124,19 @@ def _read(path: str, known: Contents) -> Contents:
         last = b""
         while chunk := file.read(CHUNK_BYTES):
             text = last + chunk
-            # Zeros, or nothing, before the line break: there is no event in that line.
+            # A line that is empty, or ends with a zero byte, holds no event.
             events += chunk.count(b"\n") - text.count(b"\0\n") - text.count(b"\n\n")
             last = chunk[-1:]
-        return Contents(file.tell(), events, since)
+        return _Contents(file.tell(), events, since)
 
 
 def _since(name: str, beginning: bytes) -> float | None:
-    """Since when a segment's first event waits: from its `ts`, but never before the segment was made."""
+    """Since when a segment's first event waits, by its `ts`, but not before the segment was created."""
     if not beginning:
         return None
-    made = int(name[:20]) / 1e9
+    created = int(name[:20]) / 1e9
     try:
         ts = datetime.fromisoformat(json.loads(beginning.partition(b"\n")[0])["ts"])
-        return max(made, (ts if ts.tzinfo else ts.replace(tzinfo=UTC)).timestamp())
+        return max(created, (ts if ts.tzinfo else ts.replace(tzinfo=UTC)).timestamp())
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
-        return made
+        return created

@@ -1,7 +1,8 @@
-"""Reading values of which nothing is known: what is not of its right type reads as None.
+"""Reads values of LiteLLM's payload without trusting them: a value that is not of the wanted type reads as
+None.
 
-LiteLLM's payload holds parts that come from the caller, so classes of their own, too, and texts of any size.
-What is nearly always there, a plain text or number, is told first: these run for every request.
+Callers choose parts of the payload, so a value may be of any class, and a text of any size. Plain texts and
+numbers come first in each function, because these run for every request.
 """
 
 import math
@@ -10,7 +11,7 @@ from typing import Any
 from request_events.limits import LABEL_MAX, TOKENS_MAX, USER_ID_MAX
 
 TS_MIN, TS_MAX = 1577836800.0, 253402300799.0
-"""From 2020 to the last second of the year 9999. What is not within is a counter, or in milliseconds."""
+"""Seconds since 1970, from 2020 to the year 9999. Other numbers are counters, or milliseconds."""
 
 
 def as_dict(value: object) -> dict[str, Any]:
@@ -22,7 +23,7 @@ def as_bool(value: object) -> bool | None:
 
 
 def as_number(value: Any) -> int | float | None:
-    """A number as JSON has it, whatever kind of one it is."""
+    """A plain int or float, as JSON has it, also of a subclass of one. No bool."""
     if type(value) is float or type(value) is int:
         return value
     if isinstance(value, float):
@@ -31,6 +32,7 @@ def as_number(value: Any) -> int | float | None:
 
 
 def as_instant(value: Any) -> float | None:
+    """Seconds since 1970."""
     if type(value) is float and TS_MIN <= value <= TS_MAX:
         return value
     number = as_number(value)
@@ -49,12 +51,12 @@ def as_tokens(value: object) -> int | None:
 
 
 def as_text(value: object) -> str | None:
-    """Text without what a class of its own makes of it."""
+    """A plain str, also of a subclass, whose own methods are not called."""
     return str.__str__(value) if isinstance(value, str) else None
 
 
 def as_string(value: object) -> str | None:
-    """Text as it is, and whole numbers as text: an id is often one."""
+    """A text, or a whole number as text: ids are often numbers."""
     if type(value) is str:
         return value
     if isinstance(value, str):
@@ -64,6 +66,7 @@ def as_string(value: object) -> str | None:
 
 
 def as_label(value: object) -> str | None:
+    """A text or whole number as text, cut to LABEL_MAX characters; None if blank."""
     if value is None:
         return None
     if type(value) is str and 0 < len(value) <= LABEL_MAX and value.isascii() and not value.isspace():
@@ -73,12 +76,12 @@ def as_label(value: object) -> str | None:
 
 
 def encodable(text: str) -> str:
-    """The same text, but for what UTF-8 cannot hold (half a surrogate pair)."""
+    """The text, with a `?` for each lone surrogate, which UTF-8 cannot hold."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def cut(text: str, size: int) -> str:
-    """The beginning of a text, of at most so many bytes."""
+    """The beginning of a text, at most `size` bytes of UTF-8."""
     if len(text) <= size and text.isascii():
         return text
     return text.encode()[:size].decode("utf-8", "ignore")

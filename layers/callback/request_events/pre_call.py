@@ -1,6 +1,6 @@
-"""What a caller may not ask of the proxy, because LiteLLM would then report less than the provider charges.
+"""Rejects or changes requests of which LiteLLM would report less than the provider charges.
 
-Each rule is as narrow as possible. Seen with LiteLLM 1.106.2 and 1.110.2.
+Each rule is as narrow as possible. Found with LiteLLM 1.106.2 and 1.110.2.
 """
 
 import re
@@ -16,21 +16,21 @@ MODEL_CALLS = (
 )
 
 FALLBACKS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
-"""Where a caller names other models, each with a body of its own."""
+"""The fields in which a caller names other models, each perhaps with a body of its own."""
 _FIRST_OF_A_PATH = re.compile(r"[^.\[]+|\[[^\]]*\]")
-"""As LiteLLM reads a path such as `tools[*].strict` (litellm_core_utils/dot_notation_indexing.py)."""
+"""The first part of a path such as `tools[*].strict` (see LiteLLM's dot_notation_indexing.py)."""
 
 SEVERAL_MODELS = "One request asks one model. Send a request for each model."
 
 
 class InvalidRequest(Exception):
-    """A request that must not reach a provider. Its text tells the caller why."""
+    """A request that must not reach a provider. The text tells the caller why."""
 
 
 def check(data: dict[str, Any], call_type: object) -> None:
     """Change a request in place, so that LiteLLM will report what it costs.
 
-    `data` is its body, as LiteLLM hands it to `async_pre_call_hook`. Raises InvalidRequest.
+    `data` is the body, as LiteLLM hands it to `async_pre_call_hook`. Raises InvalidRequest.
     """
     if call_type not in MODEL_CALLS:
         return
@@ -51,14 +51,14 @@ def _clean(body: dict[str, Any], call_type: object) -> None:
     if "extra_body" in body:
         _clean_extra_body(body["extra_body"])
     if "background" in body and call_type in RESPONSES_CALLS:
-        del body["background"]  # whoever never reads the answer through the proxy would not be charged
-    body.pop("custom_llm_provider", None)  # another provider's prices, for the model of this one
+        del body["background"]  # a response that is never read through the proxy would not be reported
+    body.pop("custom_llm_provider", None)  # it would price this provider's model by another provider's prices
 
 
 def _ask_for_usage(data: dict[str, Any]) -> None:
-    """Have a stream end with its token counts, which the caller does not see unless he asked for them.
+    """Ask for token counts at the end of a stream. The caller does not see them unless he asked for them.
 
-    LiteLLM does the same by itself, but not where the first model needs no asking and a fallback does.
+    LiteLLM does this itself, but not if the first model sends them unasked and a fallback does not.
     """
     options = data.get("stream_options")
     options = options if isinstance(options, dict) else {}
@@ -68,7 +68,7 @@ def _ask_for_usage(data: dict[str, Any]) -> None:
 
 
 def _clean_fallbacks(targets: list[Any], call_type: object) -> None:
-    """LiteLLM puts each body that a caller gives with a fallback over the request's own, after this check."""
+    """Check the bodies of fallbacks: LiteLLM merges each into the request's own body, after this check."""
     while targets:
         target = targets.pop()
         if isinstance(target, list):
@@ -85,33 +85,33 @@ def _clean_fallbacks(targets: list[Any], call_type: object) -> None:
 
 def _clean_target(target: dict[str, Any], call_type: object) -> None:
     _clean(target, call_type)
-    for name in ("stream", "stream_options"):  # those of the request hold for all
+    for name in ("stream", "stream_options"):  # the request's own hold for all
         target.pop(name, None)
 
 
 def _names_several_models(data: dict[str, Any]) -> bool:
-    """LiteLLM calls each of `gpt-4o-mini,gpt-4o`, and reports one of them, at the other one's price."""
+    """Whether the model is like `a,b`: LiteLLM calls both, and reports one, at the other's price."""
     model = data.get("model")
     return isinstance(model, str) and "," in model
 
 
 def _keep_stream_options(data: dict[str, Any]) -> None:
-    """Without `stream_options` a provider sends no token counts: LiteLLM guesses them from visible text."""
+    """Keep `stream_options`: without it a provider sends no token counts, and LiteLLM guesses them."""
     dropped = data["additional_drop_params"]
     if isinstance(dropped, list):
         data["additional_drop_params"] = [name for name in dropped if not _is_about_the_stream(name)]
-    elif dropped is not None:  # LiteLLM takes paths from whatever can be looped over
+    elif dropped is not None:  # LiteLLM accepts any iterable of paths
         del data["additional_drop_params"]
 
 
 def _is_about_the_stream(name: object) -> bool:
-    """Whether it is `stream`, `stream_options` or a path into them."""
+    """Whether a path is `stream`, `stream_options` or leads into them."""
     first = _FIRST_OF_A_PATH.search(name) if isinstance(name, str) else None
     return first is not None and first[0] in ("stream", "stream_options")
 
 
 def _clean_extra_body(extra: object) -> None:
-    """What is in `extra_body` replaces what LiteLLM sends to the provider."""
+    """Clean `extra_body`, whose fields replace those that LiteLLM sends to the provider."""
     if not isinstance(extra, dict):
         return
     options = extra.get("stream_options")

@@ -1,7 +1,7 @@
-"""The outbox in Prometheus, where the process has it: LiteLLM shows it at /metrics then.
+"""The outbox's metrics in Prometheus. LiteLLM serves them at /metrics.
 
-Only what is imported already is used: without prometheus_client nothing happens. The folder's gauges say the
-same in each worker, so of several the most recent one counts; what a worker has of its own is added up.
+Used only if the process has imported prometheus_client already. All workers measure the same folder, so of
+their gauges the most recent one counts; each worker's own events in memory are added up.
 """
 
 import sys
@@ -23,17 +23,17 @@ GAUGES = {
 }
 COUNTERS = {
     "impact_events_delivered_total": "Events that the service has taken",
-    "impact_events_rejected_total": "Events that the service refused for good, or that were not whole",
-    "impact_events_dropped_total": "Events that are lost, because disk and memory were full",
+    "impact_events_rejected_total": "Events that the service rejected, or that were not whole",
+    "impact_events_dropped_total": "Events that are lost because disk and memory were full",
 }
 
 _registered: dict[str, Any] = {}
 
 
 def publish(gauges: dict[str, float], increases: dict[str, int]) -> bool:
-    """Set gauges and raise counters; tell whether that could be done."""
+    """Set gauges and raise counters. Return whether that worked."""
     client = sys.modules.get("prometheus_client")
-    if not hasattr(client, "Gauge") or not hasattr(client, "Counter"):  # not there, or about to be imported
+    if not hasattr(client, "Gauge") or not hasattr(client, "Counter"):  # not imported, or only in part
         return False
     try:
         _register(client)
@@ -41,8 +41,15 @@ def publish(gauges: dict[str, float], increases: dict[str, int]) -> bool:
             _registered[name].set(value)
         for name, increase in increases.items():
             _registered[name].inc(increase)
-    except Exception as error:  # another version of it, another copy of us, a full disk: no reason to fail
-        warn("metrics", "no metrics in Prometheus (%s)", type(error).__name__, every=float("inf"))
+    except (
+        Exception
+    ) as error:  # another version of it, a second copy of this module, a full disk: events still go out
+        warn(
+            "metrics",
+            "no metrics in Prometheus (%s); events are delivered all the same",
+            type(error).__name__,
+            every=float("inf"),
+        )
         return False
     return True
 

@@ -1,4 +1,4 @@
-"""What the service's answer, or somebody else's, says of the events that were sent."""
+"""Reads from an HTTP response, the service's or somebody else's, what became of a batch of events."""
 
 import http.client
 import json
@@ -13,15 +13,15 @@ from typing import Any
 from request_events.limits import AHEAD_SECONDS
 
 SERVICE_HEADER = "Impact-Service"
-"""By which the service names itself in its answers; those of its first versions do not have it."""
+"""The header by which the service names itself. The first versions of the service do not send it."""
 ID = re.compile(r"[0-9a-f]{8,64}", flags=re.ASCII)
 RETRY_AFTER_SECONDS_MAX = 3600.0
 EARLY_SECONDS_MAX = 3600.0
-"""So long at most an event that came too early waits for its next try."""
+"""An event that came too early waits at most this long for its next try."""
 EARLY_SECONDS = 60.0
-"""The same where it is not known by how much it was early."""
+"""It waits this long where the response does not tell by how much it was early."""
 EARLY_SECONDS_MIN = 10.0
-"""And so long at least: `Date` and the clock that judged an event may differ."""
+"""And at least this long: `Date` and the clock that the service checked the event by may differ."""
 
 _TOO_LARGE = 413
 _BAD_INPUT = (400, 422)
@@ -38,50 +38,53 @@ _GATEWAY_SAYS = {
     404: "Not Found",
     429: "Too Many Requests",
 }
-"""API Gateway's own words, which have nothing to do with what is in a batch. Not its 5xx: an event could be
-what a function fails at."""
+"""API Gateway's own responses, which do not depend on the events in a batch. Its 5xx are not among them: a
+function may fail because of an event."""
 
 Lines = list[bytes]
 
 
 @dataclass
 class BatchOutcome:
-    """What became of a batch: what is to be sent again, in which parts, and what never can be delivered."""
+    """What became of a batch. Events that are in none of the lists are delivered."""
 
     again: list[Lines] = field(default_factory=list)
+    """Events to send again, in these parts; the last part first."""
     rejected: list[tuple[bytes, Any]] = field(default_factory=list)
+    """Events that the service will never take, each with the reason."""
     early: list[tuple[bytes, float]] = field(default_factory=list)
-    """Events whose time is too far ahead by now, and in how many seconds it is not any more."""
+    """Events that are too far ahead of the service's clock, and in how many seconds they no longer are."""
     problem: str = ""
-    """Why the batch is to be sent again after a while; empty where the service took its decision."""
+    """Why events are to be sent again after a pause; empty where the service decided on them."""
     retry_after: float = 0.0
+    """Seconds that the response asks to wait."""
     is_foreign: bool = False
-    """Whether it is not the service's own word, so that it may be about what is in the batch."""
+    """Whether the response is not the service's own, so that something on the way may block the events."""
 
 
 def parse_response(lines: Lines, status: int, headers: http.client.HTTPMessage, body: bytes) -> BatchOutcome:
-    """Tell from an answer what became of a batch. Nothing counts as taken that it does not say."""
+    """Read what became of a batch. No event counts as delivered unless the response says so."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
         content = None
     if isinstance(content, dict) and status in (200, 503):
-        answer = _taken(lines, content) if status == 200 else _partly_taken(lines, content)
-        if answer is not None:
-            answer.retry_after = _retry_after(headers)
-            _spare_early(answer, headers)
-            return answer
+        outcome = _delivered(lines, content) if status == 200 else _partly_delivered(lines, content)
+        if outcome is not None:
+            outcome.retry_after = _retry_after(headers)
+            _keep_early(outcome, headers)
+            return outcome
     if status in (200, *_BAD_INPUT) and (broken := [line for line in lines if not _is_json(line)]):
         whole = [line for line in lines if line not in broken]
         return BatchOutcome([whole] if whole else [], [(line, "incomplete") for line in broken])
     is_service = _is_service(content, headers)
-    # Others answer 400, 413 and 422 as well: only the service's own words, with reasons, refuse for good.
+    # Gateways respond 400, 413 and 422 as well: only the service rejects events, and it gives reasons.
     if status in (_TOO_LARGE, *_BAD_INPUT) and is_service:
         if _details(content):
-            answer = _find_refused(lines, status, content)
-            _spare_early(answer, headers)
-            return answer
-        is_service = False  # which would have said why
+            outcome = _find_rejected(lines, status, content)
+            _keep_early(outcome, headers)
+            return outcome
+        is_service = False  # the service would have given reasons
     advice = _ADVICE.get(status, "check IMPACT_SERVICE_URL" if status < 500 else "it will recover")
     return BatchOutcome(
         [lines],
@@ -92,10 +95,10 @@ def parse_response(lines: Lines, status: int, headers: http.client.HTTPMessage, 
 
 
 def _is_service(content: object, headers: http.client.HTTPMessage) -> bool:
-    """Tell whether an answer that is not a 2xx is the service's own.
+    """Whether a response that is not a 2xx is the service's own.
 
-    The header says so, or the exact shape of an error: the service's first versions send no header.
-    An `error` with a `code` says nothing: Google, Azure, OpenAI and many gateways answer that.
+    The header tells, or the exact shape of an error: the first versions of the service send no header. An
+    `error` with a `code` tells nothing: Google, Azure, OpenAI and many gateways respond so.
     """
     error = content.get("error") if isinstance(content, dict) else None
     if not isinstance(error, dict):
@@ -120,10 +123,12 @@ def _are_texts(values: Iterable[object]) -> bool:
     return all(isinstance(value, str) for value in values)
 
 
-def ahead(headers: http.client.HTTPMessage, sent: float, received: float) -> float | None:
-    """Seconds by which our clock is ahead of the service's, negative if behind; None if it does not say.
+def clock_ahead(headers: http.client.HTTPMessage, sent: float, received: float) -> float | None:
+    """Seconds by which this machine's clock is ahead of the service's, negative if behind; None without
+    `Date`.
 
-    `sent` and `received` are our times, in seconds since 1970: what the answer took is no difference.
+    `sent` and `received` are by this machine's clock, in seconds since 1970. The service wrote `Date` between
+    them.
     """
     date = _date(headers)
     if date is None:
@@ -138,14 +143,14 @@ def _is_gateways(status: int, content: object) -> bool:
     return status in _GATEWAY_SAYS and content == {"message": _GATEWAY_SAYS[status]}
 
 
-def _taken(lines: Lines, content: dict[str, Any]) -> BatchOutcome | None:
+def _delivered(lines: Lines, content: dict[str, Any]) -> BatchOutcome | None:
     rejected = _named(lines, content.get("rejected"))
     if rejected is None or _stored(content) + len(rejected) != len(lines):
         return None
     return BatchOutcome(rejected=[(lines[index], errors) for index, errors in rejected.items()])
 
 
-def _partly_taken(lines: Lines, content: dict[str, Any]) -> BatchOutcome | None:
+def _partly_delivered(lines: Lines, content: dict[str, Any]) -> BatchOutcome | None:
     again = _named(lines, content.get("retry"))
     rejected = _named(lines, content.get("rejected"))
     if not again or rejected is None or _stored(content) + len(rejected | again) != len(lines):
@@ -158,7 +163,7 @@ def _partly_taken(lines: Lines, content: dict[str, Any]) -> BatchOutcome | None:
 
 
 def _stored(content: dict[str, Any]) -> float:
-    """How many events an answer says are stored; NaN, which equals no number, where it does not say."""
+    """How many events the service has stored; NaN, which equals no number, if that is missing or invalid."""
     created, duplicates = content.get("created"), content.get("duplicates")
     if type(created) is int and type(duplicates) is int and min(created, duplicates) >= 0:
         return created + duplicates
@@ -166,7 +171,7 @@ def _stored(content: dict[str, Any]) -> float:
 
 
 def _named(lines: Lines, entries: object) -> dict[int, Any] | None:
-    """The errors of the events that a part of an answer names by their index; None if it is no such part."""
+    """The errors of the events that a part of the response names, by index. None if the part is invalid."""
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         return None
     indexes = [entry.get("index") for entry in entries]
@@ -176,7 +181,7 @@ def _named(lines: Lines, entries: object) -> dict[int, Any] | None:
 
 
 def _is_json(line: bytes) -> bool:
-    """Tell an event from garbage, of which a batch holds none, or several, or is no JSON at all."""
+    """Whether a line is JSON. One that is not makes the whole batch invalid."""
     try:
         json.loads(line.decode())
     except (ValueError, RecursionError):
@@ -185,13 +190,13 @@ def _is_json(line: bytes) -> bool:
 
 
 def halves(lines: Lines) -> list[Lines]:
-    """Two parts of some events; the first one last, as they are taken from the end."""
+    """The halves of a batch, the first half last: parts are sent from the end of the list."""
     middle = len(lines) // 2
     return [lines[middle:], lines[:middle]]
 
 
-def _find_refused(lines: Lines, status: int, content: object) -> BatchOutcome:
-    """Find the event that a batch was refused for."""
+def _find_rejected(lines: Lines, status: int, content: object) -> BatchOutcome:
+    """Divide a batch that was rejected as a whole, until the event that it was rejected for is alone."""
     if len(lines) == 1:
         return BatchOutcome(rejected=[(lines[0], _details(content) or f"HTTP {status}")])
     return BatchOutcome(again=halves(lines))
@@ -202,18 +207,18 @@ def _details(content: object) -> object:
     return error.get("details") if isinstance(error, dict) else None
 
 
-def _spare_early(answer: BatchOutcome, headers: http.client.HTTPMessage) -> None:
-    """Keep what is refused for its time only, because that is still to come: it is right, a clock is not."""
+def _keep_early(outcome: BatchOutcome, headers: http.client.HTTPMessage) -> None:
+    """Move events that were rejected only because they are ahead: they are valid, and a clock is wrong."""
     date = _date(headers)
-    rejected, answer.rejected = answer.rejected, []
+    rejected, outcome.rejected = outcome.rejected, []
     for line, errors in rejected:
         seconds = 0.0
         if _is_about_time_only(errors):
             seconds = _seconds_early(line, date.timestamp()) if date else _said_to_be_ahead(errors)
         if seconds > 0:
-            answer.early.append((line, min(seconds, EARLY_SECONDS_MAX)))
+            outcome.early.append((line, min(seconds, EARLY_SECONDS_MAX)))
         else:
-            answer.rejected.append((line, errors))
+            outcome.rejected.append((line, errors))
 
 
 def _is_about_time_only(errors: object) -> bool:
@@ -225,19 +230,19 @@ def _is_about_time_only(errors: object) -> bool:
 
 
 def _seconds_early(line: bytes, now: float) -> float:
-    """In how many seconds the service will take an event; 0 if its time is no reason not to take it."""
+    """In how many seconds the service will take an event; 0 if its time is not what is wrong."""
     try:
         ts = datetime.fromisoformat(json.loads(line)["ts"].upper())
         time = (ts if ts.tzinfo else ts.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
         return 0.0
-    if time <= now:  # too old: by days
+    if time <= now:  # rejected as too old
         return 0.0
     return max(EARLY_SECONDS_MIN, time - AHEAD_SECONDS - now + 1)
 
 
 def _said_to_be_ahead(errors: list[Any]) -> float:
-    """The same by the service's words, where its answer has no `Date`."""
+    """The same by the service's message, where the response has no `Date`."""
     return EARLY_SECONDS if any("ahead" in str(error.get("message")) for error in errors) else 0.0
 
 
@@ -256,7 +261,7 @@ def _retry_after(headers: http.client.HTTPMessage) -> float:
         if text.isdecimal():
             seconds = float(text)
         else:
-            now = _date(headers) or datetime.now(UTC)  # by the clock that the answer was written by
+            now = _date(headers) or datetime.now(UTC)  # by the clock of whoever wrote the response
             seconds = (parsedate_to_datetime(text) - now).total_seconds()
     except (ValueError, TypeError, OverflowError):
         return 0.0

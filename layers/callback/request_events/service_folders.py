@@ -1,8 +1,8 @@
-"""Whose an outbox is: a folder belongs to one service, which the file `service.json` in it names.
+"""Keeps the events of different services apart: the file `service.json` in a folder names its service.
 
-The first URL that uses a folder claims it. Another service gets a folder of its own within it: the events of
-one service never go to another. The same service under another name is known by its token, or by the id that
-its answers carry; with another token, by its URL or that id.
+The first URL that uses a folder claims it. Another service gets a folder of its own within it, so that no
+event goes to another service. A service is the same if its URL, its token, or the id in its responses is the
+same.
 """
 
 import contextlib
@@ -20,17 +20,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from request_events.file_lock import lock
 from request_events.log import warn
-from request_events.outbox_stats import SEGMENT, SERVICE
 from request_events.responses import ID
+from request_events.segment import SEGMENT_NAME
 
-try:
-    import fcntl
-except ImportError:  # Windows: there nothing is kept on disk
-    fcntl = None  # type: ignore[assignment]
-
+SERVICE = "service.json"
 WAITED_SECONDS = 60.0
-"""Events that wait for longer than this in another service's folder are reported in the log."""
+"""Events that wait longer than this in another service's folder are logged."""
 _FOLDER = re.compile(r"[0-9a-f]{16}", flags=re.ASCII)
 _FILE_BYTES_MAX = 10_000
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -38,40 +35,40 @@ _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0
 
 @dataclass(frozen=True)
 class Owner:
-    """What a folder says of its service."""
+    """The service that a folder belongs to."""
 
     url: str
     id: str | None = None
     token: str | None = None
-    """A digest."""
+    """A digest of the ingest token."""
 
 
 class ServiceFolders:
-    """An outbox's folder, and those within it."""
+    """An outbox's folder, and the services' folders within it."""
 
     def __init__(self, root: Path, url: str, token: str | None = None, *, is_default: bool = False) -> None:
-        """Claim a folder for a service; on a disk that cannot be used, none yet: `claim` tries again.
+        """Claim a folder for a service. If the disk cannot be used yet, `claim` tries again.
 
-        `is_default`: nobody has named the folder, so proxies of several services may share it unawares. There
-        the same token alone does not make a service the same; only its host may have another name.
+        `is_default`: nobody named the folder, so proxies of several services may share it by accident. Then
+        the same token makes a service the same only if nothing but the host of its URL differs.
         """
         self.root = root
         self.url = url
         self._token = blake2b(token.encode(), digest_size=16).hexdigest() if token else None
         self._is_default = is_default
         self.id: str | None = None
-        """Of the service, by an answer to this process: what a file says may be out of date."""
+        """The service's id, from a response to this process: an id in a file may be out of date."""
         self.own = root
         self._named = root / blake2b(url.encode(), digest_size=8).hexdigest()
-        with contextlib.suppress(OSError):  # the outbox itself tells of a disk that it cannot use
+        with contextlib.suppress(OSError):  # the outbox logs that it cannot use the disk
             self._claim_one()
             for folder in self._others():
-                self._claim(folder)  # nobody's: an operator has deleted its `service.json`
+                self._claim(folder)  # one whose `service.json` an operator has deleted
 
     def claim(self) -> Path:
-        """Our own folder; another than before if that is not ours any more. Raises OSError.
+        """The service's own folder. Raises OSError.
 
-        It is so where a disk was not mounted yet at the start.
+        It changes if a disk was mounted after the start, and its folder belongs to another service.
         """
         with contextlib.suppress(FileNotFoundError):
             if (owner := _read(self.own)) and self._is_same(owner):
@@ -80,17 +77,17 @@ class ServiceFolders:
         return self.own
 
     def is_ours(self, folder: Path) -> bool:
-        """Tell whether the events in a folder are for our service. Raises OSError."""
+        """Whether the events in a folder are for this service. Raises OSError."""
         if folder == self._named:
             return True
         try:
             owner = _read(folder)
-        except FileNotFoundError:  # nobody's, and there was no room to claim it
+        except FileNotFoundError:  # unclaimed, because there was no room to write `service.json`
             return folder == self.own
         return owner is not None and self._is_same(owner)
 
     def learn(self, service_id: str) -> None:
-        """Remember how the service names itself."""
+        """Remember the id by which the service names itself."""
         if service_id == self.id or not ID.fullmatch(service_id):
             return
         self.id = service_id
@@ -103,10 +100,10 @@ class ServiceFolders:
         """The other folders of this service. Raises OSError."""
         return tuple(folder for folder, owner in self._owners() if owner and self._is_same(owner))
 
-    def tell_of_others(self) -> None:
-        """Log, once each, which folders wait for another service. Raises OSError."""
+    def log_others(self) -> None:
+        """Log once each folder whose events wait for another service. Raises OSError."""
         for folder, owner in self._owners():
-            if not (owner and self._is_same(owner)) and _waits(folder):
+            if not (owner and self._is_same(owner)) and _has_waited(folder):
                 warn(
                     f"folder {folder.name}",
                     "events in %s wait for another service (%s) and are left alone. "
@@ -116,7 +113,7 @@ class ServiceFolders:
                 )
 
     def _owners(self) -> Iterator[tuple[Path, Owner | None]]:
-        """The other folders, and whose they are; None where that cannot be told."""
+        """The other folders and their owners; None for an owner that cannot be read."""
         for folder in self._others():
             with contextlib.suppress(FileNotFoundError):
                 yield folder, _read(folder)
@@ -153,7 +150,7 @@ class ServiceFolders:
             self.own = self._named
 
     def _claim(self, folder: Path) -> bool:
-        """Tell whether a folder is ours; it is if it was nobody's."""
+        """Claim a folder if it has no owner. Return whether it is this service's."""
         try:
             owner = _read(folder)
         except FileNotFoundError:
@@ -162,12 +159,12 @@ class ServiceFolders:
         if owner is None or not self._is_same(owner):
             return False
         if owner != (now := self._owner(owner.id)):
-            with contextlib.suppress(OSError):  # under its old name it is the same service as well
+            with contextlib.suppress(OSError):  # the old name still finds this service
                 _replace(folder, now)
         return True
 
     def _make_named(self) -> None:
-        """Make the folder that is called by this URL, with its owner in it from the first moment on."""
+        """Create the folder that is named after this URL. It never exists without a `service.json`."""
         new = self.root / f".{secrets.token_hex(8)}"
         if not self._named.exists():
             new.mkdir(mode=0o700)
@@ -182,12 +179,12 @@ class ServiceFolders:
         except FileNotFoundError:
             owner = None
         if owner is None or owner.url != self.url:
-            with contextlib.suppress(OSError):  # it is ours by its name
+            with contextlib.suppress(OSError):  # its name already makes it this service's
                 _replace(self._named, self._owner())
 
 
 def _read(folder: Path) -> Owner | None:
-    """Who owns a folder; None if it cannot be told. Raises FileNotFoundError where nobody does."""
+    """Who owns a folder; None if that cannot be read. Raises FileNotFoundError if nobody does."""
     try:
         fd = os.open(folder / SERVICE, _READ)
     except FileNotFoundError:
@@ -201,7 +198,7 @@ def _read(folder: Path) -> Owner | None:
 
 
 def _owner(fd: int) -> Owner | None:
-    """What a file says. Raises FileNotFoundError where it was written in part, before power was lost."""
+    """The owner by an open file. Raises FileNotFoundError if it is incomplete, after a loss of power."""
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return None
@@ -235,7 +232,7 @@ def _create(folder: Path, owner: Owner) -> None:
     except OSError:  # a file system without links
         with contextlib.suppress(FileExistsError):
             fd = os.open(folder / SERVICE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            fcntl.flock(fd, fcntl.LOCK_EX)  # so that nobody takes it for one that was written in part
+            lock(fd)  # until it is written, `_mend` waits
             os.write(fd, path.read_bytes())
             os.close(fd)
     finally:
@@ -243,10 +240,10 @@ def _create(folder: Path, owner: Owner) -> None:
 
 
 def _mend(path: Path, broken: Path) -> None:
-    """Put a file in the place of one that was written in part, unless another process was faster."""
+    """Replace an incomplete file, unless another process was faster."""
     fd = os.open(broken, _READ)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        lock(fd)
         if os.fstat(fd).st_nlink:
             _owner(fd)
     except FileNotFoundError:
@@ -271,7 +268,7 @@ def _written(folder: Path, owner: Owner) -> Path:
     try:
         if os.write(fd, data) < len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        os.fsync(fd)  # else a loss of power can leave its name, and nothing in it
+        os.fsync(fd)  # else a loss of power can leave an empty file
     except OSError:
         path.unlink()
         raise
@@ -280,13 +277,13 @@ def _written(folder: Path, owner: Owner) -> Path:
     return path
 
 
-def _waits(folder: Path) -> bool:
-    """Tell whether something in a folder has been waiting for a while."""
+def _has_waited(folder: Path) -> bool:
+    """Whether an event in a folder has waited for WAITED_SECONDS."""
     with os.scandir(folder) as entries:
         return any(
             int(match[1]) / 1e9 < time.time() - WAITED_SECONDS and entry.stat().st_size > 0
             for entry in entries
-            if (match := SEGMENT.fullmatch(entry.name))
+            if (match := SEGMENT_NAME.fullmatch(entry.name))
         )
 
 

@@ -1,4 +1,4 @@
-"""POSTs to the service, over one connection that is kept, through a proxy where the environment names one."""
+"""POSTs to the service, over a connection kept open, through an HTTP proxy if the environment names one."""
 
 import base64
 import http.client
@@ -15,25 +15,26 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from request_events.log import warn
 
 RESPONSE_SECONDS = 25.0
-"""So long an answer is waited for, from the first byte sent to the last one received. The service needs up to
-20 s to say which events it has stored: who does not wait for that sends all of them again, and again."""
+"""How long one exchange may take, from the first byte sent to the last one received. The service needs up to
+20 s to say which events it has stored: a sender that does not wait for that sends all of them again, and
+again."""
 RESPONSE_BYTES_MAX = 6_000_000
-"""No Lambda answers more."""
+"""Lambda's limit for a response."""
 
 Headers = http.client.HTTPMessage
 
 
 class Unreachable(Exception):
-    """Nothing was sent: there is no connection. The text says what is wrong, and holds nothing secret."""
+    """Nothing was sent: there is no connection. The text says what is wrong, and holds no secret."""
 
 
 class NoResponse(Exception):
-    """Something was sent, and no whole answer came. The text is a name of what happened."""
+    """Something was sent, and no complete response came. The text is the name of an error."""
 
 
 @dataclass(frozen=True)
 class Response:
-    """An answer, whoever gave it."""
+    """An HTTP response, whoever sent it."""
 
     status: int
     headers: Headers
@@ -42,7 +43,7 @@ class Response:
 
 @dataclass(frozen=True)
 class Proxy:
-    """An HTTP proxy between us and the service."""
+    """An HTTP proxy between this machine and the service."""
 
     host: str
     port: int
@@ -50,7 +51,7 @@ class Proxy:
 
 
 class Transport:
-    """Sends bodies to one URL. Raises ValueError where that URL cannot work."""
+    """Sends bodies to one URL. Raises ValueError if the URL cannot work."""
 
     def __init__(self, url: str, token: str, timeout: float) -> None:
         parts = urlsplit(url)
@@ -63,7 +64,7 @@ class Transport:
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         host = f"[{self.host}]" if ":" in self.host else self.host
         self.url = f"{parts.scheme}://{host}:{self._port}{self._path}"
-        """Without user and password; with the query, which a URL of the service does not have."""
+        """The URL without user and password."""
         self.proxy = _proxy(parts.scheme, self.host, self._port)
         if self.proxy and not self._tls:
             self._path = f"http://{parts.netloc.rpartition('@')[2]}{self._path}"
@@ -89,7 +90,7 @@ class Transport:
             raise
 
     def close(self) -> None:
-        """Let go of the connection, if there is one."""
+        """Close the connection, if there is one."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -105,7 +106,7 @@ class Transport:
             if self._tls
             else http.client.HTTPConnection(host, port, timeout=self._limit.seconds)
         )
-        # An answer is read by `http.client` as it always does, only with a look at the clock.
+        # `http.client` reads the response as always, but from a socket that checks the time.
         connection.response_class = self._limit.response  # type: ignore[assignment]
         if self.proxy and self._tls:
             connection.set_tunnel(self.host, self._port, self.proxy.headers)
@@ -119,7 +120,7 @@ class Transport:
 
     def _what_is_wrong(self, error: Exception) -> str:
         if self.proxy is None:
-            return f"no answer from {self.host} ({type(error).__name__}): check IMPACT_SERVICE_URL"
+            return f"no response from {self.host} ({type(error).__name__}): check IMPACT_SERVICE_URL"
         refusal = re.match(r"Tunnel connection failed: (\d{3})", str(error))
         what = refusal[1] if refusal else type(error).__name__
         variable = "HTTPS_PROXY" if self._tls else "HTTP_PROXY"
@@ -138,7 +139,7 @@ class Transport:
 
 
 class _Limit:
-    """The time that an exchange may take as a whole, however slowly its answer drips in."""
+    """The time that a whole exchange may take, however slowly the response arrives."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -155,7 +156,7 @@ class _Limit:
         return seconds
 
     def response(self, sock: Any, *arguments: Any, **named: Any) -> http.client.HTTPResponse:
-        """What `http.client` reads an answer with."""
+        """The response class for `http.client`."""
         response = http.client.HTTPResponse(sock, *arguments, **named)
         response.fp.close()
         response.fp = io.BufferedReader(_Timed(sock, self))
@@ -163,7 +164,7 @@ class _Limit:
 
 
 class _Timed(io.RawIOBase):
-    """What comes in at a socket, as long as there is time left."""
+    """Reads from a socket while there is time left."""
 
     def __init__(self, sock: Any, limit: _Limit) -> None:
         self._sock = sock
@@ -204,7 +205,7 @@ def _proxy(scheme: str, host: str, port: int) -> Proxy | None:
 
 
 def _is_excepted(host: str, port: int, no_proxy: str) -> bool:
-    """Tell whether NO_PROXY names a host, an end of its name, or a network that it is in."""
+    """Whether NO_PROXY names a host, the end of its name, or a network that it is in."""
     if urllib.request.proxy_bypass(host) or (
         ":" not in host and urllib.request.proxy_bypass(f"{host}:{port}")
     ):

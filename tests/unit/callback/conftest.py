@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from request_events import log
-from request_events import sender as sender_module
+from request_events import delivery, log
 from request_events.outbox import Outbox
 from request_events.sender import Sender
 from tests.unit.callback.service import Service, running_service
@@ -48,7 +47,7 @@ def service() -> Iterator[Service]:
 @pytest.fixture
 def make_sender(tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[SenderMaker]:
     """Senders for the folder of the test, with little patience; closed in the end."""
-    monkeypatch.setattr(sender_module, "BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr(delivery, "BACKOFF_SECONDS", 0.01)
     senders: list[Sender] = []
 
     def make(**options: object) -> Sender:

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from request_events.cost import _READS_OF
+from request_events.event_id import _READS_OF
 from tests.unit.callback.test_capture import CHARGED, GARBAGE, PAYLOADS, READ, on_the_wire, put
 from tests.unit.callback.test_capture_reported_cases import CASES
 

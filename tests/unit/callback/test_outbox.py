@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from request_events import outbox as module
-from request_events.outbox import SEGMENT_BYTES, Outbox, Postponed, Segment
+from request_events.outbox import Outbox
+from request_events.segment import SEGMENT_BYTES, Postponed, Segment
 from tests.children import child
 
 
@@ -30,7 +31,7 @@ def lines(segment: Segment | None) -> list[bytes]:
 def take_all(outbox: Outbox) -> list[bytes]:
     """Deliver everything that is due."""
     taken: list[bytes] = []
-    while segment := outbox.take():
+    while segment := outbox.next_segment():
         taken += lines(segment)
         segment.delete()
         segment.close()
@@ -43,7 +44,7 @@ def files(folder: Path) -> list[Path]:
 
 def test_events_are_due_once_they_are_released(outbox: Outbox, folder: Path) -> None:
     assert [outbox.append(b"%d\n" % number) for number in range(3)] == [1, 2, 3]
-    assert outbox.take() is None
+    assert outbox.next_segment() is None
     outbox.seal()
     assert outbox.append(b"3\n") == 1
     assert take_all(outbox) == [b"0", b"1", b"2"]
@@ -56,7 +57,7 @@ def test_events_are_due_once_they_are_released(outbox: Outbox, folder: Path) -> 
 def test_what_is_not_deleted_is_due_again(outbox: Outbox) -> None:
     outbox.append(b"1\n")
     outbox.seal()
-    segment = outbox.take()
+    segment = outbox.next_segment()
     assert lines(segment) == [b"1"]
     assert segment
     segment.close()
@@ -74,7 +75,7 @@ def test_a_batch_is_bounded_in_events_and_in_bytes(outbox: Outbox) -> None:
     for size in (1, 1, 1, 50, 200, 1):
         outbox.append(b"1" * size + b"\n")
     outbox.seal()
-    segment = outbox.take()
+    segment = outbox.next_segment()
     assert segment
     assert [[len(line) for line in batch] for batch in segment.batches(2, 100)] == [
         [1, 1],
@@ -91,9 +92,9 @@ def test_two_of_a_folder_share_the_work(outbox: Outbox, folder: Path) -> None:
         outbox.append(b"%d\n" % number)
         outbox.seal()
     other.append(b'"other"\n')  # not released: nobody else may have it
-    first, second = outbox.take(), other.take()
+    first, second = outbox.next_segment(), other.next_segment()
     assert (lines(first), lines(second)) == ([b"0"], [b"1"])
-    assert outbox.take() is None
+    assert outbox.next_segment() is None
     assert first
     first.close()
     assert take_all(other) == [b"0"]
@@ -125,7 +126,7 @@ def test_what_another_process_has_just_delivered_is_not_delivered_again(
     outbox.seal()
     outbox.close()
     deleted += files(folder)
-    assert outbox.take() is None
+    assert outbox.next_segment() is None
 
 
 def test_a_file_that_is_deleted_as_soon_as_it_is_made_gets_no_event(
@@ -152,7 +153,7 @@ def test_other_files_are_left_alone(outbox: Outbox, folder: Path) -> None:
     folder.mkdir()
     (folder / "notes.jsonl").write_text("{}\n")
     (folder / "v2-01795418608164711000-1-00000000.jsonl").write_text("{}\n")
-    assert outbox.take() is None
+    assert outbox.next_segment() is None
     assert len(files(folder)) == 2
 
 
@@ -205,7 +206,7 @@ def test_kill_9_loses_nothing_that_was_appended(outbox: Outbox, folder: Path) ->
         assert process.stdout
         for _ in range(1500):
             process.stdout.readline()
-        first = outbox.take()  # what it has let go of, and never what it still appends to
+        first = outbox.next_segment()  # what it has let go of, and never what it still appends to
         assert lines(first) == [b"%d" % number for number in range(1, 1001)]
         process.send_signal(signal.SIGKILL)
         said = [int(line) for line in process.stdout]
@@ -260,7 +261,7 @@ def test_without_a_disk_events_are_delivered_from_memory(
 def test_without_file_locks_events_are_delivered_from_memory(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(module, "fcntl", None)
+    monkeypatch.setattr(module, "HAS_LOCKS", False)
     outbox = Outbox(folder)
     outbox.append(b"1\n")
     outbox.seal()
@@ -288,7 +289,7 @@ def test_what_the_disk_takes_over_from_memory_is_not_forgotten(
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", lambda fd, data: 0)
         outbox.append(b"1\n")
-        segment = outbox.take()
+        segment = outbox.next_segment()
     assert lines(segment) == [b"1"]
     outbox.seal()  # the disk is back
     outbox.append(b"2\n")
@@ -318,7 +319,7 @@ def test_what_came_to_disk_while_it_was_on_its_way_is_not_kept_in_memory_too(
 
     monkeypatch.setattr(os, "write", full)
     outbox.append(b"1\n")
-    segment = outbox.take()
+    segment = outbox.next_segment()
     assert segment
     monkeypatch.setattr(os, "write", write)
     outbox.spill()
@@ -384,7 +385,7 @@ def test_a_look_at_thousands_of_files_that_wait_makes_nothing_of_them(
     folder.mkdir()
     for number in range(2000):
         (folder / f"{number:020d}-1-00000000.jsonl").write_bytes(b"waits\n")
-    while (segment := outbox.take()) is not None:
+    while (segment := outbox.next_segment()) is not None:
         segment.postpone(Postponed(time.monotonic() + 3600, 1))
         segment.close()
     made: list[str] = []

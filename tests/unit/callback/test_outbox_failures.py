@@ -23,6 +23,7 @@ from local.waiting import wait_until
 from request_events import log
 from request_events import outbox as module
 from request_events import outbox_report as report_module
+from request_events import segment as segment_module
 from request_events import sender as sender_module
 from request_events.outbox import Outbox
 from request_events.outbox_report import OutboxReporter
@@ -89,8 +90,8 @@ def test_a_long_hole_of_zeros_is_nothing_to_keep(outbox: Outbox, folder: Path) -
 def test_a_file_of_garbage_is_read_in_small_parts(outbox: Outbox, folder: Path) -> None:
     folder.mkdir()
     (folder / SEGMENT).write_bytes(b"x" * 1_000_000 + b"\n" + event(1))
-    assert [len(line) for line in take_all(outbox)] == [1_000_000 % module.LINE_BYTES, SIZE - 1]
-    assert max(len(record["event"]) for record in rejected(folder)) <= module.LINE_BYTES
+    assert [len(line) for line in take_all(outbox)] == [1_000_000 % segment_module.LINE_BYTES, SIZE - 1]
+    assert max(len(record["event"]) for record in rejected(folder)) <= segment_module.LINE_BYTES
 
 
 def test_a_segment_that_is_deleted_while_in_use_loses_nothing(outbox: Outbox, folder: Path) -> None:
@@ -126,7 +127,7 @@ SMALL_SEGMENT = 50_000
 @pytest.fixture
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sender_module, "SEGMENT_BYTES", SMALL_SEGMENT)
-    monkeypatch.setattr(sender_module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(sender_module, "CHECK_SECONDS", 0.01)
     monkeypatch.setattr(sender_module, "REPORT_SECONDS", 0.02)
 
 
@@ -231,7 +232,7 @@ def test_a_refused_event_in_memory_holds_up_no_other(
     if has_locks:
         (tmp_path / "outbox").touch()  # no folder can be made there
     else:
-        monkeypatch.setattr(module, "fcntl", None)
+        monkeypatch.setattr(module, "HAS_LOCKS", False)
 
     def refuse_the_first(events: list[Any]) -> Answer:
         good = [each for each in events if each["eventId"] != "e-0"]
@@ -263,7 +264,7 @@ def test_what_cannot_be_deleted_is_not_delivered_again() -> None:
             os.setresuid(65534, 65534, 65534)
             outbox = Outbox(Path(name))
             assert take_all(outbox) == [event(1)[:-1]]
-            assert outbox.take() is None
+            assert outbox.next_segment() is None
             os._exit(7)
 
         process = get_context("fork").Process(target=child)
@@ -279,7 +280,7 @@ def test_a_segment_that_fails_holds_up_no_other(outbox: Outbox) -> None:
     for number in range(3):
         fill(outbox, range(number, number + 1))
         outbox.seal()
-    first = outbox.take()
+    first = outbox.next_segment()
     assert first
     first.close()  # it was not delivered
     assert take_all(outbox) == [event(number)[:-1] for number in (1, 2, 0)]
@@ -322,7 +323,7 @@ def test_what_waits_in_memory_goes_to_disk_as_far_as_there_is_room(folder: Path)
     assert (outbox.size, outbox.in_memory) == (ROOM * SIZE, 5)
     outbox.seal()
     assert outbox.in_memory == 5
-    segment = outbox.take()
+    segment = outbox.next_segment()
     assert len(lines(segment)) == ROOM
     assert segment
     other = Outbox(folder)  # takes more than the room that is left
@@ -423,7 +424,7 @@ def test_what_is_refused_for_good_is_bounded_as_well(
     assert 10 < len(kept) < 30
     assert kept[0]["event"]["eventId"] == "e-0"  # the first ones: they show the cause
     assert (outbox.rejected, outbox.rejected_dropped) == (len(kept), 100 - len(kept))
-    assert outbox.measure().rejected_bytes <= 10_000
+    assert outbox.measure().here.rejected_bytes <= 10_000
     for path in (folder / "rejected").iterdir():
         path.unlink()
     outbox.measure()
@@ -448,10 +449,10 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 def test_many_events_resume_at_once_in_little_memory(outbox: Outbox, folder: Path, service: Service) -> None:
     for number in range(MANY):
         outbox.append(event(number))
-        if outbox.size >= module.SEGMENT_BYTES:
+        if outbox.size >= segment_module.SEGMENT_BYTES:
             outbox.seal()
     outbox.close()
-    assert len(files(folder)) < MANY * SIZE / module.SEGMENT_BYTES + 2
+    assert len(files(folder)) < MANY * SIZE / segment_module.SEGMENT_BYTES + 2
     due: list[int] = []
     """How many files were there at each delivery."""
 

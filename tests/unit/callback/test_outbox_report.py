@@ -24,7 +24,7 @@ from request_events import outbox_stats as stats_module
 from request_events import sender as sender_module
 from request_events.outbox import Outbox
 from request_events.outbox_report import LATE_SECONDS, OutboxReporter
-from request_events.outbox_stats import FolderScanner, OutboxStats
+from request_events.outbox_stats import FolderScanner, FolderStats
 from tests.children import child
 from tests.unit.callback.conftest import SenderMaker
 from tests.unit.callback.service import Answer, Service, answer, error, ok
@@ -53,7 +53,7 @@ def outbox(folder: Path) -> Iterator[Outbox]:
 
 def test_a_look_counts_what_everybody_has_appended(outbox: Outbox, folder: Path) -> None:
     scanner = FolderScanner(folder)
-    assert replace(scanner.scan(), free=0) == OutboxStats(free=0)  # others write to this disk too
+    assert replace(scanner.scan(), free=0) == FolderStats(free=0)  # others write to this disk too
     other = Outbox(folder)
     written = 0
     for number in range(10):
@@ -133,7 +133,7 @@ def test_strangers_are_told_of_once_and_left_alone(
         log._last = {cause: told - 60 for cause, told in log._last.items()}
     assert caplog.text.count(newer) == 1
     assert len(caplog.records) == 1
-    assert outbox.take() is None
+    assert outbox.next_segment() is None
     assert (folder / newer).read_text() == "{}\n"
 
 
@@ -343,7 +343,7 @@ def test_reports_are_made_while_nothing_can_be_delivered(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(sender_module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(sender_module, "CHECK_SECONDS", 0.01)
     monkeypatch.setattr(sender_module, "REPORT_SECONDS", 0.01)
     service.always = lambda _: error(503, Retry_After="60")
     sender = make_sender()
@@ -366,7 +366,8 @@ def test_what_waits_for_the_service_in_its_other_folders_counts_too(folder: Path
     outbox.others = (other,)
     both = outbox.measure()
     assert (alone.events, both.events) == (1, 4)
-    assert both.bytes - both.bytes_elsewhere == alone.bytes
+    assert both.here == alone.here
+    assert both.bytes - alone.bytes == sum(each.bytes for each in both.others)
     assert both.oldest
     assert alone.oldest
     assert both.oldest < alone.oldest

@@ -182,7 +182,7 @@ def test_a_spill_and_a_delivery_at_once_lose_nothing(outbox: Outbox, monkeypatch
 
     def deliver_meanwhile(fd: int, data: bytes) -> int:
         if not taken:
-            segment = outbox.take()
+            segment = outbox.next_segment()
             assert segment
             first = next(segment.batches(3, 10**6))
             taken.extend(first)

@@ -145,11 +145,11 @@ def test_a_slow_answer_is_no_wrong_clock() -> None:
     headers = HTTPMessage()
     headers["Date"] = format_datetime(NOW, usegmt=True)
     now = NOW.timestamp()
-    assert responses.ahead(headers, now - 100, now + 0.5) == 0
-    assert responses.ahead(headers, now - 100, now + 200) == 0
-    assert responses.ahead(headers, now + 100, now + 100) == 100
-    assert responses.ahead(headers, now - 100, now - 100) == -100
-    assert responses.ahead(HTTPMessage(), now, now) is None
+    assert responses.clock_ahead(headers, now - 100, now + 0.5) == 0
+    assert responses.clock_ahead(headers, now - 100, now + 200) == 0
+    assert responses.clock_ahead(headers, now + 100, now + 100) == 100
+    assert responses.clock_ahead(headers, now - 100, now - 100) == -100
+    assert responses.clock_ahead(HTTPMessage(), now, now) is None
 
 
 def test_a_strangers_date_is_nobodys_clock(

@@ -320,7 +320,7 @@ def test_a_rejected_event_is_put_aside_and_the_rest_is_done(
     wait_until_empty(tmp_path)
     assert rejected(tmp_path) == ["b"]
     assert len(service.requests) == 1
-    assert "event b is refused for good (costUSD)" in caplog.text
+    assert "event b is rejected (costUSD)" in caplog.text
     assert "alice" not in caplog.text
 
 
@@ -468,7 +468,7 @@ def test_in_an_outage_segments_stay_small_and_nothing_is_lost(
     make_sender: SenderMaker, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sender_module, "SEGMENT_BYTES", 10_000)
-    monkeypatch.setattr(sender_module, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(sender_module, "CHECK_SECONDS", 0.001)
     service.always = lambda _: error(503, Retry_After="1")
     sender = make_sender(batch_size=10)
     sender.start()
@@ -550,7 +550,7 @@ def test_a_url_that_cannot_work_is_refused(make_sender: SenderMaker, url: str) -
 def test_a_disk_that_takes_events_again_gets_them_while_the_service_is_down(
     sender: Sender, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sender_module, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(sender_module, "CHECK_SECONDS", 0.02)
     service.always = lambda _: error(503, Retry_After="60")
     sender.start()
     send(sender, "first")

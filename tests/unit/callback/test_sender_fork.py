@@ -45,7 +45,7 @@ def in_child(work: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize(
-    "lock", ["_outbox._lock", "_outbox._writing", "_delivering", "_wake._cond", "_write._cond"]
+    "lock", ["_outbox._lock", "_outbox._writing", "_delivering", "_moving", "_wake._cond", "_write._cond"]
 )
 def test_a_lock_that_was_held_at_the_fork_holds_up_no_child(
     sender: Sender, service: Service, lock: str
@@ -76,7 +76,7 @@ def test_a_child_has_none_of_its_parents_events(
     former.close()
     sender = make_sender()
     outbox = sender._outbox
-    held = outbox.take()
+    held = outbox.next_segment()
     assert held
     send(sender, "on disk")
     outbox._memory.append(b'{"eventId": "in memory"}\n')
@@ -98,7 +98,7 @@ def test_a_child_that_lives_on_keeps_no_lock_of_its_parent(sender: Sender, folde
     outbox = sender._outbox
     send(sender, "due")
     outbox.seal()
-    held = outbox.take()
+    held = outbox.next_segment()
     assert held
     send(sender, "appended")
     context = get_context("fork")
@@ -115,7 +115,7 @@ def test_a_child_that_lives_on_keeps_no_lock_of_its_parent(sender: Sender, folde
         held.close()
         outbox.close()
         other = Outbox(folder)
-        taken = [segment for segment in (other.take(), other.take()) if segment]
+        taken = [segment for segment in (other.next_segment(), other.next_segment()) if segment]
         for segment in taken:
             segment.close()
         assert len(taken) == 2
@@ -173,7 +173,7 @@ def test_the_exit_of_a_child_is_not_its_parents() -> None:
     try:
 
         def work() -> None:
-            ending._told = 0.0
+            ending._sigterm_at = 0.0
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
             ending.close()
             assert closed == []

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from local.waiting import wait_until
+from request_events import delivery, quarantine
 from request_events import outbox as outbox_module
+from request_events import segment as segment_module
 from request_events import sender as sender_module
 from request_events.outbox import Outbox
 from request_events.sender import Sender
@@ -40,10 +42,10 @@ FIREWALLS: dict[str, Behaviour] = {
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sender_module, "BACKOFF_SECONDS", 0.001)
-    monkeypatch.setattr(sender_module, "BACKOFF_SECONDS_MAX", 0.01)
-    monkeypatch.setattr(sender_module, "POSTPONED_SECONDS_MAX", 0.05)
-    monkeypatch.setattr(sender_module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(delivery, "BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(delivery, "BACKOFF_SECONDS_MAX", 0.01)
+    monkeypatch.setattr(delivery, "POSTPONED_SECONDS_MAX", 0.05)
+    monkeypatch.setattr(sender_module, "CHECK_SECONDS", 0.01)
 
 
 class Firewall:
@@ -145,7 +147,7 @@ def test_an_outage_however_long_is_not_taken_for_a_firewall(
     service.wait_for(lambda s: len(s.taken) == 300)
     sender.close(5)
     assert "only to some events" not in caplog.text
-    assert sender._suspect_until == 0.0
+    assert sender._delivery._suspect_until == 0.0
 
 
 def test_who_refuses_everything_is_not_flooded(
@@ -158,16 +160,16 @@ def test_who_refuses_everything_is_not_flooded(
         pauses.append(seconds)
         return len(pauses) < 200
 
-    monkeypatch.setattr(sender, "_pause", pause)
+    monkeypatch.setattr(sender._delivery, "_pause", pause)
     monkeypatch.setattr(random, "uniform", lambda low, high: high)
-    monkeypatch.setattr(sender_module, "BACKOFF_SECONDS", 0.5)
-    monkeypatch.setattr(sender_module, "BACKOFF_SECONDS_MAX", 60.0)
+    monkeypatch.setattr(delivery, "BACKOFF_SECONDS", 0.5)
+    monkeypatch.setattr(delivery, "BACKOFF_SECONDS_MAX", 60.0)
     service.always = FIREWALLS["403"]
     send(sender, *range(1000))
     sender._deliver_all(patient=True)
     assert pauses[:3] == [0.5, 1.0, 2.0]
-    assert sum(pause < 60 for pause in pauses) <= sender_module.DIVIDING
-    assert set(pauses[sender_module.DIVIDING :]) == {60.0}
+    assert sum(pause < 60 for pause in pauses) <= delivery.DIVIDING
+    assert set(pauses[delivery.DIVIDING :]) == {60.0}
 
 
 def test_a_refused_event_is_tried_less_and_less_often(
@@ -175,11 +177,11 @@ def test_a_refused_event_is_tried_less_and_less_often(
 ) -> None:
     """On a clock that stands still; up to once an hour, while others get through."""
     clock = [1000.0]
-    for each in (sender_module, outbox_module):
+    for each in (sender_module, delivery, outbox_module):
         monkeypatch.setattr(each, "time", FakeTime(clock))
-    monkeypatch.setattr(sender_module, "BACKOFF_SECONDS", 0.5)
-    monkeypatch.setattr(sender_module, "POSTPONED_SECONDS_MAX", 3600.0)
-    monkeypatch.setattr(sender, "_pause", lambda seconds: True)
+    monkeypatch.setattr(delivery, "BACKOFF_SECONDS", 0.5)
+    monkeypatch.setattr(delivery, "POSTPONED_SECONDS_MAX", 3600.0)
+    monkeypatch.setattr(sender._delivery, "_pause", lambda seconds: True)
     firewall = Firewall(service, {"bad"})
     send(sender, "bad")
     tried: list[float] = []
@@ -323,7 +325,7 @@ def test_a_kill_while_a_segment_is_made_smaller_loses_nothing(
             patch.setattr(os, "pwrite", write)
             patch.setattr(os, "ftruncate", cut)
             outbox = Outbox(folder)
-            segment = outbox.take()
+            segment = outbox.next_segment()
             assert segment
             try:
                 segment.keep([whole[number][:-1] for number in kept])
@@ -392,7 +394,7 @@ def test_a_loss_of_power_while_a_segment_is_made_smaller_loses_nothing(
         patch.setattr(os, "pwrite", disk.pwrite)
         patch.setattr(os, "fsync", disk.fsync)
         outbox = Outbox(folder)
-        segment = outbox.take()
+        segment = outbox.next_segment()
         assert segment
         segment.keep(kept)
         segment.close()
@@ -414,13 +416,13 @@ def test_a_large_segment_is_made_much_smaller_with_few_waits_for_the_disk(
         whole = [event(number) for number in range(3000)]
         kept = whole[::step] if step > 0 else [each for number, each in enumerate(whole) if number % step]
         (folder / SEGMENT).write_bytes(b"".join(whole))
-        segment = Outbox(folder).take()
+        segment = Outbox(folder).next_segment()
         assert segment
         segment.keep([each[:-1] for each in kept])
         segment.close()
         assert (folder / SEGMENT).stat().st_size <= share * sum(map(len, whole))
         assert sorted(lines_of(folder)) == sorted(each[:-1] for each in kept)
-    assert len(waits) <= 2 * 3 * outbox_module.MOVES_MAX
+    assert len(waits) <= 2 * 3 * segment_module.MOVES_MAX
 
 
 def test_what_is_torn_stays_so_until_there_is_room_to_put_it_aside(
@@ -434,9 +436,9 @@ def test_what_is_torn_stays_so_until_there_is_room_to_put_it_aside(
 
     outbox = Outbox(folder)
     with monkeypatch.context() as disk:
-        disk.setattr(Outbox, "_keep_aside", full)
+        disk.setattr(quarantine, "write", full)
         for expected in ([event(0)[:-1], event(1)[:-1]], [], []):
-            segment = outbox.take()
+            segment = outbox.next_segment()
             assert segment
             assert [each for batch in segment.batches(10, 10**6) for each in batch] == expected
             segment.delete()
@@ -448,7 +450,7 @@ def test_what_is_torn_stays_so_until_there_is_room_to_put_it_aside(
 
 def lines_of(folder: Path) -> list[bytes]:
     outbox = Outbox(folder)
-    segment = outbox.take()
+    segment = outbox.next_segment()
     assert segment
     try:
         return [line for batch in segment.batches(100, 10**7) for line in batch]

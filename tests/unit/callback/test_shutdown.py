@@ -23,7 +23,7 @@ def test_the_last_delivery_has_two_seconds_from_sigterm_and_half_a_second_at_lea
     ending = Shutdown(sender)
     try:
         monkeypatch.setattr(shutdown, "time", SimpleNamespace(monotonic=lambda: 1000.0))
-        ending._told = None if told_ago is None else 1000.0 - told_ago
+        ending._sigterm_at = None if told_ago is None else 1000.0 - told_ago
         ending.close()
     finally:
         atexit.unregister(ending.close)

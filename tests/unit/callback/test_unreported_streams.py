@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from request_events import unreported_streams
-from request_events.unreported_streams import Ended, UnreportedStreams
+from request_events.unreported_streams import EndedStream, UnreportedStreams
 
 
 class Loop:
@@ -28,9 +28,9 @@ class Loop:
             entry[1](*entry[2])
 
 
-def stream(call_id: object = "call", start: object = "10:00:00.000001", **details: object) -> Ended:
+def stream(call_id: object = "call", start: object = "10:00:00.000001", **details: object) -> EndedStream:
     call = SimpleNamespace(model_call_details={"litellm_call_id": call_id, "start_time": start, **details})
-    return Ended(call, GeneratorExit(), datetime.now())
+    return EndedStream(call, GeneratorExit(), datetime.now())
 
 
 @pytest.fixture
