@@ -35,8 +35,7 @@ def _version() -> str:
         return "unknown"
 
 
-SOURCE = f"litellm/{_version()}"[:SOURCE_MAX]
-"""The reporter that events name."""
+SOURCE = f"litellm/{_version()}"[:SOURCE_MAX]  # the reporter that events name
 
 
 class Aim2BalanceCallbackHandler(CustomLogger):  # type: ignore[misc]

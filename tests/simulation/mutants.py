@@ -68,7 +68,7 @@ def an_outbox_entry_is_acknowledged_before_the_2xx() -> AbstractContextManager[A
     send_all = Delivery._send_all
 
     def hasty(self: Delivery, segment: Segment, run: SegmentRun, patient: bool) -> bool:
-        batches = segment.batches(self._batch_size, delivery.BATCH_BYTES_MAX)
+        batches = segment.batches(self.batch_size, delivery.BATCH_BYTES_MAX)
         lines = [line for batch in batches for line in batch]
         segment.delete()
         segment._lines = iter(lines)

@@ -39,19 +39,14 @@ from request_events.payload_values import (
     encodable,
 )
 
-LEDGER_BYTES_OWN = 100
-"""Bytes of the fields that the service adds to an event in the ledger, without its key."""
-USER_ID_BYTES_MAX = 1280
-"""The ledger holds a user id twice, as UTF-8, once with `#` and `%` escaped. The bytes of both together."""
+LEDGER_BYTES_OWN = 100  # bytes of the fields that the service adds to an event in the ledger, without its key
+USER_ID_BYTES_MAX = 1280  # of both places where the ledger holds a user id; in one, `#` and `%` are escaped
 DISPENSABLE = ("tags", *LABELS, "source", "serviceTier", "costInputUSD", "costOutputUSD", "costToolsUSD")
 """Fields that an event which is too large loses, in this order."""
-MODEL_BYTES_MIN = 128
-"""Where that is not enough, the model's name is cut to so many bytes."""
+MODEL_BYTES_MIN = 128  # where that is not enough, the model's name is cut to so many bytes
 CONVERSATION_HEADER = "x-librechat-conversation-id"
-BATCH_MAX = 100_000
-"""The largest batch, in requests, that a provider accepts (Anthropic; OpenAI accepts half of it)."""
-HEADERS_MAX = 1000
-"""A request with more headers is treated as having none: no client sends as many."""
+BATCH_MAX = 100_000  # the largest batch, in requests, that a provider accepts (Anthropic)
+HEADERS_MAX = 1000  # a request with more headers is treated as having none: no client sends as many
 LITELLM_TAG = "User-Agent:"
 MASTER_KEY_USER = "default_user_id"
 

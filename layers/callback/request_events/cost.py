@@ -8,10 +8,8 @@ from request_events.payload_values import as_dict, as_label, as_number, as_strin
 
 SUCCESS, FAILURE = "success", "failure"
 
-COST_MIN = 1e-21
-"""A smaller float can have more decimal places than an event may, and is no price."""
-VALUES_MAX = 1000
-"""How many values of a model's entry in LiteLLM's price map are read."""
+COST_MIN = 1e-21  # a smaller float can have more decimal places than an event may, and is no price
+VALUES_MAX = 1000  # how many values of a model's entry in LiteLLM's price map are read
 
 CLIENT_CLOSED_REQUEST = "499"
 STREAM_HAD_BEGUN = "stream_had_begun"

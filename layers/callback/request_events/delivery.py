@@ -1,9 +1,8 @@
 """Delivers one segment at a time: what is sent again, what is quarantined, and what waits for a later run.
 
-A response that is not the service's own, or none, can have two reasons. In an outage nothing gets through:
-the batch is sent again and again. Or something on the way, a firewall say, blocks some events for what is in
-them: then the batch is divided, down to the blocked events, which stay in the outbox while others get
-through.
+A response that is not the service's own, or none, can mean an outage: nothing gets through, and the batch is
+sent again and again. Or something on the way, a firewall say, blocks some events for what is in them: the
+batch is divided, down to the blocked events, which stay in the outbox while others get through.
 """
 
 import math
@@ -20,19 +19,13 @@ from request_events.responses import SERVICE_HEADER, BatchOutcome, Lines, clock_
 from request_events.segment import Postponed, Segment
 from request_events.transport import NoResponse, Transport, Unreachable
 
-BATCH_BYTES_MAX = 900_000
-"""Bytes of a batch: less than the service's BODY_BYTES_MAX."""
-BACKOFF_SECONDS = 0.5
-"""The longest pause after a first failure. It doubles with each further one."""
+BATCH_BYTES_MAX = 900_000  # bytes of a batch: less than the service's BODY_BYTES_MAX
+BACKOFF_SECONDS = 0.5  # the longest pause after a first failure. It doubles with each further one.
 BACKOFF_SECONDS_MAX = 60.0
-TRIES = 4
-"""A batch is sent so often as a whole while the responses are not the service's own. Then it is divided."""
-DIVIDING = 24
-"""So many failures in a row can come from dividing one batch. More of them are an outage."""
-FAILURES_AGAIN = 16
-"""A segment that was blocked in its last run ends its run after so many failures."""
-POSTPONED_SECONDS_MAX = 3600.0
-"""A blocked segment waits at most this long for its next run."""
+TRIES = 4  # a batch is sent so often as a whole while the responses are not the service's own
+DIVIDING = 24  # so many failures in a row can come from dividing one batch. More of them are an outage.
+FAILURES_AGAIN = 16  # a segment that was blocked in its last run ends its run after so many failures
+POSTPONED_SECONDS_MAX = 3600.0  # a blocked segment waits at most this long for its next run
 
 
 @dataclass
@@ -40,53 +33,33 @@ class SegmentRun:
     """One run of a segment: what has become of its events so far."""
 
     previous: Postponed
-    left: Lines = field(default_factory=list)
-    """Events that stay in the outbox."""
-    settled: int = 0
-    """How many events were delivered or quarantined."""
-    early: float = math.inf
-    """In how many seconds the service will take the first event that is ahead of its clock."""
-    no_room: bool = False
-    """Whether an event could not be quarantined because the disk is full."""
-    failures: int = 0
-    """How often the response was not the service's own, or there was none."""
-    responses_before: int | None = None
-    """How often the service itself had responded before the first failure."""
-    responses_between: int = 0
-    """How often it had before the last failure."""
+    left: Lines = field(default_factory=list)  # events that stay in the outbox
+    settled: int = 0  # how many events were delivered or quarantined
+    early: float = math.inf  # in how many seconds the service will take the first event that is ahead
+    no_room: bool = False  # whether an event could not be quarantined because the disk is full
+    failures: int = 0  # how often the response was not the service's own, or there was none
+    responses_before: int | None = None  # how often the service itself had responded before the first failure
+    responses_between: int = 0  # how often it had before the last failure
     problem: str = ""
-    is_complete: bool = True
-    """False if the process is closing, or if the run tried only once and failed."""
+    is_complete: bool = True  # false if the process is closing, or if the run tried only once and failed
     is_blocked: bool = False
 
 
+@dataclass(eq=False)
 class Delivery:
     """Delivers segments, and remembers across them how often the service responded and how often not."""
 
-    def __init__(
-        self,
-        outbox: Outbox,
-        transport: Transport,
-        reporter: OutboxReporter,
-        batch_size: int,
-        *,
-        pause: Callable[[float], bool],
-        identified: Callable[[str], None],
-    ) -> None:
-        """`pause` waits for so many seconds, and returns False if there is to be no further try.
-
-        `identified` gets the id by which the service names itself in a response, or "".
-        """
-        self.responses_seen = 0
-        """How often the service itself has decided on events."""
-        self._outbox = outbox
-        self._transport = transport
-        self._reporter = reporter
-        self._batch_size = batch_size
-        self._pause = pause
-        self._identified = identified
-        self._failures = 0  # in a row
-        self._suspect_until = 0.0  # until then a failed batch is divided at once
+    outbox: Outbox
+    transport: Transport
+    reporter: OutboxReporter
+    batch_size: int
+    pause: Callable[
+        [float], bool
+    ]  # waits for so many seconds; returns False if there is to be no further try
+    identified: Callable[[str], None]  # gets the id by which the service names itself in a response, or ""
+    responses_seen: int = 0  # how often the service itself has decided on events
+    failures: int = 0  # in a row
+    suspect_until: float = 0.0  # until then a failed batch is divided at once
 
     def deliver(self, segment: Segment, patient: bool) -> SegmentRun:
         """Send a segment until each event is delivered, quarantined or left for a later run.
@@ -102,14 +75,14 @@ class Delivery:
     def _send_all(self, segment: Segment, run: SegmentRun, patient: bool) -> bool:
         blocked_runs = run.previous.blocked_runs
         # A run that tries once sees one failure: smaller batches in each further run find the blocked event.
-        size = self._batch_size if patient else max(1, self._batch_size >> blocked_runs)
+        size = self.batch_size if patient else max(1, self.batch_size >> blocked_runs)
         if blocked_runs:  # the run may end early: so other events come first each time
             segment.reorder(_shuffled)
         batches = segment.batches(size, BATCH_BYTES_MAX)
         for batch in batches:
             parts = [batch]
-            is_suspect = blocked_runs or time.monotonic() < self._suspect_until
-            tries = 1 if is_suspect else max(1, TRIES - self._failures)
+            is_suspect = blocked_runs or time.monotonic() < self.suspect_until
+            tries = 1 if is_suspect else max(1, TRIES - self.failures)
             while parts:
                 part = parts.pop()
                 outcome = self._send(part)
@@ -123,14 +96,14 @@ class Delivery:
                 if not patient or (blocked_runs and run.failures >= FAILURES_AGAIN):
                     run.left += [line for rest in (*parts, *batches) for line in rest]
                     return patient
-                if not self._pause(self._seconds_until_next_try(outcome, is_part=tries <= 0)):
+                if not self.pause(self._seconds_until_next_try(outcome, is_part=tries <= 0)):
                     return False
         return True
 
     def _send(self, lines: Lines) -> BatchOutcome:
-        host, sent = self._transport.host, time.time()
+        host, sent = self.transport.host, time.time()
         try:
-            response = self._transport.post(b"[" + b",".join(lines) + b"]")
+            response = self.transport.post(b"[" + b",".join(lines) + b"]")
         except Unreachable as error:
             return BatchOutcome([lines], problem=str(error))
         except NoResponse as error:
@@ -141,14 +114,14 @@ class Delivery:
             outcome.problem = f"{host} answers {response.status}, not in the service's words"
         else:
             log_clock_difference(clock_ahead(response.headers, sent, time.time()))
-            self._identified(response.headers.get(SERVICE_HEADER, ""))
+            self.identified(response.headers.get(SERVICE_HEADER, ""))
         return outcome
 
     def _settle(self, part: Lines, outcome: BatchOutcome, run: SegmentRun) -> None:
         """Quarantine the rejected events of a batch, and add what came of the batch to the run."""
         for line, reason in outcome.rejected:
             try:
-                is_kept = self._outbox.quarantine(line, reason)
+                is_kept = self.outbox.quarantine(line, reason)
             except OSError as problem:
                 warn("quarantine", "cannot quarantine a rejected event: %s", problem.strerror or "OSError")
                 run.left.append(line)
@@ -161,7 +134,7 @@ class Delivery:
             run.early = min(run.early, seconds)
         decided = len(part) - sum(map(len, outcome.again))
         delivered = decided - len(outcome.rejected) - len(outcome.early)
-        self._reporter.delivered(delivered)
+        self.reporter.delivered(delivered)
         run.settled += delivered
         if outcome.is_foreign:
             run.responses_between = self.responses_seen
@@ -171,17 +144,17 @@ class Delivery:
             run.problem = outcome.problem
         if decided:
             self.responses_seen += 1
-            self._failures = 0
+            self.failures = 0
         if outcome.problem:
-            self._failures += 1
+            self.failures += 1
             warn(outcome.problem, "%s; no event is lost, delivery is tried again", outcome.problem)
 
     def _seconds_until_next_try(self, outcome: BatchOutcome, *, is_part: bool) -> float:
         if not outcome.is_foreign:
-            return backoff(self._failures - 1, outcome.retry_after)
-        if is_part and self._failures < DIVIDING:
+            return backoff(self.failures - 1, outcome.retry_after)
+        if is_part and self.failures < DIVIDING:
             return random.uniform(0, BACKOFF_SECONDS / 5)  # noqa: S311  # nosec B311  # nothing secret
-        return backoff(self._failures - 1, min(outcome.retry_after, BACKOFF_SECONDS_MAX))
+        return backoff(self.failures - 1, min(outcome.retry_after, BACKOFF_SECONDS_MAX))
 
     def _finish(self, segment: Segment, run: SegmentRun) -> None:
         """Keep the events that are left, and set when their next run is.
@@ -204,7 +177,7 @@ class Delivery:
         until = time.monotonic() + (seconds if seconds < math.inf else 0.0)
         segment.postpone(Postponed(until, blocked_runs, run.responses_between if run.failures else None))
         if run.is_blocked:
-            self._suspect_until = time.monotonic() + POSTPONED_SECONDS_MAX
+            self.suspect_until = time.monotonic() + POSTPONED_SECONDS_MAX
             log_blocked(run.problem, len(run.left))
         try:
             segment.keep(run.left)

@@ -8,8 +8,7 @@ from typing import Any
 from request_events.limits import AHEAD_SECONDS
 from request_events.log import warn
 
-CLOCKS_DIFFER_SECONDS = 120.0
-"""A difference to the service's clock of this much is logged."""
+CLOCKS_DIFFER_SECONDS = 120.0  # a difference to the service's clock of this much is logged
 
 
 def log_clock_difference(seconds: float | None) -> None:

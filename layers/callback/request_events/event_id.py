@@ -30,8 +30,7 @@ _UNFINISHED = ("queued", "in_progress", "validating", "finalizing", "cancelling"
 DIGEST_BYTES = 8
 OWN_ID_BYTES = 16
 CALL_ID_MAX = EVENT_ID_MAX - len(f":{SUCCESS}:") - 2 * DIGEST_BYTES
-CALL_ID_READ = 10_000
-"""How many characters of an id are read."""
+CALL_ID_READ = 10_000  # how many characters of an id are read
 
 
 def event_id_of(kwargs: dict[str, Any], payload: dict[str, Any]) -> str | None:

@@ -2,14 +2,10 @@
 
 import re
 
-EVENTS_MAX = 500
-"""Events in one POST."""
-BODY_BYTES_MAX = 1024 * 1024
-"""Bytes of one POST's body."""
-EVENT_BYTES_MAX = 2048
-"""Bytes of an event in the ledger, with its keys: two write units of DynamoDB."""
-AHEAD_SECONDS = 300
-"""How far `ts` may be ahead of the service's clock."""
+EVENTS_MAX = 500  # events in one POST
+BODY_BYTES_MAX = 1024 * 1024  # bytes of one POST's body
+EVENT_BYTES_MAX = 2048  # bytes of an event in the ledger, with its keys: two write units of DynamoDB
+AHEAD_SECONDS = 300  # how far `ts` may be ahead of the service's clock
 
 # Lengths in characters.
 USER_ID_MAX = 256
@@ -18,24 +14,19 @@ MODEL_MAX = 256
 PROVIDER_MAX = 64
 SOURCE_MAX = 64
 TIER_MAX = 32
-LABEL_MAX = 256
-"""Of each of LABELS, and of a single tag."""
-TAGS_MAX = 50
-"""Tags of one event."""
+LABEL_MAX = 256  # of each of LABELS, and of a single tag
+TAGS_MAX = 50  # tags of one event
 TOKENS_MAX = 10**12
 SECONDS_MAX = 10**7
 COST_MAX = 10**9
-DIGITS_MAX = 38
-"""Significant digits of a DynamoDB number, and decimal places that the service takes."""
+DIGITS_MAX = 38  # significant digits of a DynamoDB number, and decimal places that the service takes
 
 LABELS = ("conversationId", "modelGroup", "keyAlias", "teamId", "errorCode", "callType")
 """The event's labels, the most dispensable one first."""
 
-UNKNOWN = "unknown"
-"""The user or provider of an event that names none."""
+UNKNOWN = "unknown"  # the user or provider of an event that names none
 
-UNFILLED = r"\{\{[^{}]*\}\}"
-"""A regular expression: matches a template's placeholder that nobody filled in."""
+UNFILLED = r"\{\{[^{}]*\}\}"  # a regular expression: matches a template's placeholder that nobody filled in
 _PLACEHOLDER = re.compile(UNFILLED)
 
 

@@ -5,20 +5,16 @@ import logging
 import time
 
 SECONDS = 60.0
-CAUSES_MAX = 100
-"""After so many causes, all further ones count as one."""
+CAUSES_MAX = 100  # after so many causes, all further ones count as one
 
 _logger = logging.getLogger("request_events")
 _last: dict[str, float] = {}
 
 
-def warn(
-    cause: str, message: str, *args: object, every: float = SECONDS, level: int = logging.WARNING
-) -> bool:
+def warn(cause: str, text: str, *args: object, every: float = SECONDS, level: int = logging.WARNING) -> bool:
     """Log a warning, unless the same cause was logged within the last minute (or `every` seconds).
 
-    Return whether it was logged. Never raises: a broken log handler must not stop a delivery or fail a
-    request.
+    Return whether it was logged. Never raises: a broken log handler must not fail a request.
     """
     now = time.monotonic()
     if cause not in _last and len(_last) >= CAUSES_MAX:
@@ -28,5 +24,5 @@ def warn(
         return False
     _last[cause] = now
     with contextlib.suppress(Exception):
-        _logger.log(level, "impact service: " + message, *args)
+        _logger.log(level, "impact service: " + text, *args)
     return True

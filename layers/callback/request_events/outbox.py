@@ -1,24 +1,20 @@
 """Events on disk until the service has them: appended on the event loop, delivered by any living process.
 
-A folder holds segments (segment.py). Several processes may share it, because of these rules for locks on
-files:
+Processes may share a folder of segments (segment.py), because of these rules for locks on files:
 
-- Create: a process locks its new segment before it writes to it. Another process may lock the file in
-  between, and delete it because it is empty. Then the creator finds no link to its file, and creates another
-  one.
-- Append: only the process that created a segment appends to it, while it holds the lock.
-- Seal: the process closes the file, which frees the lock. It never opens the file for appending again.
-- Hold: whoever locks a segment without waiting may deliver it. A file that is locked is left to its holder.
-- Delete, shrink: only the holder does that, under the lock. Who locks the file afterwards finds no link to
-  it, or only the lines that are left.
-- Killed: the kernel frees the locks. The segment is then as if sealed, and its last line may be incomplete:
-  such a line is quarantined.
-- Rescue: an operator may delete a file in use. When the creator seals it, it finds no link to it, and keeps
-  the file's events in memory until they are on disk again.
+- Create: a process locks its new segment before it writes to it. If another one held the empty file first,
+  and deleted it, the creator finds no link to it and creates another one.
+- Append: only the creator appends, while it holds the lock.
+- Seal: the creator closes the file, which frees the lock. It never appends to it again.
+- Hold: a process that gets the lock without waiting may deliver the segment.
+- Delete, shrink: only the holder does that. Who locks the file next finds no link to it, or what is left.
+- Killed: the kernel frees the locks. The segment is as if sealed; an incomplete last line is quarantined.
+- Rescue: if somebody deletes a file in use, its creator finds no link to it when it seals it. The events go
+  to memory until they are on disk again.
 
-So at each moment an event is in a segment, in memory, or settled by the service or the quarantine; and never
-two processes deliver one segment at a time. If a holder is killed after the service took events and before
-they are deleted, they are sent again, and the service calls them duplicates.
+So an event is at each moment in a segment or in memory, until the service or the quarantine has it, and no
+two processes deliver a segment at a time. If a holder is killed after the service took events and before they
+are deleted, they are sent again, and the service calls them duplicates.
 """
 
 import contextlib
@@ -41,17 +37,11 @@ from request_events.quarantine import REJECTED, REJECTED_BYTES
 from request_events.segment import NEVER, SEGMENT_NAME, FileSegment, Postponed, Segment, delete_or_empty
 from request_events.service_folders import ServiceFolders
 
-MEMORY_EVENTS = 20_000
-"""How many events wait in memory while the disk takes none."""
-FOLDER_BYTES = 4_000_000_000
-"""How much may wait in the folder, of all processes: ten million events, or eleven days of ten requests a
-second. That is time enough to mend anything, and others need the disk too."""
-SLOW_SECONDS = 0.05
-"""The event loop should not wait for a write that takes longer than this."""
-SLOW_MODE_SECONDS = 10.0
-"""For so long after a slow write, events go to memory first, and a thread writes them to disk."""
-SPILL_EVENTS = 500
-"""How many events go from memory to disk, or to the service, at a time."""
+MEMORY_EVENTS = 20_000  # how many events wait in memory while the disk takes none
+FOLDER_BYTES = 4_000_000_000  # how much may wait on disk: ten million events, days enough to mend anything
+SLOW_SECONDS = 0.05  # the event loop should not wait for a write that takes longer than this
+SLOW_MODE_SECONDS = 10.0  # so long after a slow write, events go to memory, and a thread writes them
+SPILL_EVENTS = 500  # how many events go from memory to disk, or to the service, at a time
 
 
 class Outbox:
@@ -62,8 +52,7 @@ class Outbox:
         self._folder = folder
         self._is_default = is_default
         self._service_folders: ServiceFolders | None = None
-        self.others: tuple[Path, ...] = ()
-        """Other folders of the same service. Their events are delivered too."""
+        self.others: tuple[Path, ...] = ()  # other folders of the same service, to deliver from as well
         self._lock = threading.Lock()  # held for a moment only: the event loop waits for it
         self._writing = threading.Lock()  # of threads that write events from memory, or seal a segment
         self._is_spilling = False
@@ -75,15 +64,15 @@ class Outbox:
         self._held: set[int] = set()  # files that are being delivered
         self._fd: int | None = None  # the segment that this process appends to
         self._path = folder
-        self._size = 0
-        self._count = 0
+        self.size = 0  # bytes in that segment
+        self.count = 0  # events that this process has kept since the last `seal`
         self._due: deque[Path] = deque()  # what is left of the last listing of the folders
         self._scanner = FolderScanner(folder)
         self._other_scanners: dict[Path, FolderScanner] = {}
         self._room = FOLDER_BYTES
         self._room_rejected = REJECTED_BYTES
-        self.dropped = self.rejected = self.rejected_dropped = 0
-        """Events without room; quarantined events; rejected events without room in the quarantine."""
+        self.dropped = 0  # events that had no room
+        self.rejected = self.rejected_dropped = 0  # rejected events that had room in the quarantine, or not
         if not HAS_LOCKS:
             warn("flock", "this system has no file locks: undelivered events are kept in memory only")
 
@@ -101,13 +90,8 @@ class Outbox:
         with self._lock:
             if self._memory or self._is_spilling or self.is_slow or not self._on_disk(line):
                 self._in_memory(line)
-            self._count += 1
-            return self._count
-
-    @property
-    def count(self) -> int:
-        """How many events this process has kept since the last `seal`."""
-        return self._count
+            self.count += 1
+            return self.count
 
     @property
     def is_slow(self) -> bool:
@@ -129,11 +113,6 @@ class Outbox:
         """Whether some events wait for a later run."""
         return bool(self._postponed) or bool(self._memory_later)
 
-    @property
-    def size(self) -> int:
-        """Bytes in the segment that this process appends to."""
-        return self._size
-
     def spill(self) -> None:
         """Write the events in memory to disk, while `append` goes on. For a thread that may wait."""
         with self._writing:
@@ -144,8 +123,8 @@ class Outbox:
         with self._writing:
             self._spill()
             with self._lock:
-                self._count = 0
-            if self._size:
+                self.count = 0
+            if self.size:
                 self._replace_segment()
 
     def next_segment(self, fresh_only: bool = False) -> Segment | None:
@@ -206,10 +185,10 @@ class Outbox:
         """Close the segment that this process appends to, and delete it if it is empty."""
         with self._writing, self._lock:
             if self._fd is not None:
-                if not self._size:
+                if not self.size:
                     self._path.unlink(missing_ok=True)
                 os.close(self._fd)
-            self._fd, self._size, self._count = None, 0, 0
+            self._fd, self.size, self.count = None, 0, 0
 
     def after_fork(self) -> None:
         """Start anew in a child process: the events so far are its parent's."""
@@ -220,7 +199,7 @@ class Outbox:
         for fd in self._held | ({self._fd} if self._fd is not None else set()):
             os.close(fd)  # the parent's locks stay: they end when nobody has the file open
         self._held, self._fd = set(), None
-        self._size = self._count = 0
+        self.size = self.count = 0
         self._is_spilling = False
 
     # Which segments are due
@@ -278,9 +257,7 @@ class Outbox:
             delete_or_empty(path, fd)
             os.close(fd)
             return None
-        return FileSegment(
-            path, fd, postponed=self._postponed, held=self._held, quarantine=self._quarantine_incomplete
-        )
+        return FileSegment(path, fd, self._postponed, self._held, self._quarantine_incomplete)
 
     def _quarantine_incomplete(self, rest: bytes) -> bool:
         warn("torn", "what was written in part only is kept in the outbox's folder %s/", REJECTED)
@@ -316,22 +293,22 @@ class Outbox:
     def _append(self, data: bytes) -> None:
         if self._fd is None:
             self._path, self._fd = self._create()
-            self._size = 0
+            self.size = 0
         written = os.write(self._fd, data)
         if written < len(data):  # the disk is full
             self._cut()
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self._size += written
+        self.size += written
         self._room -= written
 
     def _cut(self) -> None:
         """Remove an incomplete line; where that fails too, close the segment with it."""
         assert self._fd is not None
         try:
-            os.ftruncate(self._fd, self._size)
+            os.ftruncate(self._fd, self.size)
         except OSError:
             os.close(self._fd)
-            self._fd, self._size = None, 0
+            self._fd, self.size = None, 0
             raise
 
     def _create(self) -> tuple[Path, int]:
@@ -349,8 +326,8 @@ class Outbox:
         with contextlib.suppress(OSError):  # the next append tries again, and logs it
             path, fresh = self._create()
         with self._lock:
-            full, size = self._fd, self._size
-            self._path, self._fd, self._size = path, fresh, 0
+            full, size = self._fd, self.size
+            self._path, self._fd, self.size = path, fresh, 0
         if full is not None:
             self._rescue(full, size)
             os.close(full)
@@ -417,20 +394,9 @@ class Outbox:
             return _MemorySegment(self, self._memory_later[:SPILL_EVENTS], previous)
         return None
 
-    def _keep_in_memory(self, lines: list[bytes], kept: Collection[bytes]) -> None:
-        """Of these events keep only those `kept`, for a run after all others."""
-        with self._lock:
-            for line in lines:
-                if self._remove(line) and line[:-1] in kept:
-                    self._memory_later.append(line)
-
     def _warn(self, problem: OSError) -> None:
-        warn(
-            "outbox",
-            "cannot use the outbox %s (IMPACT_OUTBOX): %s",
-            self._folder,
-            problem.strerror or problem,
-        )
+        text = "cannot use the outbox %s (IMPACT_OUTBOX): %s"
+        warn("outbox", text, self._folder, problem.strerror or problem)
 
 
 class _MemorySegment(Segment):
@@ -442,7 +408,11 @@ class _MemorySegment(Segment):
         self._given = lines
 
     def keep(self, lines: Collection[bytes]) -> None:
-        self._outbox._keep_in_memory(self._given, lines)
+        """Events that are kept have their next run after all others."""
+        with self._outbox._lock:
+            for line in self._given:
+                if self._outbox._remove(line) and line[:-1] in lines:
+                    self._outbox._memory_later.append(line)
 
     def postpone(self, record: Postponed) -> None:
         self._outbox._memory_postponed = record

@@ -9,15 +9,11 @@ from request_events.outbox import FOLDER_BYTES, MEMORY_EVENTS, Outbox
 from request_events.outbox_stats import OutboxStats
 from request_events.quarantine import REJECTED, REJECTED_BYTES
 
-LATE_SECONDS = 300.0
-"""Events that wait for this much longer than the flush interval are logged."""
-RECOVERED_SECONDS = 60.0
-"""Deliveries have recovered once no event waits for this much longer than the flush interval."""
-REPEAT_SECONDS = 600.0
-"""How often a delay is logged while it lasts."""
+LATE_SECONDS = 300.0  # events that wait for this much longer than the flush interval are logged
+RECOVERED_SECONDS = 60.0  # deliveries have recovered once no event waits this much longer than it
+REPEAT_SECONDS = 600.0  # how often a delay is logged while it lasts
 MB = 1_000_000
-LINE_BYTES_MAX = 4096
-"""No event's line is longer: with less room than this, the outbox is full."""
+LINE_BYTES_MAX = 4096  # no event's line is longer: with less room than this, the outbox is full
 
 
 class OutboxReporter:
@@ -45,12 +41,8 @@ class OutboxReporter:
         self._log_dropped(stats.here.bytes)
         self._log_rejected(stats.here.rejected_bytes)
         if stats.here.stranger is not None:
-            warn(
-                "stranger",
-                "the outbox holds files that are not its own, or a newer version's: %r is left alone",
-                stats.here.stranger,
-                every=math.inf,
-            )
+            text = "the outbox holds files that are not its own, or a newer version's: %r is left alone"
+            warn("stranger", text, stats.here.stranger, every=math.inf)
         self._publish(stats, age, room)
 
     def _log_delay(self, stats: OutboxStats, age: float, room: int) -> None:

@@ -13,11 +13,9 @@ from request_events.quarantine import REJECTED
 from request_events.segment import SEGMENT_NAME
 from request_events.service_folders import SERVICE
 
-READING_SECONDS = 0.05
-"""How long one scan may read. It estimates what it does not get to, and the next scans read that."""
+READING_SECONDS = 0.05  # how long one scan may read: it estimates the rest, which the next scans read
 CHUNK_BYTES = 65_536
-EVENT_BYTES = 400
-"""Bytes of a typical event, for an estimate while nothing has been read yet."""
+EVENT_BYTES = 400  # bytes of a typical event, for an estimate while nothing has been read yet
 
 
 @dataclass(frozen=True)
@@ -26,13 +24,10 @@ class FolderStats:
 
     events: int = 0
     bytes: int = 0
-    oldest: float | None = None
-    """Since when the oldest event waits, in seconds since 1970; None where none waits."""
+    oldest: float | None = None  # since when the oldest event waits, in seconds since 1970
     rejected_bytes: int = 0
-    free: float = math.inf
-    """Bytes that the disk still has."""
-    stranger: str | None = None
-    """The name of a file that is not the outbox's own, or a newer version's."""
+    free: float = math.inf  # bytes that the disk still has
+    stranger: str | None = None  # the name of a file that is not the outbox's own, or a newer version's
 
 
 @dataclass(frozen=True)
@@ -52,7 +47,6 @@ class OutboxStats:
 
     @property
     def oldest(self) -> float | None:
-        """As in FolderStats."""
         waiting = [each.oldest for each in (self.here, *self.others) if each.oldest is not None]
         return min(waiting, default=None)
 

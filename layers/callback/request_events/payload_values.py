@@ -1,5 +1,4 @@
-"""Reads values of LiteLLM's payload without trusting them: a value that is not of the wanted type reads as
-None.
+"""Reads values of LiteLLM's payload without trusting them: a value of the wrong type reads as None.
 
 Callers choose parts of the payload, so a value may be of any class, and a text of any size. Plain texts and
 numbers come first in each function, because these run for every request.
@@ -10,8 +9,7 @@ from typing import Any
 
 from request_events.limits import LABEL_MAX, TOKENS_MAX, USER_ID_MAX
 
-TS_MIN, TS_MAX = 1577836800.0, 253402300799.0
-"""Seconds since 1970, from 2020 to the year 9999. Other numbers are counters, or milliseconds."""
+TS_MIN, TS_MAX = 1577836800.0, 253402300799.0  # from 2020 to the year 9999: others are in milliseconds
 
 
 def as_dict(value: object) -> dict[str, Any]:

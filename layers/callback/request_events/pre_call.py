@@ -15,8 +15,8 @@ MODEL_CALLS = (
     | frozenset(("aimage_generation", "image_generation", "aspeech", "atranscription", "arerank"))
 )
 
+# Fields in which a caller names other models, each perhaps with a body of its own.
 FALLBACKS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
-"""The fields in which a caller names other models, each perhaps with a body of its own."""
 _FIRST_OF_A_PATH = re.compile(r"[^.\[]+|\[[^\]]*\]")
 """The first part of a path such as `tools[*].strict` (see LiteLLM's dot_notation_indexing.py)."""
 

@@ -13,10 +13,7 @@ FOLDER, OWN = "livemostrecent", "livesum"
 GAUGES = {
     "impact_outbox_events": ("Events on disk that are not delivered yet", FOLDER),
     "impact_outbox_bytes": ("Bytes of the events on disk that are not delivered yet", FOLDER),
-    "impact_outbox_limit_bytes": (
-        "Bytes of undelivered events that the outbox takes at most, and its disk has room for",
-        FOLDER,
-    ),
+    "impact_outbox_limit_bytes": ("Bytes of undelivered events that the outbox has room for", FOLDER),
     "impact_outbox_oldest_age_seconds": ("How long the oldest undelivered event has been waiting", FOLDER),
     "impact_outbox_rejected_bytes": ("Bytes in the outbox's folder rejected/", FOLDER),
     "impact_outbox_memory_events": ("Events that wait in memory, because the disk takes none", OWN),

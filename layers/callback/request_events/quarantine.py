@@ -14,8 +14,7 @@ from typing import Any
 from request_events.file_lock import lock
 
 REJECTED = "rejected"
-REJECTED_BYTES = 1_000_000_000
-"""How much the folder may hold."""
+REJECTED_BYTES = 1_000_000_000  # how much the folder may hold
 
 
 def record(line: bytes, reason: object, now: datetime) -> bytes:

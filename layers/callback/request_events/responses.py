@@ -4,7 +4,6 @@ import http.client
 import json
 import math
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -12,16 +11,12 @@ from typing import Any
 
 from request_events.limits import AHEAD_SECONDS
 
-SERVICE_HEADER = "Impact-Service"
-"""The header by which the service names itself. The first versions of the service do not send it."""
+SERVICE_HEADER = "Impact-Service"  # by which the service names itself, but for its first versions
 ID = re.compile(r"[0-9a-f]{8,64}", flags=re.ASCII)
 RETRY_AFTER_SECONDS_MAX = 3600.0
-EARLY_SECONDS_MAX = 3600.0
-"""An event that came too early waits at most this long for its next try."""
-EARLY_SECONDS = 60.0
-"""It waits this long where the response does not tell by how much it was early."""
-EARLY_SECONDS_MIN = 10.0
-"""And at least this long: `Date` and the clock that the service checked the event by may differ."""
+EARLY_SECONDS_MAX = 3600.0  # an event that came too early waits at most this long for its next try
+EARLY_SECONDS = 60.0  # it waits this long where the response does not tell by how much it was early
+EARLY_SECONDS_MIN = 10.0  # and at least this long: `Date` and the clock that checked the event may differ
 
 _TOO_LARGE = 413
 _BAD_INPUT = (400, 422)
@@ -38,8 +33,7 @@ _GATEWAY_SAYS = {
     404: "Not Found",
     429: "Too Many Requests",
 }
-"""API Gateway's own responses, which do not depend on the events in a batch. Its 5xx are not among them: a
-function may fail because of an event."""
+"""API Gateway's own responses, which do not depend on the events. Its 5xx may: an event can crash code."""
 
 Lines = list[bytes]
 
@@ -48,18 +42,12 @@ Lines = list[bytes]
 class BatchOutcome:
     """What became of a batch. Events that are in none of the lists are delivered."""
 
-    again: list[Lines] = field(default_factory=list)
-    """Events to send again, in these parts; the last part first."""
-    rejected: list[tuple[bytes, Any]] = field(default_factory=list)
-    """Events that the service will never take, each with the reason."""
-    early: list[tuple[bytes, float]] = field(default_factory=list)
-    """Events that are too far ahead of the service's clock, and in how many seconds they no longer are."""
-    problem: str = ""
-    """Why events are to be sent again after a pause; empty where the service decided on them."""
-    retry_after: float = 0.0
-    """Seconds that the response asks to wait."""
-    is_foreign: bool = False
-    """Whether the response is not the service's own, so that something on the way may block the events."""
+    again: list[Lines] = field(default_factory=list)  # to send again, in these parts, the last part first
+    rejected: list[tuple[bytes, Any]] = field(default_factory=list)  # each with the reason
+    early: list[tuple[bytes, float]] = field(default_factory=list)  # each with the seconds until it is taken
+    problem: str = ""  # why events are to be sent again after a pause; empty if the service decided on them
+    retry_after: float = 0.0  # seconds that the response asks to wait
+    is_foreign: bool = False  # not the service's own response: something on the way may block the events
 
 
 def parse_response(lines: Lines, status: int, headers: http.client.HTTPMessage, body: bytes) -> BatchOutcome:
@@ -105,30 +93,23 @@ def _is_service(content: object, headers: http.client.HTTPMessage) -> bool:
         return False
     if ID.fullmatch(headers.get(SERVICE_HEADER, "")):
         return "code" in error
-    texts = (error.get("code"), error.get("message"))
+    details = error.get("details")
     return (
         error.keys() == {"code", "message", "details"}
-        and _are_texts(texts)
-        and _are_details(error["details"])
+        and _has_texts(error, "code", "message")
+        and isinstance(details, list)
+        and all(isinstance(each, dict) and _has_texts(each, "field", "message") for each in details)
     )
 
 
-def _are_details(details: object) -> bool:
-    return isinstance(details, list) and all(
-        isinstance(each, dict) and _are_texts((each.get("field"), each.get("message"))) for each in details
-    )
-
-
-def _are_texts(values: Iterable[object]) -> bool:
-    return all(isinstance(value, str) for value in values)
+def _has_texts(values: dict[str, Any], *names: str) -> bool:
+    return all(isinstance(values.get(name), str) for name in names)
 
 
 def clock_ahead(headers: http.client.HTTPMessage, sent: float, received: float) -> float | None:
-    """Seconds by which this machine's clock is ahead of the service's, negative if behind; None without
-    `Date`.
+    """Seconds by which this machine's clock is ahead of the service's, negative if behind; None if unknown.
 
-    `sent` and `received` are by this machine's clock, in seconds since 1970. The service wrote `Date` between
-    them.
+    `sent` and `received` are by this machine's clock, in seconds since 1970.
     """
     date = _date(headers)
     if date is None:
@@ -222,11 +203,8 @@ def _keep_early(outcome: BatchOutcome, headers: http.client.HTTPMessage) -> None
 
 
 def _is_about_time_only(errors: object) -> bool:
-    return (
-        isinstance(errors, list)
-        and bool(errors)
-        and all(isinstance(error, dict) and error.get("field") == "ts" for error in errors)
-    )
+    listed = errors if isinstance(errors, list) else []
+    return bool(listed) and all(isinstance(each, dict) and each.get("field") == "ts" for each in listed)
 
 
 def _seconds_early(line: bytes, now: float) -> float:

@@ -14,30 +14,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SEGMENT_NAME = re.compile(r"(\d{20})-\d+-[0-9a-f]{8}\.jsonl")
-SEGMENT_BYTES = 1_000_000
-"""A segment of this size is sealed, also while nothing can be delivered."""
-LINE_BYTES = 65_536
-"""How much of a line is read at once. No event is nearly as long."""
-SHRINK_BYTES = 64_000_000
-"""A larger file is not the outbox's own, and is not shrunk."""
-MOVES_MAX = 100
-"""How often lines are copied while a file is shrunk. Each copy waits for the disk twice. The gap grows as
-lines move up, so this is enough, except where there is little to gain."""
+SEGMENT_BYTES = 1_000_000  # a segment of this size is sealed, also while nothing can be delivered
+LINE_BYTES = 65_536  # how much of a line is read at once. No event is nearly as long.
+SHRINK_BYTES = 64_000_000  # a larger file is not the outbox's own, and is not shrunk
+MOVES_MAX = 100  # how often lines are copied while a file is shrunk: each copy waits for the disk twice
 
 
 @dataclass(frozen=True)
 class Postponed:
     """When a segment that could not be delivered as a whole has its next run."""
 
-    until: float = 0.0
-    """On the monotonic clock."""
-    blocked_runs: int = 0
-    """How many runs in a row left events that something between the proxy and the service blocks."""
-    responses_seen: int | None = None
-    """How often the service had responded before the last failure of the last run; None if none failed."""
+    until: float = 0.0  # on the monotonic clock
+    blocked_runs: int = 0  # how many runs in a row left events that something on the way blocks
+    responses_seen: int | None = None  # how often the service had responded before the last failure
 
 
 NEVER = Postponed()
+Quarantine = Callable[[bytes], bool]  # returns False if the disk did not take it
 
 
 class Segment:
@@ -45,10 +38,8 @@ class Segment:
 
     def __init__(self, lines: Iterator[bytes], previous: Postponed) -> None:
         self._lines = lines
-        self.previous = previous
-        """What came of the last run."""
-        self.stuck: set[bytes] = set()
-        """Lines that are no events, and that could not be quarantined. `keep` keeps them too."""
+        self.previous = previous  # what came of the last run
+        self.stuck: set[bytes] = set()  # incomplete lines that no quarantine took: `keep` keeps them too
 
     def keep(self, lines: Collection[bytes]) -> None:
         """Delete all events but these: the others are delivered or quarantined."""
@@ -87,15 +78,8 @@ class FileSegment(Segment):
     """A file that this process has locked."""
 
     def __init__(
-        self,
-        path: Path,
-        fd: int,
-        *,
-        postponed: dict[str, Postponed],
-        held: set[int],
-        quarantine: Callable[[bytes], bool],
+        self, path: Path, fd: int, postponed: dict[str, Postponed], held: set[int], quarantine: Quarantine
     ) -> None:
-        """`postponed` is by path, `held` has open files. `quarantine` returns False if the disk is full."""
         super().__init__(self._events(), postponed.get(str(path), NEVER))
         self._path = path
         self._fd = fd

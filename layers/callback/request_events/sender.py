@@ -18,27 +18,18 @@ from request_events.outbox_report import OutboxReporter
 from request_events.segment import SEGMENT_BYTES
 from request_events.transport import RESPONSE_SECONDS, Transport
 
-CHECK_SECONDS = 1.0
-"""How often the size of the current segment is checked while nothing can be delivered."""
-REPORT_SECONDS = 10.0
-"""How often the outbox is measured and reported."""
-DRAIN_SECONDS = 0.05
-"""The flush interval once the process is about to end."""
+CHECK_SECONDS = 1.0  # how often the size of the current segment is checked while nothing can be delivered
+REPORT_SECONDS = 10.0  # how often the outbox is measured and reported
+DRAIN_SECONDS = 0.05  # the flush interval once the process is about to end
 
 
 class State(Enum):
-    STOPPED = auto()
-    """No thread delivers: `flush` does, or `start` will."""
-    FORKED = auto()
-    """This is a child of a process that delivers. The first event starts a thread."""
-    DELIVERING = auto()
-    """The thread delivers, or pauses between two tries."""
-    RESTING = auto()
-    """The thread waits for a full batch, or for the flush interval."""
-    DRAINING = auto()
-    """The process is about to end: the next pause is skipped."""
-    CLOSING = auto()
-    """The process ends: the thread delivers once more, without a pause, and ends."""
+    STOPPED = auto()  # no thread delivers: `flush` does, or `start` will
+    FORKED = auto()  # this is a child of a process that delivers. The first event starts a thread.
+    DELIVERING = auto()  # the thread delivers, or pauses between two tries
+    RESTING = auto()  # the thread waits for a full batch, or for the flush interval
+    DRAINING = auto()  # the process is about to end: the next pause is skipped
+    CLOSING = auto()  # the process ends: the thread delivers once more, without a pause, and ends
 
 
 # All transitions but that of a fork. In any other state than those named, nothing changes.
@@ -72,9 +63,7 @@ class Sender:
         self._flush_seconds = flush_seconds
         self._reporter = OutboxReporter(outbox, flush_seconds)
         self._delivery = Delivery(
-            *(outbox, self._transport, self._reporter, self._batch_size),
-            pause=self._pause,
-            identified=self._identified,
+            outbox, self._transport, self._reporter, self._batch_size, self._pause, self._identified
         )
         self._thread: threading.Thread | None = None
         self._writer: threading.Thread | None = None

@@ -1,8 +1,7 @@
 """Keeps the events of different services apart: the file `service.json` in a folder names its service.
 
-The first URL that uses a folder claims it. Another service gets a folder of its own within it, so that no
-event goes to another service. A service is the same if its URL, its token, or the id in its responses is the
-same.
+The first URL that uses a folder claims it. Another service gets a folder of its own within it. A service is
+the same if its URL, its token, or the id in its responses is the same.
 """
 
 import contextlib
@@ -26,8 +25,7 @@ from request_events.responses import ID
 from request_events.segment import SEGMENT_NAME
 
 SERVICE = "service.json"
-WAITED_SECONDS = 60.0
-"""Events that wait longer than this in another service's folder are logged."""
+WAITED_SECONDS = 60.0  # events that wait longer than this in another service's folder are logged
 _FOLDER = re.compile(r"[0-9a-f]{16}", flags=re.ASCII)
 _FILE_BYTES_MAX = 10_000
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -39,8 +37,7 @@ class Owner:
 
     url: str
     id: str | None = None
-    token: str | None = None
-    """A digest of the ingest token."""
+    token: str | None = None  # a digest of the ingest token
 
 
 class ServiceFolders:
@@ -56,8 +53,7 @@ class ServiceFolders:
         self.url = url
         self._token = blake2b(token.encode(), digest_size=16).hexdigest() if token else None
         self._is_default = is_default
-        self.id: str | None = None
-        """The service's id, from a response to this process: an id in a file may be out of date."""
+        self.id: str | None = None  # from a response to this process: one in a file may be out of date
         self.own = root
         self._named = root / blake2b(url.encode(), digest_size=8).hexdigest()
         with contextlib.suppress(OSError):  # the outbox logs that it cannot use the disk
@@ -66,10 +62,7 @@ class ServiceFolders:
                 self._claim(folder)  # one whose `service.json` an operator has deleted
 
     def claim(self) -> Path:
-        """The service's own folder. Raises OSError.
-
-        It changes if a disk was mounted after the start, and its folder belongs to another service.
-        """
+        """The service's own folder, which may change when a disk is mounted. Raises OSError."""
         with contextlib.suppress(FileNotFoundError):
             if (owner := _read(self.own)) and self._is_same(owner):
                 return self.own
@@ -119,13 +112,8 @@ class ServiceFolders:
                 yield folder, _read(folder)
 
     def _is_same(self, owner: Owner) -> bool:
-        return (
-            owner.url == self.url
-            or (self.id is not None and owner.id == self.id)
-            or self._is_same_by_token(owner)
-        )
-
-    def _is_same_by_token(self, owner: Owner) -> bool:
+        if owner.url == self.url or (self.id is not None and owner.id == self.id):
+            return True
         is_same = self._token is not None and owner.token == self._token
         return is_same and (not self._is_default or _without_host(owner.url) == _without_host(self.url))
 
@@ -134,12 +122,9 @@ class ServiceFolders:
 
     def _others(self) -> list[Path]:
         with os.scandir(self.root) as entries:
-            named = [
-                Path(entry.path)
-                for entry in entries
-                if _FOLDER.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
-            ]
-        return [folder for folder in (self.root, *sorted(named)) if folder != self.own]
+            named = [each for each in entries if _FOLDER.fullmatch(each.name)]
+            folders = sorted(Path(each.path) for each in named if each.is_dir(follow_symlinks=False))
+        return [folder for folder in (self.root, *folders) if folder != self.own]
 
     def _claim_one(self) -> None:
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)

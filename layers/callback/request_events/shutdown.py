@@ -1,21 +1,18 @@
 """The end of a process: within two seconds, the sender delivers what it can.
 
-An event is on disk once `Sender.send` has returned, so however the process ends, the outbox has it: what is
-not delivered goes out at the next start. Only events in memory, and calls that LiteLLM has not handed over
-yet, can be lost. Which code runs, in which order:
+An event is on disk once `Sender.send` has returned, so the outbox has it however the process ends, and what
+is not delivered goes out at the next start. Only these can be lost: events in memory while the disk is slow
+or full, and calls that LiteLLM has not handed over yet. What runs, in which order:
 
-- The process exits (`sys.exit`, its main thread returns): exit handlers run, the one registered last first.
-  LiteLLM hands over its waiting calls, `UnreportedStreams.report_all` reports streams, `Shutdown.close`
-  closes the sender.
-- SIGTERM, while a server such as uvicorn handles it: `_on_sigterm` drains the sender in a thread, blocks
-  SIGTERM and calls the server's handler. The server finishes its requests, restores the signal's default and
-  raises SIGTERM again, which would end the process without its exit handlers. Since SIGTERM is blocked, it
-  stays pending: the process exits as above, and then `Shutdown.close` unblocks it, so that the process still
-  ends by SIGTERM. If something keeps the process alive after the server has ended, `_drain` sends SIGTERM to
-  the process from a thread in which it is not blocked.
-- SIGTERM, with no handler but the default: `_on_sigterm` closes the sender and raises SIGTERM again.
-- SIGKILL, or a loss of power: nothing runs. The kernel frees the outbox's locks, and another process
-  delivers.
+- Exit: exit handlers, the one registered last first. LiteLLM hands over its calls, `report_all` reports
+  streams that ended early, `Shutdown.close` closes the sender.
+- SIGTERM under a server such as uvicorn: `_on_sigterm` drains the sender in a thread, blocks SIGTERM, and
+  calls the server's handler. The server finishes its requests, and raises SIGTERM again with the signal's
+  default, which would end the process without its exit handlers. Since SIGTERM is blocked, the process exits
+  as above, and then `close` unblocks it: the process still ends by SIGTERM. If something keeps it alive,
+  `_drain` sends SIGTERM once more, from a thread that does not block it.
+- SIGTERM with its default: `_on_sigterm` closes the sender, and raises SIGTERM again.
+- SIGKILL, or a loss of power: nothing runs. The next process delivers what is on disk.
 """
 
 import atexit
@@ -28,12 +25,9 @@ from types import FrameType
 
 from request_events.sender import Sender
 
-CLOSE_SECONDS = 2.0
-"""How long the last delivery may take, from SIGTERM on if that came."""
-CLOSE_SECONDS_MIN = 0.5
-"""How long it may take if the server needed longer than that to finish its requests."""
-EXIT_SECONDS = 4.0
-"""How long the process may stay alive once its server has ended."""
+CLOSE_SECONDS = 2.0  # how long the last delivery may take, from SIGTERM on if that came
+CLOSE_SECONDS_MIN = 0.5  # how long it may take if the server needed longer than that to finish its requests
+EXIT_SECONDS = 4.0  # how long the process may stay alive once its server has ended
 
 
 class Shutdown:
@@ -42,16 +36,12 @@ class Shutdown:
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
         self._pid = os.getpid()
-        self._sigterm_at: float | None = None
-        """When the first SIGTERM came, on the monotonic clock."""
+        self._sigterm_at: float | None = None  # when the first SIGTERM came, on the monotonic clock
         atexit.register(self.close)
         self._former = signal.getsignal(signal.SIGTERM)
         in_main_thread = threading.current_thread() is threading.main_thread()
-        if (
-            in_main_thread
-            and hasattr(signal, "pthread_sigmask")
-            and self._former not in (None, signal.SIG_IGN)
-        ):
+        is_handled = self._former not in (None, signal.SIG_IGN)
+        if in_main_thread and is_handled and hasattr(signal, "pthread_sigmask"):
             signal.signal(signal.SIGTERM, self._on_sigterm)
 
     def close(self) -> None:

@@ -15,11 +15,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from request_events.log import warn
 
 RESPONSE_SECONDS = 25.0
-"""How long one exchange may take, from the first byte sent to the last one received. The service needs up to
-20 s to say which events it has stored: a sender that does not wait for that sends all of them again, and
-again."""
-RESPONSE_BYTES_MAX = 6_000_000
-"""Lambda's limit for a response."""
+"""How long one exchange may take. The service needs up to 20 s to say which events it has stored."""
+RESPONSE_BYTES_MAX = 6_000_000  # Lambda's limit
 
 Headers = http.client.HTTPMessage
 
@@ -63,8 +60,7 @@ class Transport:
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         host = f"[{self.host}]" if ":" in self.host else self.host
-        self.url = f"{parts.scheme}://{host}:{self._port}{self._path}"
-        """The URL without user and password."""
+        self.url = f"{parts.scheme}://{host}:{self._port}{self._path}"  # the URL without user and password
         self.proxy = _proxy(parts.scheme, self.host, self._port)
         if self.proxy and not self._tls:
             self._path = f"http://{parts.netloc.rpartition('@')[2]}{self._path}"

@@ -17,12 +17,9 @@ from typing import Any
 from request_events.cost import CLIENT_CLOSED_REQUEST, FAILURE, STREAM_HAD_BEGUN
 from request_events.limits import UNKNOWN
 
-WAIT_SECONDS = 5.0
-"""How long to wait for LiteLLM's own report. It came after 3 to 290 ms."""
-WAITING_MAX = 10_000
-"""How many streams may wait at once."""
-REPORTED = "impact_service_reported"
-"""A field of a call's details: the try that LiteLLM has reported, perhaps before its stream ended."""
+WAIT_SECONDS = 5.0  # how long to wait for LiteLLM's own report. It came after 3 to 290 ms.
+WAITING_MAX = 10_000  # how many streams may wait at once
+REPORTED = "impact_service_reported"  # a field of a call's details: the try that LiteLLM has reported
 
 Key = tuple[str, Any]
 
@@ -31,12 +28,9 @@ Key = tuple[str, Any]
 class EndedStream:
     """A stream that ended early."""
 
-    call: Any
-    """LiteLLM's logging object of the call. Its `model_call_details` are the log hooks' `kwargs`."""
-    reason: BaseException
-    """A cancellation or a GeneratorExit if the client left, else the error that broke the stream."""
-    time: datetime
-    """Local time, as LiteLLM's own times are."""
+    call: Any  # LiteLLM's logging object of the call. Its `model_call_details` are the log hooks' `kwargs`.
+    reason: BaseException  # a cancellation or GeneratorExit if the client left, else what broke the stream
+    time: datetime  # local time, as LiteLLM's own times are
 
 
 class UnreportedStreams:

@@ -79,7 +79,7 @@ def test_a_batch_that_fails_four_times_is_divided(
     make_sender: SenderMaker, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sender = make_sender()
-    monkeypatch.setattr(sender._delivery, "_pause", lambda seconds: len(service.requests) < 6)
+    monkeypatch.setattr(sender._delivery, "pause", lambda seconds: len(service.requests) < 6)
     service.always = lambda events: answer(403, "<html>")
     for number in range(8):
         sender.send(b'{"eventId": "%d"}\n' % number)

@@ -147,7 +147,7 @@ def test_an_outage_however_long_is_not_taken_for_a_firewall(
     service.wait_for(lambda s: len(s.taken) == 300)
     sender.close(5)
     assert "only to some events" not in caplog.text
-    assert sender._delivery._suspect_until == 0.0
+    assert sender._delivery.suspect_until == 0.0
 
 
 def test_who_refuses_everything_is_not_flooded(
@@ -160,7 +160,7 @@ def test_who_refuses_everything_is_not_flooded(
         pauses.append(seconds)
         return len(pauses) < 200
 
-    monkeypatch.setattr(sender._delivery, "_pause", pause)
+    monkeypatch.setattr(sender._delivery, "pause", pause)
     monkeypatch.setattr(random, "uniform", lambda low, high: high)
     monkeypatch.setattr(delivery, "BACKOFF_SECONDS", 0.5)
     monkeypatch.setattr(delivery, "BACKOFF_SECONDS_MAX", 60.0)
@@ -181,7 +181,7 @@ def test_a_refused_event_is_tried_less_and_less_often(
         monkeypatch.setattr(each, "time", FakeTime(clock))
     monkeypatch.setattr(delivery, "BACKOFF_SECONDS", 0.5)
     monkeypatch.setattr(delivery, "POSTPONED_SECONDS_MAX", 3600.0)
-    monkeypatch.setattr(sender._delivery, "_pause", lambda seconds: True)
+    monkeypatch.setattr(sender._delivery, "pause", lambda seconds: True)
     firewall = Firewall(service, {"bad"})
     send(sender, "bad")
     tried: list[float] = []
