@@ -136,16 +136,30 @@ class Table:
         return self.put_once(condition, item | {"revision": token_hex(8)}, values)
 
     def delete_if(self, condition: str, key: Item, **expressions: Any) -> bool:
-        return self._is_met(self.client.delete_item, condition, key, **expressions)
+        try:
+            self.client.delete_item(
+                TableName=self.name, Key=to_wire(key), ConditionExpression=condition, **expressions
+            )
+        except self.client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def update(self, key: Item, update: str, values: Item, **condition: Any) -> None:
+        values = to_wire(values)
+        self.client.update_item(
+            TableName=self.name,
+            Key=to_wire(key),
+            UpdateExpression=update,
+            ExpressionAttributeValues=values,
+            **condition,
+        )
 
     def update_if(self, condition: str, key: Item, update: str, values: Item) -> bool:
-        return self._is_met(
-            self.client.update_item,
-            condition,
-            key,
-            UpdateExpression=update,
-            ExpressionAttributeValues=to_wire(values),
-        )
+        try:
+            self.update(key, update, values, ConditionExpression=condition)
+        except self.client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
 
     def _put(self, item: Item, condition: str, values: WireItem | None, **options: Any) -> Item | None:
         """Return None if the item was put, else what the failed condition returned of the stored one."""
@@ -159,10 +173,3 @@ class Table:
             there: Any = failed.response.get("Item", {})
             return item_from_wire(there)
         return None
-
-    def _is_met(self, call: Any, condition: str, key: Item, **options: Any) -> bool:
-        try:
-            call(TableName=self.name, Key=to_wire(key), ConditionExpression=condition, **options)
-        except self.client.exceptions.ConditionalCheckFailedException:
-            return False
-        return True

@@ -81,16 +81,16 @@ class ManualRate:
     replaces: Decimal | None  # the rate that was in effect
     changes: list[ChangedDay]  # the days that were converted at it
 
-    def as_answer(self) -> dict[str, Any]:
+    def as_response(self) -> dict[str, Any]:
         if self.stored:
-            answer: dict[str, Any] = {"stored": 1, "from": self.rate.date, "to": self.rate.date}
+            response: dict[str, Any] = {"stored": 1, "from": self.rate.date, "to": self.rate.date}
         else:
             why = "".join(f"{sentence}. " for sentence in self.to_confirm)
-            answer = {"stored": 0, "confirm": f'{why}If this is right, send it again with "confirm": true.'}
+            response = {"stored": 0, "confirm": f'{why}If this is right, send it again with "confirm": true.'}
         if self.replaces is not None:
             changes = [change.as_fields() for change in self.changes]
-            answer |= {"replaces": f"{self.replaces:f}", "changes": changes}
-        return answer
+            response |= {"replaces": f"{self.replaces:f}", "changes": changes}
+        return response
 
 
 def update_fx_rates(store: Store, base_url: str, retention: timedelta, now: datetime) -> FxUpdate:

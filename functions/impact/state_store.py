@@ -108,12 +108,9 @@ class StateStore(Table):
         shards = list(shards)
         [group] = {shard // MARK_GROUP for shard in shards}
         since = ", ".join(f"since{shard} = if_not_exists(since{shard}, :now)" for shard in shards)
-        self.client.update_item(
-            TableName=self.name,
-            Key=to_wire(_mark_key(day, group)),
-            UpdateExpression=f"SET {since} ADD " + ", ".join(f"left{shard} :one" for shard in shards),
-            ExpressionAttributeValues=to_wire({":now": int(now.timestamp()), ":one": 1}),
-        )
+        number = ", ".join(f"left{shard} :one" for shard in shards)
+        values = {":now": int(now.timestamp()), ":one": 1}
+        self.update(_mark_key(day, group), f"SET {since} ADD {number}", values)
 
     def late_mark(self, day: str, shard: int) -> LateMark:
         marks = _marks(self._get(_mark_key(day, shard // MARK_GROUP)) or {})
@@ -130,12 +127,9 @@ class StateStore(Table):
 
     def clear_mark(self, mark: LateMark) -> bool:
         """Clear a mark unless it was set again since it was read. Return whether it is cleared."""
-        return self.update_if(
-            f"attribute_not_exists(since{mark.shard}) OR left{mark.shard} = :number",
-            _mark_key(mark.day, mark.shard // MARK_GROUP),
-            f"REMOVE since{mark.shard}",
-            {":number": mark.number},
-        )
+        condition = f"attribute_not_exists(since{mark.shard}) OR left{mark.shard} = :number"
+        key = _mark_key(mark.day, mark.shard // MARK_GROUP)
+        return self.update_if(condition, key, f"REMOVE since{mark.shard}", {":number": mark.number})
 
     def delete_cleared_marks(self, before: str) -> None:
         """Delete the cleared marks of days before one: those days take no more events."""
@@ -171,14 +165,11 @@ class StateStore(Table):
 
     def first_day_with_total(self) -> str | None:
         """The first day with a shard total; None before the first rollup."""
-        response = self.client.query(
-            TableName=self.name,
-            KeyConditionExpression="kind = :k",
-            ExpressionAttributeValues=to_wire({":k": keys.SHARD_TOTAL}),
-            Limit=1,
-            ConsistentRead=True,
+        kind = to_wire({":k": keys.SHARD_TOTAL})
+        pages = self.pages(
+            KeyConditionExpression="kind = :k", ExpressionAttributeValues=kind, Limit=1, ConsistentRead=True
         )
-        return parse_day_shard(response["Items"][0]["key"]["S"])[0] if response["Items"] else None
+        return next((parse_day_shard(item["key"]["S"])[0] for item in next(pages)), None)
 
     def put_shard_total(self, day_shard: str, total: Item, before: Version | None) -> bool:
         """Replace the version that was read (None: there was none). Return whether it was still there."""
@@ -188,12 +179,7 @@ class StateStore(Table):
 
     def outdate_daily_total(self, day: str) -> None:
         """Record that a shard total of a closed day has changed: the day's stored total is out of date."""
-        self.client.update_item(
-            TableName=self.name,
-            Key=to_wire({"kind": keys.DAILY_TOTAL, "key": day}),
-            UpdateExpression="ADD changes :one",
-            ExpressionAttributeValues={":one": {"N": "1"}},
-        )
+        self.update({"kind": keys.DAILY_TOTAL, "key": day}, "ADD changes :one", {":one": 1})
 
     def daily_totals(self, first: str, last: str) -> dict[str, StoredDailyTotal]:
         """Read the stored totals of the days from the first to the last, by day."""
@@ -209,12 +195,8 @@ class StateStore(Table):
 
         Read `changes` before the shard totals.
         """
-        return self.update_if(
-            "changes = :changes",
-            {"kind": keys.DAILY_TOTAL, "key": day},
-            "SET sums = :sums, summed = :changes",
-            {":sums": sums, ":changes": changes},
-        )
+        key, values = {"kind": keys.DAILY_TOTAL, "key": day}, {":sums": sums, ":changes": changes}
+        return self.update_if("changes = :changes", key, "SET sums = :sums, summed = :changes", values)
 
     # The watermark
 
@@ -224,14 +206,11 @@ class StateStore(Table):
 
     def put_progress(self, progress: Progress) -> None:
         """Store the watermark, unless that would move it back."""
-        item = {
-            "kind": keys.PROGRESS,
-            "key": "progress",
-            "finalThrough": progress.watermark,
-            "shardCount": progress.shard_count,
-        }
+        item: Item = {"kind": keys.PROGRESS, "key": "progress", "finalThrough": progress.watermark}
         condition = "attribute_not_exists(finalThrough) OR finalThrough < :day"
-        self.put_if(condition, item, {":day": {"S": progress.watermark}})
+        self.put_if(
+            condition, item | {"shardCount": progress.shard_count}, {":day": {"S": progress.watermark}}
+        )
 
     def _get(self, key: Item) -> Item | None:
         response = self.client.get_item(TableName=self.name, Key=to_wire(key), ConsistentRead=True)
@@ -271,12 +250,6 @@ def _period(item: Item) -> Period:
 
 
 def _period_item(period: Period, now: datetime) -> Item:
-    settings = period.settings
-    return {
-        "kind": keys.PERIOD,
-        "key": period.first_day,
-        "timeZone": settings.zone.key,
-        "retentionDays": settings.retention.days,
-        "shardCount": settings.shard_count,
-        "recordedAt": timestamp(now),
-    }
+    zone, days = period.settings.zone.key, period.settings.retention.days
+    settings = {"timeZone": zone, "retentionDays": days, "shardCount": period.settings.shard_count}
+    return {"kind": keys.PERIOD, "key": period.first_day} | settings | {"recordedAt": timestamp(now)}

@@ -55,12 +55,8 @@ class SummaryStore(Table):
             ExpressionAttributeValues=values,
         )
 
-    def of_user(self, user_id: str, first: str, last: str) -> list[Item]:
-        """Read a user's summaries from the first to the last day, both included, in order."""
-        return list(self.iter_of_user(user_id, first, last))
-
-    def iter_of_user(self, user_id: str, first: str, last: str) -> Iterator[Item]:
-        """Read the same one by one: a year of them may be larger than memory."""
+    def of_user(self, user_id: str, first: str, last: str) -> Iterator[Item]:
+        """Read a user's summaries from first to last, in order, one by one: a year may exceed the memory."""
         if first > last:
             return iter(())
         pages = self.pages(

@@ -91,7 +91,7 @@ class UsageReader:
         start = _parse_cursor(cursor, parse_day) if cursor else first
         marks = self.store.state.marked(first, last)
         marked = {day for day, shard in marks if shard == self.calendar.shard_of(user_id, day)}
-        summaries = self.store.summaries.iter_of_user(user_id, first, last)
+        summaries = self.store.summaries.of_user(user_id, first, last)
         not_fresh: list[str] = []
         if fresh:
             open_days = self._open_days(marked, first, last, now)
@@ -137,9 +137,8 @@ class UsageReader:
         sums = self.store.state.daily_totals(first, last)
         rows = {d: kept.sums for d, kept in sums.items() if kept.sums is not None and d not in marked}
         for run in _runs(day for day in days_between(first, last) if day not in rows):
-            for day, totals in groupby(
-                self.store.state.shard_totals(*run), key=lambda total: str(total["day"])
-            ):
+            shard_totals = self.store.state.shard_totals(*run)
+            for day, totals in groupby(shard_totals, key=lambda total: str(total["day"])):
                 rows[day] = daily_totals.daily_total(day, totals, self.calendar.shard_count(day))
         days = [daily_totals.as_response(rows[d], reopened=d in marked) for d in sorted(rows) if rows[d]]
         return {"from": first, "to": last, "days": days, "total": daily_totals.sum_totals(days)}

@@ -48,4 +48,4 @@ def _store_manual_rate(event: dict[str, Any], now: datetime) -> dict[str, Any]:
         store, event.get("date"), event.get("usd"), now, reason=reason, confirm=confirm
     )
     metrics.add_metric("RatesStored", MetricUnit.Count, int(entered.stored))
-    return entered.as_answer()
+    return entered.as_response()

@@ -193,7 +193,7 @@ def test_another_time_zone_loses_no_event_and_counts_none_twice(store: Store, zo
             at = now - back * HOUR
             put(store, event(eventId=timestamp(at), ts=timestamp(at)), now=now, laid=EntryBuilder(calendar))
         sent += 1
-    found = store.summaries.of_user("alice", "2026-11-20", "2026-12-01")
+    found = list(store.summaries.of_user("alice", "2026-11-20", "2026-12-01"))
     assert sum(day["requests"] for day in found) == sent + 7
     assert {day["final"] for day in found if day["day"] < "2026-11-27"} == {True}
 
@@ -230,7 +230,7 @@ def test_nothing_is_listed_from_a_day_to_one_before_it(store: Store) -> None:
     """DynamoDB takes that for an error, moto does not."""
     assert list(store.state.shard_totals("2026-11-24", TODAY)) == []
     assert store.state.marked("2026-11-24", TODAY) == set()
-    assert store.summaries.of_user("alice", "2026-11-24", TODAY) == []
+    assert list(store.summaries.of_user("alice", "2026-11-24", TODAY)) == []
     assert store.state.fx_rates("2026-11-24", TODAY).usd == {}
 
 

@@ -181,7 +181,7 @@ def test_days_missed_while_the_rollup_was_down_are_counted(store: Store) -> None
         now = NOON + timedelta(days=day)
         put(store, event(ts=timestamp(now), eventId=str(day)), now=now)
     roll_up(store, NOON + timedelta(days=9))
-    found = store.summaries.of_user("alice", TODAY, "2026-12-31")
+    found = list(store.summaries.of_user("alice", TODAY, "2026-12-31"))
     assert [(each["requests"], each["final"]) for each in found] == [(1, True)] * 6
 
 
@@ -394,7 +394,7 @@ def test_a_user_whose_events_were_deleted_has_no_summary(store: Store, now: date
     delete_events(store, "bob", "e-1", laid=FEW)
     counted = count_again(store, now + timedelta(minutes=1), FEW)
     assert (counted.summaries_deleted, counted.summaries_written, counted.users) == (1, 0, 2)
-    assert store.summaries.of_user("bob", TODAY, TODAY) == []
+    assert list(store.summaries.of_user("bob", TODAY, TODAY)) == []
     assert users_shown(store, FEW) == (["alice", "carol"], [(2, 2)])
 
 
@@ -499,7 +499,7 @@ def test_an_index_that_lists_a_deleted_user_still_is_no_harm(
     monkeypatch.setattr(SummaryStore, "all_users_of", lambda self, key: iter(listed))
     for second in (1, 2):
         count_again(store, now + timedelta(seconds=second))
-    assert store.summaries.of_user("alice", TODAY, TODAY) == []
+    assert list(store.summaries.of_user("alice", TODAY, TODAY)) == []
 
 
 # What a count does in which order, and what it makes of others.

@@ -91,7 +91,7 @@ def test_the_largest_days_come_in_pages_that_fit(
     of_models = [summary("alice", TODAY, names) for names in models]
     days = list(days_between(day_before(TODAY, 29), TODAY))
     year = [of_models[number % 3] | {"day": day} for number, day in enumerate(days)]
-    monkeypatch.setattr(SummaryStore, "iter_of_user", lambda *_: iter(year))
+    monkeypatch.setattr(SummaryStore, "of_user", lambda *_: iter(year))
     answers = list(pages(userId="alice"))
     assert 1 < len(answers) < len(days)
     assert [row["day"] for answer in answers for row in answer["days"]] == days
