@@ -1,4 +1,4 @@
-"""Running a command of the Makefile, and seeing that it changed no file."""
+"""Run a command of the Makefile, and check that it changed no file."""
 
 import os
 import re
@@ -11,7 +11,7 @@ NAMES = set(re.findall(r"(?m)^([a-z-]+):.*## ", (PROJECT / "Makefile").read_text
 
 
 def make(project: Path, name: str, arguments: str, **environment: str) -> str:
-    """Run a command, and return what it prints."""
+    """Run a command, and return its output."""
     ran = subprocess.run(
         ["make", name, *arguments.split()],
         cwd=project,

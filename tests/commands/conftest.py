@@ -1,4 +1,4 @@
-"""A copy of the project to run commands in, and `make local` under way."""
+"""A copy of the project to run commands in, and a running `make local`."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ from tests.children import child
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project as it is here, what is not committed too, with the environments that are installed."""
+    """A copy of the project, including uncommitted files, with the installed environments."""
     if not (PROJECT / ".git").exists():
         pytest.skip("this is not a git clone")
     copy = tmp_path_factory.mktemp("make") / "project"
@@ -33,14 +33,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in (".venv", ".venv-proxy"):
         (copy / name).symlink_to(PROJECT / name)
     for name in ("pyproject.toml", "layers/callback/pyproject.toml", "uv.lock"):
-        os.utime(copy / name, (0, 0))  # older than the environments: no command brings those up to date
+        os.utime(copy / name, (0, 0))  # older than the environments: so no command updates these
     subprocess.run(["git", "add", "--all"], cwd=copy, check=True)
     return copy
 
 
 @pytest.fixture(scope="module")
 def local(project: Path) -> Iterator[dict[str, str]]:
-    """What `make local` leaves for other programs, while it runs."""
+    """The environment variables in `.local.env` of a running `make local`."""
     command = ["make", "local", f"PORT={free_port()}", f"MINISTACK_PORT={free_port()}"]
     with child(command, cwd=project, stdout=subprocess.DEVNULL) as process:
         file = project / ".local.env"

@@ -1,4 +1,4 @@
-"""Each command of the Makefile once, at its smallest: it works, and changes no file."""
+"""Each command of the Makefile once, with its quickest options: it works, and changes no file."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ ARE_TESTS = {
     "fuzz": "test_only_a_rate_is_entered",
     "test-litellm": "test_a_fallback_leads_to_a_model_that_is_there",
 }
-"""Run tests that `make test-all` runs anyway: so here just one of them each."""
+"""Commands that run tests of `make test-all`: so only one test of each is run here."""
 COMMANDS = {
     **dict.fromkeys(("help", "lint", "audit", "validate", "build", "openapi"), ""),
     **dict.fromkeys(ARE_TESTS, ""),
@@ -28,7 +28,7 @@ HERE = {"install", "proxy-env", "test", "test-all"}
 """What it takes to run these tests."""
 IN_MAKE_TEST = {"demo"}
 NEEDS_MORE = {"librechat"}
-"""What runs only where somebody has brought up a LibreChat."""
+"""Commands that need a running LibreChat."""
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -28,7 +28,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_works_and_changes_no_file(project: Path, local: dict[str, str], name: str) -> None:
-    if name != "local":  # which runs already
+    if name != "local":  # it runs already
         assert make(project, name, COMMANDS[name], **local)
     assert_unchanged(project)
 
@@ -46,7 +46,7 @@ TYPED = [
     "🌳",
 ]
 LEFT = ["alice", "$", "-r", "a%", "a%25#b", "x" * 255]
-"""Users whose ids the others could be taken for."""
+"""Users whose ids could be confused with the others."""
 
 
 def test_exactly_one_user_is_erased_and_nothing_runs(project: Path, local: dict[str, str]) -> None:
@@ -78,7 +78,7 @@ def send(local: dict[str, str], events: list[dict[str, object]]) -> None:
 def erased(
     project: Path, local: dict[str, str], user_id: str, *arguments: str, piped: str = "", **environment: str
 ) -> bool:
-    """Run `make erase`, and tell whether it says that just the one event of this user is gone."""
+    """Run `make erase`, and tell whether it reports that exactly the one event of this user was deleted."""
     ran = subprocess.run(
         ["make", "erase", "yes=1", *arguments],
         cwd=project, env=os.environ | local | environment, input=piped,

@@ -1,1 +1,1 @@
-"""Crashes for real: a LiteLLM proxy under load is killed again and again, and nothing may be missing."""
+"""Crash tests: a real LiteLLM proxy under load is killed again and again, and no event may be missing."""

@@ -1,4 +1,4 @@
-"""`make crashes`: kill a real proxy again and again; nothing that it answered may be missing or doubled."""
+"""`make crashes`: kill a real proxy again and again. Every request with a response must be stored once."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def report(result: Result) -> str:
-    """A table of the rounds, how long events were in LiteLLM's queue, and what is wrong, if anything is."""
+    """Make a table of the rounds, with the events' time in LiteLLM's queue, and the problems, if any."""
     lost = [user for user, _ in result.verdict.lost]
     lines = [
         "round  proxy                service   killed     clients  answered  in the ledger  lost in the queue"

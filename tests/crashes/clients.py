@@ -1,4 +1,4 @@
-"""Clients of the proxy: each asks again as soon as it has its answer, until it is told to end."""
+"""Clients of the proxy: each makes the next request when it has its response, until it is stopped."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BOTH = (FAILURE, SUCCESS)
 
 @dataclass(frozen=True)
 class Kind:
-    """Some sort of request, and the events that it leaves: a retry that works is a failure and a success."""
+    """A kind of request, and its events: a successful retry is a failure and a success."""
 
     fields: dict[str, Any]
     events: tuple[str, ...] = (SUCCESS,)
@@ -56,7 +56,7 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Answered:
-    """A request whose whole answer its client has; `at` is when it had it (seconds since 1970)."""
+    """A request whose client has the whole response, since `at` (seconds since 1970)."""
 
     user: str
     events: tuple[str, ...]
@@ -64,7 +64,7 @@ class Answered:
 
 
 class Load:
-    """What the clients of a round have seen so far."""
+    """The responses of the clients of a round, so far."""
 
     def __init__(self, name: str, proxy: Proxy, seed: int, kinds: Sequence[Kind] = KINDS) -> None:
         self.answered: list[Answered] = []
@@ -78,7 +78,7 @@ class Load:
         self._lock = threading.Lock()
 
     def wait_for(self, answers: int, seconds: float) -> None:
-        """Until so many requests are answered. Raises TimeoutError."""
+        """Wait until so many requests have a response. Raises TimeoutError."""
         end = time.monotonic() + seconds
         while len(self.answered) < answers:
             if time.monotonic() > end:
@@ -98,7 +98,7 @@ class Load:
             connection.request("POST", call.path, json.dumps(call.body()), headers | call.headers())
             response = connection.getresponse()
             content = response.read()
-        except (OSError, http.client.HTTPException):  # killed: a client without an answer is owed nothing
+        except (OSError, http.client.HTTPException):  # killed: without a response, the event may be missing
             self.ended.wait(0.01)
             return
         finally:
@@ -111,7 +111,7 @@ class Load:
 
 @contextmanager
 def clients(load: Load, number: int) -> Iterator[None]:
-    """So many clients, until the end of the block."""
+    """Run so many clients until the end of the block."""
     threads = [threading.Thread(target=load.client) for _ in range(number)]
     for thread in threads:
         thread.start()

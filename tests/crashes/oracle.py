@@ -1,4 +1,4 @@
-"""What must be in the ledger after crashes, and what may be: decided request by request.
+"""Decides, request by request, which events must be in the ledger after crashes, and which may be.
 
 A request is known by its user, whom no other request has; an event by its user and its status.
 """
@@ -18,20 +18,20 @@ Event = tuple[str, str]
 """User and status."""
 
 QUEUE_SECONDS = 20.0
-"""What a kill takes from LiteLLM's queue was answered just before: LiteLLM itself gives a callback no longer.
+"""Maximum time of an event in LiteLLM's queue after its response: LiteLLM gives a callback no longer.
 (Milliseconds are usual. On a machine with six times more to do than it can, 12 s were seen.)"""
 READ_SECONDS = 2.0
-"""An answer that was sent before a kill may be read by its client a moment after it."""
+"""A client may read a response that was sent before a kill a moment after the kill."""
 
 
 @dataclass
 class Hooks:
-    """LiteLLM's calls of the callback, each with when it was about to begin and when it had returned."""
+    """LiteLLM's calls of the callback, each with its begin and its end."""
 
     called: dict[Event, float] = field(default_factory=dict)
     kept: dict[Event, float] = field(default_factory=dict)
     cut: set[Event] = field(default_factory=set)
-    """The last call of a process, where the kill came within these microseconds."""
+    """The last call of a process, if the kill came within these microseconds."""
     problems: list[str] = field(default_factory=list)
 
     @classmethod
@@ -56,11 +56,11 @@ class Hooks:
 
 @dataclass
 class Verdict:
-    """What became of the requests."""
+    """The verdict on all requests."""
 
     problems: list[str] = field(default_factory=list)
     lost: set[Event] = field(default_factory=set)
-    """Answered, and LiteLLM was killed before the callback had the event: the one window there is."""
+    """Lost although the client has the response: LiteLLM was killed before it called the callback."""
 
 
 def judge(
@@ -70,9 +70,9 @@ def judge(
     served: Iterable[Mapping[str, Any]],
     ledger: Iterable[Mapping[str, Any]],
 ) -> Verdict:
-    """Compare the ledger with what clients, the callback's probe and the providers have seen.
+    """Compare the ledger with the records of the clients, the callback's probe and the providers.
 
-    `kills` are times, as those of the requests: seconds since 1970.
+    `kills` are times in seconds since 1970, as those of the requests.
     """
     items = Counter((item["userId"], item["status"]) for item in ledger)
     called = set(hooks.called) - hooks.cut

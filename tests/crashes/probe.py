@@ -1,6 +1,6 @@
-"""LiteLLM's calls of its callbacks, written down as they happen: just before the real one, and just after.
+"""Records LiteLLM's calls of its callbacks: just before the call of the real one, and just after.
 
-Runs within the proxy, which names it in its config on both sides of the callback. A line is one `write` to a
+It runs in the proxy, whose config names it before and after the callback. A line is one `write` to a
 file of the process's own, `<pid>.jsonl` in the folder CRASHES_JOURNAL, so `kill -9` takes none of them back.
 """
 
@@ -14,11 +14,11 @@ from litellm.integrations.custom_logger import CustomLogger
 
 
 class Probe(CustomLogger):  # type: ignore[misc]
-    """Writes down who asked, how it went, and when."""
+    """Records the user, the status and the time of each call."""
 
     def __init__(self, step: str) -> None:
         super().__init__()
-        self.step = step  # public, or LiteLLM takes two of these for one
+        self.step = step  # public: else LiteLLM would treat two probes as one callback
 
     async def async_log_success_event(
         self, kwargs: dict[str, Any], response_obj: object, start_time: object, end_time: object

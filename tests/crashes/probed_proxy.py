@@ -1,4 +1,4 @@
-"""A proxy whose config names the probe on both sides of the callback, and how long LiteLLM kept an event."""
+"""A proxy with the probe before and after the callback, and how long LiteLLM kept each event."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROBED = f'"tests.crashes.probe.called", {OURS}, "tests.crashes.probe.kept"'
 def probed_proxy(
     folder: Path, provider: str, service: str, token: str, arguments: Sequence[str] = ()
 ) -> AbstractContextManager[Proxy]:
-    """Start another proxy on a folder, which holds their `outbox`, the probe's `journal` and their logs."""
+    """Start a proxy on a folder. Its proxies share `outbox`, the probe's `journal` and the logs."""
     journal, config = folder / "journal", folder / "litellm_config.yaml"
     journal.mkdir(exist_ok=True)
     text = CONFIG.read_text()
@@ -38,7 +38,7 @@ def probed_proxy(
 
 
 def window(answered: Iterable[Answered], hooks: Hooks) -> str:
-    """From the answer at the client until the event was in the outbox: what a kill would have lost."""
+    """Seconds from each response until its event was in the outbox: a kill meanwhile would lose it."""
     waits = sorted(
         (hooks.kept[request.user, SUCCESS] - request.at) * 1000
         for request in answered

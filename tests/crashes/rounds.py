@@ -1,4 +1,4 @@
-"""The rounds: a real proxy under load is killed at a random moment, while the service is in some trouble."""
+"""The rounds: a real proxy under load is killed at a random moment, while the service fails in some way."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.crashes.probed_proxy import probed_proxy
 MODES = (UP, DOWN, HANGING, FLAPPING)
 CLIENTS = (6, 12, 24)
 ANSWERS = (20, 80)
-"""Between these two is how many requests are answered before a kill, and then up to half a second goes by."""
+"""Range of the number of responses before a kill, which comes up to half a second later."""
 ANSWERS_SECONDS = 120.0
 
 Say = Callable[[str], None]
@@ -39,7 +39,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Life:
-    """A proxy from its start to the kill that ends it, after so many rounds; the others kill one worker."""
+    """The life of a proxy, of several rounds. The last kills it; the others kill one worker."""
 
     name: str
     arguments: tuple[str, ...] = ()
@@ -48,14 +48,14 @@ class Life:
 
 ONE = Life("1 worker")
 FOUR = Life("4 workers", ("--num_workers", "4", "--timeout_worker_healthcheck", "60"), 4)
-"""By default uvicorn kills a worker that boots for more than 5 s without a sign of life."""
+"""By default uvicorn kills a worker that does not respond within 5 s while it starts."""
 FORKED = Life("4 workers, gunicorn", ("--num_workers", "4", "--run_gunicorn"), 4)
-"""Gunicorn forks its workers from a process that has booted; uvicorn boots each, which takes far longer."""
+"""Gunicorn forks workers from a process that has started; uvicorn starts each, which takes far longer."""
 LIVES = (ONE, FORKED, ONE, FOUR, ONE, ONE, FORKED, ONE, ONE, ONE, ONE)
 
 
 def lives(rounds: int) -> Iterator[Life]:
-    """So many rounds of them."""
+    """Make lives with so many rounds in all."""
     for life in cycle(LIVES):
         if rounds > 0:
             yield replace(life, rounds=min(life.rounds, rounds))
@@ -66,7 +66,7 @@ def lives(rounds: int) -> Iterator[Life]:
 
 @dataclass
 class Round:
-    """What was done, and what its clients have seen."""
+    """One round, and the responses of its clients."""
 
     number: int
     proxy: str
@@ -75,17 +75,17 @@ class Round:
     clients: int
     answered: list[Answered] = field(default_factory=list)
     at: float = 0.0
-    """When it was killed (seconds since 1970)."""
+    """Time of the kill, in seconds since 1970."""
 
     @property
     def users(self) -> str:
-        """How the names of its users begin."""
+        """Prefix of its users' ids."""
         return f"round-{self.number:02}"
 
 
 @dataclass(frozen=True)
 class Result:
-    """All rounds, what LiteLLM has called, the user of each item in the ledger, and the verdict."""
+    """All rounds, LiteLLM's calls of the callback, the user of each item in the ledger, and the verdict."""
 
     rounds: Sequence[Round]
     hooks: Hooks
@@ -94,11 +94,11 @@ class Result:
 
 
 def run(folder: Path, rounds: int, seed: int, say: Say = lambda _: None) -> Result:
-    """Deploy the stack, run so many rounds before it, restart, wait until all is delivered, and judge.
+    """Deploy the stack, run the rounds, start the proxy again, wait until all is delivered, and judge.
 
-    `folder` keeps what the proxies logged, the outbox and the journal of the probe. Raises TimeoutError.
+    `folder` has the proxies' logs, the outbox and the probe's journal. Raises TimeoutError.
     """
-    # Chosen here, not by the stack: so the first proxy boots while the stack is still being deployed.
+    # Chosen here, not by the stack: so the first proxy can start while the stack is being deployed.
     token, port = secrets.token_urlsafe(32), free_port()
     with ExitStack() as running:
         provider = running.enter_context(running_provider(free_port(), folder / "provider.log"))
@@ -167,7 +167,7 @@ class _Crashes:
         load = Load(each.users, proxy, self._random.randrange(2**32))
         with clients(load, each.clients):
             load.wait_for(self._random.randint(*ANSWERS), ANSWERS_SECONDS)
-            time.sleep(self._random.uniform(0, 0.5))  # so that no kill comes just after an answer
+            time.sleep(self._random.uniform(0, 0.5))  # so that no kill comes just after a response
             each.at = time.time()
             if is_last:
                 os.killpg(proxy.process.pid, signal.SIGKILL)
@@ -182,12 +182,12 @@ class _Crashes:
         )
 
     def _mode(self) -> str:
-        """Each mode once in four rounds, in an order of chance."""
+        """Yield modes: each once in four rounds, in random order."""
         seen = [each.service for each in self._rounds]
         return self._random.choice([mode for mode in MODES if mode not in seen[len(seen) // 4 * 4 :]])
 
     def _workers(self, proxy: Proxy) -> list[int]:
-        """The processes of a proxy that have reported something."""
+        """The processes of a proxy that have reported events."""
         return [
             pid
             for pid in map(int, (path.stem for path in (self._folder / "journal").iterdir()))

@@ -1,6 +1,6 @@
-"""How long LiteLLM keeps a success to itself after the answer, by the number of clients.
+"""Time from a response until LiteLLM calls the callback, by the number of clients.
 
-`python -m tests.crashes.window` (a minute). A proxy with one worker; nothing is killed, nothing listens.
+`python -m tests.crashes.window` (a minute). A proxy with one worker and no service; nothing is killed.
 """
 
 from __future__ import annotations

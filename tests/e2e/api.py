@@ -1,4 +1,4 @@
-"""The stack's HTTP API, as a client of it sees it."""
+"""A client of the stack's HTTP API, and helpers of the end-to-end tests."""
 
 import json
 import urllib.error
@@ -20,7 +20,7 @@ from local.waiting import PATIENCE_SECONDS
 
 @dataclass(frozen=True)
 class Answer:
-    """Status and JSON of an answer."""
+    """Status and JSON of a response."""
 
     status: int
     text: bytes
@@ -31,13 +31,13 @@ class Answer:
 
     @property
     def exact(self) -> Any:
-        """The body with its numbers as they are written."""
+        """The body with exact numbers, as Decimal."""
         return json.loads(self.text, parse_float=Decimal)
 
 
 @dataclass(frozen=True)
 class Api:
-    """Sends what it is told to; each call's token is the right one unless another is given."""
+    """Sends requests. The token is a valid one unless another is given."""
 
     stack: Stack
 
@@ -66,13 +66,13 @@ def _authorization(token: str) -> dict[str, str]:
 
 
 def count(stack: Stack, of: str) -> None:
-    """Count a day and wait for it: each shard by a call of its worker."""
+    """Recompute a day and wait for it: call the worker for each shard."""
     for shard in range(LOCAL_SHARDS):
         stack.invoke("RollupWorkerFunction", {"day": of, "shard": shard})
 
 
 def late_marks(stack: Stack, of: str = "") -> list[str]:
-    """The (day, shard)s that wait to be counted again: all, or those of a day."""
+    """The (day, shard)s with a late mark: all, or those of one day."""
     marks = store_of(stack).state.marked()
     return [day_shard(day, shard) for day, shard in sorted(marks) if day.startswith(of)]
 
@@ -83,7 +83,7 @@ def store_of(stack: Stack) -> Store:
 
 
 def a_user() -> str:
-    """A user whom no other test knows, and no log."""
+    """A user id that no other test uses, and no log contains."""
     return f"alice-{uuid4().hex[:12]}"
 
 

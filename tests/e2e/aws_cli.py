@@ -1,6 +1,6 @@
-"""Enough of the AWS CLI for the commands of docs/runbook.md, where `aws` is not: by the same service models.
+"""A substitute for the AWS CLI, with the options that docs/runbook.md uses, by the same service models.
 
-With DRY_RUN in the environment, options are checked and nothing is called.
+With DRY_RUN in the environment, it only checks the options and calls nothing.
 """
 
 import json
@@ -39,13 +39,13 @@ def main(service: str, operation: str, *arguments: str) -> None:
         waiter.wait(**parameters)
     else:
         answer = _call(client, xform_name(name), parameters)
-        for file in files:  # where `lambda invoke` puts the function's answer
+        for file in files:  # where `lambda invoke` writes the function's response
             Path(file).write_bytes(answer.pop("Payload").read())
         _show(jmespath.search(query[0], answer) if query else answer, as_text)
 
 
 def _split(arguments: list[str]) -> tuple[dict[str, list[str]], list[str]]:
-    """Tell options with their values from files, which begin with a slash, unless it is a log group's."""
+    """Tell option values from files, which begin with a slash. So do names of log groups."""
     options: dict[str, list[str]] = {}
     files = []
     name = ""

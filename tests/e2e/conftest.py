@@ -11,7 +11,7 @@ from tests.leaks import PLANTED, leaks
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """template.yaml on MiniStack, with IAM enforced. At the end no log may name a user or a token."""
+    """template.yaml on MiniStack, with IAM enforced. At the end, no log may contain a user id or a token."""
     with running_stack() as running:
         yield running
         assert leaks(running.log_lines(), [*PLANTED, running.ingest_token, running.read_token]) == []

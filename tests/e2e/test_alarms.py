@@ -28,11 +28,11 @@ from tests.metrics import AWS_METRICS, emitted
 
 Act = Callable[[Stack, Api], None]
 TICK = {"Namespace": "Tests", "MetricData": [{"MetricName": "Tick", "Value": 1}]}
-"""Makes MiniStack evaluate alarms: it does when it is given a metric."""
+"""Makes MiniStack evaluate alarms, which it does whenever it gets a metric."""
 
 
 class Case(NamedTuple):
-    """How the cause of an alarm comes about, and how it goes. Both can be done again."""
+    """How to bring about the cause of an alarm, and how to remove it. Both can be repeated."""
 
     cause: Act
     end: Act
@@ -81,7 +81,7 @@ def throttles(function: str) -> Case:
 
 def call(function: str) -> Act:
     def call_(stack: Stack, api: Api) -> None:
-        if function == "Rates":  # a rate of the past: the newest ones are out in the internet
+        if function == "Rates":  # a past rate: this process cannot reach the internet for the newest ones
             enter_rate(stack, next(OLD_DATES))
         else:
             stack.invoke(f"{function}Function", ANSWERS[function])
@@ -93,9 +93,9 @@ def call(function: str) -> Act:
 
 
 def logged(function: str, act: Act) -> Act:
-    """Do something, and put the metrics into CloudWatch that the function logged meanwhile.
+    """Act, and put the metrics that the function logs meanwhile into CloudWatch.
 
-    On a busy machine MiniStack logs what a call printed together with the next one: so it may be none.
+    On a busy machine MiniStack logs a call's output only with the next call: so there may be none.
     """
 
     def act_(stack: Stack, api: Api) -> None:
@@ -129,12 +129,12 @@ def plan(stack: Stack, api: Api) -> None:
 
 
 def plan_after_days_of_silence(stack: Stack, api: Api) -> None:
-    """As if nobody had counted the last days."""
+    """Set the watermark back, as if the last days had not been recomputed."""
     state: Any = stack.session.resource("dynamodb").Table(stack.state_table)
     for item in state.scan(ConsistentRead=True)["Items"]:
         if item["kind"] == "total" and item["key"] > day(3):
             state.delete_item(Key={"kind": item["kind"], "key": item["key"]})
-    plan(stack, api)  # there is a progress from now on
+    plan(stack, api)  # from now on there is a watermark
     state.update_item(
         Key={"kind": "rollup", "key": "progress"},
         UpdateExpression="SET finalThrough = :day",
@@ -170,7 +170,7 @@ def delete_the_mark_and_plan(stack: Stack, api: Api) -> None:
 
 
 def told(stack: Stack, namespace: str, name: str, value: float, **dimensions: str) -> None:
-    """Put a metric as AWS documents it."""
+    """Put a metric, as AWS documents it."""
     assert tuple(dimensions) in AWS_METRICS[namespace][name]
     named = [{"Name": name, "Value": value} for name, value in dimensions.items()]
     datum = {"MetricName": name, "Dimensions": named, "Value": value}
@@ -189,7 +189,7 @@ def documented(namespace: str, name: str, dimension: str, resource: str, bad: fl
 
 
 def missing(function: str) -> Case:
-    """AWS publishes no figure for no call, which MiniStack lets pass: so, here, a zero."""
+    """Put a zero: AWS publishes no value without calls, but MiniStack does not evaluate that."""
     silence = documented("AWS/Lambda", "Invocations", "FunctionName", f"{function}Function", 0, 1)
     return Case(silence.cause, call(function))
 
@@ -240,7 +240,7 @@ def test_no_alarm_is_without_its_case() -> None:
 
 
 def test_what_ministack_does_not_evaluate_is_in_the_template() -> None:
-    """How AWS treats periods without a figure, and how many periods it takes."""
+    """How alarms treat periods without a value, and how many periods they evaluate."""
     silent = {name for name, alarm in ALARMS.items() if alarm["TreatMissingData"] == "breaching"}
     kept = {name for name, alarm in ALARMS.items() if alarm["TreatMissingData"] == "ignore"}
     lasting = {name: a["EvaluationPeriods"] for name, a in ALARMS.items() if a["EvaluationPeriods"] > 1}
@@ -257,7 +257,7 @@ ALARMS = resources("AWS::CloudWatch::Alarm")
 
 @contextmanager
 def quick(stack: Stack, name: str) -> Iterator[dict[str, Any]]:
-    """The alarm as it is deployed, its periods cut to one second, its state OK. It is put back at the end."""
+    """The deployed alarm, with periods of one second, in state OK. It is restored at the end."""
     cloudwatch = stack.client("cloudwatch")
     [alarm] = cloudwatch.describe_alarms(AlarmNames=[stack.physical_id(name)])["MetricAlarms"]
     computed = ("AlarmArn", "State", "AlarmConfiguration")
@@ -271,7 +271,7 @@ def quick(stack: Stack, name: str) -> Iterator[dict[str, Any]]:
 
 
 def await_state(stack: Stack, api: Api, alarm: dict[str, Any], wanted: str, act: Act) -> None:
-    """Act, and let the alarm be evaluated, until it is in the wanted state."""
+    """Act, and have the alarm evaluated, until it is in the expected state."""
     cloudwatch = stack.client("cloudwatch")
 
     def reached() -> bool:
@@ -284,7 +284,7 @@ def await_state(stack: Stack, api: Api, alarm: dict[str, Any], wanted: str, act:
 
 
 def figures(stack: Stack, alarm: dict[str, Any], since: datetime) -> list[float]:
-    """What CloudWatch has for the alarm's own metric, dimensions and statistic since then."""
+    """CloudWatch's values of the alarm's own metric, dimensions and statistic since `start`."""
     statistics = stack.client("cloudwatch").get_metric_statistics(
         **{name: alarm[name] for name in ("Namespace", "MetricName", "Dimensions")},
         Statistics=[alarm["Statistic"]],

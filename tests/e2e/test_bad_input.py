@@ -1,4 +1,4 @@
-"""Bad bodies over HTTP: API Gateway hands them over as text or as base64, and the answer is the same."""
+"""Bad bodies over HTTP: API Gateway passes them on as text or as base64, and the response is the same."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -34,7 +34,7 @@ CONTENT_TYPES = [
     ),
 ]
 TEXT = ("application/json", "text/", "application/xml", "application/javascript")
-"""Content types whose bodies API Gateway takes for UTF-8, whatever they are."""
+"""Content types whose bodies API Gateway always treats as UTF-8."""
 ENCODINGS = [*[None] * 15, "identity", " Identity ", "gzip", "br", "x"]
 
 
@@ -100,7 +100,7 @@ def test_a_query_of_any_shape_is_answered(stack: Stack, api: Api, query: str, st
 
 
 def _is_handed_over(body: bytes, content_type: str) -> bool:
-    """Tell whether a body reaches the function as it is."""
+    """Tell whether a body reaches the function unchanged."""
     try:
         body.decode()
     except UnicodeDecodeError:
@@ -109,7 +109,7 @@ def _is_handed_over(body: bytes, content_type: str) -> bool:
 
 
 def _check(body: bytes, status: int, answer: Any, must_be_there: set[str], may_be_there: set[str]) -> None:
-    """Compare with the oracle, but for times: another test lets the stack take older ones."""
+    """Compare with the oracle, except for times: another test changes the stack's retention."""
     try:
         content = read(body)
     except NotJson:

@@ -23,7 +23,7 @@ PLATFORMS = ["cpython-313-aarch64-linux-gnu", "cpython-313-x86_64-linux-gnu"]
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `sam build` makes."""
+    """The folder that `sam build` makes."""
     folder = tmp_path_factory.mktemp("build") / "build"
     sam("build", f"--build-dir={folder}")
     return folder

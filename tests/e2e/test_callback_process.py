@@ -1,4 +1,4 @@
-"""How the callback ends with its process: in a server that ends as uvicorn does, and in the real LiteLLM."""
+"""How the callback ends with its process: in a server that stops as uvicorn does, and in the real LiteLLM."""
 
 import os
 import signal
@@ -115,7 +115,7 @@ ALL = {"first", "last request", "queued", "queued till exit"}
 
 
 def calls(service: Service) -> set[str]:
-    """The calls that the service has events of."""
+    """The calls of which the service has events."""
     return {event_id.partition(":")[0] for event_id in service.taken}
 
 
@@ -200,7 +200,7 @@ def test_the_real_proxy_loses_nothing_to_sigterm_to_a_hung_ingest_or_to_kill_9(t
         with proxy(tmp_path, provider, ingest) as running:
             chat(running, 50)
             assert running.stop() == -signal.SIGTERM
-            # On a busy machine two seconds may be too short: what is left goes out at the next start.
+            # On a busy machine two seconds may be too short: the next start delivers the rest.
             assert sum(received(ingest).values()) + events_in(tmp_path / "outbox") == 50
         with proxy(tmp_path, provider, hung) as running:
             chat(running, 20)

@@ -1,7 +1,7 @@
 """Each charge once, and nothing else: from the real LiteLLM proxy through the deployed stack into the ledger.
 
-All that the users do is done first, side by side. Then the proxy is stopped, so that nothing more can come.
-What the fake providers served, and so charge, is compared with the ledger, case by case.
+All cases run first, in parallel. Then the proxy is stopped, so that nothing more can arrive.
+Then each case compares what the fake providers served, and so charged, with the ledger.
 """
 
 import json
@@ -43,13 +43,13 @@ Items = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Done:
-    """What is left when all is done: of each case its events, and what the providers served for it."""
+    """The result of all cases: for each case its events, and what the providers served for it."""
 
     events: Mapping[str, Items]
     served: Mapping[str, Items]
     problems: Mapping[str, Exception]
     said: Sequence[str]
-    """What the callback wrote into the proxy's log."""
+    """The callback's lines in the proxy's log."""
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +85,9 @@ def done(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Done:
                     case.name: error for case, error in zip(CASES, pool.map(do, CASES), strict=True) if error
                 }
             due = sum(len(case.events) for case in CASES)
-            with suppress(TimeoutError):  # which case lacks something, its test tells
+            with suppress(TimeoutError):  # the test of each case says what is missing
                 wait_until(lambda: len(new_events()) >= due, "all events", seconds=WAIT_SECONDS)
-            stop(proxy.process)  # what it has left, and should not have, arrives now
+            stop(proxy.process)  # it delivers what it still has: an event too many arrives now
         with urllib.request.urlopen(f"{provider}/journal") as answer:
             journal = json.load(answer)
     lines = [line for path in folder.glob("outbox/*.jsonl") for line in path.read_text().splitlines()]
@@ -152,7 +152,7 @@ def test_no_event_and_no_log_holds_a_prompt(done: Done, stack: Stack) -> None:
 
 
 def _seen(item: Mapping[str, Any], expected: Event) -> Event:
-    """The fields of an event that a case expects, in its words."""
+    """The fields of an event in the form in which a case expects them."""
     seen = {name: item.get(name) for name in expected}
     for name in ("tokens_in", "tokens_out"):
         if expected.get(name) == SOME and item[name] > 0:
@@ -165,7 +165,7 @@ def _seen(item: Mapping[str, Any], expected: Event) -> Event:
 
 
 def _is_listed(item: Mapping[str, Any]) -> bool:
-    """Tell a cost that is what the event's own tokens cost by the price list, but for a float's rounding."""
+    """Tell whether a cost is that of the event's tokens by the price list, except for a float's rounding."""
     usage = Usage(**{count.name: int(item.get(count.name, 0)) for count in fields(Usage)})
     listed = cost(price_list(), item["provider"], item["model"], usage)
     return listed is not None and abs(item["costUSD"] - listed) < Decimal("1e-12")

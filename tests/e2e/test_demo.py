@@ -1,4 +1,4 @@
-"""`make demo` as its own process: it ends well, or it says why not; either way it leaves nothing behind."""
+"""`make demo` as a process of its own: it succeeds or says why not, and leaves nothing behind."""
 
 import os
 import signal
@@ -32,13 +32,13 @@ def demo(folder: Path, *command: str) -> "AbstractContextManager[subprocess.Pope
 
 
 def processes_of(folder: Path) -> list[str]:
-    """Command lines of the processes whose environment names the folder, where the system tells."""
+    """Command lines of the processes whose environment names the folder (Linux)."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if str(folder).encode() in (process / "environ").read_bytes():
                 found.append((process / "cmdline").read_text().replace("\0", " "))
-        except OSError:  # ended meanwhile, or somebody else's
+        except OSError:  # it has ended, or belongs to another user
             continue
     return found
 

@@ -1,4 +1,4 @@
-"""The files in `deploy/`: what is easily got wrong in them, and the check of the keys, on a real proxy."""
+"""The files in `deploy/`: likely mistakes in them, and the check of the keys, on a real proxy."""
 
 import json
 import re
@@ -36,7 +36,7 @@ def strings(node: object) -> list[str]:
 
 
 def variables(name: str) -> set[str]:
-    """Names in an example of an .env file, commented ones too."""
+    """Names of variables in an example of an .env file, including commented ones."""
     return set(re.findall(r"^#?([A-Z_]+)=", (DEPLOY / name).read_text(), re.MULTILINE))
 
 
@@ -79,7 +79,7 @@ def test_secrets_come_from_the_environment_and_each_is_explained(litellm: Any) -
 
 def test_there_are_four_providers_and_ollama_by_the_name_that_has_a_price(litellm: Any) -> None:
     models = [model["litellm_params"]["model"] for model in litellm["model_list"]]
-    # `ollama_chat/` works as well, but LiteLLM knows no price for it: all of it would be unpriced.
+    # `ollama_chat/` works too, but LiteLLM has no price for it: all its requests would be unpriced.
     assert {model.split("/")[0] for model in models} == {"openai", "anthropic", "groq", "ollama"}
 
 
@@ -164,13 +164,13 @@ needs_litellm = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def outbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the proxy's events stay: it has no service that takes them."""
+    """The proxy's outbox. Events stay there, because there is no service."""
     return tmp_path_factory.mktemp("proxy") / "outbox"
 
 
 @pytest.fixture(scope="module")
 def proxy(outbox: Path) -> Iterator[Proxy]:
-    """LiteLLM with our configuration, before four providers: one works, two refuse the key, one is down."""
+    """LiteLLM with our configuration and four providers: one works, two refuse the key, one is down."""
     folder = outbox.parent
     with running_provider(free_port(), folder / "provider.log") as provider_url:
         keys = environment(provider_url) | {
@@ -235,20 +235,20 @@ ATTEMPTS: list[dict[str, Any]] = [
     {"stream": True, "additional_drop_params": {"stream_options.include_usage": 1}},
     {"stream": True, "additional_drop_params": [".stream_options.include_usage"]},
 ]
-"""To have a request cost nothing or less, not be reported, or be reported as of another key."""
+"""Fields with which a caller could make a request free, unreported, or reported under another key."""
 REFUSED: list[dict[str, Any]] = [
     {"model": "gpt-4o-mini,gpt-4o"},
     {"model": "gpt-4o-mini, gpt-4o", "stream": True},
     {"model": "gpt-4o-mini,gpt-4o", "fastest_response": True},
 ]
-"""To have LiteLLM make two calls and report one."""
+"""Fields with which LiteLLM would make two calls and report one."""
 
 
 @pytest.mark.long
 @needs_litellm
 def test_a_caller_cannot_hide_what_a_request_cost(proxy: Proxy, outbox: Path) -> None:
     answers = [chat(proxy, attempt) for attempt in ATTEMPTS]
-    assert answers.count(200) >= len(ATTEMPTS) - 1  # LiteLLM fails where prices are given
+    assert answers.count(200) >= len(ATTEMPTS) - 1  # LiteLLM fails if prices are given
     wait_until(lambda: len(reported(outbox)) >= answers.count(200), "the events")
     events = reported(outbox)
     assert len(events) == answers.count(200)
@@ -260,7 +260,7 @@ def test_a_caller_cannot_hide_what_a_request_cost(proxy: Proxy, outbox: Path) ->
 
 
 REFUSED_FIRST = {"model": "claude-haiku-4-5", "stream": True}
-"""Its key is refused here, so LiteLLM goes on with what the caller gives as a fallback."""
+"""Its key is refused here, so LiteLLM uses the caller's fallback."""
 
 
 @pytest.mark.long
@@ -302,7 +302,7 @@ def test_several_models_in_one_request_are_refused_before_a_provider_is_asked(
 @pytest.mark.long
 @needs_litellm
 def test_a_response_is_made_while_its_caller_waits(proxy: Proxy, outbox: Path) -> None:
-    """In the background its cost would be known only to whoever reads it through the proxy."""
+    """In the background, only a client that reads the response through the proxy would learn its cost."""
     asked = {"input": "What does a forest cost?", "background": True}
     answer = post(proxy, "/v1/responses", {"model": "gpt-4o", "user": "alice"} | asked)
     assert (answer["status"], answer["background"]) == ("completed", False)
@@ -322,7 +322,7 @@ def chat(proxy: Proxy, attempt: dict[str, Any]) -> int:
 
 
 def post(proxy: Proxy, path: str, body: dict[str, Any]) -> Any:
-    """The answer to a request; None where it is a stream, which is read to its end."""
+    """The response to a request; None for a stream, which is read to its end."""
     headers = {
         "Authorization": f"Bearer {proxy.key}",
         "Content-Type": "application/json",
@@ -335,13 +335,13 @@ def post(proxy: Proxy, path: str, body: dict[str, Any]) -> Any:
 
 
 def reported(outbox: Path) -> list[dict[str, Any]]:
-    """Alice's requests, as the callback would report them."""
+    """The events of alice's requests in the outbox."""
     lines = [line for path in outbox.glob("*.jsonl") for line in path.read_text().splitlines()]
     return [event for event in map(json.loads, lines) if event["userId"] == "alice"]
 
 
 def until_reported(outbox: Path, call_type: str) -> list[dict[str, Any]]:
-    """Alice's requests of one kind, once there is one."""
+    """The events of alice's requests of one kind, once there is one."""
 
     def of_the_kind() -> list[dict[str, Any]]:
         return [event for event in reported(outbox) if event["callType"] == call_type]

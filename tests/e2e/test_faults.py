@@ -18,13 +18,13 @@ from tests.faults.aws_fault_proxy import FAULTS, Proxy, faulty, of_sqs, slow
 FUNCTIONS = ("IngestFunction", "RollupFunction", "RollupWorkerFunction", "SummariesFunction")
 OPERATIONS = ("PutItem", "UpdateItem", "DeleteItem", "GetItem", "BatchGetItem", "Query")
 DAYS_AGO = (0, 14)
-"""Today, and a closed day, whose events leave marks."""
+"""Today, and a closed day, whose events leave late marks."""
 KINDS = FAULTS | {"slow": slow(2.5)}
 
 
 @pytest.fixture(scope="module")
 def aws(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    """What the functions take for DynamoDB and SQS, until the end of these tests."""
+    """Proxies that the functions use as DynamoDB and SQS, until the end of these tests."""
     lambda_ = stack.client("lambda")
     names = [stack.physical_id(function) for function in FUNCTIONS]
     before = {name: lambda_.get_function_configuration(FunctionName=name)["Environment"] for name in names}
@@ -67,7 +67,7 @@ def test_nothing_is_lost_or_doubled(
         for user_id in users
         for row in api.get("/api/summaries", userId=user_id).exact["days"]
     } == sent
-    # A count that was cut off holds up a mark until another one is alone.
+    # After an interrupted recomputation, a mark stays until another one runs alone.
     wait_until(lambda: late_marks(stack, day(14)) == [], "no late mark", again=stack.rollup)
 
 

@@ -1,4 +1,4 @@
-"""EcoLogits' own figures, through the whole path: posted over HTTP, rolled up, read from the API."""
+"""EcoLogits' own results, through the whole path: posted over HTTP, rolled up, read from the API."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -23,7 +23,7 @@ MODELS = {
     ("groq", "openai/gpt-oss-120b"): ("huggingface_hub", "openai/gpt-oss-120b"),
     ("ollama", "llama3.1"): ("huggingface_hub", "meta-llama/Meta-Llama-3.1-8B-Instruct"),
 }
-"""LiteLLM's provider and name, and what it is in EcoLogits: matched by hand."""
+"""LiteLLM's provider and model, and those of EcoLogits: matched by hand."""
 
 REQUESTS = [(400, 5.0), (37, 0.81), (1200, 62.25)]
 """Output tokens and seconds of the requests to each model."""
@@ -62,7 +62,7 @@ def test_ten_models_in_three_zones(stack_of_zones: Stack, api: Api, zone: str) -
 
 
 def own_figures(provider: str, model: str, zone: str) -> dict[str, list[Decimal]]:
-    """What EcoLogits itself says, summed: low and high of each figure."""
+    """The sum of EcoLogits' own results: low and high of each unit."""
     sums: dict[str, list[Decimal]] = {}
     for tokens, seconds in REQUESTS:
         impacts: Any = llm_impacts(provider, model, tokens, seconds, zone)

@@ -1,7 +1,8 @@
 """IAM is enforced in every end-to-end test, and each role may do what is listed here and nothing else.
 
-Requests are made with a role's own credentials. Writes have a condition that never holds: one that IAM lets
-through fails at that, and changes nothing. MiniStack checks invocations of functions too (test_permissions).
+Requests use a role's own credentials. Writes have a condition that never holds: a write that IAM allows
+fails at the condition, and changes nothing. MiniStack also checks invocations of functions
+(test_permissions).
 """
 
 from collections.abc import Callable, Iterator
@@ -108,7 +109,7 @@ def requests(stack: Stack, dynamodb: Any) -> Iterator[tuple[Request, Callable[[]
             "describe_table": one,
             "update_time_to_live": one
             | {"TimeToLiveSpecification": {"AttributeName": "expiresAt", "Enabled": True}},
-            "delete_table": one,  # which its deletion protection would refuse in any case
+            "delete_table": one,  # deletion protection would refuse it in any case
         }
         for action, arguments in sent.items():
             yield (action, table), partial(getattr(dynamodb, action), **arguments)
@@ -118,7 +119,7 @@ def requests(stack: Stack, dynamodb: Any) -> Iterator[tuple[Request, Callable[[]
 
 
 def requests_of_queues(stack: Stack, sqs: Any) -> Iterator[tuple[Request, Callable[[], Any]]]:
-    """Every kind of request for every queue, each such that it changes nothing where it is let through."""
+    """Every kind of request for every queue. None changes anything, even if IAM allows it."""
     for queue in QUEUES:
         url = stack.physical_id(queue)
         sent: dict[str, dict[str, Any]] = {
@@ -135,7 +136,7 @@ def requests_of_queues(stack: Stack, sqs: Any) -> Iterator[tuple[Request, Callab
 
 
 def is_let_through(send: Callable[[], Any]) -> bool:
-    """Tell whether IAM lets a request through, whatever becomes of it then."""
+    """Tell whether IAM allows a request, even if it then fails."""
     try:
         send()
     except ClientError as error:

@@ -1,4 +1,4 @@
-"""`make local`, as its own process: from start to a clean end."""
+"""`make local` as a process of its own, from its start to its end."""
 
 import signal
 import socket
@@ -25,7 +25,7 @@ COMMAND = [sys.executable, "-m", "local.stack"]
 
 @dataclass(frozen=True)
 class Running:
-    """A `make local` under way."""
+    """A running `make local`."""
 
     process: subprocess.Popen[str]
     ports: list[int]

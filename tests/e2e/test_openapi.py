@@ -1,4 +1,4 @@
-"""schemathesis: the deployed stack answers as docs/openapi.json says, to good requests and to bad ones."""
+"""schemathesis: the deployed stack responds as docs/openapi.json says, to valid and invalid requests."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from tests.e2e.api import Api, an_event, count, day
 from tests.fuzz import ROUNDS
 
 EXAMPLES = 15
-"""Of each operation and kind, beside those that the schema itself calls for (some 600)."""
+"""Examples of each operation and kind, in addition to those from the schema itself (some 600)."""
 
 
 @pytest.mark.long
@@ -29,7 +29,7 @@ def test_it_answers_as_described(stack: Stack, api: Api, counted: Counter[str]) 
         "tests/fuzz/schemathesis.toml",
         "run",
     ]
-    # Not stateful: there is one link to follow, and test_stack.py goes that way.
+    # Not stateful: there is only one link, and test_stack.py tests it.
     command += [
         "docs/openapi.json",
         "--phases=examples,coverage,fuzzing",

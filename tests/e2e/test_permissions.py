@@ -1,6 +1,6 @@
-"""Least privilege, shown: take any one action from any function's role, and something it does is refused.
+"""Least privilege: without any single action of its role, something that a function does is denied.
 
-Not shown, because MiniStack does these without asking the role: writing logs, what Lambda itself puts into
+Not tested, because MiniStack does these without checking the role: writing logs, what Lambda itself puts into
 the dead-letter queues and takes out of RollupQueue, and Scheduler's calls of the rollup and of the rates.
 """
 
@@ -35,7 +35,7 @@ class Grant(NamedTuple):
 
 @pytest.fixture(scope="module")
 def user_id(stack: Stack, api: Api) -> str:
-    """A user with a request on a closed day, counted."""
+    """A user with a request on a closed day that has a summary."""
     user_id = a_user()
     assert api.post(an_event(user_id, days_ago=3)).status == 201
     stack.rollup()
@@ -70,13 +70,13 @@ def plan_for_the_first_time(stack: Stack, api: Api, user_id: str) -> None:
 
 
 def count(stack: Stack, api: Api, user_id: str) -> None:
-    """Count a day that has a new, late event: every summary, total and mark is touched."""
+    """Recompute a day with a new, late event: it writes the summary and the total, and clears the mark."""
     assert api.post(an_event(user_id, days_ago=3)).status == 201
     count_day(stack, DAY)
 
 
 def count_without_the_events(stack: Stack, api: Api, user_id: str) -> None:
-    """Count a day whose events somebody has deleted: the summary goes."""
+    """Recompute a day whose events were deleted: it deletes the summary."""
     count(stack, api, user_id)
     ledger = stack.session.resource("dynamodb").Table(stack.request_events_table)
     for item in ledger.scan(ConsistentRead=True)["Items"]:
@@ -86,7 +86,7 @@ def count_without_the_events(stack: Stack, api: Api, user_id: str) -> None:
 
 
 def without_settings(act: Callable[[Stack, Api, str], None]) -> Callable[[Stack, Api, str], None]:
-    """Do something on a stack that knows no settings of days yet."""
+    """Act on a stack that has no settings in State yet."""
 
     def probe(stack: Stack, api: Api, user_id: str) -> None:
         state = stack.session.resource("dynamodb").Table(stack.state_table)
@@ -97,7 +97,7 @@ def without_settings(act: Callable[[Stack, Api, str], None]) -> Callable[[Stack,
 
 
 def ingest_by_a_new_process(stack: Stack, api: Api, user_id: str) -> None:
-    """It reads the settings. A time limit that is set, even to what it is, makes MiniStack start one."""
+    """A new process reads the settings. Setting the time limit makes MiniStack start one."""
     function = stack.physical_id("IngestFunction")
     stack.client("lambda").update_function_configuration(FunctionName=function, Timeout=20)
     assert api.post(an_event(user_id)).status != 503, "Query, PutItem or GetItem is not allowed"
@@ -124,10 +124,10 @@ def plan_with_a_day_to_sum_up(stack: Stack, api: Api, user_id: str) -> None:
 
 
 def ingest_in_euros(stack: Stack, api: Api, user_id: str) -> None:
-    """Post in dollars to a process that has just read the rates, or soon will: without them, no euros."""
-    with suppress(FunctionFailed):  # known, from the time before
+    """Post an event in dollars to a new process, which reads the fx rates: without them, it has no euros."""
+    with suppress(FunctionFailed):  # the settings are known already
         enter_rate(stack, fx_date_of(day()))
-    # Setting the time limit, even to what it is, makes MiniStack start a new process.
+    # Setting the time limit, even to the same value, makes MiniStack start a new process.
     function = stack.physical_id("IngestFunction")
     stack.client("lambda").update_function_configuration(FunctionName=function, Timeout=20)
     for _ in range(15):
@@ -139,7 +139,7 @@ def ingest_in_euros(stack: Stack, api: Api, user_id: str) -> None:
 
 
 def post_in_dollars(stack: Stack, api: Api, user_id: str) -> dict[str, Any]:
-    """Post an event without costEUR and return it as it is stored."""
+    """Post an event without costEUR, and return the stored item."""
     event = an_event(user_id, costUSD=0.0134)
     del event["costEUR"]
     assert api.post(event).status == 201
@@ -166,7 +166,7 @@ def correct_a_rate(stack: Stack, api: Api, user_id: str) -> None:
 
 _NEW_YEAR = date(2012, 1, 1)
 OLD_DATES = (d.isoformat() for n in range(366) if is_target_day(d := _NEW_YEAR + timedelta(days=n)))
-"""ECB dates that no test's day is converted at, each taken once."""
+"""Dates of the ECB at which no test converts a day. Each is used once."""
 
 ingest_without_settings = without_settings(ingest_by_a_new_process)
 plan_without_settings = without_settings(plan)
@@ -176,7 +176,7 @@ NOT_SHOWN = {
     Grant("RollupWorkerFunction", "TakeMessages", f"sqs:{action}")
     for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
 }
-"""What Lambda does with a role of ours, and MiniStack with none. AWS makes no event source without them."""
+"""Actions that AWS requires for an event source. MiniStack does them without a role."""
 
 FRESH = read("summaries", userId="{user_id}", fresh="true")
 
@@ -241,7 +241,7 @@ def test_nothing_else_is_granted(stack: Stack) -> None:
         for _, document in policies(stack, f"{function}Function"):
             for statement in document["Statement"]:
                 assert "*" not in json.dumps([statement["Action"], statement["Resource"]])
-                if "Sid" in statement:  # without one, it is SAM's, for the dead letters of Lambda itself
+                if "Sid" in statement:  # one without a Sid is SAM's, for the dead letters of Lambda itself
                     granted |= {
                         Grant(f"{function}Function", statement["Sid"], action)
                         for action in actions(statement)
@@ -250,7 +250,7 @@ def test_nothing_else_is_granted(stack: Stack) -> None:
 
 
 def policies(stack: Stack, function: str) -> Iterator[tuple[dict[str, str], Any]]:
-    """Yield each inline policy of a function's role: what names it, and its document."""
+    """Yield each inline policy of a function's role: its role and name, and its document."""
     iam, role = stack.client("iam"), stack.physical_id(f"{function}Role")
     for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
         names = {"RoleName": role, "PolicyName": name}
@@ -264,7 +264,7 @@ def actions(statement: dict[str, Any]) -> list[str]:
 
 @contextmanager
 def without(stack: Stack, grant: Grant) -> Iterator[None]:
-    """Take one action out of a function's role, and give it back at the end."""
+    """Remove one action from a function's role, and restore it at the end."""
     iam = stack.client("iam")
     [(names, document)] = [
         (names, document)

@@ -1,4 +1,4 @@
-"""RollupQueue on the deployed stack: its messages are counted, and what fails for good is not lost."""
+"""RollupQueue on the deployed stack: workers process its messages, and failed calls are not lost."""
 
 import json
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ from tests.e2e.api import Api, a_user, an_event, day
 from tests.e2e.test_permissions import Grant, without
 
 NO_SHARD = 99
-"""What every worker fails at."""
+"""A shard that does not exist: every worker fails at it."""
 
 
 @contextmanager
 def impatient(stack: Stack) -> Iterator[None]:
-    """Let messages whose worker fails come back after seconds; as deployed, it is an hour and a half.
+    """Make failed messages visible again after seconds. The template's value is an hour and a half.
 
-    Of one that comes back while its worker runs there would be two dead letters.
+    A message that comes back while its worker runs would become two dead letters.
     """
     sqs, url, name = stack.client("sqs"), stack.physical_id("RollupQueue"), "VisibilityTimeout"
     deployed = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"]
@@ -33,7 +33,7 @@ def impatient(stack: Stack) -> Iterator[None]:
 
 
 def drained(stack: Stack, queue: str) -> Iterator[Any]:
-    """Take the messages out of a queue."""
+    """Receive and delete all messages of a queue."""
     sqs, url = stack.client("sqs"), stack.physical_id(queue)
     while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
         for message in messages:
@@ -92,7 +92,7 @@ def test_what_a_worker_fails_at_is_a_dead_letter_with_its_cause(stack: Stack) ->
 
 @pytest.mark.long
 def test_what_a_worker_cannot_keep_is_a_dead_letter_all_the_same(stack: Stack) -> None:
-    """As of one that is killed each time: SQS moves the message."""
+    """As if the worker were killed each time: SQS moves the message."""
     call = {"day": day(1), "shard": NO_SHARD}
     with without(stack, Grant("RollupWorkerFunction", "KeepWhatFailed", "sqs:SendMessage")), impatient(stack):
         ask(stack, call)

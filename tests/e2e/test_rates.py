@@ -1,4 +1,4 @@
-"""The source of the exchange rates fails in every way: the last good rates stay, and no event is lost."""
+"""The source of the fx rates fails in every way: the last valid rates stay, and no event is lost."""
 
 import subprocess
 import sys
@@ -37,12 +37,12 @@ FAULTS: dict[str, bytes | int] = {
 
 
 FEW = ("down", "hostile", "jump")
-"""Those that `make test` tries."""
+"""Faults that `make test` tries; `make test-all` tries all."""
 
 
 @pytest.fixture(scope="module")
 def ecb(stack: Stack) -> Iterator[Server]:
-    """The stack's source of rates, with the last days missing from what is stored."""
+    """The stack's source of fx rates. The rates of the last days are not stored yet."""
     with serving() as server:
         stack.deploy(RatesUrl=server.url)
         with pytest.raises(FunctionFailed, match="no rate known"):
@@ -96,7 +96,7 @@ def test_the_rates_come_back_and_the_day_is_in_euros(stack: Stack, api: Api, ecb
 def test_a_mistyped_rate_is_corrected_and_its_days_are_counted_again(
     stack: Stack, api: Api, ecb: Server
 ) -> None:
-    """By the command, with the functions' own roles. In the end the ECB's rate holds again."""
+    """Uses `make rate`, with the functions' own roles. At the end the ECB's rate is restored."""
     user, of = a_user(), day(12)
     fx_date = fx_date_of(of)
     right = published(fx_date, fx_date)[fx_date]

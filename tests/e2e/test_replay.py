@@ -1,4 +1,4 @@
-"""A call that fails for good waits where it is seen; `make replay` makes the day right, and nothing twice."""
+"""A call that fails for good waits in a dead-letter queue with an alarm; `make replay` repeats it once."""
 
 import json
 import subprocess
@@ -99,7 +99,7 @@ def test_a_schedule_that_could_not_be_handed_over_is_made_up_for(stack: Stack, a
     done = replay(stack)
     assert (done.returncode, done.stderr) == (0, "")
     told = ": done (had failed: TooManyRequestsException)"
-    assert done.stdout.count(told) == 1  # the same call twice is made once
+    assert done.stdout.count(told) == 1  # the same call in two messages is made once
 
     def make_up_again() -> None:
         send(stack, "FailedSchedules", SCHEDULED, attributes)
@@ -127,7 +127,7 @@ def test_a_stack_that_is_not_there_is_told() -> None:
 
 
 def fail(stack: Stack) -> int:
-    """Let the workers of the day fail for good, and return how many records of it wait: one a shard."""
+    """Make the workers of the day fail for good. Return the number of dead letters: one a shard."""
 
     def plan() -> None:
         stack.invoke("RollupFunction", {"day": day(DAYS_AGO)})
@@ -149,7 +149,7 @@ def send(stack: Stack, queue: str, body: Any, attributes: dict[str, str]) -> Non
 
 
 def assert_alarm(stack: Stack, alarm: str, queue: str) -> None:
-    """The alarm watches the queue: it goes off at the metric that SQS publishes, which MiniStack does not."""
+    """The queue's alarm goes off with the metric that SQS publishes, and MiniStack does not."""
     cloudwatch, name = stack.client("cloudwatch"), stack.physical_id(alarm)
     queue_name = stack.physical_id(queue).rsplit("/", 1)[-1]
     cloudwatch.put_metric_data(

@@ -1,4 +1,4 @@
-"""The front before MiniStack: everything goes through it as it came."""
+"""The reverse proxy in front of MiniStack: it passes everything on unchanged."""
 
 import http.client
 import json
@@ -14,7 +14,7 @@ from local.stack.stack import free_port
 
 
 class Echo(BaseHTTPRequestHandler):
-    """Answers with what it was asked, and a status and headers of its own."""
+    """Responds with the request, and a status and headers of its own."""
 
     protocol_version = "HTTP/1.1"
 
@@ -33,12 +33,12 @@ class Echo(BaseHTTPRequestHandler):
     do_PURGE = do_POST
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def connection() -> Iterator[http.client.HTTPConnection]:
-    """A connection to the front of an API called `abc`, behind which is Echo."""
+    """A connection to the reverse proxy of an API with the id `abc`, which is Echo."""
     port = free_port()
     with (
         running_server(ThreadingHTTPServer(("127.0.0.1", 0), Echo)) as echo,

@@ -1,4 +1,4 @@
-"""docs/runbook.md: its commands run, and what it says of alarms, names and restores is so."""
+"""docs/runbook.md: its commands work, and what it says about alarms, names and restores is true."""
 
 import json
 import os
@@ -38,16 +38,16 @@ ELSEWHERE = (
     "to-live",
     "OUTBOX",
 )
-"""In blocks of which there are other tests: of deployments, of dead letters, of rates, and here."""
+"""Commands of blocks that other tests run: deployments, dead letters, rates, and tests below."""
 ONLY_AWS = ("request-service-quota-increase", "--backup-type SYSTEM")
-"""Not in MiniStack: of these only the options are checked."""
+"""Calls that MiniStack does not have: only their options are checked."""
 
 Shell = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
 def user_id(stack: Stack, api: Api) -> str:
-    """A user with three requests on a closed day, counted."""
+    """A user with three requests on a closed day that has a summary."""
     user_id = a_user()
     events = [an_event(user_id, days_ago=2, costUSD=float(cost)) for cost in COSTS]
     for event in events:
@@ -59,9 +59,9 @@ def user_id(stack: Stack, api: Api) -> str:
 
 @pytest.fixture(scope="module")
 def shell(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """Run commands as the runbook gives them, of this day, and return what they print.
+    """Run commands as the runbook has them, for this day, and return their output.
 
-    In a folder of their own, in which `make` is that of the project: some of them write files.
+    They run in a folder of their own, because some write files; `make` is the project's there.
     """
     folder, programs = tmp_path_factory.mktemp("runbook"), tmp_path_factory.mktemp("bin")
     commands = {
@@ -147,7 +147,7 @@ HOSTILE = [
     '"}, ":k": {"S": "',
     "--yes a#b%23c% back\\slash zoë 🌳",
 ]
-"""Ids that a shell, an option parser, JSON or a key could take for something else."""
+"""Ids that a shell, an option parser, JSON or a key could misinterpret."""
 
 
 def test_a_cent_can_be_explained(shell: Shell, user_id: str, stack: Stack, api: Api) -> None:
@@ -190,7 +190,7 @@ def test_the_settings_of_days_are_shown(shell: Shell, stack: Stack) -> None:
 def test_what_a_restore_brings_back_is_counted_again(
     shell: Shell, stack: Stack, user_id: str, api: Api
 ) -> None:
-    """MiniStack restores what is there now, whatever time is asked for: so, before the damage."""
+    """MiniStack restores the present content, whatever time is requested: so restore before the damage."""
     [block] = blocks("restore-table-to-point-in-time")
     restore, rest = block.split("    make put-back", 1)
     shell(restore)

@@ -93,7 +93,7 @@ def test_bad_input_is_refused(api: Api, body: object, headers: dict[str, str], s
 
 
 def test_a_json_body_of_any_content_type_is_taken(api: Api) -> None:
-    # API Gateway hands it over as base64 then.
+    # API Gateway passes it on as base64 then.
     body = json.dumps(an_event(a_user())).encode()
     assert api.post(body, **{"Content-Type": "application/octet-stream"}).status == 201
 
@@ -103,7 +103,7 @@ def test_tokens_open_the_routes_of_their_scope_only(stack: Stack, api: Api) -> N
     assert api.post(event, token="").status == 401
     assert api.get("/api/totals", token="").status == 401
     assert api.post(event, token="wrong").status == 403
-    # Each after the answer to the same token on its own route was cached.
+    # Each after the authorizer's response for the same token on its own route was cached.
     assert api.get("/api/summaries", userId="alice").status == 200
     assert api.post(event, token=stack.read_token).status == 403
     assert api.post(event).status == 201
@@ -196,7 +196,7 @@ def test_a_stack_that_has_no_calendar_yet_is_read_by_its_parameters(stack: Stack
 
 
 def test_no_log_names_a_user_or_a_token(stack: Stack, api: Api) -> None:
-    # The end of the `stack` fixture looks at all that the other tests made the functions log.
+    # The end of the `stack` fixture checks all that the functions logged in the other tests.
     user_id = a_user()
     api.post(an_event(user_id))
     api.post(an_event(user_id, tokens_in=-1))
@@ -267,7 +267,7 @@ def test_an_update_in_place_keeps_events_tokens_and_address(stack: Stack, api: A
 
 
 def make_deploy(stack: Stack, *parameters: str, name: str) -> str:
-    """Do what `make deploy` does with what is built already, and return what it prints."""
+    """Run what `make deploy` runs after the build, and return its output."""
     command = [sys.executable, "-m", "local.deploy", "--stack", name]
     command += ["--template", str(stack.build / "template.yaml")]
     return subprocess.run(

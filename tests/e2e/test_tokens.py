@@ -1,4 +1,4 @@
-"""Who is let in by the deployed stack: scopes, rotation, and every way to write a token that is none."""
+"""Which tokens the deployed stack accepts: scopes, rotation, and every invalid way to write a token."""
 
 import http.client
 import secrets
@@ -18,7 +18,7 @@ READ = "/api/totals"
 
 @pytest.fixture
 def tokens(stack: Stack) -> Iterator[list[str]]:
-    """Two ingest tokens, both valid by a deployment. Afterwards the stack has its own again."""
+    """Two ingest tokens that a deployment has made valid. Afterwards the stack has its own again."""
     tokens = [stack.ingest_token, secrets.token_urlsafe(32)]
     stack.deploy(IngestTokenHashes=",".join(map(sha256, tokens)))
     yield tokens
@@ -33,7 +33,7 @@ def test_a_token_is_rotated_without_a_request_refused(stack: Stack, api: Api, to
     assert posted(api, stack.read_token) == 403
     let_in(stack, INGEST_TOKEN_HASHES=sha256(new))
     assert posted(api, new) == 201
-    assert posted(api, old) == 201  # API Gateway keeps the answer for ReauthorizeEvery: 300 s
+    assert posted(api, old) == 201  # API Gateway caches the authorizer's response for ReauthorizeEvery: 300 s
     assert api.send("POST", "/api/request-event", b"{}", {"Authorization": f"bearer {old}"}).status == 403
     keep_answers(stack, 0)
     assert [posted(api, token) for token in (old, new)] == [403, 201]
@@ -116,9 +116,9 @@ def let_in(stack: Stack, **hashes: str) -> None:
 
 
 def keep_answers(stack: Stack, seconds: int) -> None:
-    """Have API Gateway keep the authorizer's answers for so long; with 0 it asks again.
+    """Make API Gateway cache the authorizer's responses for so many seconds; 0 clears the cache.
 
-    On AWS ResetAuthorizersCache does that too. MiniStack does not know it.
+    On AWS ResetAuthorizersCache clears it too. MiniStack does not have that.
     """
     gateway: Any = stack.client("apigatewayv2")
     [authorizer] = gateway.get_authorizers(ApiId=stack.api_id)["Items"]
@@ -127,7 +127,7 @@ def keep_answers(stack: Stack, seconds: int) -> None:
 
 
 def status(stack: Stack, *headers: tuple[str, str], method: str = "GET", path: str = READ) -> int:
-    """Send just these headers, as they are, several of a name too."""
+    """Send exactly these headers, even several with one name."""
     connection = http.client.HTTPConnection(urlsplit(stack.api_url).netloc, timeout=PATIENCE_SECONDS)
     try:
         connection.putrequest(method, path)

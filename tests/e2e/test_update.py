@@ -1,4 +1,4 @@
-"""The stack is updated, and rolled back, while a sender delivers: nothing is lost, nothing counted twice."""
+"""Update the stack, and roll it back, while a sender delivers: no event is lost or in a summary twice."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ from tests.e2e.api import Api, a_user, an_event, count, day, late_marks
 
 DEPLOYED = ("functions", "layers/callback", "template.yaml")
 DAYS_AGO = (0, 11, 12)
-"""Today, and closed days, whose events leave marks."""
+"""Today, and closed days, whose events leave late marks."""
 
 Sums = dict[tuple[str, str], tuple[int, Decimal]]
 
@@ -33,7 +33,7 @@ def git(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
 
 
 def previous_commit() -> str | None:
-    """The last commit from which what is deployed now differs."""
+    """The last commit whose deployed files differ from the present ones."""
     for commit in git("rev-list", "--max-count=200", "HEAD").stdout.decode().split():
         if git("diff", "--quiet", commit, "--", *DEPLOYED).returncode == 1:
             return commit
@@ -42,7 +42,7 @@ def previous_commit() -> str | None:
 
 @pytest.fixture(scope="module")
 def previous() -> Iterator[Path]:
-    """What was deployed before this version, built."""
+    """A build of the version before this one."""
     commit = previous_commit() if shutil.which("git") else None
     if commit is None:
         pytest.skip("no earlier version to update from: this is not a git clone, or one without its history")
@@ -52,7 +52,7 @@ def previous() -> Iterator[Path]:
     archive = git("archive", commit)
     archive.check_returncode()
     subprocess.run(["tar", "-x"], cwd=project, input=archive.stdout, check=True)
-    (project / ".venv").symlink_to(PROJECT / ".venv")  # functions/Makefile takes uv and Python from there
+    (project / ".venv").symlink_to(PROJECT / ".venv")  # functions/Makefile uses uv and Python from there
     try:
         yield build(project / "build", project)
     finally:
@@ -60,7 +60,7 @@ def previous() -> Iterator[Path]:
 
 
 class Traffic:
-    """Users who chat until the end of the block; their events go through an outbox, as in the proxy."""
+    """Users who chat until the end of the block. Their events go through an outbox, as in the proxy."""
 
     def __init__(self, outbox: Path, api: Api) -> None:
         self.user_id = a_user()
@@ -89,7 +89,7 @@ class Traffic:
         )
 
     def end(self) -> Sums:
-        """Stop sending, wait until the service has everything, and return what was sent."""
+        """Stop sending, wait until the service has all events, and return them."""
         self._stopped.set()
         self._thread.join()
         wait_until(self._sender.flush, "an empty outbox")
@@ -126,13 +126,13 @@ def test_an_update_and_its_roll_back_under_traffic(stack: Stack, previous: Path,
     ):
         traffic.goes_on(30)
         old.rollup()
-        traffic.goes_on(30)  # these leave marks of the old version's
+        traffic.goes_on(30)  # these leave late marks of the old version
         old.build = stack.build
         old.deploy()
         traffic.goes_on(30)
         old.rollup()
         assert api.get("/api/summaries", userId=traffic.user_id).status == 200
-        traffic.goes_on(30)  # and these marks of the new one's
+        traffic.goes_on(30)  # and these leave late marks of the new version
         old.build = previous
         old.deploy()
         traffic.goes_on(30)
@@ -147,5 +147,5 @@ def test_an_update_and_its_roll_back_under_traffic(stack: Stack, previous: Path,
 
         count_all()
         assert summed_up(api, users) == sent
-        # A count that was ended by an update holds up a mark until another one is alone.
+        # After a recomputation that an update interrupted, a mark stays until another one runs alone.
         wait_until(lambda: late_marks(old) == [], "no late mark", again=count_all)

@@ -1,4 +1,4 @@
-"""AWS at its worst: microburst between a client and DynamoDB or SQS, with the faults a test asks for."""
+"""A proxy that injects faults (microburst) between a client and DynamoDB or SQS."""
 
 import json
 import os
@@ -26,38 +26,38 @@ BROKEN: Rule = {"error": {"code": "InternalServerError", "status": 500}}
 RESET: Rule = {"reset": True}
 """The connection breaks before the request is carried out."""
 CUT_OFF: Rule = {"response": {"abort_bytes": 1}}
-"""The request is carried out, and the answer breaks off."""
+"""The request is carried out, and the response breaks off."""
 UNAVAILABLE: Rule = {"error": {"code": "ServiceUnavailable", "status": 503}}
-"""What SQS says in place of DynamoDB's word for throttling, which the SDK would not try again of SQS."""
+"""SQS's error code for throttling. From SQS, the SDK would not retry DynamoDB's."""
 FAULTS = {"throttled": THROTTLED, "broken": BROKEN, "reset": RESET, "cut off": CUT_OFF}
 
 
 def of_sqs(fault: Rule) -> Rule:
-    """The same kind of fault as SQS has it."""
+    """Translate a fault to SQS's error code."""
     return UNAVAILABLE if fault == THROTTLED else fault
 
 
 def slow(seconds: float) -> Rule:
-    """The request waits for so long, is then carried out, and answered if anybody still listens."""
+    """The request is carried out after so many seconds, and gets a response if the client still waits."""
     return {"latency": seconds * 1000}
 
 
 @dataclass(frozen=True)
 class Proxy:
-    """A microburst under way. Without a rule it hands on everything."""
+    """A running microburst. Without a rule it forwards everything."""
 
     url: str
 
     def inject(self, fault: Rule, operation: str, **rule: Any) -> None:
-        """Let calls of an operation go wrong; `rule` narrows it (microburst's README, "Rules")."""
+        """Inject a fault into calls of an operation; `rule` limits it (microburst's README, "Rules")."""
         self._control("PATCH", "rules", [{"operation": operation} | fault | rule])
 
     def fired(self) -> int:
-        """How many calls went wrong since the last `heal`."""
+        """The number of calls with a fault since the last `heal`."""
         return len(self._control("GET", "fired"))
 
     def heal(self) -> int:
-        """End all faults; how many calls went wrong."""
+        """End all faults. Return the number of calls with a fault."""
         fired = self.fired()
         self._control("POST", "rules", [])
         self._control("DELETE", "fired")
@@ -76,9 +76,9 @@ class Proxy:
 
 @contextmanager
 def faulty(upstream: str, log: Path, *options: str) -> Iterator[Proxy]:
-    """Run microburst before an AWS of this machine.
+    """Run microburst in front of an AWS emulator on this machine.
 
-    With `--resign` calls are made as the account's root: a signature holds for the address it was made for.
+    With `--resign`, calls are signed anew as the account's root: a signature is valid for one address only.
     """
     port = free_port()
     command = [sys.executable, "-m", "microburst", "--upstream", upstream, "--port", str(port), *options]
@@ -87,11 +87,11 @@ def faulty(upstream: str, log: Path, *options: str) -> Iterator[Proxy]:
         await_answer(f"{proxy.url}/_microburst/health")
         _warm_up(proxy)
         yield proxy
-        process.kill()  # asked to end, it would wait for its clients
+        process.kill()  # SIGTERM would wait for its clients
 
 
 def _warm_up(proxy: Proxy) -> None:
-    """Let it read botocore's models, which takes seconds, before somebody waits for its first error."""
+    """Make microburst load botocore's models, which takes seconds, before a test waits for an error."""
     once = Config(retries={"total_max_attempts": 1})
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
     options: Any = keys | {"endpoint_url": proxy.url, "config": once}
@@ -106,7 +106,7 @@ def _warm_up(proxy: Proxy) -> None:
 
 @contextmanager
 def moto_server(log: Path) -> Iterator[str]:
-    """Run moto as a server of its own: DynamoDB for the tests where there is no Java."""
+    """Run moto as a server: DynamoDB for the tests without DynamoDB Local."""
     port = free_port()
     with running_process([sys.executable, "-m", "moto.server", "-p", str(port)], os.environ, log):
         await_answer(url := f"http://127.0.0.1:{port}")

@@ -34,7 +34,7 @@ def proxy(running_proxy: Proxy) -> Iterator[Proxy]:
 
 @pytest.fixture
 def tables(dynamodb: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """The tables of a stack of the test's own, empty, and no fault in reach of them."""
+    """Empty tables of the test's own, which it reaches without faults."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb)
     made = make_tables(connect(read_timeout=30, attempts=3))
     yield made

@@ -1,4 +1,4 @@
-"""The functions as on Lambda, each with its own clients, and DynamoDB and SQS behind faulty proxies."""
+"""The functions as on Lambda, each with its own clients, and DynamoDB and SQS behind fault proxies."""
 
 import importlib.util
 import json
@@ -19,13 +19,13 @@ from local.http_server import running_server
 FUNCTIONS = Path(__file__).parents[2] / "functions"
 SHARDS = 2
 TRIES = 3
-"""So often Lambda makes an asynchronous call that fails, and SQS hands out a message."""
+"""Lambda makes a failing asynchronous call so many times, and SQS delivers a message so many times."""
 
 Sums = dict[tuple[str, str], tuple[int, Decimal]]
 
 
 def cold_start(name: str) -> ModuleType:
-    """Load a function as a new Lambda process does: it connects to what its environment says now."""
+    """Load a function as a new Lambda process does, with the present environment."""
     spec = importlib.util.spec_from_file_location(f"cold_{name}_{uuid4().hex}", FUNCTIONS / name / "app.py")
     assert spec
     assert spec.loader
@@ -45,7 +45,7 @@ def context(seconds: float = 20) -> Any:
 
 
 class Deployed:
-    """The functions, and what was sent to them."""
+    """The functions, and the events that were sent to them."""
 
     def __init__(self, tables: Store, queue: list[str]) -> None:
         self.tables = tables
@@ -81,7 +81,7 @@ class Deployed:
         return made
 
     def post(self, events: list[dict[str, Any]], seconds: float = 20) -> Any:
-        """Post once: status, headers and body of the answer."""
+        """Post once. Return status, headers and body of the response."""
         request = {"headers": {"content-type": "application/json"}, "body": json.dumps(events)}
         answer = self.ingest.handler(request, context(seconds))
         return SimpleNamespace(
@@ -89,7 +89,7 @@ class Deployed:
         )
 
     def deliver(self, events: list[dict[str, Any]]) -> int:
-        """Post as the sender does, until every event is taken. Return how many posts it took."""
+        """Post as the sender does, until every event is stored. Return the number of posts."""
         for posts in range(1, 50):
             answer = self.post(events)
             if answer.status == 200:
@@ -102,21 +102,21 @@ class Deployed:
         raise AssertionError("never taken")
 
     def roll_up(self) -> None:
-        """Plan, and hand every message to a worker, each as often as the queue does."""
+        """Run the planner, and deliver every message to a worker, as often as the queue does."""
         _until_done(self.planner, [{}] * TRIES)
         while self.queue:
             body = self.queue.pop()
             _until_done(self.worker, [a_message(body, receives) for receives in range(1, TRIES + 1)])
 
     def summed_up(self) -> Sums:
-        """What the API says of all days, read without any fault."""
+        """Read the API's totals of all days, without faults."""
         users = {user_id for user_id, _ in self.sent}
         rows = [row for user_id in users for row in self.tables.summaries.of_user(user_id, "0", "9")]
         return {(row["userId"], row["day"]): (row["requests"], row["costEUR"]) for row in rows}
 
 
 def a_message(body: str, receives: int) -> dict[str, Any]:
-    """What Lambda hands to a worker."""
+    """Make the event with which Lambda calls a worker."""
     return {"Records": [{"body": body, "attributes": {"ApproximateReceiveCount": str(receives)}}]}
 
 
@@ -133,7 +133,7 @@ def _until_done(function: ModuleType, payloads: list[dict[str, Any]]) -> None:
 
 
 class _Sqs(BaseHTTPRequestHandler):
-    """Takes messages, as the API of SQS does, and keeps them for the test to hand out."""
+    """Accepts messages as SQS's API does, and keeps them for the test to deliver."""
 
     protocol_version = "HTTP/1.1"
     queue: list[str]
@@ -167,7 +167,7 @@ class _Sqs(BaseHTTPRequestHandler):
 
 @contextmanager
 def sqs_api() -> Iterator[tuple[str, list[str]]]:
-    """Serve it; yields its address, and the messages that wait for a worker."""
+    """Serve it. Yields its URL, and the messages that wait for a worker."""
     queue: list[str] = []
     handler = type("Handler", (_Sqs,), {"queue": queue})
     with running_server(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:

@@ -1,4 +1,4 @@
-"""Every function while AWS fails: what heals is survived, what stays is seen and made up for."""
+"""Every function while AWS fails: it survives short faults; lasting ones are visible and repaired later."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -27,9 +27,9 @@ from tests.faults.deployed_functions import SHARDS, Deployed, context, sqs_api
 
 OPERATIONS = ("PutItem", "UpdateItem", "DeleteItem", "GetItem", "BatchGetItem", "Query", "DescribeTable")
 TOO_MANY: Rule = {"error": {"code": "RequestThrottled", "status": 403}}
-"""What SQS says to one who asks too often."""
+"""SQS's response to too many requests."""
 CLOSED = 9
-"""A closed day, so many days ago: its events leave marks."""
+"""A closed day, so many days ago: its events leave late marks."""
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +58,7 @@ def deployed(
     monkeypatch.setenv("DAILY_SUMMARIES_TABLE", tables.summaries.name)
     monkeypatch.setenv("STATE_TABLE", tables.state.name)
     monkeypatch.setenv("SHARD_COUNT", str(SHARDS))
-    # The SDK waits between its tries, up to 20 s: not here.
+    # Without the SDK's pauses of up to 20 s between its tries.
     monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda seconds: None))
     sqs_and_queue[1].clear()
     return Deployed(tables, sqs_and_queue[1])
@@ -215,7 +215,7 @@ def test_a_rate_is_entered_once_whatever_happens_on_the_way(
 
 
 def test_a_call_that_hangs_for_good_ends_before_lambda_ends_the_function(deployed: Deployed) -> None:
-    """So that the function's own error is in its log, not just that its time was over."""
+    """So the log has the function's own error, and not only that it ran out of time."""
     resources = template()["Resources"]
     clients = {
         "IngestFunction": [deployed.ingest.store.client],
@@ -233,6 +233,6 @@ def test_a_call_that_hangs_for_good_ends_before_lambda_ends_the_function(deploye
 
 
 def test_a_sender_waits_for_longer_than_ingest_needs_to_name_what_it_did_not_store() -> None:
-    """Or it would send a large batch to slow storage whole, again and again, and never come to its end."""
+    """Otherwise, with slow storage, it would send a large batch again and again as a whole, without end."""
     ingest = template()["Resources"]["IngestFunction"]["Properties"]
     assert ingest["Timeout"] < RESPONSE_SECONDS < 30  # API Gateway's own limit

@@ -1,4 +1,4 @@
-"""What the store makes of calls that are carried out unheard, or later than anybody waits for them."""
+"""The stores, when a call is carried out but its response is lost, or is carried out late."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -28,7 +28,7 @@ ITEM = entry_builder().build(event(), NOON).item
 
 @pytest.fixture
 def store(proxy: Proxy, tables: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """The tables as they are seen through the proxy, by a client that waits for a second."""
+    """The tables, reached through the proxy, by a client with a time limit of one second."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", proxy.url)
     return with_client(tables, connect(read_timeout=1, attempts=3))
 
@@ -65,7 +65,7 @@ def test_an_operators_rate_whose_answer_was_lost_is_no_conflict(store: Store, pr
 
 def test_an_event_whose_answer_was_lost_is_there_once(store: Store, proxy: Proxy) -> None:
     proxy.inject(CUT_OFF, "PutItem", times=1)
-    assert not store.ledger.append(ITEM)  # it reads as a duplicate, and is marked and answered as one
+    assert not store.ledger.append(ITEM)  # it is a duplicate: it gets a late mark and a duplicate's response
     assert len(store.client.scan(TableName=store.ledger.name)["Items"]) == 1
 
 
@@ -80,7 +80,7 @@ def test_a_mark_is_left_and_cleared_though_answers_are_lost(store: Store, proxy:
 
 
 def test_a_mark_carried_out_late_does_not_hide_one_of_another_event(store: Store, proxy: Proxy) -> None:
-    """Its SDK had long tried again; a rollup has read it, and has not seen the event that came since."""
+    """The SDK had retried it long before. A rollup has read the mark, but not the event that came since."""
     proxy.inject(slow(8), "UpdateItem", times=1)
     store.state.mark_late("2026-11-20", [1], NOON)
     read = store.state.late_mark("2026-11-20", 1)
@@ -129,7 +129,7 @@ def test_items_left_out_are_asked_for_again_and_not_for_ever(store: Store, proxy
 def test_an_answer_that_is_damaged_is_a_fault_like_others(
     store: Store, proxy: Proxy, damage: dict[str, Any]
 ) -> None:
-    # Not tried again by the SDK: that would take a checksum, which only AWS sends.
+    # The SDK does not retry it: only AWS sends the checksum for that.
     proxy.inject({"response": damage}, "PutItem", times=1)
     with pytest.raises(UnreadableResponse):
         store.ledger.append(ITEM)

@@ -1,4 +1,4 @@
-"""Real events, as the callback sends them, changed in the ways in which senders and attackers change them."""
+"""Real events of the callback, with changes that faulty senders and attackers could make."""
 
 import json
 from datetime import timedelta
@@ -13,11 +13,11 @@ from tests.fuzz.oracle import KNOWN, LABELS, NUMBERS, SHORT, TOKENS
 PAYLOADS = Path(__file__).parents[1] / "unit/callback/payloads"
 
 Members = list[tuple[str, str]]
-"""An object as it is written: names and values, each in JSON, in order, a name more than once if need be."""
+"""A JSON object as written: names and values in order, each as JSON. A name may occur twice."""
 
 
 def real_events() -> list[Members]:
-    """The events of the calls that were recorded from a real proxy, as if made just now."""
+    """The events of calls recorded from a real proxy, with the present time."""
     captured = [capture(json.loads(path.read_text())["kwargs"]) for path in sorted(PAYLOADS.glob("*.json"))]
     events = [json.loads(encode(event)) for event in captured if event]
     return [_members(event | {"ts": (NOON - timedelta(minutes=1)).isoformat()}) for event in events]
@@ -106,11 +106,11 @@ FITTING = {
     **dict.fromkeys([*TOKENS, *NUMBERS], NUMBER_TEXTS),
     "ts": TIME_TEXTS,
 }
-"""What a field is more likely to be mistaken for."""
+"""Values that senders are likely to confuse with a field's."""
 
 
 def mutated(random: Random, event: Members) -> str:
-    """Change an event once or a few times, and write it down."""
+    """Change an event once or a few times; return its JSON."""
     members = list(event)
     for _ in range(random.choice((1, 3, 4, 5, 6))):
         random.choice(_CHANGES)(random, members)
@@ -120,7 +120,7 @@ def mutated(random: Random, event: Members) -> str:
 
 
 def identified(event: Members, event_id: str) -> Members:
-    """The event under an id of its own."""
+    """The event with an id of its own."""
     return [(name, json.dumps(event_id) if name == '"eventId"' else value) for name, value in event]
 
 
@@ -143,7 +143,7 @@ def _confuse(random: Random, members: Members) -> None:
 
 
 def _put(random: Random, members: Members) -> None:
-    """Set a field, which may be there already: then it is twice in the object."""
+    """Add a field. If the object has it already, it then has it twice."""
     name = random.choice(KNOWN)
     members.insert(
         random.randint(0, len(members)), (json.dumps(name), random.choice(FITTING.get(name, VALUES)))
@@ -165,7 +165,7 @@ _CHANGES = (_drop, _replace, _replace, _confuse, _confuse, _put, _put, _put_unkn
 
 
 def damaged(random: Random, body: bytes) -> bytes:
-    """Cut, flip, double or re-encode the bytes of a body."""
+    """Truncate, flip, double or re-encode the bytes of a body."""
     at, end = sorted((random.randrange(len(body) + 1), random.randrange(len(body) + 1)))
     kind = random.randrange(9)
     if kind == 0:

@@ -1,6 +1,6 @@
-"""What is a valid event, written from docs/api.md: it shares no code with what it judges.
+"""Decides which events are valid, by docs/api.md. It shares no code with the service.
 
-It reads JSON with each number as its text, and reckons with the digits.
+It reads each JSON number as text, and compares digits.
 """
 
 import json
@@ -18,13 +18,13 @@ LABELS = ("callType", "modelGroup", "teamId", "keyAlias", "conversationId", "err
 TOKENS = ("tokens_in", "tokens_out", "tokens_cached", "tokens_cache_write", "tokens_reasoning")
 NUMBERS = {"latency": 7, "timeToFirstToken": 7, "costEUR": 9, "costUSD": 9}
 NUMBERS |= dict.fromkeys(("costInputUSD", "costOutputUSD", "costToolsUSD"), 9)
-"""By field: the largest is a 1 and so many zeros."""
+"""By field: the maximum is 10 to this power."""
 BOOLEANS = ("stream", "cacheHit", "estimated")
 KNOWN = [*IDS, *NAMES, *SHORT, *LABELS, *TOKENS, *NUMBERS, *BOOLEANS, "ts", "status", "tags"]
 REQUIRED = ("userId", "ts", "model", "provider", "tokens_in", "tokens_out", "latency")
 SIZE_MAX = 2048
 UNSURE = 100
-"""Bytes of an event's size about which this and the service may differ."""
+"""By so many bytes of an event's size, this oracle and the service may differ."""
 
 _TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,12}))?(?:[Zz]|([+-])(\d\d):(\d\d))?", re.ASCII
@@ -32,7 +32,7 @@ _TIME = re.compile(
 
 
 class Number(str):
-    """A JSON number as it is written; also NaN and the infinities that Python lets pass."""
+    """A JSON number as written; also NaN and the infinities, which Python accepts."""
 
 
 class NotJson(Exception):
@@ -41,12 +41,12 @@ class NotJson(Exception):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is wrong with an event, by field; where nothing is, what has to be stored of it."""
+    """The invalid fields of an event; for a valid event, the fields to be stored."""
 
     bad: frozenset[str]
     fields: dict[str, Any]
     near_the_limit: bool = False
-    """So large that a rough reckoning of its size cannot tell whether it is taken."""
+    """Its size is so close to the limit that this estimate cannot decide."""
 
 
 def read(body: bytes) -> Any:
@@ -59,7 +59,7 @@ def read(body: bytes) -> Any:
 
 
 def judge(event: object, now: datetime) -> Verdict:
-    """Judge one event as `read` gives it."""
+    """Judge one event, as `read` returns it."""
     if not isinstance(event, dict):
         return Verdict(frozenset({"event"}), {})
     given = {name: value for name, value in event.items() if value is not None}
@@ -95,7 +95,7 @@ def _is_known(name: str) -> bool:
 
 
 def _read_field(name: str, value: Any) -> Any:
-    """Return what is to be stored, or None where the value is not one of this field."""
+    """Return the value to be stored, or None if the field does not allow it."""
     if name == "ts":
         return _time(value)
     if name in IDS:
@@ -128,7 +128,7 @@ def _text(value: Any, least: int, most: int) -> str | None:
 
 
 def _number(text: str, largest: int) -> Decimal | None:
-    """The number, if it is one of 0 to 10^largest, in 38 digits and 38 places."""
+    """The number, if it is from 0 to 10^largest, with up to 38 digits and 38 decimal places."""
     parts = re.fullmatch(r"(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?", text)
     if not parts:
         return None
@@ -138,7 +138,7 @@ def _number(text: str, largest: int) -> Decimal | None:
     digits = digits.rstrip("0")
     if not digits:
         return Decimal(0)
-    magnitude = len(digits) + scale  # the number is 0.digits times ten to this
+    magnitude = len(digits) + scale  # the number is 0.digits times 10 to this power
     too_large = magnitude > largest + 1 or (magnitude == largest + 1 and digits != "1")
     if sign or too_large or len(digits) > 38 or -scale > 38:
         return None
@@ -162,7 +162,7 @@ def _time(text: Any) -> datetime | None:
 
 
 def _size(value: Any) -> int:
-    """Bytes of an attribute, roughly, by the developer guide of DynamoDB."""
+    """Approximate bytes of an attribute, by DynamoDB's developer guide."""
     if isinstance(value, str):
         return len(value.encode())
     if isinstance(value, list):

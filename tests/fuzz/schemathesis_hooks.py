@@ -1,4 +1,4 @@
-"""What an OpenAPI document cannot say of this API. Everything else that schemathesis finds is a failure."""
+"""Rules of this API that OpenAPI cannot express. Everything else that schemathesis finds is a failure."""
 
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -15,7 +15,7 @@ LABELS = ("tags", "callType", "modelGroup", "teamId", "keyAlias", "conversationI
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
-    """Give a valid request what the schema could not ask for: then it has to be accepted."""
+    """Make a request of the schema really valid: then it must be accepted."""
     is_valid = case.meta is not None and case.meta.generation.mode.is_positive
     if case.method == "POST":
         for event in filter(_is_event, case.body if isinstance(case.body, list) else [case.body]):
@@ -53,7 +53,7 @@ def _make_storable(event: dict[str, Any]) -> None:
 
 
 def _make_answerable(query: dict[str, Any], *, is_totals: bool) -> None:
-    """A user or a day and not both; a cursor that was handed out; at most 366 days, the first one first."""
+    """Either a user or a day; only a cursor that the API returned; at most 366 days, `from` before `to`."""
     if "userId" in query:
         query.pop("day", None)
     elif "day" not in query and not is_totals:
@@ -67,9 +67,9 @@ def _make_answerable(query: dict[str, Any], *, is_totals: bool) -> None:
 
 @schemathesis.hook
 def filter_failure(context: Any, failure: Failure, case: Any, response: Response) -> bool:
-    """Accept what is as it should be."""
+    """Accept responses that are right although the document does not say so."""
     if isinstance(failure, AcceptedNegativeData) and isinstance(case.body, list):
-        # An array is taken, its bad events are rejected: "one bad event never costs another one".
+        # An array is accepted, and its invalid events are rejected one by one.
         return not (response.status_code == 200 and response.json()["rejected"])
     if isinstance(failure, UnsupportedMethodResponse):
         # API Gateway has no 405: a method without a route is a 404, as the document says.

@@ -24,7 +24,7 @@ from tests.fuzz.oracle import KNOWN, REQUIRED, NotJson, Verdict, judge, read
 from tests.integration.test_ingest import CALENDAR, CONTEXT
 from tests.rates import BEFORE_NOON
 
-with mock_aws():  # it reads the exchange rates when it starts
+with mock_aws():  # it reads the fx rates when it starts
     from ingest import app
 
 ARRAYS = 36
@@ -39,7 +39,7 @@ EXCHANGE = {"fxRate", "fxDate", "costEUR"}
 
 @dataclass
 class Expected:
-    """What has to be in the ledger: by key, the events of which one is to be stored."""
+    """The expected ledger: by key, the events of which one must be stored."""
 
     by_key: dict[tuple[str, str, str], list[dict[str, Any]]] = field(default_factory=dict)
     unnamed: list[dict[str, Any]] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Expected:
             self.unnamed.append(fields)
 
     def check(self, items: list[dict[str, Any]]) -> None:
-        """Compare with all that the ledger holds."""
+        """Compare with the whole ledger."""
         stored: Counter[tuple[str, str, str]] = Counter()
         unnamed = list(self.unnamed)
         for item in items:
@@ -77,7 +77,7 @@ class Expected:
 
 
 def _as_sent(item: dict[str, Any]) -> dict[str, Any]:
-    """An item without what the service adds, its time and numbers as the oracle has them."""
+    """An item without the fields that the service adds, with times and numbers in the oracle's form."""
     assert item["dayShard"].startswith(item["day"])
     hidden = OF_THE_SERVICE | (EXCHANGE if "fxRate" in item else set())
     sent = {name: value for name, value in item.items() if name not in hidden}
@@ -87,14 +87,14 @@ def _as_sent(item: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass
 class Ingest:
-    """Calls the function, checks each answer by itself, and keeps count."""
+    """Calls the function, checks each response, and counts requests."""
 
     store: Store
     seen: Counter[str]
     expected: Expected = field(default_factory=Expected)
 
     def send(self, body: bytes, **request: Any) -> tuple[int, Any]:
-        """Post a body, as text where that is possible, as base64 else."""
+        """Post a body as text if possible, else as base64."""
         event = {"headers": {"content-type": "application/json"}, **_encoded(body), **request}
         response = app.handler(event, CONTEXT)
         status, answer = response["statusCode"], json.loads(response["body"])
@@ -107,7 +107,7 @@ class Ingest:
         return status, answer
 
     def send_array(self, texts: list[str]) -> None:
-        """Post an array, and see that exactly the bad events are rejected, by field."""
+        """Post an array, and check that exactly its invalid events are rejected, for the right fields."""
         body = f"[{','.join(texts)}]".encode()
         status, answer = self.send(body)
         assert status == 200
@@ -119,7 +119,7 @@ class Ingest:
             self._check(texts[index], verdict, errors, is_taken=index not in rejected)
 
     def send_one(self, body: bytes, **request: Any) -> int:
-        """Post anything, and see that it is read and judged as the oracle does."""
+        """Post any body, and compare the response with the oracle."""
         status, answer = self.send(body, **request)
         try:
             event = read(body)
@@ -145,7 +145,7 @@ class Ingest:
             self.expected.add(verdict)
         elif not verdict.near_the_limit:
             assert verdict.bad, (text, errors)
-            # Of an event that is too large, the largest field is named; of any other, each that is wrong.
+            # For an event that is too large, the response names the largest field; else each invalid field.
             too_large = any("makes the event larger" in error["message"] for error in errors)
             assert named <= verdict.bad if too_large else named == verdict.bad, (text, named, verdict.bad)
 
@@ -158,7 +158,7 @@ def _encoded(body: bytes) -> dict[str, Any]:
 
 
 def items(store: Store) -> list[dict[str, Any]]:
-    """All that the ledger holds, without footprints: moto takes long to write those down."""
+    """All items of the ledger, without footprints: moto takes long to write these."""
     names = {f"#{i}": name for i, name in enumerate([*KNOWN, *OF_THE_SERVICE, "fxRate", "fxDate"])}
     pages = store.client.get_paginator("scan").paginate(
         TableName=store.ledger.name, ProjectionExpression=", ".join(names), ExpressionAttributeNames=names
@@ -307,13 +307,13 @@ def test_a_request_of_any_shape_is_answered(ingest: Ingest, counted: Counter[str
 
 
 def _headers(random: Random) -> list[str]:
-    """Two names; never two spellings of one, which API Gateway would make one."""
+    """Two different names. API Gateway would join two spellings of one name."""
     names = random.sample(HEADER_NAMES, 2)
     return names if len({name.lower() for name in names}) == 2 else names[:1]
 
 
 def _expected(request: dict[str, Any]) -> tuple[set[int], Verdict | None]:
-    """What a request has to be answered with, and what of it is to be stored."""
+    """The expected response to a request, and the events of it to be stored."""
     headers = {name.lower(): value for name, value in (request.get("headers") or {}).items()}
     if headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
         return {415}, None

@@ -1,4 +1,4 @@
-"""What worker, planner and the rates' function are given by hand: a mistake is told, and changes nothing."""
+"""Calls of worker, planner and rates function by hand: a mistake is reported, and changes nothing."""
 
 import re
 from collections import Counter
@@ -23,7 +23,7 @@ from tests.fuzz import ROUNDS
 from tests.integration.test_ingest import CONTEXT
 
 PAYLOADS = 300
-"""Of each function."""
+"""Number of calls of each function in one round."""
 DAYS = [
     *(
         "2026-11-23",
@@ -106,13 +106,13 @@ REASONS: list[Any] = [
 ]
 DAY = re.compile("2[0-9]{3}-[0-9]{2}-[0-9]{2}")
 WITH_RATES = {"1999-12-31", "2026-11-20", "2026-11-23"}
-"""Those of the days on which the ECB published rates."""
+"""Days on which the ECB published rates."""
 FIRST_KEPT = (NOON - timedelta(days=400)).date()
 
 
 @pytest.fixture
 def written(store: Store, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """The three functions on tables of a test; what they ask of DynamoDB, beside reads, is counted."""
+    """The three functions on tables of a test. Their writes to DynamoDB are counted."""
     asked: Counter[str] = Counter()
 
     def note(model: Any, **_: Any) -> None:
@@ -128,7 +128,7 @@ def written(store: Store, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 def _date(value: object) -> date | None:
-    """The day, if it is written as one."""
+    """The day, if it is a valid one."""
     try:
         return date.fromisoformat(value) if isinstance(value, str) and DAY.fullmatch(value) else None
     except ValueError:
@@ -147,7 +147,7 @@ def _payload(random: Random, pools: dict[str, list[Any]]) -> dict[str, Any]:
 
 
 def _items_of(store: Store, payload: dict[str, Any]) -> list[Any]:
-    """What State holds of a (day, shard)."""
+    """The items of a (day, shard) in State."""
     key = {":k": {"S": f"{payload['day']}#{payload['shard']:02d}"}}
     found = store.client.scan(
         TableName=store.state.name,
@@ -174,7 +174,7 @@ def test_a_worker_counts_a_day_and_shard_and_nothing_else(
             with pytest.raises((ValueError, DayExpired)) as told:
                 worker.handler(payload, CONTEXT)
             assert str(told.value)
-            # A count that finds its day expired had begun, and has ended: nothing is left of it.
+            # A recomputation that finds its day expired has begun and ended: it leaves nothing.
             assert not written or (told.type is DayExpired and not _items_of(store, payload))
         counted["payloads"] += 1
     assert counted["payloads"] >= 300

@@ -1,4 +1,4 @@
-"""Bad questions at scale: the reading function as API Gateway calls it, judged by an oracle of its own."""
+"""Bad queries at scale: the reading function as API Gateway calls it, judged by an oracle in this file."""
 
 import base64
 import binascii
@@ -132,7 +132,7 @@ def _question(random: Random) -> tuple[str, dict[str, str]]:
         random.choice((("userId",), ("day",), ("day", "cursor"), ("userId", "cursor"), ("from", "to"), ()))
     )
     names += random.sample([*POOLS, *POOLS, *OTHER], random.choice((0, 1, 2, 4)))
-    # Many of the values are good ones: else next to nothing would be answered.
+    # Many of the values are valid: otherwise nearly every query would be rejected.
     return route, {
         name: POOLS[name][0]
         if name in POOLS and random.random() < 0.4
@@ -142,7 +142,7 @@ def _question(random: Random) -> tuple[str, dict[str, str]]:
 
 
 def _bad(route: str, query: dict[str, str]) -> set[str]:
-    """The parameters that are wrong, by docs/api.md."""
+    """The invalid parameters, by docs/api.md."""
     given = {name: text for name, text in query.items() if name in ROUTES[route]}
     checks = {"userId": _is_user, "from": _is_date, "to": _is_date, "day": _is_date, "fresh": _is_flag}
     if bad := {name for name, check in checks.items() if name in given and not check(given[name])}:
@@ -181,7 +181,7 @@ def _is_flag(text: str) -> bool:
 
 
 def _is_place(cursor: str) -> bool:
-    """Tell what a page of a day could have handed out: `[shard, user or null]`."""
+    """Tell whether a page of a day could have returned this cursor: `[shard, user or null]`."""
     content = _content(cursor) if cursor else [0, None]
     if not isinstance(content, list) or len(content) != 2:
         return False
@@ -191,13 +191,13 @@ def _is_place(cursor: str) -> bool:
 
 
 def _is_day_cursor(cursor: str) -> bool:
-    """Tell what a page of a user's days could have handed out: a day."""
+    """Tell whether a page of a user's days could have returned this cursor: a day."""
     content = _content(cursor) if cursor else "2026-11-23"
     return isinstance(content, str) and _is_date(content)
 
 
 def _content(cursor: str) -> Any:
-    """What a cursor holds, JSON in base64 for URLs; None if it is none."""
+    """Decode a cursor, JSON in base64 for URLs; None if it is invalid."""
     if not re.fullmatch("[A-Za-z0-9_-]*={0,2}", cursor) or "\n" in cursor:
         return None
     try:

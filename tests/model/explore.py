@@ -1,4 +1,4 @@
-"""Go through all states of the model and look for one that breaks a claim: S1, S2, S3 or L."""
+"""Search all states of the model for one that violates a claim: S1, S2, S3 or L (docs/finality.md)."""
 
 from collections import deque
 from typing import NamedTuple
@@ -12,15 +12,15 @@ Parents = dict[State, tuple[State, str] | None]
 class Found(NamedTuple):
     states: int
     claim: str | None
-    """The claim that is broken, if one is."""
+    """The violated claim, if any."""
     trace: list[str]
-    """The shortest way to there."""
+    """The shortest sequence of steps to the violation."""
     steps: int = 0
-    """Without events and failures, the mark is cleared after so many requests at most, in whatever order."""
+    """Maximum number of requests, in any order, until the mark is cleared, without events and failures."""
 
 
 def explore(protocol: Protocol, scenario: Scenario) -> Found:
-    """Breadth first: the first violation that is met has the shortest trace."""
+    """Search breadth first: so the first violation has the shortest trace."""
     model = Model(protocol, scenario)
     start = canonical(model.start())
     parents: Parents = {start: None}
@@ -56,7 +56,7 @@ def trace(parents: Parents, state: State) -> list[str]:
 
 
 def broken(scenario: Scenario, before: State, after: State) -> str | None:
-    """Name the claim that a step breaks."""
+    """Name the claim that a step violates."""
     summarised = sum(content for _, content in after.summaries)
     if (
         after.counted
@@ -76,9 +76,9 @@ def broken(scenario: Scenario, before: State, after: State) -> str | None:
 
 
 def liveness(marked: dict[State, list[State]], parents: Parents) -> Found:
-    """Where the mark stands, every way out of requests alone ends: there is no circle, so it gets cleared.
+    """Check claim L: while the mark stands, no sequence of requests alone is endless, so the mark is cleared.
 
-    In each such state a count can take a step, so no way ends but by clearing the mark.
+    In each such state a count can take a step, so a sequence ends only by clearing the mark.
     """
     before: dict[State, int] = dict.fromkeys(marked, 0)
     for successors in marked.values():

@@ -1,14 +1,14 @@
-"""How one (day, shard) that has closed is counted by several counts at once: each state that can be reached.
+"""A model of several counts (recomputations) of one closed (day, shard) at once: its states.
 
-A small model: one transition for each request that DynamoDB carries out. It goes through every order in which
-a few events, counts and failures can meet. What keeps it finite:
+The model has one transition for each request that DynamoDB carries out, and covers every order in which
+a few events, counts and failures can occur (transitions.py). It is finite because:
 
-- A revision is never the same twice, and is only compared with the one that is there. So all that matters of
-  one that a count has read is whether it still is there: it is SAME, or it is STALE, for good.
-- Two counts at the same place are alike, and a count that has ended may begin anew. So "two counts" are any
-  number of counts, two at a time. Each may crash at any step, as often as it likes.
-- An event is acknowledged at once after its mark: later, less would be claimed. A crash of ingest before the
-  mark needs no transition: the sender's next try finds the event stored, and goes on from there.
+- A revision never occurs twice, and is only compared with the stored one. So a revision that a count has
+  read is either still stored (SAME), or replaced for good (STALE).
+- Two counts in the same state are equal, and a count that has ended may begin again. So "two counts" means
+  any number of counts, two at a time. Each may crash at any step, as often as it likes.
+- An event is acknowledged right after its mark; later, the claims would be weaker. A crash of ingest before
+  the mark needs no transition: the sender's next try finds the event stored, and continues there.
 """
 
 from dataclasses import dataclass
@@ -17,64 +17,64 @@ from typing import NamedTuple, TypeVar
 T = TypeVar("T")
 
 SETTLED, ABSENT, STALE, SAME = -2, -1, 0, 1
-"""What a count knows of a summary: nothing is to be written, there was none, the revision that it read is
-gone, or that one is still there."""
+"""What a count knows of a summary: it needs no write, there was none, the revision that it read was
+replaced, or is still stored."""
 WAITED_FOR, SENT, MADE = 0, 1, 2
-"""The first copy of the write that a count is at: not sent yet, without an answer, carried out."""
+"""The first copy of a count's present write: not sent yet, sent without a response, carried out."""
 
 USERS = (0, 1)
 COUNT = (
     *("read mark", "read total", "read summary 0", "read summary 1", "read page 0", "read page 1"),
     *("write summary 0", "write summary 1", "write total", "compare total", "clear mark"),
 )
-"""The requests of a count, in order. `compare total` follows only where `write total` met a conflict."""
+"""The requests of a count, in order. `compare total` follows only if `write total` met a conflict."""
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """The protocol as it is, and what can be changed in it to see what breaks."""
+    """The protocol, with variants that a test uses to show which claim then fails."""
 
     count: tuple[str, ...] = COUNT
     ingest: tuple[str, ...] = ("put", "mark", "ack")
     summary_condition: str = "revision"
-    """Or `exists` (there is one where one was read, none where none was), or `none`."""
+    """Or `exists` (one is stored if one was read, else none), or `none` (no condition)."""
     counters: bool = False
-    """A summary's revision is a counter, which begins anew after the summary was deleted."""
+    """A summary's revision is a counter, which restarts after the summary was deleted."""
     total_condition: bool = True
     total_conflict: str = "compare"
-    """After a conflict, `compare` content and seen; or compare the `content` only; `finish` without a look;
-    begin `again` without one; or begin `again if it wrote` a summary, and else compare."""
+    """After a conflict: `compare` content and seen; or compare only the `content`; or `finish` at once;
+    begin `again`; or begin `again if it wrote` a summary, and else compare."""
     clear_condition: bool = True
     mark_begins_anew: bool = False
-    """Clearing deletes the mark, so that the next one has the number 1 again."""
+    """Clearing deletes the mark, so the next one has the number 1 again."""
     stale_pages: bool = False
     """Pages of the ledger are read without strong consistency: the last event may be missing."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """What happens in the world."""
+    """The events and failures that may occur."""
 
     events: tuple[tuple[int, bool], ...] = ((0, False), (0, True), (1, True))
-    """Of each event: whose it is, and whether it is late."""
+    """For each event: its user, and whether it is late."""
     counts: int = 2
-    """At a time."""
+    """Number of counts at a time."""
     second_tries: int = 1
-    """So often does ingest crash after the mark, before the acknowledgement."""
+    """How often ingest crashes between mark and acknowledgement."""
     late_writes: bool = False
-    """A write without an answer is sent again, and its first copy carried out at any time. One at a time."""
+    """A write without a response is retried, and its first copy carried out later. One write at a time."""
     deletions: int = 0
-    """Events deleted by hand, once acknowledged."""
+    """Number of acknowledged events that are deleted by hand."""
     deleted_come_again: bool = False
-    """An event can be deleted by hand before its sender has an acknowledgement, and sends it again."""
+    """An event may be deleted by hand before its sender has an acknowledgement, and is then sent again."""
     late_writes_outlive: bool = False
-    """Claim S3 does not wait for a late write of a count that began before the deletion."""
+    """Claim S3 applies although a late write of a count that began before the deletion is pending."""
     index_lags: bool = False
-    """A summary that is there may be missing where users with a summary are listed."""
+    """The index of summaries may lack a summary that is stored."""
 
 
 class Count(NamedTuple):
-    """A count under way. It forgets what it does not need any more: so equal states are one."""
+    """A running count. It drops values that it does not need any more, so that equal states coincide."""
 
     step: int = 0
     seen: int = 0
@@ -82,12 +82,12 @@ class Count(NamedTuple):
     """The total's revision."""
     revisions: tuple[int, ...] = (ABSENT, ABSENT)
     contents: tuple[int, ...] = (0, 0)
-    """Of each user's summary, as read."""
+    """The content of each user's summary, as read."""
     pages: tuple[int, ...] = (0, 0)
-    """Each user's events. A set of events is a number, with a bit for each."""
+    """Each user's events. A set of events is a number with a bit for each event."""
     copy: int = WAITED_FOR
     wrote: bool = False
-    """A summary, since it began or began again."""
+    """Whether it has written a summary since it began or began again."""
     old: bool = False
     """It began before the deletion by hand, and has not finished since."""
 
@@ -97,7 +97,7 @@ class Write(NamedTuple):
     """`summary 0`, `total`, `mark` ..."""
     revision: int
     content: int
-    """No events: the summary is deleted."""
+    """0, no events: the summary is deleted."""
     seen: int
     old: bool
 
@@ -106,7 +106,7 @@ class State(NamedTuple):
     ledger: int
     acknowledged: int
     tries: tuple[int, ...]
-    """How far the ingest of each event is."""
+    """The progress of each event's ingest."""
     second_tries: int
     number: int
     stands: bool
@@ -128,7 +128,7 @@ class Step(NamedTuple):
     name: str
     state: State
     quiet: bool = True
-    """It happens also where no event comes, nothing fails and nobody deletes anything."""
+    """Whether the step needs no new event, no failure and no deletion."""
 
 
 def with_count(state: State, i: int, count: Count) -> State:

@@ -51,7 +51,7 @@ class Model:
         )
 
     def steps(self, state: State) -> Iterator[Step]:
-        """All that can happen next."""
+        """Yield all steps that may come next."""
         for event in range(len(state.tries)):
             yield from self._ingest(state, event)
         for i, count in enumerate(state.counts):
@@ -148,7 +148,7 @@ class Model:
                 yield ", stale", count._replace(pages=put_at(count.pages, user, without_last))
 
     def _go_on(self, state: State, i: int, count: Count) -> State:
-        """Go to the next request. A summary that is right already is not written."""
+        """Go to the next request. A summary that is already right is not written."""
         for user in USERS:
             if count.step == self.both_read[user]:
                 page, revision = count.pages[user], count.revisions[user]
@@ -211,7 +211,7 @@ class Model:
     # DynamoDB
 
     def _holds(self, state: State, write: Write) -> bool:
-        """Tell whether the condition of a write holds now."""
+        """Tell whether the condition of a write holds in this state."""
         if write.target == "mark":
             return state.number == write.seen or not self.protocol.clear_condition
         if write.target == "total":
@@ -234,7 +234,7 @@ class Model:
         return state._replace(summaries=put_at(state.summaries, user, (revision, write.content)))
 
     def _outdate(self, state: State, target: str) -> State:
-        """What others know of an item is not so any more, once it is written."""
+        """After a write of an item, mark what others have read of it as stale."""
         counts, late = list[Count](), state.late
         for known in state.counts:
             count = known
@@ -252,7 +252,8 @@ class Model:
     def _late(self, state: State, late: Write) -> Step:
         """The first copy of a write is carried out, or not: its condition may not hold any more.
 
-        One of before a deletion, carried out after it, is like another deletion: a count must come after it.
+        A write from before a deletion that is carried out after it acts like a deletion: a count must follow
+        it.
         """
         holds = self._holds(state, late)
         after = self._carry_out(state, late) if holds else state

@@ -1,1 +1,1 @@
-"""The real path of a charge: LiteLLM's configuration, its guardrail, and a client of the proxy."""
+"""Cases of charged requests, with LiteLLM's configuration, a guardrail, and a client of the proxy."""

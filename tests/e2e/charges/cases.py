@@ -1,4 +1,4 @@
-"""What users do that is charged, or only looks like it, and what the ledger has to hold then."""
+"""Cases: what a user does, charged or not, and the events that the ledger must have then."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,13 +13,13 @@ from tests.e2e.charges.client import BATCHES, CHAT, FILES, MESSAGES, RESPONSES, 
 Event = Mapping[str, Any]
 
 BEFORE_1_110 = litellm_version().startswith("1.106.")
-"""Seen with 1.106.2 and 1.110.2: where they differ, the newer one tells more."""
+"""Whether LiteLLM is newer than 1.106.2. Where 1.106.2 and 1.110.2 differ, the newer one reports more."""
 
 LISTED = "as listed"
-"""A cost: the event's own tokens by the price list in LiteLLM's package."""
+"""A cost by the price list in LiteLLM's package, for the event's own tokens."""
 UNPRICED = None
 SOME = "some"
-"""Tokens that LiteLLM has counted itself, because the provider told none."""
+"""Tokens that LiteLLM has counted itself, because the provider reported none."""
 ASKED = "#in=1200 #out=300"
 WHOLE: Event = {"tokens_in": 1200, "tokens_out": 300, "costUSD": LISTED}
 GPT: Event = {"provider": "openai", "model": "gpt-4o-mini"}
@@ -35,22 +35,22 @@ NOT_COUNTED: Event = {**FAILURE, "tokens_in": 0, "tokens_out": 0, "costUSD": UNP
 
 UPLOAD = {"purpose": "batch", "custom_llm_provider": "openai"}
 BACKGROUND = "background-gpt"
-"""Its operator has set `background`. Where a caller sets it, the callback takes it out."""
+"""A model whose operator has set `background`. If a caller sets it, the callback removes it."""
 ANTHROPIC = "/anthropic/v1/messages"
-"""Passes through to Anthropic."""
+"""A pass-through route to Anthropic."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """What one user does, and his events, in the order in which they begin."""
+    """What one user does, and the expected events, in the order in which they begin."""
 
     name: str
     do: Callable[[Client], object]
     events: Sequence[Event] = field(default_factory=list)
     hidden: int = 0
-    """Charged calls that LiteLLM tells nothing of, or nothing that shows that a provider was asked."""
+    """Charged calls that LiteLLM does not report, or not as calls of a provider."""
     fees: int = 0
-    """Events of charges that are not a provider's."""
+    """Events of charges that no provider makes."""
 
 
 def answered(
@@ -73,7 +73,7 @@ def refused(model: str, directions: str = "") -> Callable[[Client], object]:
 def broken(
     model: str, how: str, path: str = CHAT, directions: str = ASKED, parts: int = 4
 ) -> Callable[[Client], object]:
-    """A stream that its provider breaks once the client has had its first parts."""
+    """A stream that its provider breaks after the client has received the first parts."""
 
     def do(client: Client) -> None:
         with client.chatting(
@@ -102,7 +102,7 @@ def stopped(model: str, path: str = CHAT) -> Callable[[Client], object]:
 
 
 def given_up(model: str, path: str = CHAT) -> Callable[[Client], object]:
-    """A stream that its client gives up before its first part. It goes on where LiteLLM waits for that."""
+    """A stream that its client gives up before the first part. LiteLLM may still wait for that part."""
 
     def do(client: Client) -> None:
         client.give_up(model, f"{ASKED} #hold=0", path)
@@ -161,7 +161,7 @@ def kept_and_read_again(**more: Any) -> Callable[[Client], object]:
 
 
 def batch(client: Client) -> None:
-    """From the upload of three requests to the last read of their answers."""
+    """A batch of three requests, from the upload to the last read of the responses."""
     body = client.body("gpt-4o-mini", "#in=1000 #out=100 #reads=2", CHAT)
     lines = [{"custom_id": str(n), "method": "POST", "url": CHAT, "body": body} for n in range(3)]
     requests = "\n".join(map(json.dumps, lines)).encode()
@@ -206,7 +206,7 @@ OLDER_SESSION = f"user_{'0a' * 32}_account__session_33333333-3333-4333-8333-3333
 
 
 def agent(session: str, owner: bool) -> Callable[[Client], object]:
-    """A coding agent, with a key of the user's or a key of nobody."""
+    """A coding agent, with a key that belongs to the user or to nobody."""
 
     def do(client: Client) -> None:
         headers = {"x-key-owner": client.user} if owner else {"x-litellm-call-id": client.user}
@@ -222,7 +222,7 @@ LOOKUPS = [
 ]
 TOOL = {"model": "MCP: calc-lookup", "callType": "call_mcp_tool", "costUSD": Decimal("0.01")}
 ROUNDS = 1 if BEFORE_1_110 else 2
-"""LiteLLM asks the model twice in a tool loop. It tells of one round, or since 1.110 of both, as one call."""
+"""LiteLLM calls the model twice in a tool loop. It reports one round, or since 1.110 both, as one call."""
 LOOP = {"model": "own-1", "tokens_in": 1000 * ROUNDS, "tokens_out": 100 * ROUNDS}
 
 
@@ -235,15 +235,15 @@ def _broken_streams() -> Iterator[Case]:
         yield Case(f"chat on Anthropic: {how}", broken(claude, how), [begun])
         if how != "error":
             yield Case(f"/v1/messages on Anthropic: {how}", broken(claude, how, MESSAGES), [begun])
-    # LiteLLM passes the error on, and takes the stream for a success.
+    # LiteLLM passes the error on, but reports the stream as a success.
     success = {**SUCCESS, **BEGUN_CLAUDE}
     yield Case("/v1/messages on Anthropic: error", broken("claude", "error", MESSAGES), [success])
 
 
 def _broken_elsewhere() -> Iterator[Case]:
-    """LiteLLM 1.106.2 counts no tokens here, and names no provider: it looks like a call that it refused.
+    """LiteLLM 1.106.2 counts no tokens here and names no provider, as if it had refused the call.
 
-    What breaks /v1/responses passes through the hook of streams, so the callback sees it.
+    A broken stream of /v1/responses passes through the hook of streams, so the callback sees it.
     """
     responses = {**NOT_COUNTED, **GPT} if BEFORE_1_110 else {**FAILURE, **BEGUN_GPT}
     cut = broken("gpt", "cut", RESPONSES)
@@ -303,7 +303,7 @@ def _refused() -> Iterator[Case]:
 
 
 def _given_up() -> Iterator[Case]:
-    """LiteLLM 1.110.2 waits for the first part of a chat, and sees only then that nobody does any more."""
+    """LiteLLM 1.110.2 waits for the first part of a chat, and notices only then that the client has gone."""
     no_part = {"status": "failure", "tokens_in": 0, "tokens_out": 0, "costUSD": UNPRICED, "errorCode": "499"}
     gpt, claude = {**no_part, **GPT}, {**no_part, **CLAUDE}
     chat_gpt = gpt if BEFORE_1_110 else {**STOPPED, **BEGUN_GPT}
@@ -320,7 +320,7 @@ def _several_tries() -> Iterator[Case]:
     fails = f"{ASKED} #fail=openai:always:500"
     whole = {**SUCCESS, **CLAUDE, **WHOLE}
     yield Case("a try that fails, then a fallback", answered("gpt-or-claude", fails), [failure, whole])
-    # Of several failures of one request LiteLLM tells of the first. It has counted the tokens of the other.
+    # LiteLLM reports only the first of several failures, with the tokens of the other.
     broken_fallback = broken("gpt-or-claude", "cut", directions=fails)
     cut = {**FAILURE, **BEGUN_CLAUDE, "errorCode": "500"}
     yield Case("a try that fails, then a broken fallback", broken_fallback, [failure, cut])

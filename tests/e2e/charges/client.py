@@ -1,4 +1,4 @@
-"""A user of the proxy."""
+"""A client of the proxy, in the name of one user."""
 
 import io
 import json
@@ -24,7 +24,7 @@ JSON = "application/json"
 
 @dataclass(frozen=True)
 class Client:
-    """Asks in the name of a user. Each prompt names him, too, for the fake providers' journal."""
+    """Makes requests of one user. Each prompt also names the user, for the fake providers' journal."""
 
     proxy: str
     key: str
@@ -36,7 +36,7 @@ class Client:
         return replace(self, key=key)
 
     def without_name(self, headers: Mapping[str, str]) -> "Client":
-        """The same user, who is not named to LiteLLM but by these headers."""
+        """The same user, whom LiteLLM learns only from these headers."""
         return replace(self, headers=headers)
 
     def prompt(self, directions: str = "") -> str:
@@ -50,18 +50,18 @@ class Client:
         return {"model": model, "messages": [{"role": "user", "content": prompt}], **limit}
 
     def chat(self, model: str, directions: str = "", path: str = CHAT, **more: Any) -> tuple[int, bytes]:
-        """Status and answer, as far as it comes."""
+        """Make a request; return the status and the response, as far as it arrives."""
         return self.ask("POST", path, self.body(model, directions, path) | more)
 
     @contextmanager
     def chatting(self, model: str, directions: str, path: str, **more: Any) -> Iterator[HTTPResponse]:
-        """The answer under way; at the end of the block the client hangs up."""
+        """A response that is being received. At the end of the block the client disconnects."""
         body = json.dumps(self.body(model, directions, path) | more).encode()
         with self._asking("POST", path, body) as answer:
             yield answer
 
     def give_up(self, model: str, directions: str, path: str) -> None:
-        """Ask for a stream, and hang up once the provider holds back its parts."""
+        """Ask for a stream, and disconnect once the provider holds its parts."""
         body = json.dumps(self.body(model, directions, path) | {"stream": True}).encode()
         with self._connected() as connection:
             connection.request("POST", path, body, self._headers(JSON))
@@ -72,7 +72,7 @@ class Client:
             return any(entry["user"] == self.user and entry["held"] for entry in json.load(answer))
 
     def release(self) -> None:
-        """Let the provider go on with what it holds back."""
+        """Release what the provider holds."""
         request = urllib.request.Request(f"{self.provider}/held/{self.user}", method="DELETE")
         with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS):
             pass
@@ -81,7 +81,7 @@ class Client:
         return self.send("POST", RESPONSES, self.body(model, directions, RESPONSES) | more)
 
     def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """The JSON of a good answer."""
+        """Make a request; return the JSON of a successful response."""
         return _good(*self.ask(method, path, body))
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, bytes]:
@@ -90,7 +90,7 @@ class Client:
             return answer.status, self.read(answer)
 
     def form(self, path: str, name: str, file: bytes, **fields: str) -> Any:
-        """Send a file and fields; the JSON of a good answer."""
+        """Send a file and fields; return the JSON of a successful response."""
         parts = [f'name="{field}"\r\n\r\n{value}\r\n'.encode() for field, value in fields.items()]
         head = f'name="file"; filename="{name}"\r\nContent-Type: application/octet-stream\r\n\r\n'
         parts.append(head.encode() + file + b"\r\n")
@@ -101,7 +101,7 @@ class Client:
 
     @staticmethod
     def read(answer: HTTPResponse) -> bytes:
-        """As much as comes: LiteLLM may cut a stream off that broke."""
+        """Read as much as arrives: LiteLLM may cut off a broken stream."""
         content = b""
         with suppress(HTTPException, OSError):
             while part := answer.read1():

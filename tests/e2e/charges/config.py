@@ -8,7 +8,7 @@ OWN_PRICE = {"input_cost_per_token": 0.000001, "output_cost_per_token": 0.000002
 FREE = {"input_cost_per_token": 0, "output_cost_per_token": 0}
 TOOL_USD = 0.01
 HASTY = {"timeout": 5.0, "stream_timeout": 5.0}
-"""After how many seconds without a part of a stream LiteLLM gives up."""
+"""LiteLLM gives up a stream after so many seconds without a part."""
 
 
 def config(provider: str) -> dict[str, Any]:

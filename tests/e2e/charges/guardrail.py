@@ -1,4 +1,4 @@
-"""A guardrail that refuses some prompts, and charges each look. It stands beside LiteLLM's configuration."""
+"""A guardrail that rejects some prompts and charges each check. It lies beside LiteLLM's configuration."""
 
 from typing import Any
 
