@@ -10,9 +10,9 @@ from local.process import stop
 
 @contextmanager
 def child(command: Sequence[str], **options: Any) -> "Iterator[subprocess.Popen[str]]":
-    """Start a process in a session of its own; at the end it is stopped, with all that it started in there.
+    """Start a process in a session of its own. At the end it is stopped, with all its children in there.
 
-    `options` are Popen's. What the process prints is text.
+    `options` are Popen's. The process's output is text.
     """
     with subprocess.Popen(command, text=True, start_new_session=True, **options) as process:
         try:

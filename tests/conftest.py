@@ -1,4 +1,4 @@
-"""DynamoDB for the tests: moto in this process, or AWS's own engine where DYNAMODB_LOCAL_URL names one."""
+"""DynamoDB for the tests: moto in this process, or DynamoDB Local if DYNAMODB_LOCAL_URL is set."""
 
 import os
 from collections import Counter
@@ -25,7 +25,7 @@ os.environ.update(
     POWERTOOLS_METRICS_NAMESPACE="ImpactService",
     POWERTOOLS_DEV="false",
 )
-# What `make test` leaves for a make within make would go to each command that a test runs.
+# `make test` sets variables for nested makes, which would reach each command that a test runs.
 for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "STACK"):
     os.environ.pop(name, None)
 DYNAMODB_LOCAL_URL = os.environ.get("DYNAMODB_LOCAL_URL")
@@ -48,9 +48,9 @@ _one_at_a_time = RLock()
 
 
 def _atomic(name: str) -> None:
-    """Let moto do one thing after the other, whichever thread asks: a condition and its write are one step.
+    """Serialize moto's requests of all threads, so that a condition and its write are one step.
 
-    And moto's own dictionaries do not change while it goes through them.
+    Also, moto's own dictionaries do not change while it iterates over them.
     """
     operation = getattr(DynamoDBBackend, name)
 
@@ -67,7 +67,7 @@ for _operation in ("put_item", "update_item", "delete_item", "get_item", "query"
 
 @pytest.fixture
 def store() -> Iterator[Store]:
-    """The tables of a stack of the test's own, empty."""
+    """Empty tables of a stack of the test's own."""
     if DYNAMODB_LOCAL_URL:
         made = make_tables()
         yield made
@@ -82,7 +82,7 @@ _counts = pytest.StashKey[dict[str, Counter[str]]]()
 
 @pytest.fixture
 def counted(request: pytest.FixtureRequest) -> Counter[str]:
-    """Where a test counts what it sent and saw, over all its parameters: told in the end of `make fuzz`."""
+    """A counter of what a test sent and saw, over all its parameters. `make fuzz` prints it at the end."""
     counts = request.config.stash.setdefault(_counts, {})
     return counts.setdefault(request.node.originalname, Counter())
 
@@ -99,13 +99,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Tests of a file run in one process; and all that share something dear: a stack, warm containers."""
+    """Run the tests of a file in one process, and all that share something expensive, such as a stack."""
 
     SHARED = ("tests/e2e/", "tests/samlocal/", "tests/faults/")
     ON_THEIR_OWN = ("build", "callback_process", "demo", "make_local", "reverse_proxy", "update")
     """Files of tests/e2e that deploy a stack of their own, or none."""
     SPLIT = ("tests/simulation/test_simulation.py", "tests/commands/test_make.py")
-    """Each test for itself: they share nothing, and take long."""
+    """Files whose tests may run in different processes: they share nothing, and take long."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]

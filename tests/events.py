@@ -12,14 +12,14 @@ from impact.calendar import Calendar, Settings, timestamp
 from impact.ledger_entry import EntryBuilder
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
-"""When the tests take place, but for those of a whole function."""
+"""The time of the tests, except for those of a whole function."""
 
 IMPOSSIBLE = [("REPORTING_TIME_ZONE", "Europe/Atlantis"), ("SHARD_COUNT", "8.5")]
-"""Parameters that cannot be, as a plain `sam deploy` may leave them in a function's environment."""
+"""Invalid parameters that a plain `sam deploy` may leave in a function's environment."""
 
 
 def freeze(monkeypatch: pytest.MonkeyPatch, module: ModuleType, now: datetime = NOON) -> None:
-    """Let a module's clock stand still: no test depends on when it runs."""
+    """Stop a module's clock, so that no test depends on when it runs."""
 
     class Clock(datetime):
         @classmethod
@@ -30,7 +30,7 @@ def freeze(monkeypatch: pytest.MonkeyPatch, module: ModuleType, now: datetime = 
 
 
 def event(**fields: Any) -> dict[str, Any]:
-    """A valid event of alice, as JSON hands it over, with these fields changed; None leaves one out."""
+    """A valid event of alice, as parsed from JSON, with these fields changed; None leaves a field out."""
     base = {
         "userId": "alice",
         "ts": timestamp(NOON - timedelta(minutes=1)),

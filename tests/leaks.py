@@ -1,7 +1,7 @@
-"""No user, no token and no prompt in any log: what tests send is looked for in all that was logged meanwhile.
+"""No log may contain a user id, a token or a prompt: a pytest plugin that searches logs for what tests send.
 
-A pytest plugin, which fails the test in which it was logged. The end of the `stack` fixture looks through all
-that the deployed functions logged, and the demo through the logs of its own run.
+It fails the test during which such a line was logged. The end of the `stack` fixture searches all
+logs of the deployed functions, and the demo the logs of its own run.
 """
 
 from collections.abc import Iterable
@@ -22,13 +22,13 @@ PLANTED = (
 
 
 def leaks(lines: Iterable[str], secrets: Iterable[str] = PLANTED) -> list[str]:
-    """List the lines that hold a secret."""
+    """List the lines that contain a secret."""
     secrets = tuple(secrets)
     return [line for line in lines if any(secret in line for secret in secrets)]
 
 
 def is_logged(line: str) -> bool:
-    """Tell a line of a log, of the callback or of a function, from what a test or a command prints."""
+    """Tell log lines of the callback and the functions from other output of tests and commands."""
     return "impact service:" in line or (line.startswith("{") and ('"level":' in line or '"_aws":' in line))
 
 

@@ -1,12 +1,12 @@
-"""A test that leaves something behind fails, and says what: so no test can harm another.
+"""A pytest plugin: a test that leaves something behind fails, so no test can harm another.
 
-A pytest plugin. It looks for threads, child processes and open files, and for what a test has changed for all
+It looks for threads, child processes and open files, and for changes that a test has made for all
 others: attributes of modules and classes, environment variables, signal handlers, the working directory.
 Threads, processes and files that appear while a fixture of a wider scope is set up belong to the fixture, and
 must be gone after its teardown. All else belongs to the test; and only tests may change what others see.
 
-Whatever is found is undone, so that the next test does not suffer: changes are put back, processes killed.
-(A thread or an open file cannot be taken away from outside. It is reported once.)
+It undoes what it finds, so that the next test is not affected: it reverts changes and kills processes.
+(It cannot end a thread or close a file. These are reported once.)
 """
 
 import ctypes
@@ -28,10 +28,10 @@ from typing import Any
 import pytest
 
 GRACE_SECONDS = float(os.environ.get("LEFTOVERS_GRACE_SECONDS", "60"))
-"""How long threads and processes that were told to end may take for it."""
+"""Threads and processes may take so many seconds to end after they were asked to."""
 
 PATCHABLE = ("os", "time", "random", "secrets", "signal", "socket", "subprocess", "tempfile", "threading")
-"""Modules of the standard library that tests patch, or could."""
+"""Modules of the standard library that tests patch, or might patch."""
 OURS = (
     *("authorizer", "ingest", "rates", "rollup", "rollup_worker", "summaries"),
     *("impact", "local", "request_events"),
@@ -39,21 +39,21 @@ OURS = (
 """Packages of this project."""
 
 KEPT_THREADS = ("ingest-writer", "pytest_timeout", "execnet")
-"""Threads that live as long as their process by design: the function's pool, the test runner's own."""
+"""Threads that by design live as long as their process: the function's pool, the test runner's own."""
 KEPT_PROCESSES = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 
 PROC = Path("/proc/self")
 PR_SET_CHILD_SUBREAPER = 36
 
 Things = dict[Any, str]
-"""What a test can leave behind, each with its name in a message."""
+"""What a test can leave behind, each with its name for a message."""
 
 _MISSING = object()
 
 
 @dataclass(frozen=True)
 class Shared:
-    """What all tests of a process share, and a test may change only for itself."""
+    """State that all tests of a process share, and that a test must restore."""
 
     attributes: dict[Any, dict[str, Any]]
     environment: dict[str, str]
@@ -100,7 +100,7 @@ class Shared:
 
 
 def _places() -> Iterator[Any]:
-    """Modules, and our own classes: what `monkeypatch` and `unittest.mock` change attributes of."""
+    """The objects whose attributes `monkeypatch` and `unittest.mock` change: modules, and our own classes."""
     for name, module in list(sys.modules.items()):
         if name in PATCHABLE:
             yield module
@@ -114,7 +114,7 @@ def _places() -> Iterator[Any]:
 
 
 def _attributes(place: Any) -> dict[str, Any]:
-    """What can be patched there. Of the standard library functions alone: it changes its own state."""
+    """The attributes that can be patched. In the standard library only functions: other state is its own."""
     if place.__name__ in PATCHABLE:
         return {name: value for name, value in vars(place).items() if callable(value)}
     return dict(vars(place))
@@ -135,7 +135,7 @@ def _threads() -> Things:
 
 
 def _processes() -> Things:
-    """Children that have not ended, and theirs that have lost their parent (see `pytest_configure`)."""
+    """Child processes that have not ended, and orphans of theirs (see `pytest_configure`)."""
     found: Things = {}
     for children in PROC.glob("task/*/children"):
         with suppress(OSError):
@@ -147,7 +147,7 @@ def _processes() -> Things:
 
 
 def _process(pid: int) -> tuple[str, str]:
-    """State and command line of a process; one that is gone is a zombie here."""
+    """State and command line of a process. One that has ended counts as a zombie."""
     with suppress(OSError):
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         return state, Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ").strip()
@@ -155,7 +155,7 @@ def _process(pid: int) -> tuple[str, str]:
 
 
 def _files() -> Things:
-    """Open files, pipes, and sockets that listen. (Clients of AWS keep idle connections: no harm.)"""
+    """Open files, pipes, and listening sockets. (AWS clients keep idle connections, which do no harm.)"""
     found: Things = {}
     with suppress(OSError):
         for fd in {int(name) for name in os.listdir(PROC / "fd")} - {getattr(_resource_tracker, "_fd", None)}:
@@ -173,13 +173,13 @@ def _listens(fd: int) -> bool:
 
 
 class Leftovers:
-    """Who has what: fixtures of a wider scope, and the test that runs."""
+    """What belongs to fixtures of a wider scope, and what to the running test."""
 
     def __init__(self) -> None:
         self._owned: dict[Any, Things] = {}
-        """What fixtures of a wider scope have, while they live."""
+        """What belongs to fixtures of a wider scope, while they live."""
         self._kept: Things = {}
-        """What was there before the test that runs, or belongs to a fixture."""
+        """What existed before the running test, or belongs to a fixture."""
         self._shared = Shared.now()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -215,7 +215,7 @@ class Leftovers:
         return report  # type: ignore[return-value]
 
     def _left(self) -> list[str]:
-        """What the test has left, undone where it can be."""
+        """List what the test has left, and undo it if possible."""
         changes = self._shared.put_back()
         left = _await_end(
             lambda: {thing: name for thing, name in _alive().items() if thing not in self._kept}
@@ -225,7 +225,7 @@ class Leftovers:
 
 
 def _await_end(left: Callable[[], Things]) -> Things:
-    """Wait a moment for what is about to end; what is garbage is gone."""
+    """Collect garbage, and wait a moment for threads and processes that are about to end."""
     if not left():
         return {}
     gc.collect()
@@ -236,7 +236,7 @@ def _await_end(left: Callable[[], Things]) -> Things:
 
 
 def _kill(things: Things) -> None:
-    """Kill what is a process, and whatever becomes ours when its parent is gone."""
+    """Kill processes, and their orphans, which then become children of this process."""
     pids = [thing[1] for thing in things if isinstance(thing, tuple) and thing[0] == "process"]
     before = _processes().keys() - things.keys()
     while pids:
@@ -252,7 +252,7 @@ def _message(who: str, left: Any) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # A process whose parent ends becomes a child of this one, in place of init: it can be seen, then. (Linux)
+    # Orphans of child processes become children of this process, not of init: so they are found. (Linux)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     config.pluginmanager.register(Leftovers(), "leftovers")

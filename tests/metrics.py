@@ -1,4 +1,4 @@
-"""What a function's output tells CloudWatch: metrics in its embedded metric format (EMF)."""
+"""Reads the metrics that a function's log has for CloudWatch, in embedded metric format (EMF)."""
 
 import json
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric as CloudWatch knows it."""
+    """A metric's namespace, name and dimensions in CloudWatch."""
 
     namespace: str
     name: str
@@ -16,7 +16,7 @@ class Metric:
 
 
 def emitted(output: str) -> Iterator[tuple[Metric, str, float]]:
-    """Yield each metric that lines of a log carry, with its unit and value."""
+    """Yield each metric in the lines of a log, with its unit and value."""
     for line in output.splitlines():
         blob = json.loads(line) if line.startswith('{"_aws"') else {}
         for directive in blob.get("_aws", {}).get("CloudWatchMetrics", []):
@@ -32,7 +32,7 @@ def _of(blob: dict[str, Any], directive: dict[str, Any]) -> Iterator[tuple[Metri
 
 
 def values(output: str, **dimensions: str) -> dict[str, float]:
-    """Add up what lines of a log carry of the metrics with just these dimensions, beside the stack's name."""
+    """Add up the metrics in a log's lines that have exactly these dimensions, beside the stack's name."""
     wanted = frozenset(({"service": "impact"} | dimensions).items())
     sums: dict[str, float] = {}
     for metric, _, value in emitted(output):

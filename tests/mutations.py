@@ -1,10 +1,10 @@
-"""Edits to the code, one at a time, each of which a fast test has to catch: `python -m tests.mutations`.
+"""Mutation tests (`python -m tests.mutations`): does a fast test fail for each single edit of the code?
 
 A sample of all the edits that OPERATORS can make is drawn with a seed, and each is put into a copy of the
-project. The tests of its module run there in a forked process, in order, up to the first that fails. Printed
-is each edit that none of them catches, and in the end how many were caught.
+project. The tests of its module run there in a forked process, in order, up to the first that fails. The
+output lists each edit that no test catches, and at the end how many were caught.
 
-Left out: texts, docstrings, annotations, decorators, what is only logged, and the constants of PERFORMANCE.
+Not edited: texts, docstrings, annotations, decorators, calls that only log, and the constants of PERFORMANCE.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
-# What takes long to import is imported once, not in each forked process.
+# Slow imports happen once here, not in each forked process.
 import aws_lambda_powertools.metrics  # noqa: F401
 import boto3  # noqa: F401
 import hypothesis  # noqa: F401
@@ -38,7 +38,7 @@ from local import PROJECT
 OURS = (PROJECT, PROJECT / "functions", PROJECT / "layers/callback")
 
 SECONDS_MAX = 240
-"""After so long an edit counts as caught: it has made a test wait for good."""
+"""After this time, an edit counts as caught: it has made a test wait for ever."""
 
 _ROLLUP = (
     *("tests/integration/test_store.py", "tests/integration/test_recompute.py"),
@@ -130,7 +130,7 @@ SLOW = (
     *("another_shard_count", "another_time_zone_loses", "longer_retention_takes"),
     *("many_events_resume", "million_events", "shorter_retention_for_one_run", "kill_9"),
 )
-"""Tests that are left out: they take long, and others catch what they do."""
+"""Tests that are not run: they take long, and others catch the same edits."""
 
 PERFORMANCE = {
     *("BATCH_GET_MAX", "UNPROCESSED_MAX", "PAUSE_SECONDS", "WORKERS", "TRIES", "MARK_GROUP", "PAGE_USERS"),
@@ -138,9 +138,9 @@ PERFORMANCE = {
     *("LINE_BYTES", "SLOW_SECONDS", "SLOW_MODE_SECONDS", "SPILL_EVENTS", "WAITED_SECONDS", "_FILE_BYTES_MAX"),
     *("BATCH_BYTES_MAX", "MODELS_MAX", "connect"),
 }
-"""Constants, and functions, that decide how fast or how large, not what."""
+"""Constants and functions that affect speed or size, but not results."""
 LOGGED = {"warn", "_warn", "note", "log_others", "log_blocked", "super"}
-"""Calls that only say something, or whose absence no test should see."""
+"""Calls that only log, or whose absence no test should notice."""
 
 _COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
@@ -237,14 +237,14 @@ class Edit:
     before: str
     after: str
     source: str
-    """The module with it."""
+    """The source of the module with the edit."""
 
     def __str__(self) -> str:
         return f"{self.module}:{self.line}: {self.before} -> {self.after}"
 
 
 def edits(module: str) -> list[Edit]:
-    """Every edit of a module."""
+    """Yield every edit of a module."""
     tree = ast.parse((PROJECT / module).read_text())
     found = []
     for parent, field, index, node in list(_places(tree)):
@@ -259,7 +259,7 @@ def edits(module: str) -> list[Edit]:
 
 
 def _places(tree: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]:
-    """Where an edit may be made: each node with its place in its parent."""
+    """Yield the nodes that may be edited, each with its position in its parent."""
     for field, value in ast.iter_fields(tree):
         if field in ("annotation", "returns", "decorator_list", "type_params"):
             continue
@@ -301,7 +301,7 @@ def _brief(node: ast.AST) -> str:
 
 
 class Copy:
-    """A copy of the project, in which one edit after the other is tried."""
+    """A copy of the project in which edits are tried, one after the other."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -314,7 +314,7 @@ class Copy:
         self._time = time.time()
 
     def begin(self, edit: Edit) -> "Attempt":
-        """Put an edit in, and let the tests run."""
+        """Apply an edit, and start the tests."""
         self._write(edit.module, edit.source)
         process = os.fork()
         if not process:
@@ -325,7 +325,7 @@ class Copy:
         self._write(module, (PROJECT / module).read_text())
 
     def _write(self, module: str, text: str) -> None:
-        """Each time with another time, by which Python knows that what it has compiled is out of date."""
+        """Write a module with a new modification time, so that Python compiles it again."""
         self._time += 2
         file = self.folder / module
         file.write_text(text)
@@ -340,7 +340,7 @@ class Attempt:
     edit: Edit
     process: int
     ends: float
-    """On the monotonic clock."""
+    """Start of the tests, on the monotonic clock."""
 
     def is_caught(self) -> bool | None:
         """Tell whether a test has failed; None while they run."""
@@ -355,7 +355,7 @@ class Attempt:
 
 
 def _run_tests(folder: Path, files: Sequence[str]) -> None:
-    """Run them in this process, which was forked for it, and end it."""
+    """Run the tests in this forked process, and end it."""
     os.setpgid(0, 0)
     os.chdir(folder)
     with (folder / ".log").open("w") as log:
@@ -373,7 +373,7 @@ def _run_tests(folder: Path, files: Sequence[str]) -> None:
 
 
 def attempts(drawn: list[Edit], copies: list[Copy]) -> Iterator[tuple[Edit, bool]]:
-    """Try edits, as many at a time as there are copies, and tell of each whether it is caught."""
+    """Try edits, as many at a time as there are copies. Yield each edit, and whether it was caught."""
     waiting, running = list(reversed(drawn)), list[Attempt]()
     while waiting or running:
         while waiting and copies:
@@ -388,7 +388,7 @@ def attempts(drawn: list[Edit], copies: list[Copy]) -> Iterator[tuple[Edit, bool
 
 
 def sample(modules: Sequence[str], number: int, seed: int) -> list[Edit]:
-    """So many edits, drawn with a seed."""
+    """Draw so many edits with a seed."""
     everything = [edit for module in modules for edit in edits(module)]
     drawn = random.Random(seed).sample(everything, min(number, len(everything)))
     print(f"{len(drawn)} of {len(everything)} edits of {len(modules)} modules", flush=True)
@@ -396,13 +396,13 @@ def sample(modules: Sequence[str], number: int, seed: int) -> list[Edit]:
 
 
 def _untouched(drawn: list[Edit]) -> list[Edit]:
-    """No edit at all, once for all modules that have the same tests."""
+    """An empty edit for each set of tests: these must pass without an edit."""
     modules = {TESTS[edit.module]: edit.module for edit in drawn}.values()
     return [Edit(module, 0, "", "", (PROJECT / module).read_text()) for module in modules]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print what is not caught, and how much is. Return 1 where a test fails without any edit."""
+    """Print the edits that were not caught, and the result. Return 1 if a test fails without an edit."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutations", description=__doc__)
     parser.add_argument("--number", type=int, default=150, help="how many edits are tried")
     parser.add_argument("--seed", type=int, default=1)

@@ -1,4 +1,4 @@
-"""Reference rates for the tests: US dollars for one euro, as the ECB published them."""
+"""Fx rates for the tests: US dollars for one euro, as the ECB published them."""
 
 from datetime import date
 from decimal import Decimal
@@ -20,14 +20,14 @@ APRIL_2026 = [FxRate(date, Decimal(usd)) for date, usd in zip(_WORDS[::2], _WORD
 """A month with weekends, Good Friday (3 April) and Easter Monday (6 April)."""
 
 BEFORE_NOON = FxRate("2026-11-20", Decimal("1.1172"))
-"""The rate of the day on which the tests take place, a Monday."""
+"""The rate of the tests' day, a Monday."""
 
 _DAYS = days_between("2026-11-01", "2026-12-31")
 THAT_WINTER = [FxRate(day, Decimal(1)) for day in _DAYS if is_target_day(date.fromisoformat(day))]
-"""For tests in which no day shall wait: a dollar is a euro."""
+"""Rates for tests in which no day lacks one: one dollar for one euro."""
 
 
 def publish(store: Store, *rates: FxRate) -> None:
-    """Put rates where the service finds them."""
+    """Store fx rates for the service."""
     for rate in rates or (BEFORE_NOON,):
         store.state.put_fx_rate(rate, source="test", now=NOON)

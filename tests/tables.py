@@ -11,7 +11,7 @@ from local.tables import schemas
 
 @cache
 def dynamodb() -> Any:
-    """The client of all tests: to make one takes a sixth of a second."""
+    """The client of all tests. Cached, because creating one takes a sixth of a second."""
     return connect(read_timeout=10, attempts=3, connections=40)
 
 

@@ -1,4 +1,4 @@
-"""`make librechat`: run the tests, or say what they need and lack."""
+"""`make librechat`: run the tests, or say which settings are missing."""
 
 import sys
 from pathlib import Path

@@ -17,7 +17,7 @@ from local.waiting import PATIENCE_SECONDS, wait_until
 JSON = dict[str, Any]
 
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36"
-"""LibreChat bans what is no browser."""
+"""LibreChat bans clients that are not browsers."""
 NO_PARENT = "00000000-0000-0000-0000-000000000000"
 NO_TOOLS = {"mcp": [], "web_search": False, "file_search": False, "execute_code": False, "artifacts": False}
 
@@ -32,7 +32,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer, and the message that it answers."""
+    """A complete answer, and the message that it answers."""
 
     question: JSON
     response: JSON
@@ -49,7 +49,7 @@ def _text(part: JSON) -> str:
 
 
 class User:
-    """Somebody with an account of their own, signed in."""
+    """A signed-in user with an account of their own."""
 
     def __init__(self, url: str, name: str) -> None:
         self._url, self._token = url, ""
@@ -78,11 +78,11 @@ class User:
         return set(self.call("GET", "/api/endpoints"))
 
     def send(self, text: str, way: Way) -> Turn:
-        """Write the first message of a new conversation."""
+        """Send the first message of a new conversation."""
         return self._begin(text, str(uuid.uuid4()), way, parentMessageId=NO_PARENT)
 
     def regenerate(self, answer: Answer, way: Way) -> Turn:
-        """Have a message answered once more."""
+        """Ask for another answer to a message."""
         question = answer.question
         return self._begin(
             question["text"],
@@ -117,7 +117,7 @@ class User:
 
 @dataclass(frozen=True)
 class Turn:
-    """An answer under way."""
+    """An answer that is being generated."""
 
     user: User
     stream: str
@@ -125,12 +125,12 @@ class Turn:
 
     @contextmanager
     def events(self) -> Iterator[Iterator[JSON]]:
-        """What the open tab is told. At the end of the block the tab is closed."""
+        """The events that an open tab receives. At the end of the block the tab is closed."""
         with self.user.open("GET", f"/api/agents/chat/stream/{self.stream}") as response:
             yield (json.loads(line[5:]) for line in response if line.startswith(b"data:"))
 
     def answer(self) -> Answer:
-        """Wait for the end."""
+        """Wait for the end of the answer."""
         with self.events() as events:
             for event in events:
                 if event.get("final"):
@@ -143,7 +143,7 @@ class Turn:
         self.user.call("POST", "/api/agents/chat/abort", ids)
 
     def wait_for_text(self, events: Iterator[JSON]) -> None:
-        """Read on until the first words are there."""
+        """Read until the first words have arrived."""
         for event in events:
             if event.get("event") == "on_message_delta":
                 return

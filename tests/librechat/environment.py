@@ -1,4 +1,4 @@
-"""Where LibreChat, the fake providers behind LiteLLM, and the stack are: the environment tells."""
+"""The addresses of LibreChat, fake providers and stack, from environment variables."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NEEDED = {
 
 
 def missing(environ: Mapping[str, str] = os.environ) -> list[str]:
-    """What the tests need and nobody has named, a line each."""
+    """Return a line for each setting that the tests need and that is missing."""
     lines = [f"{name} is not set: {what}" for name, what in NEEDED.items() if not environ.get(name)]
     stack = environ.get("LIBRECHAT_STACK")
     if stack and not Path(stack).is_file():
@@ -38,7 +38,7 @@ def missing(environ: Mapping[str, str] = os.environ) -> list[str]:
 
 @dataclass(frozen=True)
 class Environment:
-    """What runs."""
+    """The running services."""
 
     librechat: str
     provider: str
@@ -52,24 +52,24 @@ class Environment:
         return cls(url.rstrip("/"), provider.rstrip("/"), values)
 
     def journal(self, user_id: str) -> Sequence[JSON]:
-        """What the providers were asked by a user."""
+        """The journal entries of a user's calls."""
         entries: list[JSON] = self._get(f"{self.provider}/journal")
         return [entry for entry in entries if entry["user"] == user_id]
 
     def release(self, what: str) -> None:
-        """Let the providers answer a call that they hold, or its status alone."""
+        """Release a call that the providers hold, or only its status."""
         request = urllib.request.Request(f"{self.provider}/held/{what}", method="DELETE")
         with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as response:
             response.read()
 
     def ledger(self) -> Iterator[Event]:
-        """All events."""
+        """All items of the ledger."""
         table = f"{self.stack['IMPACT_STACK']}-RequestEvents"
         for page in self._dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
             yield from page["Items"]
 
     def total(self, user_id: str) -> JSON:
-        """A user's sum, counted from the ledger by the API."""
+        """A user's total, which the API computes from the ledger."""
         api = self.stack["IMPACT_SERVICE_URL"].removesuffix("/request-event")
         total: JSON = self._get(
             f"{api}/summaries?{urlencode({'userId': user_id, 'fresh': 'true'})}",
@@ -84,7 +84,7 @@ class Environment:
             aws_access_key_id=self.stack["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.stack["AWS_SECRET_ACCESS_KEY"],
         )
-        # A resource's client, which has numbers and texts as Python has them.
+        # The client of a resource converts numbers and texts to Python's types.
         return session.resource("dynamodb", endpoint_url=self.stack["AWS_ENDPOINT_URL"]).meta.client
 
     def _get(self, url: str, token: str = "") -> Any:

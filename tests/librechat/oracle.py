@@ -1,4 +1,4 @@
-"""What the ledger has to hold, from the journal of the providers and from how each turn ended."""
+"""The expected events, from the providers' journal and from how each turn ended."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CLIENT_CLOSED_REQUEST = "499"
 
 
 class Ending(StrEnum):
-    """How a provider's answer ended, as the ledger tells it."""
+    """How a provider's response ended, as in the ledger."""
 
     WHOLE = "whole"
     FAILED = "failed"
@@ -25,23 +25,23 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True)
 class Charge:
-    """One event, or a call of a provider that an event is due for: what can be told of both."""
+    """An event, or a call of a provider that needs one: the fields that both have."""
 
     user: str
     conversation: str | None
     provider: str
     model: str
     streamed: bool
-    """LiteLLM does not tell it of a failure."""
+    """None for a failure: LiteLLM does not report it."""
     ending: Ending
     tokens_in: int | None = None
     tokens_out: int | None = None
-    """None where the provider's count never arrived, or was cut short."""
+    """None if the provider's count did not arrive completely."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One message that a user sent, and how its answer was meant to end."""
+    """A message of a user, and how its answer is expected to end."""
 
     call: str
     conversation: str
@@ -49,9 +49,9 @@ class Asked:
 
 
 def due(journal: Iterable[Event], asked: Iterable[Asked]) -> Counter[Charge]:
-    """One event for each call that a provider served, and one for all tries of a request that failed.
+    """The expected events: one for each call that a provider served, one for all failed tries of a request.
 
-    Only the answer itself is streamed: what LibreChat asks beside it (a title, memories) ends as it should.
+    Only the answer itself is streamed: LibreChat's other requests (a title, memories) end normally.
     """
     by_call = {one.call: one for one in asked}
     charges: Counter[Charge] = Counter()
@@ -76,7 +76,7 @@ def due(journal: Iterable[Event], asked: Iterable[Asked]) -> Counter[Charge]:
 
 
 def found(ledger: Iterable[Event], asked: Iterable[Asked]) -> Counter[Charge]:
-    """The ledger's events, in the same words."""
+    """The ledger's events, in the same form."""
     by_chance = _by_chance(asked)
     return Counter(_charge(event, by_chance) for event in ledger)
 
@@ -103,7 +103,7 @@ def _charge(event: Event, by_chance: set[str]) -> Charge:
 
 
 def tokens_counted(journal: Iterable[Event], asked: Iterable[Asked]) -> Counter[str]:
-    """Tokens as the providers told them, of all that ended as it should."""
+    """Tokens that the providers reported, of all calls that ended normally."""
     tokens: Counter[str] = Counter()
     for charge, count in due(journal, asked).items():
         tokens["tokens_in"] += count * (charge.tokens_in or 0)
@@ -112,7 +112,7 @@ def tokens_counted(journal: Iterable[Event], asked: Iterable[Asked]) -> Counter[
 
 
 def tokens_estimated(ledger: Iterable[Event], asked: Iterable[Asked]) -> Counter[str]:
-    """Tokens of the rest, which no provider told in whole."""
+    """Tokens of the other calls, whose usage no provider reported completely."""
     by_chance = _by_chance(asked)
     tokens: Counter[str] = Counter()
     for event in ledger:
@@ -129,7 +129,7 @@ def ending_of(event: Event) -> Ending:
 
 
 def wrong_prices(ledger: Iterable[Event]) -> list[str]:
-    """What is given up has no price, what failed costs nothing, all else has its price."""
+    """Check prices: an abandoned call has none, a failed one costs nothing, all others have a price."""
     return [
         f"{event['eventId']}: {ending_of(event)}, costUSD {event.get('costUSD')}"
         for event in ledger

@@ -32,26 +32,26 @@ pytestmark = [
 ]
 
 RESPONSE = "".join(WORDS)
-"""What the fake providers say."""
+"""The text of the fake providers."""
 OPENAI = Way("LiteLLM", "gpt-4o-mini")
 ANTHROPIC = Way("LiteLLM", "claude-haiku-4-5")
 MESSAGES = Way("Claude", "claude-haiku-4-5")
-"""An endpoint with `provider: anthropic`, which speaks Anthropic's protocol to LiteLLM."""
+"""An endpoint with `provider: anthropic`, which uses Anthropic's protocol with LiteLLM."""
 NAMES = {"latin": "Alice Miller", "cyrillic": "Зоя Мельник"}
-"""The second cannot stand in a header as it is."""
+"""The second name cannot be sent in a header unencoded."""
 WAYS = {"openai": OPENAI, "anthropic": ANTHROPIC, "provider: anthropic": MESSAGES}
 
 
 @dataclass
 class Person:
-    """A user of LibreChat, with all that was asked."""
+    """A user of LibreChat, with all messages so far."""
 
     environment: Environment
     user: User
     asked: list[Asked] = field(default_factory=list)
 
     def send(self, directions: str = "", way: Way = OPENAI, ending: Ending = Ending.WHOLE) -> Turn:
-        """Write a first message; `directions` tell the fake providers how to answer it."""
+        """Send a first message. `directions` tell the fake providers how to respond."""
         if way.endpoint not in self.user.endpoints():
             pytest.skip(f"this librechat.yaml has no endpoint {way.endpoint}")
         call = uuid.uuid4().hex
@@ -61,14 +61,14 @@ class Person:
         return turn
 
     def wait_until_held(self, what: str) -> None:
-        """Wait until a provider holds its answer to the last message."""
+        """Wait until a provider holds its response to the last message."""
         wait_until(
             lambda: any(entry["streamed"] and entry["held"] == what for entry in self.calls()),
             f"a held {what} of {self.asked[-1].call}",
         )
 
     def calls(self) -> list[Event]:
-        """What the last message had the providers do so far."""
+        """The journal entries of the last message so far."""
         call = self.asked[-1].call
         return [entry for entry in self.environment.journal(self.user.id) if entry["call"] == call]
 
@@ -77,7 +77,7 @@ class Person:
         self.environment.release(f"{call}/status" if only_status else call)
 
     def wait_for_the_ledger(self, conversation: str | None = None) -> None:
-        """Wait until the ledger agrees with the journal: in all, or about a conversation."""
+        """Wait until the ledger agrees with the journal, for the user or for one conversation."""
         differences: list[str] = []
 
         def agree() -> bool:
@@ -98,7 +98,7 @@ class Person:
         return _of(conversation, found(self.ledger(), self.asked))
 
     def ledger(self) -> list[Event]:
-        """The events of the user, and those of the conversations, whosever they are."""
+        """The events of the user, and those of the user's conversations under any user."""
         conversations = {asked.conversation for asked in self.asked}
         return [
             event
@@ -108,7 +108,7 @@ class Person:
 
 
 LEDGER_SECONDS = 60.0
-"""An event waits a second for others, and a busy machine may take some more."""
+"""Seconds to wait for an event: it waits one second for others, and a busy machine needs more."""
 
 
 def _of(conversation: str | None, charges: Counter[Charge]) -> Counter[Charge]:
@@ -182,13 +182,13 @@ def test_stop_before_the_status_while_the_parts_are_long_in_coming(alice: Person
     turn = alice.send("#hold=status,0", way, Ending.GIVEN_UP)
     alice.wait_until_held("status")
     turn.stop()
-    alice.release(only_status=True)  # LiteLLM has gone on waiting for it
+    alice.release(only_status=True)  # LiteLLM still waits for it
     alice.wait_for_the_ledger(turn.conversation)
 
 
 @pytest.mark.parametrize("hold", ["status", "1"])
 def test_stop_just_before_parts_come(alice: Person, way: Way, hold: str) -> None:
-    """How much LiteLLM still sees is chance. (The first part of Anthropic's streams counts the prompt.)"""
+    """What LiteLLM sees depends on timing. (The first part of Anthropic's streams has prompt tokens.)"""
     turn = alice.send(f"#hold={hold}", way, Ending.BY_CHANCE)
     alice.wait_until_held("status" if hold == "status" else "parts")
     turn.stop()
@@ -205,7 +205,7 @@ def test_stop_in_the_middle(person: Person, way: Way) -> None:
 
 
 def test_a_tab_is_closed(alice: Person, way: Way) -> None:
-    """LibreChat goes on without it."""
+    """LibreChat continues the stream without the tab."""
     turn = alice.send("#hold=4", way)
     with turn.events() as events:
         turn.wait_for_text(events)
@@ -227,7 +227,7 @@ def test_a_model_that_fails_is_replaced_by_another(person: Person) -> None:
 @pytest.mark.parametrize("way", [ANTHROPIC, MESSAGES], ids=["anthropic", "provider: anthropic"])
 @pytest.mark.parametrize("hold", ["status,0", "0", "4"])
 def test_stop_while_the_other_model_answers(alice: Person, way: Way, hold: str) -> None:
-    """It depends on the endpoint what LiteLLM tells of it. Once it has to be there all the same."""
+    """What LiteLLM reports depends on the endpoint. The call must be in the ledger once in any case."""
     turn = alice.send(f"#fail=anthropic:always:529 #hold={hold}", way, Ending.BY_CHANCE)
     if hold == "4":
         with turn.events() as events:
@@ -235,7 +235,7 @@ def test_stop_while_the_other_model_answers(alice: Person, way: Way, hold: str) 
     is_status = hold == "status,0"
     alice.wait_until_held("status" if is_status else "parts")
     turn.stop()
-    if is_status:  # LiteLLM tries again, and asks the other model, for nobody
+    if is_status:  # LiteLLM retries, and then calls the other model, although the user has gone
         alice.release(only_status=True)
         alice.wait_until_held("parts")
     alice.wait_for_the_ledger(turn.conversation)
@@ -244,7 +244,7 @@ def test_stop_while_the_other_model_answers(alice: Person, way: Way, hold: str) 
 def test_in_the_end_each_call_is_in_the_ledger_once(
     person: Person, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """After one more message, given up: nothing takes the callback longer, so all else is there, too."""
+    """After one more, abandoned message: its event takes longest, so all others are there too."""
     turn = person.send("#hold=0", ending=Ending.GIVEN_UP)
     person.wait_until_held("parts")
     turn.stop()

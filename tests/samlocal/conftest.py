@@ -1,4 +1,4 @@
-"""SAM CLI with real Lambda containers, and DynamoDB Local behind them. Where one is missing, tests skip."""
+"""SAM CLI with real Lambda containers and DynamoDB Local. If one is missing, the tests are skipped."""
 
 import json
 import os
@@ -31,18 +31,18 @@ from tests.tables import drop_tables, make_tables
 DYNAMODB_LOCAL = os.environ.get("DYNAMODB_LOCAL_URL", "http://localhost:8000")
 IMAGE = "public.ecr.aws/lambda/python:3.13-x86_64"
 BY_HAND = {"2026-11-19": Decimal("1.1172"), "2026-11-20": Decimal("1.1172")}
-"""The rates that events/rates-*.json leave: the ECB's, so that they are no others."""
+"""The rates that events/rates-*.json store. They are the ECB's, so they change no results."""
 
 
 @dataclass(frozen=True)
 class SamLocal:
-    """The built template, and a file that tells its functions where the database is, and which tables."""
+    """The built template, and a file with the functions' environment: the database and its tables."""
 
     template: Path
     env_vars: Path
 
     def command(self, *arguments: str) -> list[str]:
-        """`sam local ...` with samconfig.toml, but for the environment of the functions."""
+        """`sam local ...` with samconfig.toml, except for the functions' environment."""
         return [
             *(sys.executable, "-m", "samcli", "local", *arguments),
             f"--config-file={PROJECT / 'samconfig.toml'}",
@@ -51,7 +51,7 @@ class SamLocal:
         ]
 
     def invoke(self, function: str, event: Path) -> Any:
-        """`sam local invoke FUNCTION -e EVENT`: a container of its own."""
+        """`sam local invoke FUNCTION -e EVENT`, in a container of its own."""
         command = self.command("invoke", function, f"--event={event}")
         ran = subprocess.run(
             command, cwd=PROJECT, env=environment(), capture_output=True, text=True, check=False
@@ -61,7 +61,7 @@ class SamLocal:
 
     @contextmanager
     def serving(self, *arguments: str, port: int) -> Iterator[str]:
-        """`sam local start-...`, listening where containers can reach it; yields its URL."""
+        """Run `sam local start-...`, on an address that containers can reach; yields its URL."""
         command = self.command(*arguments, "--host=0.0.0.0", f"--port={port}")
         log = self.env_vars.with_name(f"{arguments[0]}.log")
         with log.open("wb") as output:
@@ -78,17 +78,17 @@ class SamLocal:
                 assert process.poll() is None, log.read_text()
                 yield f"http://127.0.0.1:{port}"
             finally:
-                process.send_signal(signal.SIGINT)  # it takes its containers down
+                process.send_signal(signal.SIGINT)  # it stops its containers
                 process.wait(60)
 
 
 def heed_interrupts() -> None:
-    """A shell has its background jobs ignore SIGINT, and their children with them."""
+    """Restore the handling of SIGINT: background jobs of a shell, and their children, ignore it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def environment() -> dict[str, str]:
-    """This process's environment without what `sam local` would hand over to the functions."""
+    """This process's environment without the variables that `sam local` would pass on to the functions."""
     resources = parsed_template()["Resources"].values()
     sections = [parsed_template()["Globals"]["Function"], *(resource["Properties"] for resource in resources)]
     declared = {name for section in sections for name in section.get("Environment", {}).get("Variables", {})}
@@ -97,7 +97,7 @@ def environment() -> dict[str, str]:
 
 
 def client(service: str, endpoint_url: str) -> Any:
-    """A client of something on this machine, which asks nobody for their identity."""
+    """A client of a server on this machine, which needs no credentials."""
     return boto3.client(  # type: ignore[call-overload]
         service,
         endpoint_url=endpoint_url,
@@ -109,7 +109,7 @@ def client(service: str, endpoint_url: str) -> Any:
 
 
 def has_image() -> bool:
-    """Whether Docker runs and has the image of AWS's Lambda runtime, or can get it."""
+    """Tell whether Docker runs and has the image of AWS's Lambda runtime, or can pull it."""
     commands = (["docker", "image", "inspect", IMAGE], ["docker", "pull", "--quiet", IMAGE])
     return any(
         subprocess.run(command, capture_output=True, check=False).returncode == 0 for command in commands
@@ -134,7 +134,7 @@ def tables() -> Iterator[Store]:
 
 @pytest.fixture(scope="session")
 def rates_url() -> Iterator[str]:
-    """A stand-in for the ECB that containers can reach, with the rates up to yesterday."""
+    """A fake ECB that containers can reach, with the rates up to yesterday."""
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     last_90_days = published((yesterday - timedelta(days=89)).isoformat(), yesterday.isoformat())
     with serving("0.0.0.0") as server:
@@ -164,6 +164,6 @@ def sam_local(tables: Store, rates_url: str, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="session")
 def lambda_(sam_local: SamLocal) -> Iterator[Any]:
-    """A Lambda client of `sam local start-lambda`, whose containers stay for the next call."""
+    """A Lambda client of `sam local start-lambda`, which reuses its containers."""
     with sam_local.serving("start-lambda", port=free_port()) as url:
         yield client("lambda", url)

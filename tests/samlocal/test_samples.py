@@ -1,4 +1,4 @@
-"""Each sample of events/, run in a Lambda container: what it answers, and what it leaves in the tables."""
+"""Each sample of events/, run in a Lambda container: its response, and what it leaves in the tables."""
 
 import json
 from dataclasses import dataclass
@@ -26,14 +26,14 @@ FUNCTIONS = {
 
 @dataclass(frozen=True)
 class Raises:
-    """The function fails with an error of that type, for Lambda to try again and then to keep."""
+    """The function fails with an error of that type, and Lambda retries the call."""
 
     error: str
 
 
 ALLOWED, DENIED = {"isAuthorized": True}, {"isAuthorized": False}
 
-# In the order in which they build on each other: rates, events, summaries, reading them.
+# In an order in which each sample finds what it needs: rates, events, summaries, reading.
 EXPECTED: dict[str, Any] = {
     "authorizer-ingest": ALLOWED,
     "authorizer-read": ALLOWED,
@@ -123,7 +123,8 @@ def check(sample: str, answer: Any) -> None:
         case fields:
             assert answer == answer | fields
             assert "errorType" not in answer
-            assert answer.get("counted") == answer.get("planned")  # by itself: there is no queue
+            # Without a queue, the planner itself recomputes.
+            assert answer.get("counted") == answer.get("planned")
 
 
 def test_every_sample_is_tested() -> None:
@@ -142,13 +143,15 @@ def test_what_the_rates_samples_left(lambda_: Any, tables: Store) -> None:
     known = tables.state.fx_rates("0", "9999-12-31").usd
     expected = published("2025-01-01", (today - timedelta(days=1)).isoformat()) | BY_HAND
     assert expected.items() <= known.items()
-    assert min(known) <= (today - timedelta(days=3650)).isoformat()  # the retention that samples run with
+    assert (
+        min(known) <= (today - timedelta(days=3650)).isoformat()
+    )  # the retention of `sam local` (samconfig.toml)
 
 
 def test_what_the_samples_left(lambda_: Any, tables: Store) -> None:
     ledger = tables.client.scan(TableName=tables.ledger.name)["Items"]
     stored = {item["userEvent"]["S"].partition("#")[2]: item for item in ledger}
-    assert len(stored) == 9  # of the batch, two; of the refused ones, none
+    assert len(stored) == 9  # two of the batch, none of the rejected ones
     assert stored["sample-all-fields"]["costUSD"] == {"N": "0.0134"}
     assert "costEUR" not in stored["sample-unpriced"]
     assert "never stored" not in json.dumps(ledger)
@@ -158,7 +161,7 @@ def test_what_the_samples_left(lambda_: Any, tables: Store) -> None:
     assert (summary["requests"], summary["costEUR"]) == ({"N": "6"}, {"N": "0.0492"})
 
 
-# After the others: a second event of the same content or id is a duplicate.
+# After the others: a second event with the same content or id is a duplicate.
 @pytest.mark.parametrize("sample", ONE_OF_EACH)
 def test_sample_by_sam_local_invoke(lambda_: Any, sam_local: SamLocal, sample: str) -> None:
     answer = sam_local.invoke(function_of(sample), Path(EVENTS / f"{sample}.json"))

@@ -1,4 +1,4 @@
-"""The audit of dependencies, asking an OSV on loopback: a finding fails it, silence is not called clean."""
+"""`make audit`, with an OSV on loopback: a vulnerability fails it, and no response is not a clean result."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from local.stack import free_port
 
 @contextmanager
 def osv(vulnerable: str = "") -> Iterator[str]:
-    """Answer as OSV does, with one vulnerability of every version of a package below 999."""
+    """Respond as OSV does, with one vulnerability of a package in every version below 999."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

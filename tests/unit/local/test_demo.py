@@ -1,4 +1,4 @@
-"""The demo's self-check can fail: each figure that does not agree is named."""
+"""The demo's own checks: each number that does not agree is reported."""
 
 from __future__ import annotations
 
@@ -174,11 +174,11 @@ RATES = {"2026-11-19": Decimal("1.2"), "2026-11-20": Decimal("1.1172"), "2026-11
 
 
 NIGHT = [("2026-11-23", "2026-11-20", Decimal("1.1172")), ("2026-11-24", "2026-11-23", Decimal("1.3"))]
-"""Days, and the rates that they have."""
+"""Days, and their fx rates."""
 
 
 def what_the_stack_says() -> Found:
-    """The service's own code on what JOURNAL holds, priced and rated, a request of each."""
+    """The service's own results for JOURNAL, with prices and footprints, one request for each entry."""
     terms = Terms(MARKUP_PERCENT, FEE_PERCENT, KG_PER_M2, SOURCE)
     ledger = []
     for served, cost_ in zip(JOURNAL, (Decimal("0.00037"), None), strict=True):

@@ -1,4 +1,4 @@
-"""`make deploy` before it deploys: what it says of changed settings, and what it refuses."""
+"""`make deploy` before it deploys: what it says about changed parameters, and which ones it rejects."""
 
 import json
 import sys
@@ -108,7 +108,7 @@ class Ran(NamedTuple):
     out: str
     error: str
     deployed: list[dict[str, str]]
-    """What `sam deploy` was given, each time."""
+    """The parameters of each `sam deploy`."""
 
 
 Deploy = Callable[..., Ran]
@@ -177,7 +177,7 @@ def test_before_the_first_event_a_change_holds_at_once(stack: Store, run: Deploy
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(run: Deploy, parameter: str) -> None:
-    """Without a question to AWS: there is none here."""
+    """Without calling AWS: this test has none."""
     ran = run("MarkupPercent=5", parameter)
     assert (ran.code, ran.out, ran.deployed) == (1, "", [])
     assert ran.error.startswith("Nothing was deployed. ")

@@ -1,4 +1,4 @@
-"""What operator's commands find of a deployed stack: a day has the shards that it began with."""
+"""The calendar of a deployed stack: a day has the shards that it began with."""
 
 import json
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""`make erase`: exactly one user goes, whatever the id, wherever the events lie, also if it is stopped."""
+"""`make erase`: exactly one user is erased, whatever the id and the partitions, even if it is stopped."""
 
 import io
 import json
@@ -36,7 +36,7 @@ Erase = Callable[..., int]
 
 @pytest.fixture
 def run(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Erase:
-    """Erase from a stack with a calendar, at noon. Input is what is written to standard input."""
+    """Run the command on a stack with a calendar, at noon. `typed` is what is typed at a terminal."""
     freeze(monkeypatch, erase)
     monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOON - timedelta(days=8))
     store.state.put_first_period(Period(FIRST_DAY, SETTINGS), NOON)
@@ -127,7 +127,7 @@ def test_a_day_that_cannot_be_counted_again_is_not_marked(store: Store, run: Era
     roll_up(store)
     for item in list(
         store.state.shard_totals(a_day(7), a_day(7))
-    ):  # of a version that knew a shorter retention
+    ):  # written by a version with a shorter retention
         item["countableUntil"] = "2026-11-23T20:00:00.000000Z"
         key = day_shard(item["day"], item["shard"])
         fields = {name: value for name, value in item.items() if name not in ("kind", "key", "revision")}
@@ -181,7 +181,7 @@ def test_an_id_that_is_not_utf_8_is_refused(run: Erase, capfd: pytest.CaptureFix
 
 
 class Breaks:
-    """The connection breaks with a call of a kind."""
+    """Breaks the connection at a call of a kind."""
 
     def __init__(self, store: Store, monkeypatch: pytest.MonkeyPatch, call: str, at: int):
         self._call, self._left = call, at
@@ -282,7 +282,7 @@ def test_events_wherever_they_lie(
     assert "user-" not in file.read_text()
     kept = json.loads(file.read_text())
     assert 0 < len(kept["done"]) < kept["segments"] == 4
-    with monkeypatch.context() as other:  # another one's look begins at the beginning
+    with monkeypatch.context() as other:  # the scan for another user begins at the beginning
         other.setattr(ledger_scan, "WORKERS", 5)
         assert run("bob", "--yes", "--everywhere") == 0
     assert json.loads(file.read_text()) == kept

@@ -1,4 +1,4 @@
-"""The fake providers: each one's protocol, the scripted failures, and the journal that tells the truth."""
+"""The fake providers: each one's protocol, the directives in prompts, and the journal."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_the_journal_tells_what_each_provider_told(server: ProviderServer) -> No
 
 
 def begin(server: ProviderServer, prompt: str) -> HTTPConnection:
-    """Ask for a stream, and do not wait for it."""
+    """Ask for a stream without waiting for it."""
     connection = HTTPConnection("127.0.0.1", server.server_address[1], timeout=5)
     body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": prompt}]}
     connection.request("POST", OPENAI, json.dumps(body), {"Authorization": "Bearer k"})
@@ -239,7 +239,7 @@ def test_a_stream_breaks_with_an_error_after_its_parts(server: ProviderServer, p
 
 
 def test_a_provider_of_ones_own_can_change_what_is_streamed() -> None:
-    """Trials with other programs add to the fake providers, through these two methods."""
+    """Other programs can extend the fake providers by these two methods."""
 
     class Handler(provider_server.Handler):
         def do_GET(self) -> None:

@@ -1,4 +1,4 @@
-"""The Makefile hands values on as they were typed: none runs, none is an option, none is changed."""
+"""The Makefile passes values on as typed: none is run, read as an option, or changed."""
 
 import json
 import os
@@ -45,7 +45,7 @@ with open("called", "a") as file:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The Makefile, with a program that writes down how it is called in place of Python."""
+    """The Makefile, with a program in place of Python that records its arguments."""
     for name in ("pyproject.toml", "uv.lock", "layers/callback/pyproject.toml", ".venv/bin/uv"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()

@@ -1,4 +1,4 @@
-"""`make put-back`: what a table lacks comes back from a restored one, what it has stays."""
+"""`make put-back`: a table gets the items that it lacks from a restored one; its own items stay."""
 
 import sys
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tests.tables import make_tables
 
 @pytest.fixture
 def stores() -> Iterator[tuple[Store, Store]]:
-    """The tables of a stack, and others."""
+    """The tables of two stacks."""
     with mock_aws():
         yield make_tables(), make_tables()
 

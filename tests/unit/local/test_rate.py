@@ -1,4 +1,4 @@
-"""`make rate`: what changes is shown, nothing is stored unasked, and what is typed runs nothing."""
+"""`make rate`: it shows changes, stores nothing without a yes, and runs nothing that is typed."""
 
 import io
 import json
@@ -38,7 +38,7 @@ class Lambda:
     """Calls the functions themselves, in place of Lambda."""
 
     passes: tuple[type[Exception], ...] = ()
-    """What is not the function's, but of the way to it."""
+    """Errors of the call itself, not of the function."""
     functions: dict[str, Callable[..., Any]] = {  # noqa: RUF012
         "stack-RatesFunction": rates.handler,
         "stack-RollupWorkerFunction": worker.handler,
@@ -134,7 +134,7 @@ def euros(store: Store) -> Decimal:
 
 
 def printed(capsys: pytest.CaptureFixture[str]) -> str:
-    """What the command printed, without what the functions log in this process."""
+    """The command's output, without the functions' logs, which are printed in this process too."""
     return re.sub(r'\{"(_aws|level)".*\n', "", capsys.readouterr().out)
 
 
@@ -291,7 +291,7 @@ TYPED = [
 
 @pytest.fixture
 def makefile(tmp_path: Path) -> Path:
-    """The project's Makefile, with a Python that tells what it was given."""
+    """The project's Makefile, with a Python that prints its arguments."""
     shutil.copy(PROJECT / "Makefile", tmp_path)
     for name in ("pyproject.toml", "layers/callback/pyproject.toml", "uv.lock", ".venv/bin/uv"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What `make deploy` takes for a parameter: what the template allows."""
+"""`make deploy` accepts the parameters and values that the template allows."""
 
 import pytest
 
