@@ -143,9 +143,8 @@ def test_what_the_rates_samples_left(lambda_: Any, tables: Store) -> None:
     known = tables.state.fx_rates("0", "9999-12-31").usd
     expected = published("2025-01-01", (today - timedelta(days=1)).isoformat()) | BY_HAND
     assert expected.items() <= known.items()
-    assert (
-        min(known) <= (today - timedelta(days=3650)).isoformat()
-    )  # the retention of `sam local` (samconfig.toml)
+    # The retention of `sam local` (samconfig.toml).
+    assert min(known) <= (today - timedelta(days=3650)).isoformat()
 
 
 def test_what_the_samples_left(lambda_: Any, tables: Store) -> None:

@@ -1,4 +1,4 @@
-"""`make simulate seeds=100000`: the simulation with many seeds; `--seed N`: one, with all that happened."""
+"""`make simulate seeds=100000`: run many seeds. `--seed N`: run one, and print all that happened."""
 
 import argparse
 import os
@@ -75,7 +75,7 @@ def _many(seeds: range, jobs: int) -> int:
 
 
 def _mutants(seeds: int) -> int:
-    """Look for each defect until a seed finds it."""
+    """Try seeds for each defect until one finds it."""
     missed = 0
     for name, mutant in MUTANTS.items():
         with mutant.put_in():

@@ -1,4 +1,4 @@
-"""AWS Lambda, API Gateway and SQS: the functions run in containers that may die at any read or write."""
+"""Simulated AWS Lambda, API Gateway and SQS. Containers may die at any read or write."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -37,21 +37,21 @@ TABLES = {
 }
 INGEST_SECONDS, WORKER_SECONDS, PLANNER_SECONDS = 20.0, 900.0, 300.0
 RETRIES = 2
-"""How often Lambda tries an asynchronous call again."""
+"""How often Lambda retries an asynchronous call."""
 VISIBILITY_SECONDS = 5400.0
 RECEIVES_MAX = 3
-"""Of RollupQueue, as in the template."""
+"""maxReceiveCount of RollupQueue, as in the template."""
 
 
 @dataclass(frozen=True)
 class Sky:
-    """What goes wrong at a time, and how often, of a hundred."""
+    """The present failure rates, in percent."""
 
     database: Weather = GOOD
     network: float = 0.0
-    """Requests that get lost, are answered by somebody else, or whose answer does."""
+    """HTTP requests that get lost, get a response from a middlebox, or lose their response."""
     deaths: float = 0.0
-    """Requests to DynamoDB at which a container dies, before or after."""
+    """Requests to DynamoDB before or after which a container dies."""
 
 
 CALM = Sky()
@@ -63,7 +63,7 @@ class Container(Process):
     rates: fx_conversion.CachedFxRates
     calendar: CachedCalendar
     is_sluggish = False
-    """Whether each of its requests takes a second: much can happen between two of them."""
+    """Whether each of its requests takes a second, so that much can happen in between."""
 
 
 class FunctionFailed(Exception):
@@ -71,7 +71,7 @@ class FunctionFailed(Exception):
 
 
 class _Quiet:
-    """Logs and metrics that nobody reads."""
+    """Swallows logs and metrics."""
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *arguments, **options: None
@@ -79,23 +79,23 @@ class _Quiet:
 
 @dataclass
 class Cloud:
-    """The stack."""
+    """The simulated stack."""
 
     world: World
     wish: Settings
-    """What the stack's parameters say now."""
+    """The settings that the stack's parameters request now."""
     sky: Callable[[], Sky]
     planned: list[int] = field(default_factory=list)
-    """How much each run of the planner planned."""
+    """Number of (day, shard)s that each run of the planner planned."""
     failed: list[Any] = field(default_factory=list)
-    """The dead-letter queue: runs of the planner, records of the worker, and messages that SQS has moved."""
+    """The dead-letter queue: failed runs of the planner, records of the worker, and messages moved by SQS."""
     calls: int = 0
-    """Asynchronous calls of the planner that are not done."""
+    """Number of asynchronous calls of the planner that have not ended."""
     is_down: bool = False
     acknowledged: set[str] = field(default_factory=set)
-    """Ids of events whose sender was told that they are stored."""
+    """Ids of events that were acknowledged to their sender."""
     meddling: float = 0.0
-    """How likely somebody counts a day while events of it arrive."""
+    """Probability that a day is recomputed while events of it arrive."""
 
     def __post_init__(self) -> None:
         self.network = Process("network")
@@ -106,7 +106,7 @@ class Cloud:
 
     @property
     def calendar(self) -> Calendar:
-        """What is written down of the settings of days; before the first event, what was asked for."""
+        """The stored calendar; before the first event, that of the requested settings."""
         table = self.database.tables[STATE]
         items = [item_from_wire(item) for item in table.items() if item["kind"]["S"] == PERIOD]
         periods = sorted((_period(item) for item in items), key=lambda period: period.first_day)
@@ -114,7 +114,7 @@ class Cloud:
 
     @property
     def under_way(self) -> bool:
-        """Whether a rollup has something left to do."""
+        """Whether a rollup still has work."""
         return bool(self.calls or self.queue.messages)
 
     def store(self, attempts: int) -> Store:
@@ -122,7 +122,7 @@ class Cloud:
         return Store.of(client, EVENTS, SUMMARIES, STATE)
 
     def publish(self, rate: FxRate, correction: int = 0) -> None:
-        """Let a rate be known, or the one that corrects it."""
+        """Store an fx rate, or the one that corrects it."""
         key = fx_rate_key(rate.date, correction)
         item = {"kind": {"S": "rate"}, "key": {"S": key}, "usd": {"N": str(rate.usd)}}
         self.database.put(STATE, item, "", {}, {})
@@ -131,7 +131,7 @@ class Cloud:
     # The HTTP API
 
     def post(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        """Answer a request as API Gateway does. Called by tasks of the network."""
+        """Respond to a request as API Gateway does. Tasks of the network call it."""
         if self.world.chance(self.sky().network / 300):
             return 429, {}, b'{"message":"Too Many Requests"}'
         self._count_meanwhile(body)
@@ -149,13 +149,13 @@ class Cloud:
         return status, answer["headers"] | {"Date": date}, answer["body"].encode()
 
     def _acknowledge(self, events: Any, answer: dict[str, Any]) -> None:
-        """Keep in mind which events a sender was told are stored."""
+        """Record which events were acknowledged to a sender."""
         if isinstance(events, list):
             others = {entry["index"] for name in ("rejected", "retry") for entry in answer.get(name, ())}
             self.acknowledged |= {each["eventId"] for n, each in enumerate(events) if n not in others}
 
     def _count_meanwhile(self, body: bytes) -> None:
-        """Let somebody count a day just while an event of it arrives: most often one that has closed."""
+        """Sometimes recompute a day, mostly a closed one, just while an event of it arrives."""
         event = self.world.random.choice(json.loads(body))
         calendar = self.calendar
         day = calendar.day_of(datetime.fromisoformat(event["ts"]))
@@ -194,7 +194,7 @@ class Cloud:
     # The rollup
 
     def roll_up(self, tries: int = 1) -> None:
-        """Call the planner, as Scheduler does: asynchronously, and Lambda tries again."""
+        """Call the planner as Scheduler does: asynchronously, with Lambda's retries."""
 
         def call() -> None:
             try:
@@ -226,7 +226,7 @@ class Cloud:
         return True
 
     def run_worker(self, event: dict[str, Any]) -> Any:
-        """Run the worker to its end. Raises FunctionFailed."""
+        """Run the worker until it ends. Raises FunctionFailed."""
         context = SimpleNamespace(invoked_function_arn="worker")
         return self._run(self._container("worker", skew=600), lambda: _count(event, context), WORKER_SECONDS)
 
@@ -239,7 +239,7 @@ class Cloud:
         return container
 
     def _run(self, container: Container, work: Callable[[], Any], seconds: float) -> Any:
-        """Run a function to its end. Raises FunctionFailed."""
+        """Run a function until it ends. Raises FunctionFailed."""
         done, answers, failures = Signal(self.world), [], []
 
         def run() -> None:
@@ -291,7 +291,7 @@ class Message:
 
 
 class Queue:
-    """RollupQueue and its event source: hands each message to a worker, so many at a time, once at least."""
+    """RollupQueue and its event source: delivers each message at least once, to so many workers at a time."""
 
     def __init__(self, cloud: Cloud, workers: int) -> None:
         self.messages: dict[Message, None] = {}
@@ -306,13 +306,13 @@ class Queue:
             self._show(Message(body, 0.0), self._world.random.expovariate(1 / 600 if slow else 10.0))
 
     def _show(self, message: Message, delay: float) -> None:
-        """Let a message be seen from a moment on."""
+        """Make a message visible from a time on."""
         self.messages[message] = None
         message.visible_at = self._world.now + delay
         self._world.spawn(self._cloud.network, self._poll, delay)
 
     def _poll(self) -> None:
-        """Hand out what can be seen, while a worker is free."""
+        """Deliver visible messages while a worker is free."""
         while self._busy < self._workers:
             seen = [message for message in self.messages if message.visible_at <= self._world.now]
             if not seen:
@@ -324,7 +324,7 @@ class Queue:
                 del self.messages[message]
                 continue
             message.receives += 1
-            # Now and then it is seen before its worker is done: SQS hands it out once at least.
+            # Sometimes it is visible before its worker has ended: SQS delivers at least once.
             hidden = self._world.random.uniform(0, 60) if self._world.chance(0.02) else VISIBILITY_SECONDS
             self._show(message, hidden)
             self._busy += 1
@@ -333,13 +333,13 @@ class Queue:
     def _hand_over(self, message: Message) -> None:
         try:
             if self._world.chance(self._cloud.sky().network / 300):
-                return  # throttled, for as long as the message is hidden
+                return  # throttled while the message is invisible
             failed = len(self._cloud.failed)
             attributes = {"ApproximateReceiveCount": str(message.receives)}
             answer = self._cloud.run_worker({"Records": [{"body": message.body, "attributes": attributes}]})
             if "failed" in answer and len(self._cloud.failed) == failed:
                 raise AssertionError(f"a worker gave up and left no dead letter: {message.body}")
-            if not self._world.chance(0.01):  # where deleting it fails, it comes again
+            if not self._world.chance(0.01):  # if deleting it fails, it is delivered again
                 self.messages.pop(message, None)
         except FunctionFailed as failure:
             self._world.note("worker", f"fails at {message.body}: {failure}")
@@ -349,7 +349,7 @@ class Queue:
 
 
 class _Sqs:
-    """boto3's SQS client, as far as planner and worker use it."""
+    """The part of boto3's SQS client that planner and worker use."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
@@ -387,7 +387,7 @@ _ingest, _plan, _count = (unwrap(app.handler) for app in (ingest_app, planner_ap
 
 @contextmanager
 def replaced(*changes: tuple[Any, dict[str, Any]]) -> Iterator[None]:
-    """Give modules and classes other attributes for a while."""
+    """Replace attributes of modules and classes until the end of the block."""
     former = [(where, {name: getattr(where, name) for name in named}) for where, named in changes]
     _set(changes)
     try:
@@ -408,7 +408,7 @@ def _container(world: World) -> Container:
 
 
 def deployed(cloud: Cloud) -> Any:
-    """Let the functions' modules live in a cloud."""
+    """Make the functions' modules use the simulated cloud until the end of the block."""
     world = cloud.world
     clock = type("Clock", (Clock,), {"world": world})
     executor, time, quiet = Executor(world), Time(world), _Quiet()

@@ -1,8 +1,8 @@
-"""DynamoDB in memory: conditional puts and deletes, queries in pages, and all that goes wrong with them.
+"""Simulated DynamoDB in memory: conditional puts and deletes, queries in pages, and their failures.
 
-`Database` holds what is stored, `Client` is what boto3's client is to a process: it retries as botocore does,
-and what it asks for may be refused, take long, be done without an answer, or be done long after it gave up.
-It knows the expressions that the code under test uses and refuses others.
+`Database` has the stored items. `Client` is a process's boto3 client: it retries as botocore does, and its
+requests may fail, take long, be carried out without a response, or long after the client gave up.
+It supports only the expressions that the code under test uses.
 """
 
 import re
@@ -20,12 +20,12 @@ from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeou
 from tests.simulation.world import Process, World
 
 Wire = dict[str, Any]
-"""An item, or a key, as DynamoDB's JSON has it."""
+"""An item or a key in DynamoDB's JSON."""
 
 STALE_SECONDS = 2.0
-"""So long an eventually consistent read may miss a write."""
+"""Seconds for which an eventually consistent read may miss a write."""
 LATE_SECONDS = 60.0
-"""So long after its client gave up may a request be carried out, at most."""
+"""Maximum seconds between a client giving up and its request being carried out."""
 
 _WORDS = re.compile(r"(attribute_not_exists)\((#?\w+)\)|(#?\w+) (=|<|>) (:\w+)|\(|\)|AND|OR")
 _UPDATE = re.compile(r"(?:SET (?P<set>.+?))? ?(?:ADD (?P<add>.+))?(?:REMOVE (?P<remove>.+))?")
@@ -38,7 +38,7 @@ _KEYS = re.compile(
 
 
 class ConditionalCheckFailed(ClientError):
-    """What boto3 makes of a condition that does not hold; it may tell what is there instead."""
+    """boto3's error for a condition that does not hold, with the stored item if requested."""
 
     def __init__(self, there: Wire | None) -> None:
         told: Any = {"Error": {"Code": "ConditionalCheckFailedException"}}
@@ -47,7 +47,7 @@ class ConditionalCheckFailed(ClientError):
 
 @dataclass
 class Version:
-    """An item, since when it is so, and what it was before."""
+    """A version of an item, its time, and the version before."""
 
     item: Wire | None
     since: float
@@ -62,7 +62,7 @@ class Table:
     sort: str
     versions: dict[tuple[str, str], Version] = field(default_factory=dict)
     order: dict[str, list[str]] = field(default_factory=dict)
-    """The sort keys of each partition, in order, of what is or was there."""
+    """The sort keys of each partition, in order, of present and deleted items."""
 
     def key(self, item: Wire) -> tuple[str, str]:
         return item[self.partition]["S"], item[self.sort]["S"]
@@ -76,11 +76,11 @@ class Table:
 
 
 Watcher = Callable[[str, Wire | None, Wire | None], None]
-"""Told of each write: the table, the item before, the item now."""
+"""Called at each write with the table, the item before, and the item now."""
 
 
 class Database:
-    """What is stored, and who watches."""
+    """The stored items, and the watchers of writes."""
 
     def __init__(self, world: World, tables: dict[str, tuple[str, str]]) -> None:
         self.world = world
@@ -149,7 +149,7 @@ class Database:
 
 
 def _pairs(part: str | None, between: str) -> list[list[str]]:
-    whole = re.sub(r"\((\w+), ", r"(\1; ", part or "")  # a comma within a function is none between pairs
+    whole = re.sub(r"\((\w+), ", r"(\1; ", part or "")  # a comma inside a function does not separate pairs
     return [pair.split(between) for pair in whole.split(", ")] if part else []
 
 
@@ -163,7 +163,7 @@ Condition = tuple[Any, ...]
 
 @cache
 def _parsed(text: str) -> Condition:
-    """Read a condition expression."""
+    """Parse a condition expression."""
     words = list(_WORDS.finditer(text))
     if _WORDS.sub("", text).strip():
         raise NotImplementedError(f"condition: {text}")
@@ -219,14 +219,14 @@ def _value(attribute: Wire) -> Any:
 
 @dataclass(frozen=True)
 class Weather:
-    """How often what goes wrong, of a hundred requests."""
+    """Failure rates, in percent of the requests."""
 
     refused: float = 0.0
-    """Throttled, or failed before anything was done."""
+    """Throttled, or failed before it was carried out."""
     unanswered: float = 0.0
-    """Done, but the client does not hear of it."""
+    """Carried out, but the response is lost."""
     late: float = 0.0
-    """Done long after the client gave up, or never."""
+    """Carried out long after the client gave up, or never."""
     slow: float = 0.0
 
 
@@ -234,7 +234,7 @@ GOOD = Weather()
 
 
 class Client:
-    """boto3's DynamoDB client, as far as the store uses it."""
+    """The part of boto3's DynamoDB client that the stores use."""
 
     exceptions = SimpleNamespace(ConditionalCheckFailedException=ConditionalCheckFailed)
 
@@ -245,7 +245,7 @@ class Client:
         self._world = database.world
         self._weather = weather
         self._network = network
-        """What goes on after a process that asked for it is gone."""
+        """The process of late requests: these outlive the process that made them."""
         self._attempts = attempts
 
     def put_item(
@@ -353,7 +353,7 @@ class Client:
         return {"Items": items}
 
     def _indexed(self, name: str, index: str) -> Table:
-        """A table, or what its index would be: it learns of an item a moment after it was written."""
+        """The items of a table, or of its index, which has an item a moment after it was written."""
         if not index:
             return self._database.tables[name]
         table = Table("dayShard", "userId")
@@ -368,7 +368,7 @@ class Client:
         return table
 
     def _ask(self, work: Callable[[], Any]) -> Any:
-        """Send a request until it is answered or the attempts are used up, as botocore does."""
+        """Send a request until it has a response or the attempts are used up, as botocore does."""
         attempt = 1
         while True:
             try:

@@ -1,4 +1,4 @@
-"""The ingest function, imported: it reads the exchange rates when it starts."""
+"""Import the ingest function with tables in moto: it reads the fx rates when it starts."""
 
 from moto import mock_aws
 

@@ -1,4 +1,4 @@
-"""Defects to put into the code, one at a time: a simulation that finds none of them would prove nothing."""
+"""Defects to put into the code, one at a time: the simulation must find each of them."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ from tests.simulation import cloud
 
 @dataclass(frozen=True)
 class Mutant:
-    """A defect: how to put it in for a while, and a seed that finds it."""
+    """A defect: how to apply it until the end of a block, and a seed that finds it."""
 
     put_in: Callable[[], AbstractContextManager[Any]]
     seed: int
@@ -239,7 +239,7 @@ def progress_passes_days_that_are_not_counted() -> AbstractContextManager[Any]:
 
 @mutant(seed=33)
 def a_torn_event_ends_the_segment() -> AbstractContextManager[Any]:
-    """Nothing that comes after it is delivered, nor is what comes before it in its batch."""
+    """Nothing after it is delivered, nor what is before it in its batch."""
 
     events = FileSegment._events
 

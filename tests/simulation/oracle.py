@@ -1,4 +1,4 @@
-"""What must hold, told by somebody who has seen everything and trusts none of the code under test."""
+"""What must hold. The oracle observes everything, and uses none of the code under test."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -28,36 +28,36 @@ _38_DIGITS = Context(prec=38)
 
 
 class Violation(BaseException):
-    """Something that must hold does not. No `except Exception` of the code under test may swallow it."""
+    """Something that must hold does not. No `except Exception` of the code under test can catch it."""
 
     def __init__(self, what: str, *about: object) -> None:
         super().__init__(what)
         self.about = tuple(str(each) for each in about)
-        """Words by which what led to it is found in the trace."""
+        """Words that find the relevant lines of the trace."""
 
 
 @dataclass
 class Oracle:
-    """Keeps the books beside the service."""
+    """Records all events, independently of the service."""
 
     world: World
     cloud: Cloud
     reported: dict[str, Event] = field(default_factory=dict)
-    """By event id, what the callback has kept: it must be in the ledger."""
+    """By event id, the events that the callback has stored: these must be in the ledger."""
     begun: dict[str, list[Event]] = field(default_factory=dict)
-    """What the callback was told of: one of each may be in the ledger."""
+    """Events that the callback was called with: one of each may be in the ledger."""
     excused: set[str] = field(default_factory=set)
-    """Was in the memory of a process that died while its disk was full."""
+    """Events in the memory of processes that died while their disk was full."""
     stored: dict[str, Event] = field(default_factory=dict)
-    """By event id, what the ledger has ever held."""
+    """By event id, all items that were ever in the ledger."""
     stored_at: dict[str, float] = field(default_factory=dict)
     deletes: bool = False
-    """Whether somebody deletes events by hand, at this moment."""
+    """Whether events are being deleted by hand now."""
     deleted: set[str] = field(default_factory=set)
     touched: set[tuple[str, str]] = field(default_factory=set)
-    """(user, day)s of which somebody has deleted events."""
+    """(user, day)s with events deleted by hand."""
     corrected: set[str] = field(default_factory=set)
-    """Days whose rate was corrected."""
+    """Days whose fx rate was corrected."""
 
     def __post_init__(self) -> None:
         self.cloud.database.watch = self._watch
@@ -151,7 +151,7 @@ class Oracle:
             raise Violation(f"a final day changed without a late event: {old} -> {new}", new["day"])
 
     def is_shown(self, shown: Sequence[Event], acknowledged: set[str]) -> None:
-        """A final figure of a user holds what was acknowledged before it was asked for. Raises Violation."""
+        """Check that a user's final total has all events acknowledged before. Raises Violation."""
         for row in shown:
             whose = (row["userId"], row["day"])
             if not row["final"] or whose in self.touched:
@@ -164,7 +164,7 @@ class Oracle:
                 )
 
     def is_shown_of_the_platform(self, shown: Sequence[Event], acknowledged: set[str]) -> None:
-        """The same for the sums of days. Raises Violation."""
+        """Check the same for the totals of days. Raises Violation."""
         touched = {day for _, day in self.touched}
         for row in shown:
             if not row["final"] or row["day"] in touched:
@@ -179,7 +179,7 @@ class Oracle:
     # What must hold in the end
 
     def check(self, refused: Sequence[Event], rates: Sequence[FxRate]) -> None:
-        """Raises Violation. `refused` are the records of what the service has refused."""
+        """Check everything at the end. `refused` are the records of rejected events. Raises Violation."""
         self._check_ledger(self._too_old(refused))
         expected = self._days({rate.date: rate.usd for rate in rates})
         self._check_summaries(expected)
@@ -198,7 +198,7 @@ class Oracle:
                 raise Violation(f"nobody has sent {item}; sent was {told}", event_id.partition(".")[0])
 
     def _too_old(self, refused: Sequence[Event]) -> set[str]:
-        """The ids of what was refused: only what really is too old may be among it."""
+        """The ids of rejected events. Only events that are too old may be among them."""
         ids = set()
         for record in refused:
             event = record["event"]
@@ -212,7 +212,7 @@ class Oracle:
         return ids
 
     def day_of(self, event: Event) -> str:
-        """The last day that has begun, each in its own time zone, as it is written down."""
+        """The last day that has begun, by the stored calendar."""
         ts = datetime.fromisoformat(event["ts"])
         days = [str((ts + timedelta(days=n)).date()) for n in range(-4, 3)]
         return max(day for day in days if self._begins(day) <= ts)
@@ -225,7 +225,7 @@ class Oracle:
         return max((p for p in periods if p.first_day <= day), key=lambda p: p.first_day).settings
 
     def _days(self, rates: dict[str, Decimal]) -> dict[tuple[str, str], Event]:
-        """The plain sum of the ledger, by user and day."""
+        """The sums of the ledger, by user and day."""
         days: dict[tuple[str, str], Event] = {}
         for item in self.stored.values():
             day = self.day_of(item)
@@ -267,7 +267,7 @@ class Oracle:
             raise Violation(f"marks are left: {marks}", *(mark[:10] for mark in marks))
 
     def _check_reading(self, expected: dict[tuple[str, str], Event]) -> None:
-        """What the API says of the platform."""
+        """The API's totals of the platform."""
         if not expected:
             return
         days = sorted({day for _, day in expected})
@@ -287,7 +287,7 @@ class Oracle:
 
 
 def records(text: str) -> Iterator[Event]:
-    """What was put aside; a record that a process died at ends where the next one begins."""
+    """Read the quarantined records. A record may be truncated, where a process died while it wrote."""
     for part in text.split('{"time": ')[1:]:
         with suppress(ValueError):
             yield json.loads('{"time": ' + part)

@@ -1,4 +1,4 @@
-"""LiteLLM proxies: the real outbox, on a real disk, and the real sender, over a simulated network."""
+"""Simulated LiteLLM proxies: the real outbox on a real disk, and the real sender over a simulated network."""
 
 import errno
 import http.client
@@ -34,12 +34,12 @@ URL = "http://service/api/request-event"
 
 @dataclass
 class Disk:
-    """The module `os` of the proxies: what a process has open is closed when it dies, a disk can be full."""
+    """The module `os` of the proxies: it closes the files of a process that dies, and disks can be full."""
 
     world: World
     open_files: dict[Process, set[int]] = field(default_factory=dict)
     not_kept: list[dict[str, Any]] = field(default_factory=list)
-    """What the service has refused while no disk took it."""
+    """Events that the service rejected while the disk was full."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(os, name)
@@ -79,14 +79,14 @@ class Disk:
         return os.pwrite(fd, data, offset)
 
     def freed(self, process: Process) -> None:
-        """Close what a dead process had open, as the kernel does."""
+        """Close the files of a dead process, as the kernel does."""
         for fd in self.open_files.pop(process, ()):
             os.close(fd)
 
 
 @dataclass
 class Machine:
-    """Where workers of a proxy run, which share an outbox."""
+    """A machine with the workers of a proxy, which share an outbox."""
 
     folder: Path
     skew: float
@@ -106,7 +106,7 @@ class Worker(Process):
         self.sender = Sender(self.outbox, URL, "token", batch_size=batch_size, flush_seconds=flush_seconds)
 
     def report(self, kwargs: dict[str, Any]) -> bytes:
-        """Do what LiteLLM's hook does; return the line that was kept. In a task of this process."""
+        """Do what LiteLLM's hook does; return the stored line. Runs in a task of this process."""
         event = capture(kwargs)
         assert event is not None
         line = encode(event)
@@ -115,12 +115,12 @@ class Worker(Process):
 
     @property
     def in_memory(self) -> set[bytes]:
-        """Lines that the disk did not take yet: they die with the process."""
+        """Lines that are not on disk yet: they die with the process."""
         return {*self.outbox._memory, *self.outbox._memory_later}
 
 
 class Connection:
-    """`http.client.HTTPConnection` to the service, over a network that loses and repeats."""
+    """`http.client.HTTPConnection` to the service, over a network that loses and repeats requests."""
 
     def __init__(self, cloud: Cloud, timeout: float) -> None:
         self._cloud = cloud
@@ -153,7 +153,7 @@ class Connection:
         if dice > 100 - bad / 3:  # lost on the way there
             raise ConnectionResetError
         world.spawn(self._cloud.network, deliver)
-        if dice > 100 - bad * 2 / 3:  # comes twice
+        if dice > 100 - bad * 2 / 3:  # delivered twice
             world.spawn(self._cloud.network, deliver, world.random.uniform(0, 30))
 
     def getresponse(self) -> Any:
@@ -171,11 +171,11 @@ class Connection:
         )
 
     def close(self) -> None:
-        """Nobody waits any more."""
+        """Nobody waits for the response any more."""
 
 
 def installed(cloud: Cloud, disk: Disk) -> Any:
-    """Let the callback's modules live on a disk and in a network."""
+    """Make the callback's modules use the simulated machine and network until the end of the block."""
     world = cloud.world
     client: Callable[..., Connection] = lambda host, port, timeout: Connection(cloud, timeout)  # noqa: E731
     threading, time = Threading(world), Time(world)
@@ -203,7 +203,7 @@ def installed(cloud: Cloud, disk: Disk) -> Any:
                 "threading": threading,
                 "time": time,
                 "os": SimpleNamespace(),
-                # An outage lasts hours here: nobody looks at it every second.
+                # Outages last hours here: checking every second would only cost time.
                 "CHECK_SECONDS": 120.0,
                 "REPORT_SECONDS": float("inf"),
             },

@@ -1,4 +1,4 @@
-"""Running a seed, and telling what went wrong in words that fit a screen."""
+"""Run a seed, and report a violation in few lines."""
 
 import multiprocessing
 import tempfile
@@ -16,11 +16,11 @@ LINE_LENGTH = 160
 
 @dataclass(frozen=True)
 class Result:
-    """What came of one seed."""
+    """The result of one seed."""
 
     seed: int
     events: int
-    """In the ledger, in the end."""
+    """Number of events in the ledger at the end."""
     violation: str = ""
     trace: str = ""
 
@@ -30,7 +30,7 @@ class Result:
 
 
 def run(seed: int) -> Result:
-    """Run one seed, with its disks in memory, where that can be had: they are not what takes time here."""
+    """Run one seed. Its disks are in memory if possible, because real ones would be slow."""
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
     with tempfile.TemporaryDirectory(prefix="simulation-", dir=memory) as folder:
         simulation = Simulation(seed, Path(folder))
@@ -44,7 +44,7 @@ def run(seed: int) -> Result:
 
 
 def trace(simulation: Simulation, about: Iterable[str], lines: int = TRACE_LINES) -> str:
-    """What led to it: what names what it is about, and whatever died or was down."""
+    """The lines of the trace that led to it: those with its words, and those about deaths and outages."""
     words = (*about, " is killed", " is down", " is up", " is full")
     start = simulation.start.timestamp()
     told = [
@@ -57,7 +57,7 @@ def trace(simulation: Simulation, about: Iterable[str], lines: int = TRACE_LINES
 
 
 def run_all(seeds: range, jobs: int) -> Iterator[Result]:
-    """Run seeds in so many processes, as they come."""
+    """Run seeds in so many processes. Yield results as they come."""
     if jobs == 1:
         yield from map(run, seeds)
         return

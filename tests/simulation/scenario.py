@@ -1,4 +1,4 @@
-"""What a seed decides: who asks when, what breaks when, and how it all ends."""
+"""What a seed decides: the requests, the failures, and the end."""
 
 import json
 from collections.abc import Iterator
@@ -43,12 +43,12 @@ ZONES = (
 )
 USERS = ("alice", "bob", "a#", "a", "zoë 😀")
 STARTS = (
-    *("2026-03-27", "2026-10-23", "2026-03-06", "2026-10-30"),  # clocks change in two of the zones
+    *("2026-03-27", "2026-10-23", "2026-03-06", "2026-10-30"),  # summer time begins or ends
     *("2026-04-01", "2026-12-24", "2026-07-15", "2026-01-30"),  # Easter, Christmas, a week, a month's end
 )
 DRAIN_SECONDS = 2 * DAY
 PUBLISHED_AT = 15 * HOUR
-"""When the European Central Bank publishes a rate, in seconds after midnight UTC."""
+"""Time at which the European Central Bank publishes a rate, in seconds after midnight UTC."""
 
 STORM = Sky(Weather(refused=25, unanswered=8, late=8, slow=20), network=25, deaths=4)
 RAIN = Sky(Weather(refused=2, unanswered=2, late=2, slow=15), network=6, deaths=1)
@@ -56,7 +56,7 @@ RAIN = Sky(Weather(refused=2, unanswered=2, late=2, slow=15), network=6, deaths=
 
 @dataclass(repr=False)
 class Simulation:
-    """One world, from its first request until all is counted."""
+    """One simulation, from its first request until everything is in summaries."""
 
     seed: int
     folder: Path
@@ -71,12 +71,12 @@ class Simulation:
         settings = Settings(zone, retention, random.randint(1, 3))
         self.changes_settings = random.random() < 0.3
         if self.changes_settings:
-            self.days += 2  # a change holds for days to come
+            self.days += 2  # a change applies to later days
         self.late_rates = (
             random.choice((0.0, 12 * HOUR)) if retention.days < 5 else random.choice((0.0, 60 * HOUR))
         )
         self.batch_size = random.choice((1, 1, 5))
-        self.flush_seconds = random.choice((900.0, 3600.0))  # a sender looks into its outbox as often
+        self.flush_seconds = random.choice((900.0, 3600.0))  # a sender scans its outbox as often
         self.skies = random.choice(((CALM,), (RAIN,), (RAIN, STORM), (CALM, STORM)))
         self.is_over = False
         self.world = World(random.getrandbits(64), self.start.astimezone(UTC))
@@ -88,7 +88,7 @@ class Simulation:
         self.chaos = Process("chaos")
         self.call_ids = 0
         self.operating = 0
-        """What the operator has begun, and not done yet."""
+        """Number of the operator's actions that have begun and not ended."""
 
     def __str__(self) -> str:
         workers = sum(len(machine.workers) for machine in self.machines)
@@ -99,7 +99,7 @@ class Simulation:
         return f"{self.days} days from {self.start:%Y-%m-%d} in {settings}, {workers} workers"
 
     def sky(self) -> Sky:
-        """The weather changes every quarter of an hour."""
+        """Change the failure rates every quarter of an hour."""
         if self.is_over:
             return CALM
         return self.skies[hash(int(self.world.now // 900)) * 2654435761 % 97 % len(self.skies)]
@@ -128,7 +128,7 @@ class Simulation:
             self._at(self._a_moment(end), self._request)
         for _ in range(self.random.randint(1, 4)):
             moment, age = self._a_moment(end), self._age(late=0.7)
-            for _ in range(self.random.randint(2, 6)):  # some of one day, one soon after the other
+            for _ in range(self.random.randint(2, 6)):  # several on one day, in quick succession
                 moment += self.random.expovariate(self.random.choice((0.01, 1.0, 5.0)))
                 self._at(moment, lambda age=age: self._request(age))
         for hours in self._times(end, 3 * HOUR, 14 * HOUR):
@@ -151,7 +151,7 @@ class Simulation:
         self._wait(end)
 
     def _drain(self) -> None:
-        """Let everything that still can happen happen, with nothing in its way."""
+        """Stop all failures, and let everything finish."""
         self.is_over = True
         self.cloud.is_down = False
         for machine in self.machines:
@@ -193,7 +193,7 @@ class Simulation:
         self.world.run(lambda: bool(elapsed))
 
     def _at(self, moment: float, what: Any) -> None:
-        """Let something happen so many seconds after the start."""
+        """Schedule an action so many seconds after the start."""
         self.world.spawn(self.chaos, what, moment)
 
     # Requests
@@ -205,7 +205,8 @@ class Simulation:
             return
         kwargs = self._kwargs(worker, age)
         self.world.spawn(worker, lambda: self._report(machine, worker, kwargs), self.random.random())
-        if self.random.random() < 0.05:  # told twice, with other figures: the first one to arrive stays
+        # Reported twice, with different values: the first one to arrive stays.
+        if self.random.random() < 0.05:
             self.call_ids -= 1
             again = self._kwargs(worker)
             for name in ("startTime", "endTime", "end_user", "status", "error_information"):
@@ -241,7 +242,7 @@ class Simulation:
         }
 
     def _age(self, late: float = 0.25) -> float:
-        """How long ago a request was, of which LiteLLM tells now: a moment, or days."""
+        """Choose how long ago the reported request was: moments, or days."""
         if self.random.random() > late:
             return self.random.random() * 30
         oldest = min(self.cloud.wish.retention - RETENTION_RESERVE, timedelta(days=8)).total_seconds()
@@ -249,7 +250,7 @@ class Simulation:
         return self.random.choice(ages)
 
     def _a_moment(self, end: float) -> float:
-        """A second of the days, more often one at which something changes."""
+        """Choose a second of the simulated days, more often one at which something changes."""
         random = self.random
         if random.random() < 0.3:
             return random.uniform(0, end)
@@ -283,7 +284,7 @@ class Simulation:
                 self.world.spawn(self.chaos, lambda: self._end(machine, number))
 
     def _end(self, machine: Machine, number: int) -> None:
-        """End a worker on the spot; it comes back later."""
+        """Kill a worker; it restarts later."""
         worker = machine.workers[number]
         if worker is None:
             return
@@ -296,7 +297,7 @@ class Simulation:
         self.world.spawn(self.chaos, lambda: self._boot(machine, number), pause)
 
     def _stop(self) -> None:
-        """End a worker as SIGTERM does."""
+        """Stop a worker as SIGTERM does."""
         machine, number = self._somewhere()
         worker = machine.workers[number]
         if worker is None:
@@ -340,14 +341,14 @@ class Simulation:
         self.world.spawn(self.chaos, free, self.random.choice((10.0, HOUR)))
 
     def _expire(self) -> None:
-        """Delete what TTL may delete: some time within two days after it expired."""
+        """Delete expired items as TTL does: at some time within two days."""
         latest = self.world.now - self.random.uniform(0, 2 * DAY)
         self.oracle.expire(latest)
 
     # What an operator does
 
     def _change_settings(self) -> None:
-        """Deploy other parameters; half of the time they are taken back some hours later."""
+        """Deploy other parameters; half of the time, revert them some hours later."""
         before, random = self.cloud.wish, self.random
         self.cloud.wish = Settings(
             ZoneInfo(random.choice(ZONES)) if random.random() < 0.5 else before.zone,
@@ -364,12 +365,12 @@ class Simulation:
             self.world.spawn(self.chaos, take_back, random.uniform(0, 30 * HOUR))
 
     def _overlap_counts(self, moment: float) -> None:
-        """For some minutes the schedule is far more frequent than a count takes."""
+        """For some minutes, run the planner far more often than a recomputation takes."""
         for number in range(30):
             self._at(moment + number * self.random.uniform(1, 10), self.cloud.roll_up)
 
     def _delete_events(self) -> None:
-        """Delete some events of a user's day, and count it again: at once, and once more some time later."""
+        """Delete some events of a user's day, and recompute the day: at once, and again some time later."""
         days = {(item["userId"], item["day"], item["dayShard"]) for item in self.oracle.stored.values()}
         soon = self.world.clock + timedelta(days=1)
         user_id, day, key = self.random.choice(
@@ -393,7 +394,7 @@ class Simulation:
         self._count_by_hand(target, LATE_SECONDS + STALE_SECONDS + WORKER_SECONDS)
 
     def _count_by_hand(self, target: dict[str, Any], delay: float) -> None:
-        """Count after a while, again and again until it succeeds."""
+        """Recompute after a while, and retry until it succeeds."""
         self.operating += 1
 
         def count() -> None:
@@ -405,7 +406,7 @@ class Simulation:
         self.world.spawn(self.chaos, count, delay)
 
     def _correct(self, rate: FxRate) -> None:
-        """Correct a rate that was entered wrongly, and count again the days that were converted at it."""
+        """Correct a wrong fx rate, and recompute the days that were converted at it."""
         self.cloud.publish(rate, correction=1)
         calendar = self.cloud.calendar
         for day in days_converted_at(rate.date):
@@ -415,7 +416,7 @@ class Simulation:
                     self._count_by_hand({"day": day, "shard": shard}, self.random.uniform(0, 600))
 
     def _read(self) -> None:
-        """Look at what the API shows, whatever happens at that moment."""
+        """Check the API's responses, whatever happens at that moment."""
         acknowledged, now = set(self.cloud.acknowledged), self.world.clock
         calendar = self.cloud.calendar
         first, last = (str((now + timedelta(days=n)).date()) for n in (-9, 1))
@@ -442,7 +443,7 @@ class Simulation:
         folder = self.folder / f"outbox-{number}"
         skew = self.random.uniform(-120, 120)
         clocks = Random(f"{self.seed} {number}")
-        if clocks.random() < 0.1:  # what it reports is of a time that the service refuses by then
+        if clocks.random() < 0.1:  # it reports a time that the service rejects by then
             skew = clocks.choice((400.0, HOUR, 5 * HOUR))
         return Machine(folder, skew, [None] * self.random.randint(1, 2))
 
@@ -468,12 +469,12 @@ class Simulation:
             day = day_after(day)
 
     def _refused(self) -> list[dict[str, Any]]:
-        """What the service has refused for good: put aside, or told of where no disk took it."""
+        """The rejected events: quarantined ones, and those reported while the disk was full."""
         paths = [path for machine in self.machines for path in machine.folder.glob("rejected/*.jsonl")]
         return [*self.disk.not_kept, *(record for path in paths for record in records(path.read_text()))]
 
     def _rates(self) -> list[FxRate]:
-        """The rates of all days of which there may be events."""
+        """The fx rates of all days that may have events."""
         first = self.start.date() - timedelta(days=15)
         days = (first + timedelta(days=number) for number in range(15 + self.days + 3))
         return [

@@ -1,4 +1,4 @@
-"""The simulated DynamoDB does what a real one does, for all that the store asks of it."""
+"""The simulated DynamoDB behaves as a real one does for all requests of the stores."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -72,12 +72,12 @@ CALLS = st.one_of(
 
 
 def comparable(item: dict[str, Any]) -> dict[str, Any]:
-    """An item without its revision, which is by chance."""
+    """An item without its revision, which is random."""
     return {name: value for name, value in item.items() if name != "revision"}
 
 
 def ask(store: Store, call: tuple[Any, ...]) -> Any:
-    """Make one call; an answer that is the same for the same content."""
+    """Make one call. Return a response in a form that is equal for equal content."""
     name, *given = call
     match name:
         case "append":
@@ -138,7 +138,7 @@ def ask(store: Store, call: tuple[Any, ...]) -> Any:
 
 
 def users_after(store: Store, day_shard: str, after: str | None, limit: int) -> list[str]:
-    """All of them: where a page ends is up to DynamoDB."""
+    """All items of all pages: DynamoDB decides where a page ends."""
     found = []
     while True:
         page = store.summaries.page_of_users(day_shard, after=after, limit=limit)
@@ -149,7 +149,7 @@ def users_after(store: Store, day_shard: str, after: str | None, limit: int) -> 
 
 
 def simulated(calls: list[tuple[Any, ...]], seed: int) -> list[Any]:
-    """What the simulated DynamoDB answers."""
+    """The response of the simulated DynamoDB."""
     world = World(seed, NOON)
     client = Client(Database(world, TABLES), lambda: GOOD, Process("network"), attempts=1)
     store = Store.of(client, EVENTS, SUMMARIES, STATE)

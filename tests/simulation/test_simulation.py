@@ -1,4 +1,4 @@
-"""A thousand worlds in which all goes wrong that can; and proof that a defect would show."""
+"""The simulation with many seeds; and each known defect is found."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ CHUNK = 25
 FEW = 100
 """Seeds that `make test` runs."""
 SEARCHED = 300
-"""How many seeds are tried where the one that found a defect does not find it any more."""
+"""Number of seeds to try when a defect's own seed does not find it any more."""
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_each_defect_is_found(name: str) -> None:
 
 @pytest.mark.long
 def test_a_seed_decides_everything() -> None:
-    """In any process, whatever the order of its sets."""
+    """In every process, whatever the iteration order of its sets."""
     traces = {
         subprocess.run(
             [sys.executable, "-m", "tests.simulation", "--seed", "23"],

@@ -1,7 +1,7 @@
-"""Time, processes and tasks: a scheduler in which one seed decides whose turn it is.
+"""Simulated time, processes and tasks: a scheduler in which a seed decides which task is next.
 
-Tasks are greenlets, so the code that runs in them is the ordinary, blocking one. A task runs until it asks
-for time (`World.sleep`), which is also where it can die.
+Tasks are greenlets, so the ordinary, blocking code runs in them. A task runs until it asks
+for time (`World.sleep`), where it can also die.
 """
 
 import heapq
@@ -15,32 +15,32 @@ from typing import Any
 from greenlet import getcurrent, greenlet
 
 TURNS_MAX = 50_000
-"""No world needs a tenth of it: something goes round and round."""
+"""No simulation needs a tenth of it: more is an endless loop."""
 
 
 class Killed(BaseException):
-    """The process of a task is gone: nothing of it may run on."""
+    """The process of a task has died: none of its code may run on."""
 
 
 class Process:
-    """What dies as a whole: a LiteLLM worker, a Lambda container."""
+    """A process, which dies with all its tasks: a LiteLLM worker, a Lambda container."""
 
     def __init__(self, name: str, skew: float = 0.0) -> None:
         self.name = name
         self.skew = skew
-        """Seconds by which its clock is ahead."""
+        """Seconds by which its clock is fast."""
         self.alive = True
         self.tasks: dict[Task, None] = {}
 
 
 class Task:
-    """Something that a process does."""
+    """A task of a process."""
 
     def __init__(self, process: Process, run: Callable[[], None], hub: greenlet) -> None:
         self.process = process
         self.greenlet = greenlet(run, hub)
         self.turn = 0
-        """Which of its turns in the queue counts: a task that is woken early leaves the other one behind."""
+        """Number of its valid turn in the queue: a task that is woken early leaves an invalid one behind."""
 
     @property
     def dead(self) -> bool:
@@ -48,7 +48,7 @@ class Task:
 
 
 class World:
-    """The clock, the dice and the queue of who is next."""
+    """The clock, the random numbers and the queue of turns."""
 
     def __init__(self, seed: int, start: datetime) -> None:
         self.random = Random(seed)
@@ -64,7 +64,7 @@ class World:
 
     @property
     def clock(self) -> datetime:
-        """The true time."""
+        """The true time, in seconds."""
         return datetime.fromtimestamp(self.now, UTC)
 
     @property
@@ -73,7 +73,7 @@ class World:
 
     @property
     def task(self) -> Task:
-        """The one whose turn it is."""
+        """The task that is running."""
         assert self._current is not None
         return self._current
 
@@ -81,11 +81,11 @@ class World:
         return self.random.random() < probability
 
     def note(self, who: str, what: str) -> None:
-        """Write something down for those who look into a failure."""
+        """Add a line to the trace."""
         self.trace.append((self.now, who, what))
 
     def spawn(self, process: Process, work: Callable[[], object], delay: float = 0.0) -> Task:
-        """Let a process do something, from a moment on."""
+        """Start a task of a process at a time."""
         task = Task(process, lambda: self._live(task, work), self._hub)
         self._tasks[task] = None
         process.tasks[task] = None
@@ -95,12 +95,12 @@ class World:
     def wake(self, task: Task, delay: float = 0.0) -> None:
         """Give a task its next turn."""
         task.turn += 1
-        # Of those whose time comes at once, the dice say who is first.
+        # For turns at the same time, the order is random.
         turn = (self.now + delay, self.random.random(), next(self._numbers), task, task.turn)
         heapq.heappush(self._queue, turn)
 
     def sleep(self, seconds: float) -> None:
-        """Let others have their turns, and time pass. Raises Killed."""
+        """Let time pass and other tasks run. Raises Killed."""
         task = self.task
         if task.process.alive:
             self.wake(task, seconds)
@@ -109,7 +109,7 @@ class World:
             raise Killed
 
     def park(self) -> None:
-        """Wait until somebody wakes this task. Raises Killed."""
+        """Wait until another task wakes this one. Raises Killed."""
         task = self.task
         if task.process.alive:
             task.turn += 1
@@ -118,7 +118,7 @@ class World:
             raise Killed
 
     def kill(self, process: Process) -> None:
-        """End a process on the spot, as `kill -9` does. Killing itself raises Killed."""
+        """Kill a process, as `kill -9` does. A process that kills itself gets Killed."""
         process.alive = False
         self.note(process.name, "is killed")
         current = self._current
@@ -168,8 +168,8 @@ class World:
         del task.process.tasks[task]
 
     def _throw(self, task: Task) -> None:
-        """Unwind a task, whose `finally` clauses free what the kernel would free."""
-        if not task.greenlet:  # it had no turn yet
+        """Unwind a task. Its `finally` clauses release what the kernel would release."""
+        if not task.greenlet:  # it has not run yet
             self._forget(task)
             return
         former, self._current = self._current, task
@@ -179,11 +179,11 @@ class World:
 
 
 class Stuck(Exception):
-    """Something waits for ever, or never comes to an end."""
+    """A task waits for ever, or never ends."""
 
 
 class Clock(datetime):
-    """`datetime` for the code under test: `now` is that of the process that asks."""
+    """`datetime` for the code under test: `now` is the time of the calling process."""
 
     world: World
 
@@ -193,7 +193,7 @@ class Clock(datetime):
 
 
 class Time:
-    """The module `time`, as far as the code under test uses it."""
+    """The part of the module `time` that the code under test uses."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -233,7 +233,7 @@ class Signal:
     def wait(self, timeout: float | None = None) -> bool:
         if not self._set:
             task = self._world.task
-            self._waiting.append((task, task.turn + 1))  # the turn that it now waits for
+            self._waiting.append((task, task.turn + 1))  # the turn for which it waits now
             if timeout is None:
                 self._world.park()
             else:
