@@ -74,9 +74,9 @@ def measure() -> None:
         app.footprints, app.rates = full if kind == "with" else bare  # type: ignore[assignment]
         request = delivery(number)
         began = time.process_time()
-        answer = app.handler(request, CONTEXT)
+        response = app.handler(request, CONTEXT)
         seconds[kind].append(time.process_time() - began)
-        assert json.loads(answer["body"])["created"] == EVENTS, answer
+        assert json.loads(response["body"])["created"] == EVENTS, response
     each = {kind: 1000 * median(times[5:]) / EVENTS for kind, times in seconds.items()}
     print(json.dumps(each), file=sys.stderr)
 

@@ -134,7 +134,7 @@ def main() -> None:
         print(f"memory                {filled['memory'] / 1e6:+.1f} MB")
         print(
             f"a look at all of it   {filled['scan'] * 1000:.0f} ms at most while it reads, "
-            f"{filled['later scan'] * 1000:.1f} ms then; tells of {filled['told']:,}",
+            f"{filled['later scan'] * 1000:.1f} ms then; it reports {filled['told']:,}",
             flush=True,
         )
         resumed = run("resume", folder, f"http://127.0.0.1:{ingest}/")

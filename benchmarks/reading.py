@@ -164,7 +164,7 @@ def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
         yield chunk
 
 
-def figures(models: int) -> Tally:
+def usage(models: int) -> Tally:
     costs: Any = {name: Decimal("0.123456789") for name in ("costEUR", "costUSD", "unconverted")}
     footprint: Any = {
         f"{name}{bound}": Decimal("0.00123456")
@@ -179,7 +179,7 @@ def figures(models: int) -> Tally:
 
 
 def total(day: str, shard: int, shards: int, users: list[str]) -> dict[str, Any]:
-    fields = figures(0).as_fields()
+    fields = usage(0).as_fields()
     del fields["models"]
     here = sum(shard_of(user_id, shards) == shard for user_id in users) if day == TODAY else 1
     key = {"kind": SHARD_TOTAL, "key": day_shard(day, shard), "day": day, "shard": shard, "users": here}
@@ -195,7 +195,7 @@ def mark(day: str, group: int, shards: int) -> dict[str, Any]:
 def summary(user_id: str, day: str, shards: int) -> dict[str, Any]:
     whose = {"userId": user_id, "day": day, "dayShard": day_shard(day, shard_of(user_id, shards))}
     stamp = {"asOf": timestamp(NOW), "final": day < TODAY, "revision": "0" * 16}
-    return whose | statement(figures(MODELS), None, Terms()) | stamp
+    return whose | statement(usage(MODELS), None, Terms()) | stamp
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ SCENARIOS = (
     Scenario("service well, kill -9 under load", UP, signal.SIGKILL, under_load=True),
     Scenario("service down, then back", DOWN),
     Scenario("service hangs, then back", DEAF),
-    Scenario("every other answer a 503", HALF_503),
+    Scenario("every other response a 503", HALF_503),
 )
 
 
@@ -61,8 +61,8 @@ class Service:
         events: list[dict[str, Any]] = json.loads(body)
         new = sum(_user(event) not in self.times for event in events)
         self.times.update(map(_user, events))
-        answer = {"created": new, "duplicates": len(events) - new, "rejected": []}
-        return 200, {"Content-Type": "application/json"}, json.dumps(answer).encode()
+        result = {"created": new, "duplicates": len(events) - new, "rejected": []}
+        return 200, {"Content-Type": "application/json"}, json.dumps(result).encode()
 
 
 def _user(event: Mapping[str, Any]) -> str:
@@ -73,7 +73,7 @@ class Load:
     """Clients that make requests until they are stopped; each request has a user of its own."""
 
     def __init__(self, proxy: Proxy, name: str) -> None:
-        self.answered: list[str] = []
+        self.served: list[str] = []
         self._proxy, self._name = proxy, name
         self._ended = threading.Event()
         self._threads = [threading.Thread(target=self._client, args=(number,)) for number in range(CLIENTS)]
@@ -96,7 +96,7 @@ class Load:
                 response = connection.getresponse()
                 response.read()
                 assert response.status == 200
-                self.answered.append(user)
+                self.served.append(user)
             except (OSError, http.client.HTTPException):  # killed
                 continue
             finally:
@@ -132,14 +132,14 @@ def main() -> None:
             proxy.wait_until_ready()
             return proxy
 
-        answered: dict[str, list[str]] = {}
+        served: dict[str, list[str]] = {}
         for scenario in SCENARIOS[: options.scenarios]:
             print(f"{scenario.name} ...", flush=True)
-            answered[scenario.name] = play(scenario, boot(), proxies, options.seconds, recovery)
+            served[scenario.name] = play(scenario, boot(), proxies, options.seconds, recovery)
         last = boot()  # it delivers the events that are left
         time.sleep(recovery)
         last.stop()
-        report(answered, services)
+        report(served, services)
 
 
 def _boot(folder: Path, provider: int, proxies: Mapping[str, FaultProxy]) -> Proxy:
@@ -174,12 +174,12 @@ def play(
         if scenario.service != UP:
             time.sleep(recovery)
         proxy.stop(scenario.end)
-    return load.answered
+    return load.served
 
 
-def report(answered: Mapping[str, list[str]], services: Mapping[str, Service]) -> None:
-    print(f"\n{'':34}{'sender':24}{'answered':>9}{'delivered':>10}{'lost':>6}{'again':>8}")
-    for scenario, users in answered.items():
+def report(served: Mapping[str, list[str]], services: Mapping[str, Service]) -> None:
+    print(f"\n{'':34}{'sender':24}{'served':>9}{'delivered':>10}{'lost':>6}{'twice':>8}")
+    for scenario, users in served.items():
         for sender, service in services.items():
             times = [service.times[user] for user in users]
             name = scenario if sender == OURS else ""

@@ -55,12 +55,12 @@ class Meter:
         def sent(**request: Any) -> Any:
             if name != "describe_table":
                 request["ReturnConsumedCapacity"] = "TOTAL"
-            answer = send(**request)
+            response = send(**request)
             self.seen["requests"] += 1
-            consumed = answer.get("ConsumedCapacity", [])
+            consumed = response.get("ConsumedCapacity", [])
             for each in consumed if isinstance(consumed, list) else [consumed]:
                 self.seen[kind] += each["CapacityUnits"]
-            return answer
+            return response
 
         return sent
 

@@ -49,7 +49,7 @@ class Proxy:
             if self.process.poll() is not None:
                 raise ProxyError(f"the LiteLLM proxy ended with exit code {self.process.returncode}")
             if time.monotonic() > end:
-                raise ProxyError(f"the LiteLLM proxy did not answer within {BOOT_SECONDS:.0f} s")
+                raise ProxyError(f"the LiteLLM proxy did not respond within {BOOT_SECONDS:.0f} s")
             time.sleep(0.1)
 
     def _is_ready(self) -> bool:

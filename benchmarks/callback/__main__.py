@@ -92,7 +92,7 @@ def main() -> None:
         before = set(received(quick))
         bare = variant("no callback", None, None)
         variants = [
-            variant("ingest answers in 50 ms", CALLBACK, quick),
+            variant("ingest takes 50 ms", CALLBACK, quick),
             variant("ingest hangs", CALLBACK, hung),
             variant("ingest is down", CALLBACK, None),
             variant("generic_api, 50 ms", GENERIC, generic),

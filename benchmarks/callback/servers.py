@@ -55,10 +55,10 @@ async def serve(handler: Handler) -> None:
                 line, *headers = head.decode("latin-1").split("\r\n")
                 lengths = (h.partition(":")[2] for h in headers if h.lower().startswith("content-length:"))
                 body = await reader.readexactly(int(next(lengths, "0")))
-                answer = await handler(line, body)
+                response = await handler(line, body)
                 writer.write(
                     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
-                    % (len(answer), answer)
+                    % (len(response), response)
                 )
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):

@@ -45,9 +45,7 @@ def main() -> int:
 def _report(outcome: Outcome) -> None:
     print(f"\nevents sent {outcome.events}, stored {outcome.stored}, rejected {outcome.rejected}")
     print(f"in {outcome.seconds:.0f} s: {outcome.events / outcome.seconds:.0f} events a second")
-    print(
-        f"answers {dict(outcome.statuses)}, wrong ones {len(outcome.wrong)}, none {len(outcome.unanswered)}"
-    )
+    print(f"responses {dict(outcome.statuses)}, invalid {len(outcome.wrong)}, none {len(outcome.unanswered)}")
     odd = sorted({*outcome.wrong, *outcome.unanswered})[:10]
     print(*odd, sep="\n", end="\n" if odd else "")
     each = outcome.events / len(outcome.posts)

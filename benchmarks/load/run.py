@@ -94,7 +94,7 @@ def run(stack: Stack, load: Load, say: Say = lambda _: None) -> Outcome:
         events=sum(one.events for one in sent),
         stored=_count(stack) - before,
         rejected=sum(one.rejected for one in sent),
-        wrong=[answer for one in sent for answer in one.wrong],
+        wrong=[response for one in sent for response in one.wrong],
         unanswered=[fault for one in sent for fault in one.unanswered],
         statuses=sum((Counter(one.statuses) for one in sent), Counter()),
         posts=sorted(post for one in sent for post in one.seconds),
@@ -109,13 +109,13 @@ def _warm(stack: Stack) -> None:
     headers = {"Authorization": f"Bearer {stack.ingest_token}"}
     request = urllib.request.Request(f"{stack.api_url}/api/request-event", b"[{}]", headers)
 
-    def answers() -> bool:
+    def responds() -> bool:
         with suppress(OSError), urllib.request.urlopen(request, timeout=60):
             return True
         return False
 
     with ThreadPoolExecutor(SENDERS) as callers:
-        starting = [callers.submit(wait_until, answers, "ingest to start") for _ in range(SENDERS)]
+        starting = [callers.submit(wait_until, responds, "ingest to start") for _ in range(SENDERS)]
     for start in starting:
         start.result()
 

@@ -45,8 +45,8 @@ def plain_resource() -> Callable[[], int]:
         events = 0
         with localcontext(Context(prec=60)):
             while True:
-                answer = table.query(KeyConditionExpression=Key("dayShard").eq(f"{DAY}#00"), **start)
-                for item in answer["Items"]:
+                response = table.query(KeyConditionExpression=Key("dayShard").eq(f"{DAY}#00"), **start)
+                for item in response["Items"]:
                     for of in (item["userId"], f"{item['userId']} {item['provider']}/{item['model']}"):
                         sums = users.setdefault(of, dict.fromkeys(COLUMNS, Decimal(0)))
                         for name in SUMMED:
@@ -54,10 +54,10 @@ def plain_resource() -> Callable[[], int]:
                         for name in FOOTPRINT:
                             for bound in ("low", "high"):
                                 sums[name + bound] += item[name][bound]
-                events += len(answer["Items"])
-                if "LastEvaluatedKey" not in answer:
+                events += len(response["Items"])
+                if "LastEvaluatedKey" not in response:
                     return events
-                start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+                start = {"ExclusiveStartKey": response["LastEvaluatedKey"]}
 
     return recompute
 
