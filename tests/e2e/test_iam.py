@@ -73,7 +73,7 @@ def test_a_role_may_do_just_what_its_function_does(stack: Stack, function: str) 
     assert allowed(stack, session) == ALLOWED[function]
 
 
-def test_who_is_not_known_may_do_nothing(stack: Stack) -> None:
+def test_unknown_credentials_may_do_nothing(stack: Stack) -> None:
     assert allowed(stack, boto3.Session("AKIANOBODYATALL00000", "x")) == set()
 
 

@@ -59,7 +59,7 @@ def dead_letter_of(stack: Stack, call: dict[str, Any]) -> Any:
     return found[0]
 
 
-def test_what_the_planner_sends_is_counted_however_often(stack: Stack, api: Api) -> None:
+def test_messages_are_processed_however_often_they_come(stack: Stack, api: Api) -> None:
     user_id = a_user()
     assert api.post(an_event(user_id)).status == 201
     for _ in range(3):
@@ -80,7 +80,7 @@ def in_queue(stack: Stack) -> int:
     return sum(int(attributes[name]) for name in names)
 
 
-def test_what_a_worker_fails_at_is_a_dead_letter_with_its_cause(stack: Stack) -> None:
+def test_a_failed_call_becomes_a_dead_letter_with_its_cause(stack: Stack) -> None:
     call = {"day": day(), "shard": NO_SHARD}
     with impatient(stack):
         ask(stack, call)
@@ -91,7 +91,7 @@ def test_what_a_worker_fails_at_is_a_dead_letter_with_its_cause(stack: Stack) ->
 
 
 @pytest.mark.long
-def test_what_a_worker_cannot_keep_is_a_dead_letter_all_the_same(stack: Stack) -> None:
+def test_a_call_whose_worker_is_killed_becomes_a_dead_letter_too(stack: Stack) -> None:
     """As if the worker were killed each time: SQS moves the message."""
     call = {"day": day(1), "shard": NO_SHARD}
     with without(stack, Grant("RollupWorkerFunction", "KeepWhatFailed", "sqs:SendMessage")), impatient(stack):

@@ -93,7 +93,7 @@ def test_the_rates_come_back_and_the_day_is_in_euros(stack: Stack, api: Api, ecb
     assert (total["fxDate"], total["unconverted"]) == (DUE, 0)
 
 
-def test_a_mistyped_rate_is_corrected_and_its_days_are_counted_again(
+def test_a_mistyped_rate_is_corrected_and_its_days_are_recomputed(
     stack: Stack, api: Api, ecb: Server
 ) -> None:
     """Uses `make rate`, with the functions' own roles. At the end the ECB's rate is restored."""

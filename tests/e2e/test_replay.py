@@ -40,7 +40,7 @@ def empty_queues(stack: Stack) -> None:
 
 
 @pytest.mark.long
-def test_a_worker_that_failed_for_good_is_done_again(stack: Stack, api: Api) -> None:
+def test_a_worker_that_failed_for_good_is_called_again(stack: Stack, api: Api) -> None:
     user_id = a_user()
     with without(stack, BROKEN):
         assert api.post(an_event(user_id, days_ago=DAYS_AGO)).status == 201
@@ -84,7 +84,7 @@ def test_both_forms_of_a_dead_letter_are_one_call(stack: Stack, api: Api) -> Non
     assert summary["requests"] == 3
 
 
-def test_a_schedule_that_could_not_be_handed_over_is_made_up_for(stack: Stack, api: Api) -> None:
+def test_a_scheduled_call_that_could_not_be_delivered_is_repeated(stack: Stack, api: Api) -> None:
     user_id = a_user()
     api.post(an_event(user_id, days_ago=DAYS_AGO))
     schedule = stack.client("scheduler").get_schedule(Name=f"{stack.name}-Rollup")
@@ -112,7 +112,7 @@ def test_a_schedule_that_could_not_be_handed_over_is_made_up_for(stack: Stack, a
     )
 
 
-def test_what_is_no_record_of_a_call_stays_and_is_told(stack: Stack) -> None:
+def test_a_message_that_is_no_record_of_a_call_stays_and_is_reported(stack: Stack) -> None:
     send(stack, "FailedRollups", "what is this?", {})
     told = replay(stack)
     assert told.returncode == 1
@@ -120,7 +120,7 @@ def test_what_is_no_record_of_a_call_stays_and_is_told(stack: Stack) -> None:
     assert visible(stack, "FailedRollups") == 1
 
 
-def test_a_stack_that_is_not_there_is_told() -> None:
+def test_a_missing_stack_is_reported() -> None:
     command = [sys.executable, "-m", "local.replay", "--help"]
     helped = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
     assert "make replay" in helped.stdout

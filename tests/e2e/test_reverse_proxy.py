@@ -49,7 +49,7 @@ def connection() -> Iterator[http.client.HTTPConnection]:
         yield connection
 
 
-def test_nothing_is_changed_on_the_way(connection: http.client.HTTPConnection) -> None:
+def test_requests_and_responses_are_forwarded_unchanged(connection: http.client.HTTPConnection) -> None:
     body = bytes(range(256))
     for _ in range(2):  # over the same connection
         connection.request(
@@ -64,7 +64,7 @@ def test_nothing_is_changed_on_the_way(connection: http.client.HTTPConnection) -
         assert answer.headers.get_all("Set-Cookie") == ["a=1", "b=2"]
 
 
-def test_a_body_in_chunks_goes_on_as_one(connection: http.client.HTTPConnection) -> None:
+def test_a_chunked_body_is_forwarded_as_one(connection: http.client.HTTPConnection) -> None:
     for _ in range(2):
         connection.request("POST", "/", iter([b"a", b"b" * 100]), encode_chunked=True)
         seen = json.loads(connection.getresponse().read())
@@ -72,12 +72,12 @@ def test_a_body_in_chunks_goes_on_as_one(connection: http.client.HTTPConnection)
         assert ["Content-Length", "101"] in seen["headers"]
 
 
-def test_any_method_goes_through(connection: http.client.HTTPConnection) -> None:
+def test_every_method_is_forwarded(connection: http.client.HTTPConnection) -> None:
     connection.request("PURGE", "/", b"")
     assert connection.getresponse().status == 418
 
 
-def test_no_answer_from_behind_is_a_bad_gateway() -> None:
+def test_no_response_from_ministack_is_a_bad_gateway() -> None:
     port = free_port()
     with (
         running_reverse_proxy(port, f"http://127.0.0.1:{free_port()}", "abc"),

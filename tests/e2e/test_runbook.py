@@ -105,7 +105,7 @@ def test_each_command_runs(shell: Shell, block: str) -> None:
     shell(block, **dry)
 
 
-def test_a_look_into_the_log_finds_what_it_is_for(shell: Shell, api: Api) -> None:
+def test_log_queries_find_what_they_are_for(shell: Shell, api: Api) -> None:
     [rejected] = blocks("events rejected")
 
     def is_found() -> bool:
@@ -117,7 +117,7 @@ def test_a_look_into_the_log_finds_what_it_is_for(shell: Shell, api: Api) -> Non
     shell(everywhere)
 
 
-def test_logs_that_are_looked_into_exist() -> None:
+def test_log_groups_in_the_runbook_exist() -> None:
     groups = {
         group["LogGroupName"]["Fn::Sub"].rsplit("/", 1)[-1]
         for group in resources("AWS::Logs::LogGroup").values()
@@ -127,7 +127,7 @@ def test_logs_that_are_looked_into_exist() -> None:
     assert "vendedlogs/$STACK/api" in TEXT
 
 
-def test_what_lies_in_an_outbox_is_counted_and_sent_again(shell: Shell, tmp_path: Path) -> None:
+def test_events_in_an_outbox_can_be_counted_and_sent_again(shell: Shell, tmp_path: Path) -> None:
     lines = [json.dumps(an_event(a_user())).encode() + b"\n" for _ in range(2)]
     outbox = Outbox(tmp_path)
     for line in lines:
@@ -187,9 +187,7 @@ def test_the_settings_of_days_are_shown(shell: Shell, stack: Stack) -> None:
     )
 
 
-def test_what_a_restore_brings_back_is_counted_again(
-    shell: Shell, stack: Stack, user_id: str, api: Api
-) -> None:
+def test_restored_days_are_recomputed(shell: Shell, stack: Stack, user_id: str, api: Api) -> None:
     """MiniStack restores the present content, whatever time is requested: so restore before the damage."""
     [block] = blocks("restore-table-to-point-in-time")
     restore, rest = block.split("    make put-back", 1)

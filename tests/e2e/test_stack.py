@@ -61,7 +61,7 @@ def test_days_larger_than_an_answer_come_in_pages_through_the_api(stack: Stack, 
     assert "next" not in second.body
 
 
-def test_a_batch_takes_the_good_and_names_the_bad(stack: Stack, api: Api) -> None:
+def test_a_batch_stores_valid_events_and_names_rejected_ones(stack: Stack, api: Api) -> None:
     user_id = a_user()
     bad = an_event(user_id, eventId="bad", tokens_in=-1)
     first, second = an_event(user_id), an_event(user_id)
@@ -86,7 +86,7 @@ def test_a_batch_takes_the_good_and_names_the_bad(stack: Stack, api: Api) -> Non
     ],
     ids=["not JSON", "compressed", "incomplete", "empty array", "over 1 MB", "over 500"],
 )
-def test_bad_input_is_refused(api: Api, body: object, headers: dict[str, str], status: int) -> None:
+def test_invalid_input_is_rejected(api: Api, body: object, headers: dict[str, str], status: int) -> None:
     answer = api.post(body, **headers)
     assert answer.status == status
     assert answer.body["error"]["code"]
@@ -129,7 +129,7 @@ def test_every_user_of_a_day_and_the_platform(stack: Stack, api: Api) -> None:
     assert (row["requests"], row["costEUR"]) == (3, 0.0369)
 
 
-def test_a_late_event_is_counted_by_the_next_rollup(stack: Stack, api: Api) -> None:
+def test_the_next_rollup_adds_a_late_event_to_its_summary(stack: Stack, api: Api) -> None:
     user_id = a_user()
     api.post(an_event(user_id, days_ago=10))
     stack.rollup()
@@ -142,7 +142,7 @@ def test_a_late_event_is_counted_by_the_next_rollup(stack: Stack, api: Api) -> N
     assert (after["requests"], after["final"]) == (2, True)
 
 
-def test_a_day_can_be_counted_again_by_hand(stack: Stack, api: Api) -> None:
+def test_a_day_can_be_recomputed_by_hand(stack: Stack, api: Api) -> None:
     user_id = a_user()
     api.post(an_event(user_id, days_ago=5))
     command = [sys.executable, "-m", "local.rollup", day(5)]

@@ -46,7 +46,7 @@ def test_a_token_is_rotated_without_a_request_refused(stack: Stack, api: Api, to
     ]
 
 
-def test_answers_are_kept_by_token_and_route_for_five_minutes(stack: Stack) -> None:
+def test_the_authorizers_response_is_cached_by_token_and_route_for_five_minutes(stack: Stack) -> None:
     [authorizer] = stack.client("apigatewayv2").get_authorizers(ApiId=stack.api_id)["Items"]
     assert authorizer["AuthorizerResultTtlInSeconds"] == 300
     assert authorizer["IdentitySource"] == ["$request.header.Authorization", "$context.routeKey"]
@@ -82,7 +82,7 @@ def test_a_token_is_let_in_however_it_may_be_written(stack: Stack, name: str, va
     ],
     ids=lambda values: " + ".join(values)[:30],
 )
-def test_any_other_writing_is_refused(stack: Stack, values: list[str]) -> None:
+def test_any_other_way_to_write_a_token_is_rejected(stack: Stack, values: list[str]) -> None:
     token = stack.read_token
     assert status(stack, *(("Authorization", value.format(token, token)) for value in values)) == 403
 

@@ -122,7 +122,7 @@ def test_ingest_answers_in_time_where_storage_is_slow(deployed: Deployed, proxy:
 @pytest.mark.long
 @pytest.mark.parametrize("fault", [BROKEN, CUT_OFF], ids=["broken", "cut off"])
 @pytest.mark.parametrize("operation", ["GetItem", "Query", "BatchGetItem", "PutItem", "UpdateItem"])
-def test_a_worker_that_cannot_go_on_fails_and_a_later_one_makes_up_for_it(
+def test_a_worker_that_cannot_continue_fails_and_a_later_one_does_its_work(
     deployed: Deployed, proxy: Proxy, operation: str, fault: Rule
 ) -> None:
     deployed.deliver(deployed.events(10, CLOSED))
@@ -140,7 +140,7 @@ def test_a_worker_that_cannot_go_on_fails_and_a_later_one_makes_up_for_it(
     assert deployed.tables.state.marked() == set()
 
 
-def test_a_day_counted_by_half_does_not_read_as_final(deployed: Deployed, proxy: Proxy) -> None:
+def test_a_partly_recomputed_day_is_not_final(deployed: Deployed, proxy: Proxy) -> None:
     deployed.deliver(deployed.events(10, CLOSED))
     [(day, shard), *_] = sorted(deployed.tables.state.marked())
     proxy.inject(
@@ -167,7 +167,7 @@ def test_a_planner_that_cannot_plan_fails(deployed: Deployed, proxy: Proxy, oper
 
 @pytest.mark.long
 @pytest.mark.parametrize("fault", [BROKEN, RESET, TOO_MANY], ids=["broken", "reset", "too many"])
-def test_a_planner_that_cannot_ask_workers_fails(deployed: Deployed, sqs: Proxy, fault: Rule) -> None:
+def test_a_planner_that_cannot_send_messages_fails(deployed: Deployed, sqs: Proxy, fault: Rule) -> None:
     deployed.deliver(deployed.events(5))
     sqs.inject(fault, "SendMessageBatch")
     with pytest.raises((ClientError, BotoCoreError)):
@@ -179,7 +179,7 @@ def test_a_planner_that_cannot_ask_workers_fails(deployed: Deployed, sqs: Proxy,
 
 @pytest.mark.long
 @pytest.mark.parametrize("fault", [THROTTLED, BROKEN], ids=["throttled", "broken"])
-def test_reading_survives_what_heals_and_fails_on_what_stays(
+def test_reading_survives_short_faults_and_fails_on_lasting_ones(
     deployed: Deployed, proxy: Proxy, fault: Rule
 ) -> None:
     deployed.deliver(deployed.events(10))
@@ -202,9 +202,7 @@ def test_reading_survives_what_heals_and_fails_on_what_stays(
 
 @pytest.mark.long
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_rate_is_entered_once_whatever_happens_on_the_way(
-    deployed: Deployed, proxy: Proxy, fault: str
-) -> None:
+def test_a_manual_rate_is_stored_once_despite_faults(deployed: Deployed, proxy: Proxy, fault: str) -> None:
     entered = {"date": "2026-10-30", "usd": "1.1172", "confirm": True}
     everywhere(proxy, FAULTS[fault], sequence={"fail": 1, "pass": 1})
     assert deployed.rates.handler(entered, context(60))["stored"] == 1

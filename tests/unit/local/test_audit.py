@@ -66,6 +66,6 @@ def test_without_one_it_says_how_many_packages_it_looked_up() -> None:
     assert int(packages[1]) > 10
 
 
-def test_where_no_source_answers_it_says_that_it_did_not_audit() -> None:
+def test_without_a_source_it_says_that_nothing_was_audited() -> None:
     code, output = audit(f"http://127.0.0.1:{free_port()}/v1/query")
     assert (code, output.startswith("NOT AUDITED")) == (0, True)

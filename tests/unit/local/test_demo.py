@@ -283,12 +283,12 @@ def test_the_report_shows_users_and_the_platform() -> None:
     assert f"({SOURCE})" in shown
 
 
-def test_what_is_not_known_is_a_dash_and_no_zero() -> None:
+def test_a_missing_estimate_is_shown_as_a_dash_not_as_zero() -> None:
     row = {"userId": "eve", "day": "d", "costEUR": Decimal(0), "unrated": 1, "unpriced": 0}
     assert table([row], COST).splitlines()[1].split() == ["eve", "d", "0.000000", "-", "-", "1", "0"]
 
 
-def test_two_digits_count() -> None:
+def test_numbers_are_rounded_to_two_significant_digits() -> None:
     assert (rounded(Decimal("0.000123")), rounded(Decimal("5.678")), rounded(Decimal(1234))) == (
         "0.00012",
         "5.7",

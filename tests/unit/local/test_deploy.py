@@ -31,7 +31,7 @@ def settings(**changes: Any) -> Settings:
     return replace(SETTINGS, **changes)
 
 
-def test_a_changed_shard_count_is_told_with_the_day_it_begins() -> None:
+def test_a_changed_shard_count_is_reported_with_its_first_day() -> None:
     assert describe_changes(CALENDAR, settings(shard_count=8), NOON) == [
         "ShardCount 16 -> 8: for days from 2026-11-25 on. Earlier days keep 16.",
         STORED.format("2026-11-24 00:00"),
@@ -48,29 +48,31 @@ def test_a_changed_shard_count_is_told_with_the_day_it_begins() -> None:
         ("Europe/London", "2026-11-25 on. Earlier days keep UTC."),
     ],
 )
-def test_another_time_zone_is_told_with_the_day_that_it_makes_longer_or_shorter(zone: str, told: str) -> None:
+def test_another_time_zone_is_reported_with_the_day_that_it_makes_longer_or_shorter(
+    zone: str, told: str
+) -> None:
     line, _ = describe_changes(CALENDAR, settings(zone=ZoneInfo(zone)), NOON)
     assert line == f"ReportingTimeZone UTC -> {zone}: for days from {told}"
 
 
-def test_another_retention_is_told_with_what_earlier_events_keep() -> None:
+def test_another_retention_is_reported_with_what_earlier_events_keep() -> None:
     line, _ = describe_changes(CALENDAR, settings(retention=timedelta(days=800)), NOON)
     assert line == ("RetentionDays 400 -> 800: for days from 2026-11-25 on. Events of earlier days keep 400.")
 
 
-def test_nothing_is_told_where_nothing_changes() -> None:
+def test_nothing_is_reported_if_nothing_changes() -> None:
     assert describe_changes(CALENDAR, SETTINGS, NOON) == []
     changed = Calendar((*CALENDAR.periods, Period("2026-11-20", settings(shard_count=8))))
     assert describe_changes(changed, settings(shard_count=8), NOON) == []
 
 
-def test_a_change_that_is_still_to_come_is_told_again() -> None:
+def test_a_pending_change_is_reported_again() -> None:
     calendar = Calendar((*CALENDAR.periods, Period("2026-11-25", settings(shard_count=8))))
     told = ["ShardCount 16 -> 8: for days from 2026-11-25 on. Earlier days keep 16."]
     assert describe_changes(calendar, settings(shard_count=8), NOON) == told
 
 
-def test_a_change_that_is_taken_back_in_time_is_told_not_to_come() -> None:
+def test_a_change_that_is_taken_back_in_time_is_reported_as_taken_back() -> None:
     calendar = Calendar((*CALENDAR.periods, Period("2026-11-25", settings(shard_count=8))))
     assert describe_changes(calendar, SETTINGS, NOON) == [
         "ShardCount stays 16: the change to 8 on 2026-11-25 is taken back.",
@@ -78,7 +80,7 @@ def test_a_change_that_is_taken_back_in_time_is_told_not_to_come() -> None:
     ]
 
 
-def test_a_change_that_is_taken_back_too_late_is_told_to_hold_for_a_day() -> None:
+def test_a_change_that_is_taken_back_too_late_is_reported_for_one_day() -> None:
     calendar = Calendar((*CALENDAR.periods, Period("2026-11-24", settings(shard_count=8))))
     assert describe_changes(calendar, SETTINGS, NOON) == [
         "ShardCount 16 -> 8: for days from 2026-11-24 on. Earlier days keep 16.",
@@ -89,7 +91,7 @@ def test_a_change_that_is_taken_back_too_late_is_told_to_hold_for_a_day() -> Non
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/Los_Angeles"])
 @pytest.mark.parametrize("minutes", [0, 13, 719, 720, 1260])
-def test_what_is_told_is_what_the_planner_writes_down(store: Store, zone: str, minutes: int) -> None:
+def test_make_deploy_says_what_the_planner_stores(store: Store, zone: str, minutes: int) -> None:
     now = NOON + timedelta(minutes=minutes)
     wish = settings(zone=ZoneInfo(zone), shard_count=8)
     store.state.put_first_period(CALENDAR.periods[0], now)
@@ -147,20 +149,20 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return with_parameters
 
 
-def test_what_will_hold_is_said_before_it_is_deployed(stack: Store, run: Deploy) -> None:
+def test_changes_are_reported_before_they_are_deployed(stack: Store, run: Deploy) -> None:
     stack.state.put_first_period(CALENDAR.periods[0], NOON)
     ran = run("ShardCount=8")
     assert "ShardCount 16 -> 8: for days from 2026-11-25 on. Earlier days keep 16.\n" in ran.out
     assert (ran.code, ran.deployed) == (0, [{"ShardCount": "8"}])
 
 
-def test_nothing_is_said_of_settings_that_stay(stack: Store, run: Deploy) -> None:
+def test_settings_that_do_not_change_are_not_reported(stack: Store, run: Deploy) -> None:
     stack.state.put_first_period(CALENDAR.periods[0], NOON)
     ran = run("MarkupPercent=5", "ShardCount=16")
     assert (ran.code, len(ran.out.splitlines())) == (0, 1)
 
 
-def test_before_the_first_event_a_change_holds_at_once(stack: Store, run: Deploy) -> None:
+def test_before_the_first_event_a_change_takes_effect_at_once(stack: Store, run: Deploy) -> None:
     ran = run("ReportingTimeZone=Europe/Berlin")
     assert "ReportingTimeZone UTC -> Europe/Berlin: from the first event on.\n" in ran.out
     assert ran.code == 0
@@ -176,7 +178,7 @@ def test_before_the_first_event_a_change_holds_at_once(stack: Store, run: Deploy
         f"RestorationSource={201 * 'x'}",
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(run: Deploy, parameter: str) -> None:
+def test_an_invalid_parameter_is_rejected_in_one_line(run: Deploy, parameter: str) -> None:
     """Without calling AWS: this test has none."""
     ran = run("MarkupPercent=5", parameter)
     assert (ran.code, ran.out, ran.deployed) == (1, "", [])
@@ -184,9 +186,7 @@ def test_what_cannot_be_is_refused_in_one_line(run: Deploy, parameter: str) -> N
     assert ran.error.count("\n") == 1
 
 
-def test_a_time_zone_that_is_none_and_is_there_already_is_to_be_mended_first(
-    stack: Store, run: Deploy
-) -> None:
+def test_an_invalid_time_zone_of_the_stack_must_be_corrected_first(stack: Store, run: Deploy) -> None:
     stack.state.put_first_period(CALENDAR.periods[0], NOON)
     zone: Any = {"ParameterKey": "ReportingTimeZone", "ParameterValue": "Europe/Atlantis"}
     boto3.client("cloudformation").update_stack(
@@ -201,7 +201,7 @@ def test_a_time_zone_that_is_none_and_is_there_already_is_to_be_mended_first(
 @pytest.mark.parametrize(
     "parameter", ["ShardCount=8", "ReportingTimeZone=Europe/Berlin", "RetentionDays=800"]
 )
-def test_a_stack_of_an_earlier_version_is_brought_up_to_date_before_anything_changes(
+def test_a_stack_of_an_earlier_version_must_be_updated_before_its_settings_change(
     stack: Store, run: Deploy, parameter: str
 ) -> None:
     stack.state.put_progress(Progress("2026-11-20", 16))
@@ -214,7 +214,7 @@ def test_a_stack_of_an_earlier_version_is_brought_up_to_date_before_anything_cha
     assert run(parameter).code == 0
 
 
-def test_an_earlier_version_that_refused_another_shard_count_is_told_when_it_will_hold(
+def test_a_shard_count_that_an_earlier_version_rejected_is_reported_with_its_first_day(
     stack: Store, run: Deploy
 ) -> None:
     stack.state.put_progress(Progress("2026-11-20", 4))
@@ -238,7 +238,7 @@ def test_a_new_stack_is_deployed_with_what_was_given(run: Deploy) -> None:
     assert parameters.keys() == {"ShardCount", "IngestTokenHashes", "ReadTokenHashes"}
 
 
-def test_an_answer_that_cannot_be_is_refused(run: Deploy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_answer_to_a_question_is_rejected(run: Deploy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deploy, "_answers", lambda given: {"ReportingTimeZone": "Berlin"})
     with mock_aws():
         ran = run()

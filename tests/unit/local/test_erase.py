@@ -110,7 +110,7 @@ def test_exactly_the_user_named_is_gone(store: Store, run: Erase, capfd: pytest.
     assert requests(store) == 0
 
 
-def test_the_days_are_counted_again_without_a_word(store: Store, run: Erase) -> None:
+def test_the_days_are_recomputed_by_the_next_rollup(store: Store, run: Erase) -> None:
     put(store, "alice", 0, 1, 7)
     put(store, "bob", 0, 1, 7)
     roll_up(store)
@@ -122,7 +122,7 @@ def test_the_days_are_counted_again_without_a_word(store: Store, run: Erase) -> 
     assert store.state.marked() == set()
 
 
-def test_a_day_that_cannot_be_counted_again_is_not_marked(store: Store, run: Erase) -> None:
+def test_a_day_that_cannot_be_recomputed_is_not_marked(store: Store, run: Erase) -> None:
     put(store, "alice", 1, 7)
     roll_up(store)
     for item in list(
@@ -161,7 +161,9 @@ def test_an_id_is_typed_at_a_terminal(store: Store, run: Erase) -> None:
     assert users(store, store.ledger.name) == Counter()
 
 
-def test_a_user_of_whom_nothing_is_there(store: Store, run: Erase, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_user_without_events_and_summaries(
+    store: Store, run: Erase, capfd: pytest.CaptureFixture[str]
+) -> None:
     put(store, "alice", 0)
     assert run("bob", "--yes") == 0
     assert capfd.readouterr().out == "'bob': nothing was found.\n"
@@ -169,13 +171,13 @@ def test_a_user_of_whom_nothing_is_there(store: Store, run: Erase, capfd: pytest
 
 
 @pytest.mark.parametrize("user_id", ["", "x" * 257, "🌳" * 256])
-def test_what_is_nobodys_id_is_refused(run: Erase, capfd: pytest.CaptureFixture[str], user_id: str) -> None:
+def test_an_invalid_id_is_rejected(run: Erase, capfd: pytest.CaptureFixture[str], user_id: str) -> None:
     assert run(user_id, "--yes", given="input") == 2
     told = capfd.readouterr()
     assert (told.out, bool(told.err)) == ("", True)
 
 
-def test_an_id_that_is_not_utf_8_is_refused(run: Erase, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_id_that_is_not_utf_8_is_rejected(run: Erase, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(os.fsdecode(b"\xff"), "--yes") == 2
     assert "UTF-8" in capfd.readouterr().err
 
@@ -205,7 +207,7 @@ CALLS += [("GetItem", 1), ("GetItem", 3), ("UpdateItem", 1), ("UpdateItem", 3)]
 
 
 @pytest.mark.parametrize(("call", "at"), CALLS)
-def test_a_run_that_was_stopped_is_taken_up_and_each_day_counted_again(
+def test_a_stopped_run_can_be_continued_and_each_day_is_recomputed(
     store: Store,
     run: Erase,
     monkeypatch: pytest.MonkeyPatch,
@@ -243,7 +245,7 @@ def test_ctrl_c_says_what_to_do(
 OTHERWISE = EntryBuilder(Calendar.of(Settings(ZoneInfo("UTC"), timedelta(days=10), 1000)))
 
 
-def test_by_key_it_finds_what_a_summary_tells_of(store: Store, run: Erase) -> None:
+def test_it_finds_events_in_the_partitions_that_summaries_name(store: Store, run: Erase) -> None:
     put(store, "alice", 3, laid=OTHERWISE)
     recompute(
         store,
@@ -257,7 +259,7 @@ def test_by_key_it_finds_what_a_summary_tells_of(store: Store, run: Erase) -> No
     assert users(store, store.ledger.name) == users(store, store.summaries.name) == Counter()
 
 
-def test_events_wherever_they_lie(
+def test_everywhere_finds_events_in_any_partition(
     store: Store,
     run: Erase,
     monkeypatch: pytest.MonkeyPatch,
@@ -293,7 +295,7 @@ def test_events_wherever_they_lie(
     assert list(tmp_path.rglob("*.json")) == []
 
 
-def test_long_work_says_how_far_it_is(
+def test_long_work_prints_its_progress(
     store: Store, run: Erase, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(erase, "PROGRESS_SECONDS", -1.0)

@@ -51,7 +51,7 @@ def sse(text: str) -> list[Any]:
     return [json.loads(line) for line in lines if line != "[DONE]"]
 
 
-def test_a_prompt_directs_the_counts_and_the_failures() -> None:
+def test_directives_set_token_counts_and_failures() -> None:
     directives = parse_directives(
         "Hi #call=7 #user=alice #in=9 #out=8 #cached=5 #reasoning=2 #fail=groq:2:429"
     )
@@ -63,7 +63,7 @@ def test_a_prompt_directs_the_counts_and_the_failures() -> None:
     assert parse_directives("#fail=openai:always:500").status("openai", 99) == 500
 
 
-def test_what_is_not_directed_varies_with_the_text_and_stays() -> None:
+def test_other_token_counts_vary_with_the_text_and_are_the_same_every_time() -> None:
     assert parse_directives("one").usage == parse_directives("one").usage != parse_directives("two").usage
 
 
@@ -126,13 +126,13 @@ def test_a_scripted_failure_passes_after_its_tries(server: ProviderServer) -> No
     assert chat(server, OPENAI, "#call=f #fail=anthropic:2:529")[0] == 200
 
 
-def test_a_wrong_key_is_refused_and_serves_nothing(server: ProviderServer) -> None:
+def test_a_wrong_key_gets_a_401_and_is_not_served(server: ProviderServer) -> None:
     status, text = post(server, OPENAI, {"model": "m", "messages": []}, key="wrong")
     assert (status, json.loads(text)["error"]["code"]) == (401, "invalid_api_key")
     assert server.journal.entries == []
 
 
-def test_the_journal_tells_what_each_provider_told(server: ProviderServer) -> None:
+def test_the_journal_has_the_usage_that_each_provider_reported(server: ProviderServer) -> None:
     prompt = "#call=j #user=alice #in=100 #out=20 #cached=64 #cache_write=8 #reasoning=4"
     for path in (OPENAI, ANTHROPIC):
         chat(server, path, prompt, stream=True)
@@ -207,7 +207,7 @@ def test_a_status_is_released_by_itself_and_of_one_call(server: ProviderServer) 
     connection.close()
 
 
-def test_a_client_that_goes_while_it_is_held_does_no_harm(
+def test_a_client_that_disconnects_from_a_held_response_does_no_harm(
     server: ProviderServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
     connection = begin(server, "#call=h #hold=0")
@@ -267,7 +267,7 @@ def test_a_stream_is_cut_off_once_its_client_has_the_parts(server: ProviderServe
     assert [entry["status"] for entry in server.journal.entries] == [200]
 
 
-def test_a_stream_that_stalls_goes_no_further(server: ProviderServer) -> None:
+def test_a_stalled_stream_sends_no_more_parts(server: ProviderServer) -> None:
     connection = begin(server, "#call=s #break=stall:2")
     response = connection.getresponse()
     for _ in range(4):

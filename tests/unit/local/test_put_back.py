@@ -37,7 +37,7 @@ def texts(store: Store, table: str, *key: str) -> dict[tuple[str, ...], Any]:
         ("state", ("kind", "key")),
     ],
 )
-def test_what_is_missing_is_put_back_and_the_rest_stays(
+def test_missing_items_are_copied_and_the_others_stay(
     stores: tuple[Store, Store],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -60,7 +60,7 @@ def test_what_is_missing_is_put_back_and_the_rest_stays(
     assert texts(stack, target, *key) == expected
 
 
-def test_a_table_that_is_not_there_is_told(
+def test_a_missing_table_is_reported(
     stores: tuple[Store, Store], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "restored-somewhere", stores[0].ledger.name) == 1

@@ -170,7 +170,7 @@ def test_an_odd_rate_is_asked_for(store: Store, run: Run, capsys: pytest.Capture
 
 
 @pytest.mark.usefixtures("mistyped")
-def test_a_correction_is_shown_stored_and_counted(
+def test_a_correction_is_shown_and_stored_and_its_days_recomputed(
     store: Store, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(**CORRECTION, typed="y\ny\n") == 0
@@ -190,7 +190,7 @@ def test_with_yes_nobody_is_asked(store: Store, run: Run, capsys: pytest.Capture
 
 @pytest.mark.usefixtures("mistyped")
 @pytest.mark.parametrize("typed", ["n\n", "\n", ""])
-def test_days_are_counted_again_only_if_somebody_says_so(
+def test_days_are_recomputed_only_after_a_yes(
     store: Store, run: Run, capsys: pytest.CaptureFixture[str], typed: str
 ) -> None:
     assert run(**CORRECTION, typed=f"y\n{typed}") == 0
@@ -201,7 +201,7 @@ def test_days_are_counted_again_only_if_somebody_says_so(
 
 @pytest.mark.usefixtures("mistyped")
 @pytest.mark.parametrize("typed", ["n\n", "\n", "", None])
-def test_nothing_is_stored_unless_somebody_at_a_terminal_says_so(
+def test_nothing_is_stored_without_a_yes_at_a_terminal(
     store: Store, run: Run, capsys: pytest.CaptureFixture[str], typed: str | None
 ) -> None:
     assert run(**CORRECTION, typed=typed) == 1
@@ -213,7 +213,7 @@ def test_nothing_is_stored_unless_somebody_at_a_terminal_says_so(
 
 
 @pytest.mark.usefixtures("mistyped")
-def test_a_day_that_cannot_be_counted_is_told(
+def test_a_day_that_cannot_be_recomputed_is_reported(
     store: Store, run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     freeze(monkeypatch, worker, NOON + timedelta(days=500))
@@ -225,7 +225,7 @@ def test_a_day_that_cannot_be_counted_is_told(
 
 
 @pytest.mark.usefixtures("mistyped")
-def test_a_worker_that_cannot_be_called_is_told(
+def test_a_worker_that_cannot_be_called_is_reported(
     store: Store, run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unreachable(*_: object) -> None:
@@ -248,7 +248,7 @@ def test_a_worker_that_cannot_be_called_is_told(
         (CORRECTION | {"usd": "11.172"}, "2026-11-20 has that rate already: 11.172"),
     ],
 )
-def test_what_is_refused_is_told(
+def test_a_rejected_rate_is_reported_with_the_reason(
     store: Store, run: Run, capsys: pytest.CaptureFixture[str], variables: dict[str, str], reason: str
 ) -> None:
     assert run("--yes", **variables) == 1
@@ -327,6 +327,6 @@ def test_from_the_environment_it_arrives_as_it_is_too(makefile: Path) -> None:
     )
 
 
-def test_yes_is_no_more_than_yes(makefile: Path) -> None:
+def test_any_value_of_yes_means_yes(makefile: Path) -> None:
     assert make(makefile, "yes=1")[0] == ["-m", "local.rate", "--yes"]
     assert make(makefile, "yes=$(shell touch ran); touch ran")[0] == ["-m", "local.rate", "--yes"]

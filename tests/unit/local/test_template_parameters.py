@@ -6,7 +6,7 @@ from local.template import template
 from local.template_parameters import InvalidParameter, check, defaults, parse
 
 
-def test_what_the_template_has_for_a_default_is_allowed() -> None:
+def test_the_templates_defaults_are_valid() -> None:
     check(defaults())
     assert defaults().keys() == template()["Parameters"].keys()
 
@@ -30,7 +30,7 @@ def test_what_the_template_has_for_a_default_is_allowed() -> None:
         "ElectricityZones=azure=SWE,bedrock=DEU",
     ],
 )
-def test_what_the_template_allows_is_taken_as_it_is(argument: str) -> None:
+def test_what_the_template_allows_is_accepted_unchanged(argument: str) -> None:
     name, value = argument.split("=", 1)
     assert parse([argument]) == {name: value}
 
@@ -56,7 +56,7 @@ def test_what_the_template_allows_is_taken_as_it_is(argument: str) -> None:
         (f"RestorationSource={'x' * 201}", "RestorationSource must have at most 200 characters."),
     ],
 )
-def test_what_the_template_does_not_allow_is_refused(argument: str, advice: str) -> None:
+def test_what_the_template_does_not_allow_is_rejected(argument: str, advice: str) -> None:
     with pytest.raises(InvalidParameter) as error:
         parse([argument])
     assert str(error.value) == advice
@@ -65,18 +65,18 @@ def test_what_the_template_does_not_allow_is_refused(argument: str, advice: str)
 @pytest.mark.parametrize(
     "zone", ["Europe/Atlantis", "europe/berlin", "CEST", "UTC+2", "", "/etc/localtime", "../UTC", "localtime"]
 )
-def test_a_time_zone_that_is_none_is_refused(zone: str) -> None:
+def test_an_unknown_time_zone_is_rejected(zone: str) -> None:
     with pytest.raises(InvalidParameter, match="ReportingTimeZone must be the name of a time zone"):
         parse([f"ReportingTimeZone={zone}"])
 
 
-def test_a_value_that_may_be_a_secret_is_not_told() -> None:
+def test_a_value_that_may_be_a_secret_is_not_repeated() -> None:
     with pytest.raises(InvalidParameter, match="IngestTokenHashes must match") as error:
         parse(["IngestTokenHashes=a-t0ken-in-place-of-its-hash"])
     assert "t0ken" not in str(error.value)
 
 
-def test_a_parameter_that_the_template_does_not_have_is_refused() -> None:
+def test_a_parameter_that_the_template_does_not_have_is_rejected() -> None:
     with pytest.raises(
         InvalidParameter, match=r"no parameter 'Shardcount'. It has IngestTokenHashes, .*ShardCount"
     ):
@@ -84,6 +84,6 @@ def test_a_parameter_that_the_template_does_not_have_is_refused() -> None:
 
 
 @pytest.mark.parametrize("argument", ["ShardCount", "study,", ""])
-def test_what_is_no_pair_is_refused(argument: str) -> None:
+def test_an_argument_without_a_value_is_rejected(argument: str) -> None:
     with pytest.raises(InvalidParameter, match=r"is not Name=value. Quote a value with spaces"):
         parse(["RestorationSource=A", argument])
