@@ -116,7 +116,7 @@ def test_a_message_that_is_no_record_of_a_call_stays_and_is_reported(stack: Stac
     send(stack, "FailedRollups", "what is this?", {})
     told = replay(stack)
     assert told.returncode == 1
-    assert "it is not a record of a call that failed" in told.stdout
+    assert "it is not a record of a failed call" in told.stdout
     assert visible(stack, "FailedRollups") == 1
 
 
