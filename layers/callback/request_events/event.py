@@ -128,13 +128,13 @@ class RequestEvent(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
     userId: UserId
-    """Who asked; `unknown` where the request named nobody."""
+    """Who asked; `unknown` where nobody could be told."""
     ts: Instant
-    """Start of the reported try (RFC 3339); without an offset it is UTC."""
+    """Start of the try that is reported (RFC 3339); without an offset it is UTC."""
     model: Annotated[str, Field(min_length=1, max_length=MODEL_MAX)]
-    """The provider's name for the model, without a prefix."""
+    """The provider's name of the model, without a prefix."""
     provider: Annotated[str, Field(min_length=1, max_length=PROVIDER_MAX)]
-    """`openai`, `anthropic`, `groq`, `ollama` ...; `unknown` where the request named none."""
+    """`openai`, `anthropic`, `groq`, `ollama` ...; `unknown` where it could not be told."""
     tokens_in: Tokens
     """Prompt tokens, cached ones included."""
     tokens_out: Tokens
@@ -143,7 +143,7 @@ class RequestEvent(BaseModel):
     """Seconds from the start of the try to its end."""
 
     costEUR: Money | None = None
-    """Cost in euros, from a sender that knows it."""
+    """Cost in euros, by a sender that knows it."""
     costUSD: Money | None = None
     """Cost in US dollars. Without any cost the event counts as unpriced, which is not the same as free."""
     eventId: EventId | None = None
@@ -159,29 +159,29 @@ class RequestEvent(BaseModel):
     keyAlias: Label | None = None
     conversationId: Label | None = None
     errorCode: Label | None = None
-    """Also of a success whose client hung up: `499`."""
+    """Also of a success: that of a client which hung up."""
     tokens_cached: Tokens | None = None
-    """The part of tokens_in that the provider read from its cache."""
+    """Those of tokens_in that were read from a cache."""
     tokens_cache_write: Tokens | None = None
-    """The part of tokens_in that the provider wrote to its cache."""
+    """Those of tokens_in that were written to a cache."""
     tokens_reasoning: Tokens | None = None
-    """The part of tokens_out that was spent on reasoning."""
+    """Those of tokens_out that were spent on reasoning."""
     timeToFirstToken: Seconds | None = None
-    """Seconds; streams only."""
+    """Seconds; of streams."""
     stream: bool | None = None
     cacheHit: bool | None = None
-    """Whether the response came from a cache of the proxy, so that no provider was asked."""
+    """Whether the answer came from a cache of the proxy, and no provider was asked."""
     tags: Annotated[list[Tag], Field(max_length=TAGS_MAX)] | None = None
     serviceTier: Annotated[str, Field(max_length=TIER_MAX)] | None = None
-    """The tier that the provider served and charged: `default`, `priority`, `batch` ..."""
+    """What the provider served and charged: `default`, `priority`, `batch` ..."""
     costInputUSD: Money | None = None
     costOutputUSD: Money | None = None
     costToolsUSD: Money | None = None
     """Parts of costUSD, where the sender knows them: prompt, completion, the provider's own tools."""
     source: Annotated[str, Field(max_length=SOURCE_MAX)] | None = None
-    """Who reported the event: `litellm/1.106.2`."""
+    """Who reported it: `litellm/1.106.2`."""
     estimated: bool | None = None
-    """Whether the sender guessed the tokens (of a stopped stream); else the provider counted them."""
+    """Whether the tokens are the sender's guess (a stream that was stopped), not the provider's count."""
 
     def fields(self) -> dict[str, Any]:
         """The fields that the event has, by the contract's names."""
