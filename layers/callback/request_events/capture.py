@@ -198,14 +198,11 @@ def _duration(start: float, end: float | None) -> float:
 
 
 def _token_details(usage: dict[str, Any]) -> dict[str, int | None]:
-    prompt, completion = (
-        as_dict(usage.get("prompt_tokens_details")),
-        as_dict(usage.get("completion_tokens_details")),
-    )
-    written = as_tokens(prompt.get("cache_write_tokens"))
+    prompt = as_dict(usage.get("prompt_tokens_details"))
+    completion = as_dict(usage.get("completion_tokens_details"))
     return {
         "tokens_cached": as_tokens(prompt.get("cached_tokens")),
-        "tokens_cache_write": written,
+        "tokens_cache_write": as_tokens(prompt.get("cache_write_tokens")),
         "tokens_reasoning": as_tokens(completion.get("reasoning_tokens")),
     }
 

@@ -8,24 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from request_events.limits import (
-    COST_MAX,
-    DIGITS_MAX,
-    EVENT_ID_MAX,
-    LABEL_MAX,
-    MODEL_MAX,
-    PROVIDER_MAX,
-    SECONDS_MAX,
-    SOURCE_MAX,
-    TAGS_MAX,
-    TIER_MAX,
-    TOKENS_MAX,
-    UNFILLED,
-    USER_ID_MAX,
-    is_unfilled,
-)
+from request_events import limits
 
-_EXACT = Context(prec=DIGITS_MAX, traps=[Inexact])
+_EXACT = Context(prec=limits.DIGITS_MAX, traps=[Inexact])
 _DATE = r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
 _CLOCK = r"([01]\d|2[0-3]):[0-5]\d"
 _RFC_3339 = re.compile(rf"{_DATE}[Tt ]{_CLOCK}:[0-5]\d(\.\d{{1,12}})?([Zz]|[+-]{_CLOCK})?", flags=re.ASCII)
@@ -34,7 +19,7 @@ _RFC_3339 = re.compile(rf"{_DATE}[Tt ]{_CLOCK}:[0-5]\d(\.\d{{1,12}})?([Zz]|[+-]{
 def _identifier(text: str) -> str:
     if not text.strip():
         raise ValueError("must not be empty")
-    if is_unfilled(text):
+    if limits.is_unfilled(text):
         raise ValueError("is a template that was not filled in ({{...}})")
     return text
 
@@ -62,7 +47,7 @@ def _decimal(value: object) -> Decimal:
 def _whole(value: object) -> object:
     """12 for 12.0, which JSON Schema takes for an integer too."""
     # Compared first: arithmetic rounds, and fails at an exponent of a million.
-    if isinstance(value, Decimal) and value.is_finite() and value.copy_abs() <= TOKENS_MAX:
+    if isinstance(value, Decimal) and value.is_finite() and value.copy_abs() <= limits.TOKENS_MAX:
         whole = value.to_integral_value()
         return int(whole) if whole == value else value
     return value
@@ -85,13 +70,13 @@ def _storable(number: Decimal) -> Decimal:
         plain = _EXACT.normalize(number) or Decimal(0)
     except Inexact:
         plain = None
-    if plain is None or plain.as_tuple().exponent < -DIGITS_MAX:  # type: ignore[operator]
-        raise ValueError(f"must have at most {DIGITS_MAX} digits")
+    if plain is None or plain.as_tuple().exponent < -limits.DIGITS_MAX:  # type: ignore[operator]
+        raise ValueError(f"must have at most {limits.DIGITS_MAX} digits")
     return plain
 
 
 _Identifier = AfterValidator(_identifier)
-_says_something: Any = {"pattern": r"\S", "not": {"pattern": UNFILLED}}
+_says_something: Any = {"pattern": r"\S", "not": {"pattern": limits.UNFILLED}}
 
 
 def _number(limit: int) -> WithJsonSchema:
@@ -99,23 +84,28 @@ def _number(limit: int) -> WithJsonSchema:
 
 
 UserId = Annotated[
-    str, Field(min_length=1, max_length=USER_ID_MAX, json_schema_extra=_says_something), _Identifier
+    str, Field(min_length=1, max_length=limits.USER_ID_MAX, json_schema_extra=_says_something), _Identifier
 ]
 EventId = Annotated[
-    str, Field(min_length=1, max_length=EVENT_ID_MAX, json_schema_extra=_says_something), _Identifier
+    str, Field(min_length=1, max_length=limits.EVENT_ID_MAX, json_schema_extra=_says_something), _Identifier
 ]
 Instant = Annotated[
     datetime,
     BeforeValidator(_instant),
     WithJsonSchema({"type": "string", "pattern": f"^{_RFC_3339.pattern}$"}),
 ]
-Tokens = Annotated[int, Field(ge=0, le=TOKENS_MAX), BeforeValidator(_whole)]
-Money = Annotated[Decimal, BeforeValidator(_decimal), AfterValidator(_bounded(COST_MAX)), _number(COST_MAX)]
-Seconds = Annotated[
-    Decimal, BeforeValidator(_decimal), AfterValidator(_bounded(SECONDS_MAX)), _number(SECONDS_MAX)
+Tokens = Annotated[int, Field(ge=0, le=limits.TOKENS_MAX), BeforeValidator(_whole)]
+Money = Annotated[
+    Decimal, BeforeValidator(_decimal), AfterValidator(_bounded(limits.COST_MAX)), _number(limits.COST_MAX)
 ]
-Label = Annotated[str, Field(max_length=LABEL_MAX)]
-Tag = Annotated[str, Field(min_length=1, max_length=LABEL_MAX)]
+Seconds = Annotated[
+    Decimal,
+    BeforeValidator(_decimal),
+    AfterValidator(_bounded(limits.SECONDS_MAX)),
+    _number(limits.SECONDS_MAX),
+]
+Label = Annotated[str, Field(max_length=limits.LABEL_MAX)]
+Tag = Annotated[str, Field(min_length=1, max_length=limits.LABEL_MAX)]
 
 
 class RequestEvent(BaseModel):
@@ -131,9 +121,9 @@ class RequestEvent(BaseModel):
     """Who asked; `unknown` where nobody could be told."""
     ts: Instant
     """Start of the try that is reported (RFC 3339); without an offset it is UTC."""
-    model: Annotated[str, Field(min_length=1, max_length=MODEL_MAX)]
+    model: Annotated[str, Field(min_length=1, max_length=limits.MODEL_MAX)]
     """The provider's name of the model, without a prefix."""
-    provider: Annotated[str, Field(min_length=1, max_length=PROVIDER_MAX)]
+    provider: Annotated[str, Field(min_length=1, max_length=limits.PROVIDER_MAX)]
     """`openai`, `anthropic`, `groq`, `ollama` ...; `unknown` where it could not be told."""
     tokens_in: Tokens
     """Prompt tokens, cached ones included."""
@@ -171,14 +161,14 @@ class RequestEvent(BaseModel):
     stream: bool | None = None
     cacheHit: bool | None = None
     """Whether the answer came from a cache of the proxy, and no provider was asked."""
-    tags: Annotated[list[Tag], Field(max_length=TAGS_MAX)] | None = None
-    serviceTier: Annotated[str, Field(max_length=TIER_MAX)] | None = None
+    tags: Annotated[list[Tag], Field(max_length=limits.TAGS_MAX)] | None = None
+    serviceTier: Annotated[str, Field(max_length=limits.TIER_MAX)] | None = None
     """What the provider served and charged: `default`, `priority`, `batch` ..."""
     costInputUSD: Money | None = None
     costOutputUSD: Money | None = None
     costToolsUSD: Money | None = None
     """Parts of costUSD, where the sender knows them: prompt, completion, the provider's own tools."""
-    source: Annotated[str, Field(max_length=SOURCE_MAX)] | None = None
+    source: Annotated[str, Field(max_length=limits.SOURCE_MAX)] | None = None
     """Who reported it: `litellm/1.106.2`."""
     estimated: bool | None = None
     """Whether the tokens are the sender's guess (a stream that was stopped), not the provider's count."""

@@ -1,8 +1,7 @@
 """LiteLLM's queue of finished calls, from which it calls its callbacks."""
 
+import atexit
 from typing import Any
-
-from request_events.shutdown import at_exit_before
 
 
 def has_waiting_calls() -> bool:
@@ -14,11 +13,12 @@ def has_waiting_calls() -> bool:
 def empty_before_the_last_delivery() -> None:
     """At exit LiteLLM hands over the calls that still wait: do that before the sender closes."""
     if (flush := getattr(_queue(), "_flush_on_exit", None)) is not None:
-        at_exit_before(flush)  # else another version of LiteLLM: these events go out at the next start
+        atexit.unregister(flush)
+        atexit.register(flush)  # the exit handler registered last runs first
 
 
 def _queue() -> Any:
-    """None in a version of LiteLLM that has no such queue."""
+    """None in a version of LiteLLM that has no such queue: what waits there goes out at the next start."""
     try:
         from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
     except ImportError:

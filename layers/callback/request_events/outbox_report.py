@@ -60,20 +60,14 @@ class OutboxReporter:
     def _log_room(self, stats: OutboxStats, room: int) -> None:
         here = stats.here.bytes
         if here > room:
-            warn(
-                "room",
-                "the outbox is %d%% full: %d events wait (%d MB), room for about %d more; "
-                "once it is full, new events are dropped",
-                *(100 * here // (here + room), stats.events, stats.bytes // MB),
-                room * stats.events // stats.bytes,
-            )
+            text = "the outbox is %d%% full: %d events wait (%d MB), room for about %d more; "
+            text += "once it is full, new events are dropped"
+            more = room * stats.events // stats.bytes
+            warn("room", text, 100 * here // (here + room), stats.events, stats.bytes // MB, more)
         waiting = self._outbox.in_memory
         if waiting > MEMORY_EVENTS // 10:
-            warn(
-                "memory",
-                "%d events wait in memory, room for %d more; they are lost if the process is killed",
-                *(waiting, MEMORY_EVENTS - waiting),
-            )
+            text = "%d events wait in memory, room for %d more; they are lost if the process is killed"
+            warn("memory", text, waiting, MEMORY_EVENTS - waiting)
 
     def _log_dropped(self, bytes_here: int) -> None:
         dropped = self._outbox.dropped

@@ -33,16 +33,11 @@ def write(outbox: Path, data: bytes, now: datetime) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     fd = os.open(folder / f"{now:%Y-%m-%d}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        _append(fd, data)
+        with contextlib.suppress(OSError):  # a file system without locks
+            lock(fd)  # other processes append to it too
+        size = os.fstat(fd).st_size
+        if os.write(fd, data) < len(data):  # the disk is full: write all or nothing
+            os.ftruncate(fd, size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     finally:
         os.close(fd)
-
-
-def _append(fd: int, data: bytes) -> None:
-    """Append all of it or nothing. Other processes append to the same file."""
-    with contextlib.suppress(OSError):  # a file system without locks
-        lock(fd)
-    size = os.fstat(fd).st_size
-    if os.write(fd, data) < len(data):  # the disk is full
-        os.ftruncate(fd, size)
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

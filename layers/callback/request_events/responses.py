@@ -21,18 +21,11 @@ EARLY_SECONDS_MIN = 10.0  # and at least this long: `Date` and the clock that ch
 _TOO_LARGE = 413
 _BAD_INPUT = (400, 422)
 _ADVICE = {
-    401: "check IMPACT_SERVICE_TOKEN",
-    403: "check IMPACT_SERVICE_TOKEN",
+    **dict.fromkeys((401, 403), "check IMPACT_SERVICE_TOKEN"),
     407: "check the proxy's user and password",
-    408: "it is busy",
-    429: "it is busy",
+    **dict.fromkeys((408, 429), "it is busy"),
 }
-_GATEWAY_SAYS = {
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "Not Found",
-    429: "Too Many Requests",
-}
+_GATEWAY_SAYS = {401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 429: "Too Many Requests"}
 """API Gateway's own responses, which do not depend on the events. Its 5xx may: an event can crash code."""
 
 Lines = list[bytes]
@@ -68,17 +61,19 @@ def parse_response(lines: Lines, status: int, headers: http.client.HTTPMessage, 
     is_service = _is_service(content, headers)
     # Gateways respond 400, 413 and 422 as well: only the service rejects events, and it gives reasons.
     if status in (_TOO_LARGE, *_BAD_INPUT) and is_service:
-        if _details(content):
-            outcome = _find_rejected(lines, status, content)
+        if reason := _details(content):  # divide the batch until the event that is wrong is alone
+            alone = BatchOutcome(rejected=[(lines[0], reason)])
+            outcome = BatchOutcome(again=halves(lines)) if len(lines) > 1 else alone
             _keep_early(outcome, headers)
             return outcome
         is_service = False  # the service would have given reasons
+    is_gateways = status in _GATEWAY_SAYS and content == {"message": _GATEWAY_SAYS[status]}
     advice = _ADVICE.get(status, "check IMPACT_SERVICE_URL" if status < 500 else "it will recover")
     return BatchOutcome(
         [lines],
         problem=f"the service answers {status} ({advice})",
         retry_after=_retry_after(headers),
-        is_foreign=not (is_service or status == 407 or _is_gateways(status, content)),
+        is_foreign=not (is_service or is_gateways or status == 407),
     )
 
 
@@ -118,10 +113,6 @@ def clock_ahead(headers: http.client.HTTPMessage, sent: float, received: float) 
     if sent > theirs + 1:
         return sent - theirs
     return min(0.0, received - theirs)
-
-
-def _is_gateways(status: int, content: object) -> bool:
-    return status in _GATEWAY_SAYS and content == {"message": _GATEWAY_SAYS[status]}
 
 
 def _delivered(lines: Lines, content: dict[str, Any]) -> BatchOutcome | None:
@@ -174,13 +165,6 @@ def halves(lines: Lines) -> list[Lines]:
     """The halves of a batch, the first half last: parts are sent from the end of the list."""
     middle = len(lines) // 2
     return [lines[middle:], lines[:middle]]
-
-
-def _find_rejected(lines: Lines, status: int, content: object) -> BatchOutcome:
-    """Divide a batch that was rejected as a whole, until the event that it was rejected for is alone."""
-    if len(lines) == 1:
-        return BatchOutcome(rejected=[(lines[0], _details(content) or f"HTTP {status}")])
-    return BatchOutcome(again=halves(lines))
 
 
 def _details(content: object) -> object:

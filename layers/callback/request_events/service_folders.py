@@ -97,13 +97,9 @@ class ServiceFolders:
         """Log once each folder whose events wait for another service. Raises OSError."""
         for folder, owner in self._owners():
             if not (owner and self._is_same(owner)) and _has_waited(folder):
-                warn(
-                    f"folder {folder.name}",
-                    "events in %s wait for another service (%s) and are left alone. "
-                    "If it is the same service, delete the file %s in there and restart",
-                    *(folder, _host(owner), SERVICE),
-                    every=float("inf"),
-                )
+                text = "events in %s wait for another service (%s) and are left alone. "
+                text += "If it is the same service, delete the file %s in there and restart"
+                warn(f"folder {folder.name}", text, folder, _host(owner), SERVICE, every=float("inf"))
 
     def _owners(self) -> Iterator[tuple[Path, Owner | None]]:
         """The other folders and their owners; None for an owner that cannot be read."""
@@ -199,12 +195,8 @@ def _owner(fd: int) -> Owner | None:
     url = content.get("url") if isinstance(content, dict) else None
     if not isinstance(url, str):
         return None
-    service_id, token = content.get("id"), content.get("token")
-    return Owner(
-        url,
-        service_id if isinstance(service_id, str) else None,
-        token if isinstance(token, str) else None,
-    )
+    named = (content.get("id"), content.get("token"))
+    return Owner(url, *(each if isinstance(each, str) else None for each in named))
 
 
 def _create(folder: Path, owner: Owner) -> None:

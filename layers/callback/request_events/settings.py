@@ -9,7 +9,7 @@ IMPACT_FLUSH_SECONDS  how long an event may wait for others (1)
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +30,14 @@ def make_sender(environ: Mapping[str, str]) -> Sender:
     """The sender that the environment describes. An invalid setting is logged, and its default used."""
     token = environ.get("IMPACT_SERVICE_TOKEN", "").strip()
     if not token or not token.isascii() or not token.isprintable():
-        text = "IMPACT_SERVICE_TOKEN is missing or contains invalid characters: set it, or no event is taken"
-        warn("token", text)
+        warn("token", "IMPACT_SERVICE_TOKEN is missing or contains invalid characters: no event is delivered")
         token = ""  # nosec B105  # none
     named = environ.get("IMPACT_OUTBOX")
     folder = named or _default_outbox(environ)
     outbox = Outbox(Path(os.path.expanduser(folder)).absolute(), is_default=not named)
     options: dict[str, Any] = {
-        "batch_size": _number(environ, "IMPACT_BATCH_SIZE", int, 100, (1, EVENTS_MAX)),
-        "flush_seconds": _number(environ, "IMPACT_FLUSH_SECONDS", float, 1.0, (0.01, 3600)),
+        "batch_size": _number(environ, "IMPACT_BATCH_SIZE", 100, 1, EVENTS_MAX),
+        "flush_seconds": _number(environ, "IMPACT_FLUSH_SECONDS", 1.0, 0.01, 3600),
     }
     if is_on_lambda(environ):
         options["timeout"] = LAMBDA_TIMEOUT_SECONDS
@@ -56,21 +55,14 @@ def _default_outbox(environ: Mapping[str, str]) -> str:
     return (environ.get("XDG_STATE_HOME") or "~/.local/state") + "/impact-service/outbox"
 
 
-def _number(
-    environ: Mapping[str, str],
-    name: str,
-    kind: Callable[[str], float],
-    default: float,
-    limits: tuple[float, float],
-) -> float:
+def _number(environ: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:
     text = environ.get(name, "").strip()
     if not text:
         return default
     try:
-        value = kind(text)
+        value = type(default)(text)
     except ValueError:
         value = None
-    low, high = limits
     if value is None or not low <= value <= high:
         warn(name, "%s must be a number from %s to %s; taking %s", name, low, high, default)
         return default

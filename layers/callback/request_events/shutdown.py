@@ -20,7 +20,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
 from types import FrameType
 
 from request_events.sender import Sender
@@ -76,9 +75,3 @@ class Shutdown:
             time.sleep(0.05)
         time.sleep(EXIT_SECONDS)
         os.kill(os.getpid(), signal.SIGTERM)
-
-
-def at_exit_before(earlier: Callable[[], object]) -> None:
-    """Have an exit handler run before those registered so far."""
-    atexit.unregister(earlier)
-    atexit.register(earlier)

@@ -192,19 +192,15 @@ def _proxy(scheme: str, host: str, port: int) -> Proxy | None:
             return Proxy(parts.hostname, parts.port or 80, _credentials(parts))
     except ValueError:
         pass
-    warn(
-        "proxy",
-        "%s_PROXY is not a URL like http://proxy:3128 and is not used: the service is asked directly",
-        scheme.upper() if named.get(scheme) else "ALL",
-    )
+    text = "%s_PROXY is not a URL like http://proxy:3128 and is not used: the service is asked directly"
+    warn("proxy", text, scheme.upper() if named.get(scheme) else "ALL")
     return None
 
 
 def _is_excepted(host: str, port: int, no_proxy: str) -> bool:
     """Whether NO_PROXY names a host, the end of its name, or a network that it is in."""
-    if urllib.request.proxy_bypass(host) or (
-        ":" not in host and urllib.request.proxy_bypass(f"{host}:{port}")
-    ):
+    names = (host,) if ":" in host else (host, f"{host}:{port}")
+    if any(map(urllib.request.proxy_bypass, names)):
         return True
     try:
         address = ipaddress.ip_address(host)

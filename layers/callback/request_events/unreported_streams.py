@@ -93,14 +93,12 @@ def as_failure(ended: EndedStream) -> dict[str, Any]:
         status=FAILURE,
     )
     caching = getattr(ended.call, "caching_details", None)
+    provider = details.get("custom_llm_provider") or UNKNOWN
     failure = {
         **(payload or {}),
         "stream": True,
         "cache_hit": isinstance(caching, dict) and caching.get("cache_hit") is True,
-        "error_information": {
-            **_error_of(ended.reason),
-            "llm_provider": details.get("custom_llm_provider") or UNKNOWN,
-        },
+        "error_information": {**_error_of(ended.reason), "llm_provider": provider},
         STREAM_HAD_BEGUN: True,
     }
     return {**details, "standard_logging_object": failure}
@@ -110,10 +108,7 @@ def _error_of(reason: BaseException) -> dict[str, str]:
     if isinstance(reason, (asyncio.CancelledError, GeneratorExit)):
         return {"error_code": CLIENT_CLOSED_REQUEST, "error_class": "ClientDisconnected"}
     code = getattr(reason, "status_code", None)
-    return {
-        "error_code": str(code) if isinstance(code, int) else "",
-        "error_class": type(reason).__name__,
-    }
+    return {"error_code": str(code) if isinstance(code, int) else "", "error_class": type(reason).__name__}
 
 
 def _start(details: dict[str, Any]) -> Any:
