@@ -53,9 +53,7 @@ class Delivery:
     transport: Transport
     reporter: OutboxReporter
     batch_size: int
-    pause: Callable[
-        [float], bool
-    ]  # waits for so many seconds; returns False if there is to be no further try
+    pause: Callable[[float], bool]  # waits so many seconds; False: there is to be no further try
     identified: Callable[[str], None]  # gets the id by which the service names itself in a response, or ""
     responses_seen: int = 0  # how often the service itself has decided on events
     failures: int = 0  # in a row
@@ -181,9 +179,7 @@ class Delivery:
             log_blocked(run.problem, len(run.left))
         try:
             segment.keep(run.left)
-        except (
-            OSError
-        ) as problem:  # the delivered events are sent again, and the service calls them duplicates
+        except OSError as problem:  # what was delivered is sent again, and becomes duplicates
             warn("keep", "a file of the outbox cannot be made smaller: %s", problem.strerror or "OSError")
 
 

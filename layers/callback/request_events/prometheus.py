@@ -38,9 +38,7 @@ def publish(gauges: dict[str, float], increases: dict[str, int]) -> bool:
             _registered[name].set(value)
         for name, increase in increases.items():
             _registered[name].inc(increase)
-    except (
-        Exception
-    ) as error:  # another version of it, a second copy of this module, a full disk: events still go out
+    except Exception as error:  # another version of it, a second copy of this module, a full disk
         warn(
             "metrics",
             "no metrics in Prometheus (%s); events are delivered all the same",

@@ -25,7 +25,7 @@ class Postponed:
     """When a segment that could not be delivered as a whole has its next run."""
 
     until: float = 0.0  # on the monotonic clock
-    blocked_runs: int = 0  # how many runs in a row left events that something on the way blocks
+    blocked_runs: int = 0  # runs in a row that left blocked events, or rejected ones without room
     responses_seen: int | None = None  # how often the service had responded before the last failure
 
 

@@ -24,6 +24,8 @@ DRAIN_SECONDS = 0.05  # the flush interval once the process is about to end
 
 
 class State(Enum):
+    """What a sender does. Its threads and a signal handler change it, by the transitions below."""
+
     STOPPED = auto()  # no thread delivers: `flush` does, or `start` will
     FORKED = auto()  # this is a child of a process that delivers. The first event starts a thread.
     DELIVERING = auto()  # the thread delivers, or pauses between two tries

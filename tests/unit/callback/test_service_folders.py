@@ -258,7 +258,9 @@ def test_the_same_service_under_another_name_gets_what_was_left_for_it(
     wait_until(lambda: not (left / OLD).exists(), "what was left to be gone")
     assert owner(sender._outbox._folder) == {"url": service.url, "id": ID}
     assert sender._outbox._folder != left
-    (left / OLD).write_bytes(line("later"))  # by a process that still uses the old name, and is killed
+    # By a process that uses the old name, and is killed. It comes whole: an empty file would be deleted.
+    (left / ".new").write_bytes(line("later"))
+    (left / ".new").rename(left / OLD)
     send(sender, "newer")
     service.wait_for(lambda s: set(s.taken) == {"left", "new", "later", "newer"})
 
