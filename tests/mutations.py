@@ -41,8 +41,13 @@ SECONDS_MAX = 240
 """After this time, an edit counts as caught: it has made a test wait for ever."""
 
 _ROLLUP = (
-    *("tests/integration/test_store.py", "tests/integration/test_recompute.py"),
-    *("tests/integration/test_rollup_planner.py", "tests/integration/test_euro_conversion.py"),
+    *(
+        f"tests/integration/test_{name}.py"
+        for name in ("dynamodb", "ledger_store", "summary_store", "state_store")
+    ),
+    "tests/integration/test_recompute.py",
+    *("tests/integration/test_rollup.py", "tests/integration/test_rollup_planner.py"),
+    "tests/integration/test_billing.py",
     "tests/simulation/test_simulation.py::test_nothing_is_lost_and_nothing_counted_twice[0]",
 )
 _CALLBACK = "tests/unit/callback/test_"
@@ -52,9 +57,11 @@ TESTS: dict[str, tuple[str, ...]] = {
     "functions/impact/ledger_store.py": _ROLLUP,
     "functions/impact/state_store.py": (*_ROLLUP, "tests/integration/test_day_settings.py"),
     "functions/impact/summary_store.py": (*_ROLLUP, "tests/integration/test_usage_reader.py"),
-    "functions/impact/ledger_writer.py": ("tests/integration/test_ingest.py",),
+    "functions/impact/ledger_writer.py": (
+        *("tests/integration/test_ledger_writer.py", "tests/integration/test_ingest.py"),
+    ),
     "functions/impact/keys.py": (
-        "tests/unit/test_ledger_entry.py",
+        *("tests/unit/test_keys.py", "tests/unit/test_ledger_entry.py"),
         *_ROLLUP,
         "tests/integration/test_ingest.py",
     ),
@@ -64,7 +71,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "functions/impact/fx_rates.py": (
         "tests/unit/test_fx_rates.py",
-        "tests/integration/test_euro_conversion.py",
+        "tests/integration/test_billing.py",
     ),
     "functions/impact/daily_totals.py": (
         "tests/unit/test_daily_totals.py",
@@ -72,7 +79,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "functions/impact/usage_reader.py": (
         *("tests/integration/test_usage_reader.py", "tests/integration/test_usage_reader_bounds.py"),
-        "tests/integration/test_euro_conversion.py",
+        "tests/integration/test_billing.py",
     ),
     "functions/impact/recompute.py": _ROLLUP,
     "functions/impact/rollup_planner.py": (*_ROLLUP, "tests/integration/test_rollup_planner_daily_totals.py"),

@@ -21,7 +21,8 @@ from tests.events import NOON, freeze
 from tests.fuzz import ROUNDS
 from tests.fuzz.mutated_events import Members, damaged, identified, mutated, real_events
 from tests.fuzz.oracle import KNOWN, REQUIRED, NotJson, Verdict, judge, read
-from tests.integration.test_ingest import CALENDAR, CONTEXT
+from tests.integration.test_ingest import CALENDAR
+from tests.lambda_context import CONTEXT
 from tests.rates import BEFORE_NOON
 
 with mock_aws():  # it reads the fx rates when it starts

@@ -20,7 +20,7 @@ from rollup import app as planner
 from rollup_worker import app as worker
 from tests.events import NOON, freeze
 from tests.fuzz import ROUNDS
-from tests.integration.test_ingest import CONTEXT
+from tests.lambda_context import CONTEXT
 
 PAYLOADS = 300
 """Number of calls of each function in one round."""

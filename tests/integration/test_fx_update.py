@@ -23,8 +23,8 @@ from impact.usage_reader import UsageReader
 from local.fake_ecb import Server, daily_file, history_file, published, recorded, serving
 from rates import app
 from tests.events import NOON, entry_builder, event, freeze
-from tests.integration.test_ingest import CONTEXT
 from tests.integration.test_recompute import put, roll_up
+from tests.lambda_context import CONTEXT
 from tests.rates import publish
 
 NOW = datetime(2026, 10, 30, 18, tzinfo=UTC)

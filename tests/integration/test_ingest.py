@@ -9,7 +9,6 @@ from datetime import timedelta
 from decimal import Decimal
 from importlib.metadata import version
 from threading import Event
-from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,24 +22,16 @@ from impact.calendar import timestamp
 from impact.day_settings import CachedCalendar, ensure_calendar
 from impact.dynamodb import item_from_wire
 from impact.fx_rates import FxRates
-from impact.keys import MARK_GROUP, parse_day_shard, shard_of
-from impact.ledger_writer import LedgerWriter, WriteOutcome
+from impact.keys import MARK_GROUP, shard_of
 from impact.state_store import StateStore
 from impact.store import Store
 from tests.events import IMPOSSIBLE, NOON, entry_builder, event, freeze
+from tests.lambda_context import CONTEXT
 from tests.metrics import values
 from tests.rates import BEFORE_NOON
 
 with mock_aws():  # it reads the exchange rates when it starts
     from ingest import app
-
-CONTEXT: Any = SimpleNamespace(
-    function_name="ingest",
-    memory_limit_in_mb=1024,
-    invoked_function_arn="arn:aws:lambda:eu-central-1:0:function:ingest",
-    aws_request_id="r-1",
-    get_remaining_time_in_millis=lambda: 20_000,
-)
 
 CALENDAR = entry_builder(shard_count=16).calendar
 
@@ -287,29 +278,6 @@ def test_late_events_of_many_shards_and_days_are_marked_each(
     expected = {(day, shard_of(raw["userId"], 3 * MARK_GROUP)) for raw, day in zip(sent, days, strict=True)}
     assert len({(day, shard // MARK_GROUP) for day, shard in expected}) == 6
     assert marks(store) == expected
-
-
-def test_marks_of_one_group_that_fail_cost_no_other(post: Post, store: Store) -> None:
-    many = entry_builder(shard_count=3 * MARK_GROUP)
-    late = [
-        many.build(event(userId=f"u{n}", ts=timestamp(NOON - timedelta(days=5))), NOON) for n in range(40)
-    ]
-
-    def mark_late(day: str, shards: Any, now: Any) -> None:
-        if min(shards) >= MARK_GROUP:
-            raise throttled("UpdateItem")
-        store.state.mark_late(day, shards, now)
-
-    failing: Any = SimpleNamespace(ledger=store.ledger, state=SimpleNamespace(mark_late=mark_late))
-    with ThreadPoolExecutor(4) as writers:
-        taken = LedgerWriter(failing, writers).write(late, many.calendar, NOON, monotonic() + 60)
-    in_first_group = [parse_day_shard(entry.day_shard)[1] < MARK_GROUP for entry in late]
-    assert 0 < sum(in_first_group) < 40
-    assert taken.outcomes == [
-        WriteOutcome.CREATED if is_first else WriteOutcome.RETRY for is_first in in_first_group
-    ]
-    assert taken.failures == {"ThrottlingException": 2}
-    assert {mark // MARK_GROUP for _, mark in marks(store)} == {0}
 
 
 def throttled(operation: str) -> ClientError:

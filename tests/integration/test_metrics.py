@@ -21,8 +21,9 @@ from request_events.event import FIELDS
 from rollup import app as planner
 from rollup_worker import app as worker
 from tests.events import NOON, event, freeze
-from tests.integration.test_ingest import CONTEXT, Post, post
+from tests.integration.test_ingest import Post, post
 from tests.integration.test_recompute import BUILDER, put, roll_up
+from tests.lambda_context import CONTEXT
 from tests.metrics import AWS_METRICS, emitted, values
 from tests.rates import publish
 

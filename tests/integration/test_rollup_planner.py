@@ -1,237 +1,65 @@
-"""The planner function: it asks for a count of each (day, shard), and fails loudly where it cannot."""
+"""The plan: which (day, shard)s are due, and the watermark."""
 
-import json
 from datetime import timedelta
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
-from impact import rollup_queue
-from impact.calendar import FIRST_DAY, Calendar, DayExpired
-from impact.day_settings import InvalidSettings
+from impact.calendar import timestamp
+from impact.keys import shard_of
 from impact.ledger_store import LedgerStore
 from impact.state_store import Progress
 from impact.store import Store
-from rollup import app as planner
-from rollup_worker import app as worker
-from tests.events import IMPOSSIBLE, NOON, entry_builder, event, freeze
-from tests.integration.test_ingest import CONTEXT
-from tests.integration.test_recompute import put
-
-NOW = NOON
-TODAY = NOW.date().isoformat()
+from tests.events import NOON, event
+from tests.integration.test_recompute import BUILDER, TODAY, put, roll_up, summary
+from tests.rates import publish
 
 
-@pytest.fixture
-def calls(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What the planner sends to the queue, each message carried out by the worker at once."""
-    made: list[dict[str, Any]] = []
-
-    def send(QueueUrl: str, Entries: list[dict[str, str]]) -> dict[str, Any]:
-        assert QueueUrl.endswith("/RollupQueue")
-        assert 0 < len(Entries) <= 10
-        assert len({entry["Id"] for entry in Entries}) == len(Entries)
-        for entry in Entries:
-            made.append(json.loads(entry["MessageBody"]))
-            worker.handler(a_message(made[-1]), CONTEXT)
-        return {"Successful": [{"Id": entry["Id"]} for entry in Entries]}
-
-    freeze(monkeypatch, planner)
-    freeze(monkeypatch, worker)
-    monkeypatch.setattr(planner, "store", store)
-    monkeypatch.setattr(worker, "store", store)
-    monkeypatch.setattr(planner, "sqs", SimpleNamespace(send_message_batch=send))
-    monkeypatch.setattr(rollup_queue, "PAUSE_SECONDS", 0)
-    return made
+@pytest.fixture(autouse=True)
+def born(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger was made at noon, in the time of these tests."""
+    monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOON)
 
 
-def a_message(call: object, receives: int = 1) -> dict[str, Any]:
-    """What Lambda hands to the worker for a message of the queue."""
-    body = call if isinstance(call, str) else json.dumps(call)
-    return {"Records": [{"body": body, "attributes": {"ApproximateReceiveCount": str(receives)}}]}
+def test_a_day_becomes_final_when_its_grace_has_passed_and_is_left_alone_then(store: Store) -> None:
+    publish(store)
+    put(store, event())
+    roll_up(store)
+    closes = BUILDER.calendar.closes_at(TODAY)
+    roll_up(store, closes - timedelta(seconds=1))
+    assert not summary(store)["final"]
+    roll_up(store, closes)
+    assert summary(store)["final"]
+    assert roll_up(store, closes + timedelta(hours=1)) == 4  # the shards of the new day, and no more
+    progress = store.state.progress()
+    assert progress
+    assert progress.watermark == TODAY
 
 
-def test_a_scheduled_run_counts_the_open_days(
-    store: Store, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOW)
-    put(store, event(ts=NOW.isoformat()), now=NOW, laid=entry_builder(shard_count=16))
-    planned = planner.handler({}, CONTEXT)
-    assert TODAY in planned["days"]
-    assert planned["planned"] == len(calls) == 16 * len(planned["days"])
-    assert next(store.summaries.of_user("alice", TODAY, TODAY))["requests"] == 1
+def test_a_late_event_opens_its_day_again(store: Store) -> None:
+    publish(store)
+    put(store, event(eventId="1"))
+    later = NOON + timedelta(days=3)
+    roll_up(store, later)
+    roll_up(store, later)
+    put(store, event(eventId="2"), now=later)
+    assert store.state.marked() == {(TODAY, shard_of("alice", 4))}
+    roll_up(store, later + timedelta(hours=1))
+    assert (summary(store)["requests"], summary(store)["final"]) == (2, True)
+    assert store.state.marked() == set()
 
 
-def test_any_day_can_be_counted_again_by_hand(store: Store, calls: list[dict[str, Any]]) -> None:
-    day = (NOW - timedelta(days=20)).date().isoformat()
-    assert planner.handler({"day": day}, CONTEXT) == {"planned": 16, "days": [day]}
-    assert [call["shard"] for call in sorted(calls, key=lambda call: call["shard"])] == list(range(16))
+def test_days_missed_while_the_rollup_was_down_are_counted(store: Store) -> None:
+    put(store, event())
+    roll_up(store)
+    for day in range(1, 6):
+        now = NOON + timedelta(days=day)
+        put(store, event(ts=timestamp(now), eventId=str(day)), now=now)
+    roll_up(store, NOON + timedelta(days=9))
+    found = list(store.summaries.of_user("alice", TODAY, "2026-12-31"))
+    assert [(each["requests"], each["final"]) for each in found] == [(1, True)] * 6
 
 
-@pytest.mark.parametrize("day", ["yesterday", 5, "2026-02-30", ""])
-def test_a_day_that_is_none_is_an_error(calls: list[dict[str, Any]], day: object) -> None:
-    with pytest.raises(ValueError, match=r"day|format|range|Invalid"):
-        planner.handler({"day": day}, CONTEXT)
-    assert calls == []
-
-
-def test_an_expired_day_is_an_error(calls: list[dict[str, Any]]) -> None:
-    with pytest.raises(DayExpired):
-        planner.handler({"day": (NOW - timedelta(days=401)).date().isoformat()}, CONTEXT)
-
-
-def test_a_queue_that_takes_nothing_fails_the_run(
-    store: Store, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def throttled(**_: Any) -> None:
-        raise ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "SendMessageBatch")
-
-    monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOW)
-    monkeypatch.setattr(planner, "sqs", SimpleNamespace(send_message_batch=throttled))
-    with pytest.raises(ClientError):
-        planner.handler({}, CONTEXT)
-
-
-def test_a_batch_that_is_not_sent_costs_no_other(
-    calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    take = planner.sqs.send_message_batch
-
-    def first_one_throttled(**batch: Any) -> Any:
-        if json.loads(batch["Entries"][0]["MessageBody"])["shard"] == 0:
-            raise ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "SendMessageBatch")
-        return take(**batch)
-
-    monkeypatch.setattr(rollup_queue, "SENDERS", 1)
-    monkeypatch.setattr(planner, "sqs", SimpleNamespace(send_message_batch=first_one_throttled))
-    with pytest.raises(ClientError):
-        planner.handler({"day": TODAY}, CONTEXT)
-    assert sorted(call["shard"] for call in calls) == list(range(10, 16))
-
-
-def refusing(calls: list[dict[str, Any]], refusals: dict[int, int]) -> SimpleNamespace:
-    """A queue that does not take the messages of some shards, so many times each."""
-    take = planner.sqs.send_message_batch
-
-    def send(QueueUrl: str, Entries: list[dict[str, str]]) -> dict[str, Any]:
-        refused = []
-        for entry in Entries:
-            shard = json.loads(entry["MessageBody"])["shard"]
-            if refusals.get(shard, 0) > 0:
-                refusals[shard] -= 1
-                refused.append(entry)
-        taken = [entry for entry in Entries if entry not in refused]
-        failed = [{"Id": entry["Id"], "SenderFault": False, "Code": "InternalError"} for entry in refused]
-        return (take(QueueUrl=QueueUrl, Entries=taken) if taken else {}) | {"Failed": failed}
-
-    return SimpleNamespace(send_message_batch=send)
-
-
-def test_messages_that_the_queue_leaves_out_are_sent_again(
-    calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(planner, "sqs", refusing(calls, {3: 1, 4: 4, 12: 2}))
-    assert planner.handler({"day": TODAY}, CONTEXT)["planned"] == 16
-    assert sorted(call["shard"] for call in calls) == list(range(16))
-
-
-def test_a_message_that_the_queue_never_takes_fails_the_run_and_costs_no_other(
-    calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(planner, "sqs", refusing(calls, {3: 99}))
-    with pytest.raises(rollup_queue.NotSent, match="1 messages in 5 attempts: InternalError"):
-        planner.handler({"day": TODAY}, CONTEXT)
-    assert sorted(call["shard"] for call in calls) == [shard for shard in range(16) if shard != 3]
-
-
-def test_without_a_queue_the_planner_counts_by_itself(
-    store: Store,
-    calls: list[dict[str, Any]],
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    monkeypatch.setenv("ROLLUP_QUEUE_URL", "")
-    put(store, event(ts=NOW.isoformat()), now=NOW, laid=entry_builder(shard_count=16))
-    assert planner.handler({"day": TODAY}, CONTEXT) == {"planned": 16, "days": [TODAY], "counted": 16}
-    assert calls == []
-    assert "ROLLUP_QUEUE_URL is empty" in caplog.text
-    assert next(store.summaries.of_user("alice", TODAY, TODAY))["requests"] == 1
-
-
-def test_without_a_queue_a_count_that_fails_costs_no_other(
-    store: Store, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recompute_shard = worker.recompute_shard
-
-    def first_one_fails(day: object, shard: object) -> dict[str, Any]:
-        if shard == 0:
-            raise ConnectionError("no DynamoDB")
-        return recompute_shard(day, shard)
-
-    monkeypatch.setenv("ROLLUP_QUEUE_URL", "")
-    monkeypatch.setattr(worker, "recompute_shard", first_one_fails)
-    put(store, event(ts=NOW.isoformat()), now=NOW, laid=entry_builder(shard_count=16))
-    with pytest.raises(ConnectionError, match="no DynamoDB"):
-        planner.handler({"day": TODAY}, CONTEXT)
-    assert next(store.summaries.of_user("alice", TODAY, TODAY))["requests"] == 1
-
-
-@pytest.mark.parametrize("shard", [-1, 16, "7", None])
-def test_a_shard_that_is_none_is_an_error(calls: list[dict[str, Any]], shard: object) -> None:
-    with pytest.raises(ValueError, match="shard"):
-        worker.handler({"day": TODAY, "shard": shard}, CONTEXT)
-
-
-def test_the_first_run_begins_with_the_day_the_ledger_was_made(
-    store: Store, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It was made at one in the night: the day before was open still."""
-    monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOW - timedelta(days=2, hours=11))
-    planner.handler({}, CONTEXT)
-    assert {call["day"] for call in calls} == {"2026-11-20", "2026-11-21", "2026-11-22", TODAY}
-    assert store.state.progress() == Progress("2026-11-19", 16)
-    planner.handler({}, CONTEXT)
-    assert store.state.progress() == Progress("2026-11-22", 16)
-
-
-STORED = entry_builder(zone="Europe/Berlin", shard_count=4)
-
-
-@pytest.mark.parametrize(("name", "value"), IMPOSSIBLE)
-def test_parameters_that_cannot_be_fail_the_run_once_all_is_counted(
-    store: Store, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, name: str, value: str
-) -> None:
-    """Planner and worker go by what is stored."""
-    monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOW)
-    store.state.put_first_period(STORED.calendar.periods[0], NOW)
-    put(store, event(ts=NOW.isoformat()), now=NOW, laid=STORED)
-    monkeypatch.setenv(name, value)
-    with pytest.raises(InvalidSettings, match=value):
-        planner.handler({}, CONTEXT)
-    assert {call["shard"] for call in calls if call["day"] == TODAY} == {0, 1, 2, 3}
-    assert next(store.summaries.of_user("alice", TODAY, TODAY))["requests"] == 1
-    assert store.state.progress()
-    assert store.state.periods() == STORED.calendar.periods
-
-
-@pytest.mark.parametrize(("name", "value"), IMPOSSIBLE)
-def test_a_day_is_counted_by_hand_whatever_the_parameters_ask_for(
-    store: Store, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, name: str, value: str
-) -> None:
-    store.state.put_first_period(STORED.calendar.periods[0], NOW)
-    monkeypatch.setenv(name, value)
-    assert planner.handler({"day": TODAY}, CONTEXT) == {"planned": 4, "days": [TODAY]}
-
-
-def test_a_scheduled_run_lets_changed_parameters_hold_for_days_to_come(
-    store: Store, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOW)
-    planner.handler({}, CONTEXT)
-    monkeypatch.setenv("SHARD_COUNT", "8")
-    planner.handler({}, CONTEXT)
-    calendar = Calendar(store.state.periods())
-    assert [period.first_day for period in calendar.periods] == [FIRST_DAY, "2026-11-25"]
-    assert [calendar.shard_count(day) for day in (TODAY, "2026-11-25")] == [16, 8]
+def test_progress_never_goes_back(store: Store) -> None:
+    store.state.put_progress(Progress("2026-11-22", 4))
+    store.state.put_progress(Progress("2026-11-20", 4))
+    assert store.state.progress() == Progress("2026-11-22", 4)

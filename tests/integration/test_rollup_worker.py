@@ -12,9 +12,9 @@ from impact import rollup_queue
 from impact.store import Store
 from rollup_worker import app as worker
 from tests.events import NOON, entry_builder, event, freeze
-from tests.integration.test_ingest import CONTEXT
+from tests.integration.conftest import a_message
 from tests.integration.test_recompute import put
-from tests.integration.test_rollup_planner import a_message
+from tests.lambda_context import CONTEXT
 
 TODAY = NOON.date().isoformat()
 LAST = 3

@@ -20,8 +20,8 @@ from impact.store import Store
 from impact.usage_reader import UsageReader
 from summaries import app
 from tests.events import IMPOSSIBLE, NOON, entry_builder, event, freeze
-from tests.integration.test_ingest import CONTEXT
 from tests.integration.test_recompute import put, roll_up
+from tests.lambda_context import CONTEXT
 from tests.rates import THAT_WINTER, publish
 
 BUILDER = entry_builder()

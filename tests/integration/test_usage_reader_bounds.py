@@ -25,8 +25,8 @@ from impact.usage_reader import UsageReader
 from request_events.limits import MODEL_MAX, PROVIDER_MAX
 from summaries import app
 from tests.events import NOON, entry_builder, event, freeze
-from tests.integration.test_ingest import CONTEXT
 from tests.integration.test_recompute import put, roll_up
+from tests.lambda_context import CONTEXT
 
 LAMBDA_BYTES = 6 * 1024 * 1024
 BUILDER = entry_builder()

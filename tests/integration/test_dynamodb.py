@@ -1,0 +1,93 @@
+"""What the store asks of DynamoDB, and what it makes of answers that were lost."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from impact.calendar import timestamp
+from impact.dynamodb import Version
+from impact.fx_rates import FxRate
+from impact.keys import day_shard
+from impact.store import Store
+from tests.events import NOON
+from tests.intercepted import through
+
+DAY, KEY = "2026-11-20", day_shard("2026-11-20", 1)
+TOTAL = {"asOf": timestamp(NOON), "day": DAY, "shard": 1, "costEUR": Decimal("0.50")}
+SUMMARY = {"userId": "alice", "dayShard": KEY} | TOTAL
+LATER = NOON + timedelta(hours=1)
+
+Read = Callable[[Store], Any]
+CONSISTENT: dict[str, Read] = {
+    "a user's summaries": lambda store: list(store.summaries.of_user("alice", DAY, DAY)),
+    "summaries": lambda store: store.summaries.get_many([("alice", DAY)], consistent=True),
+    "events": lambda store: list(store.ledger.event_pages(KEY, consistent=True)),
+    "a user's events": lambda store: list(store.ledger.event_pages(KEY, user_id="alice", consistent=True)),
+    "rates": lambda store: store.state.fx_rates(DAY, DAY),
+    "a rate": lambda store: store.state.fx_rate_of(DAY),
+    "a rate and its corrections": lambda store: store.state.fx_rate_entries(DAY),
+    "periods": lambda store: store.state.periods(),
+    "a late mark": lambda store: store.state.late_mark(DAY, 1),
+    "late marks": lambda store: store.state.marked(),
+    "a total": lambda store: store.state.shard_total(KEY),
+    "totals": lambda store: list(store.state.shard_totals(DAY, DAY)),
+    "users by shard": lambda store: store.state.users_by_shard(DAY),
+    "the first day": lambda store: store.state.first_day_with_total(),
+    "sums of days": lambda store: store.state.daily_totals(DAY, DAY),
+    "progress": lambda store: store.state.progress(),
+}
+EVENTUAL: dict[str, Read] = {
+    "summaries": lambda store: store.summaries.get_many([("alice", DAY)], consistent=False),
+    "events": lambda store: list(store.ledger.event_pages(KEY, consistent=False)),
+}
+
+
+def consistency(store: Store, read: Read) -> set[bool]:
+    """What a read asks for."""
+    asked: set[bool] = set()
+
+    def note(name: str, carry_out: Callable[..., Any], options: dict[str, Any]) -> Any:
+        [request] = options["RequestItems"].values() if name == "batch_get_item" else [options]
+        asked.add(request.get("ConsistentRead", False))
+        return carry_out(**options)
+
+    read(through(store, note))
+    return asked
+
+
+@pytest.mark.parametrize("what", CONSISTENT)
+def test_what_decides_is_read_as_it_is_now(store: Store, what: str) -> None:
+    assert consistency(store, CONSISTENT[what]) == {True}
+
+
+@pytest.mark.parametrize("what", EVENTUAL)
+def test_what_is_read_again_anyway_is_read_at_half_the_price(store: Store, what: str) -> None:
+    assert consistency(store, EVENTUAL[what]) == {False}
+
+
+def test_a_put_whose_answer_was_lost_knows_its_own_item(deaf: Store) -> None:
+    assert deaf.summaries.put(SUMMARY, None)
+    [found] = deaf.summaries.of_user("alice", DAY, DAY)
+    assert deaf.summaries.put(SUMMARY | {"asOf": timestamp(LATER)}, Version.of(found))
+    assert deaf.state.put_shard_total(KEY, TOTAL, None)
+    total = deaf.state.shard_total(KEY)
+    assert total
+    assert deaf.state.put_shard_total(KEY, TOTAL | {"costEUR": 1}, Version.of(total))
+    assert deaf.state.put_fx_rate(FxRate(DAY, Decimal("1.1")), source="test", now=NOON)
+
+
+def test_another_counts_item_is_not_our_own_though_it_says_the_same(store: Store) -> None:
+    assert store.summaries.put(SUMMARY, None)
+    assert not store.summaries.put(SUMMARY, None)
+    assert store.state.put_shard_total(KEY, TOTAL, None)
+    assert not store.state.put_shard_total(KEY, TOTAL, None)
+
+
+def test_a_delete_whose_answer_was_lost_is_done(deaf: Store) -> None:
+    assert deaf.summaries.put(SUMMARY, None)
+    [found] = deaf.summaries.of_user("alice", DAY, DAY)
+    assert deaf.summaries.delete("alice", DAY, Version.of(found))
+    assert list(deaf.summaries.of_user("alice", DAY, DAY)) == []
