@@ -26,7 +26,7 @@ def test_a_recompute_has_attempts_enough_and_pauses_that_leave_time_for_them() -
 def test_summaries_that_are_left_out_are_read_again_within_an_answer() -> None:
     pauses = longest(
         summary_store.PAUSE_SECONDS / 2, summary_store.UNPROCESSED_MAX
-    )  # the first is not doubled
+    )  # the first one is not doubled
     assert 5 < pauses < seconds("SummariesFunction") / 2
 
 
