@@ -12,13 +12,13 @@ from typing import Any
 from local.http_server import running_server
 from local.waiting import PATIENCE_SECONDS
 
-Answer = tuple[int, dict[str, str], bytes]
-Behaviour = Callable[[list[Any]], Answer | None]
-"""From the events of a request to its answer; None closes the connection without one."""
+Response = tuple[int, dict[str, str], bytes]
+Behaviour = Callable[[list[Any]], Response | None]
+"""From the events of a request to its response; None closes the connection without one."""
 
 
 class Service(ThreadingHTTPServer):
-    """Answers as scripted, once each, and after that takes every event."""
+    """Responds as scripted, once each, and after that takes every event."""
 
     daemon_threads = True
 
@@ -35,7 +35,7 @@ class Service(ThreadingHTTPServer):
         """By which connection each request came."""
         self.changed = threading.Condition()
 
-    def take(self, events: list[Any]) -> Answer:
+    def take(self, events: list[Any]) -> Response:
         """What the service does with events, and with what is none."""
         errors = [{"field": "event", "message": "must be a JSON object"}]
         ids = [event["eventId"] for event in events if isinstance(event, dict)]
@@ -53,7 +53,7 @@ class Service(ThreadingHTTPServer):
 
     @contextmanager
     def hanging(self) -> Iterator[None]:
-        """Take nothing and answer nothing within the block. Then the clients that waited get no answer."""
+        """Take nothing and respond to nothing within the block. Then clients that waited get no response."""
         ended = threading.Event()
 
         def hang(_: list[Any]) -> None:
@@ -84,23 +84,23 @@ class Handler(BaseHTTPRequestHandler):
         except (ValueError, RecursionError):
             self.respond(error(400))
 
-    def behave(self, events: list[Any]) -> Answer | None:
+    def behave(self, events: list[Any]) -> Response | None:
         service = self.server
         with service.changed:
             service.requests.append(events)
             service.headers.append(dict(self.headers))
             behaviour = service.script.popleft() if service.script else service.always or service.take
             service.changed.notify_all()
-        answer = behaviour(events)
+        response = behaviour(events)
         with service.changed:
             service.changed.notify_all()
-        return answer
+        return response
 
-    def respond(self, answer: Answer | None) -> None:
-        if answer is None:
+    def respond(self, response: Response | None) -> None:
+        if response is None:
             self.close_connection = True
             return
-        status, headers, body = answer
+        status, headers, body = response
         self.send_response_only(status)
         for name, value in {"Date": self.date_time_string(), **headers}.items():
             self.send_header(name, value)
@@ -119,19 +119,19 @@ def running_service(port: int = 0) -> Iterator[Service]:
         yield service
 
 
-def answer(status: int, content: object, **headers: str) -> Answer:
+def response(status: int, content: object, **headers: str) -> Response:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return status, {"Content-Type": "application/json"} | named, json.dumps(content).encode()
 
 
-def error(status: int, **headers: str) -> Answer:
-    """The service's own, with a reason where it refuses what it was sent."""
+def error(status: int, **headers: str) -> Response:
+    """The service's own, with a reason where it rejects what it was sent."""
     details = [{"field": "body", "message": "x"}] if status in (400, 413, 422) else []
-    return answer(status, {"error": {"code": "x", "message": "x", "details": details}}, **headers)
+    return response(status, {"error": {"code": "x", "message": "x", "details": details}}, **headers)
 
 
-def ok(created: int = 0, duplicates: int = 0, rejected: tuple[dict[str, Any], ...] = ()) -> Answer:
-    return answer(200, {"created": created, "duplicates": duplicates, "rejected": list(rejected)})
+def ok(created: int = 0, duplicates: int = 0, rejected: tuple[dict[str, Any], ...] = ()) -> Response:
+    return response(200, {"created": created, "duplicates": duplicates, "rejected": list(rejected)})
 
 
 def unused_port() -> int:

@@ -139,7 +139,7 @@ EXPECTED = {
         GPT_4O, "bb753b7a-901b-4764-94f0-e76945b74d82", "u-msgos", "07:23:55.288053", "0.017534",
         callType="anthropic_messages", stream=True, timeToFirstToken=Decimal("0.011906"),
     ),
-    "nocase_async_failure": None,  # refused by LiteLLM itself
+    "nocase_async_failure": None,  # rejected by LiteLLM itself
     "nocase_sync_failure": None,
     "plain_async_success": event(
         GPT_4O, "7396d650-5725-4480-a15e-d9a34b228097", "unknown", "07:23:28.164711", "1.108738"
@@ -269,6 +269,8 @@ MADE_UP: dict[str, Any] = {"mode": "chat", "input_cost_per_token": 0, "output_co
         (FREE | {"search_context_cost_per_query": {"search_context_size_low": 0.03}}, False),
         (FREE | {"cache_read_input_token_cost": 1e-09}, False),
         (FREE | {"mode": None}, True),
+        (FREE | {f"{number}_cost": 0.0 for number in range(900)}, True),
+        (FREE | {f"{number}_cost": 0.0 for number in range(1000)}, False),  # more than is read
         ({"mode": "chat", "max_tokens": 0}, False),
         ({}, False),
         (None, False),
@@ -377,13 +379,40 @@ def test_key_team_and_error_of_a_client_that_hung_up(kwargs: dict[str, Any], pay
     assert (sent["status"], sent["estimated"]) == ("success", True)
 
 
-@pytest.mark.parametrize("user_id", ["#" * 256, "%" * 256, "ü" * 256, "漢" * 213, "😀" * 160])
+@pytest.mark.parametrize("user_id", ["#" * 256, "%" * 256, "ü" * 256, "漢" * 213, "😀" * 160, "漢#" * 128])
 def test_a_user_id_that_the_ledger_has_room_for_is_sent(
     kwargs: dict[str, Any], payload: dict[str, Any], user_id: str
 ) -> None:
     payload["end_user"] = user_id
     sent = on_the_wire(kwargs)
     assert BUILDER.build(sent | {"ts": timestamp(NOON)}, NOON).item["userId"] == user_id
+
+
+@pytest.mark.parametrize("user_id", ["a", "#" * 256, "漢" * 213])
+@pytest.mark.parametrize(
+    "fields", [(), ("eventId", "userId", "ts", "model", "provider", "tokens_in", "tokens_out", "latency")]
+)
+def test_an_event_of_each_size_fits_the_ledger(
+    kwargs: dict[str, Any], user_id: str, fields: tuple[str, ...]
+) -> None:
+    """One that is a byte too large would be rejected for good, and the request would be missing."""
+    captured = capture(kwargs, "litellm/1.106.2") or {}
+    captured = {name: value for name, value in captured.items() if name in fields or not fields}
+    lost = set()
+    for size in range(1, 8 * 256):
+        tags = [*["t" * 256] * (size // 256), "t" * (size % 256 or 1)]
+        sent = json.loads(encode(captured | {"userId": user_id, "tags": tags}), parse_float=Decimal)
+        lost.add("tags" not in sent)
+        BUILDER.build(sent | {"ts": timestamp(NOON)}, NOON)
+    assert lost == {False, True}
+
+
+@pytest.mark.parametrize("user_id", ["漢" * 256, "é" * 256 + "#", "😀" * 161, "漢#" * 127 + "漢漢"])
+def test_a_user_id_of_which_the_ledger_has_no_room_for_all_is_not_sent(
+    kwargs: dict[str, Any], payload: dict[str, Any], user_id: str
+) -> None:
+    payload["end_user"] = user_id
+    assert on_the_wire(kwargs)["userId"] != user_id
 
 
 @pytest.mark.parametrize("call_id", ["x" * 500, "é" * 100, "{{ID}}"])
@@ -442,7 +471,7 @@ def test_two_failures_of_one_call_that_were_both_charged_are_two_events() -> Non
 def test_a_call_that_was_cancelled_because_its_client_left_is_an_unpriced_event(
     kwargs: dict[str, Any], payload: dict[str, Any], code: str, provider: str, is_due: bool
 ) -> None:
-    """The provider has the request by then. What LiteLLM refuses by itself names a provider there, too."""
+    """The provider has the request by then. What LiteLLM rejects itself names a provider there, too."""
     payload |= {"status": "failure", "prompt_tokens": 0, "completion_tokens": 0, "response_cost": 0.0}
     payload |= {"custom_llm_provider": provider}
     payload["error_information"] = {"error_code": code, "error_class": "HTTPException", "llm_provider": ""}
@@ -652,7 +681,7 @@ def test_whatever_litellm_hands_over_an_event_is_valid(name: str, changes: dict[
         put(kwargs, path, changes[path])
     sent = on_the_wire(kwargs)
     if sent is not None:
-        BUILDER.build(sent | {"ts": timestamp(NOON)}, NOON)  # else the service would refuse it for good
+        BUILDER.build(sent | {"ts": timestamp(NOON)}, NOON)  # else the service would reject it
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import copy
 import json
 from typing import Any
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -22,10 +23,31 @@ ONE_ID_EACH = sorted(
 """Those whose id is of a call, not of a background response or a batch."""
 MICROSECONDS_OF_A_YEAR = 31_536_000 * 10**6
 
+CALL = PAYLOADS["plain_async_success"]
+READ_OF_A_RESPONSE = {"call_type": "aget_responses", "response": {"status": "completed", "background": True}}
+READ_OF_A_BATCH = {"call_type": "aretrieve_batch", "id": "batch_1", "response": {"status": "completed"}}
+
+
+@pytest.mark.parametrize(
+    ("details", "payload", "event_id"),
+    [
+        ({}, {}, "7396d650-5725-4480-a15e-d9a34b228097:success:bbcd079607a8f74c"),
+        ({"litellm_call_id": "{{ID}}"}, {}, "9a76637f06952405db15cde5ba775125:success:bbcd079607a8f74c"),
+        ({"response_id": "resp_1"}, READ_OF_A_RESPONSE, "response:81ca300a4bf46715b10c32b0c3c466e5"),
+        ({}, READ_OF_A_BATCH, "batch:b465b291b069fe1a61b32e0e06dc078a"),
+    ],
+)
+def test_an_id_stays_the_same_in_later_versions(
+    details: dict[str, Any], payload: dict[str, Any], event_id: str
+) -> None:
+    """Else an update counts twice what is read, or reported, before and after it."""
+    changed = CALL | details | {"standard_logging_object": CALL["standard_logging_object"] | payload}
+    assert on_the_wire(changed)["eventId"] == event_id
+
 
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(sorted(REAL)), st.dictionaries(st.sampled_from(READ), GARBAGE, max_size=6))
-def test_the_same_payload_has_the_same_id_however_often_it_is_told(
+def test_the_same_payload_has_the_same_id_however_often_it_is_reported(
     name: str, changes: dict[str, Any]
 ) -> None:
     kwargs = copy.deepcopy(REAL[name])

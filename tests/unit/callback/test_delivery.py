@@ -16,7 +16,7 @@ from request_events.responses import RETRY_AFTER_SECONDS_MAX, BatchOutcome, pars
 from request_events.segment import NEVER, Segment
 from request_events.sender import Sender
 from tests.unit.callback.conftest import SenderMaker
-from tests.unit.callback.service import Service, answer
+from tests.unit.callback.service import Service, response
 
 
 def test_pauses_double_from_half_a_second_to_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,6 +42,22 @@ def test_a_foreign_response_delays_the_next_try_by_a_minute_at_most(sender: Send
     assert 59 < sender._delivery._seconds_until_next_try(outcome, is_part=False) <= 60
     outcome = BatchOutcome(retry_after=3600, is_foreign=False)
     assert sender._delivery._seconds_until_next_try(outcome, is_part=False) == 3600
+
+
+def test_a_batch_is_divided_down_to_one_event_without_a_long_pause(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the largest batch each half can fail in a row: those failures are no outage yet."""
+    monkeypatch.setattr(random, "uniform", lambda low, high: high)
+    monkeypatch.setattr(delivery, "BACKOFF_SECONDS", 0.5)
+    outcome = BatchOutcome(is_foreign=True)
+    pauses = []
+    for failures in range(1, 31):
+        sender._delivery.failures = failures
+        pauses.append(sender._delivery._seconds_until_next_try(outcome, is_part=failures >= delivery.TRIES))
+    levels = EVENTS_MAX.bit_length()
+    assert pauses[: delivery.TRIES + levels] == [0.5, 1, 2, *[0.1] * (levels + 1)]
+    assert pauses[23:] == [60] * 7  # an outage, by then
 
 
 @pytest.mark.parametrize("size", [2, 3, 500])
@@ -80,7 +96,7 @@ def test_a_batch_that_fails_four_times_is_divided(
 ) -> None:
     sender = make_sender()
     monkeypatch.setattr(sender._delivery, "pause", lambda seconds: len(service.requests) < 6)
-    service.always = lambda events: answer(403, "<html>")
+    service.always = lambda events: response(403, "<html>")
     for number in range(8):
         sender.send(b'{"eventId": "%d"}\n' % number)
     sender._deliver_all(patient=True)

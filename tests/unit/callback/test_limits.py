@@ -8,13 +8,17 @@ from request_events import (
     delivery,
     delivery_log,
     limits,
+    log,
     outbox,
     outbox_report,
     quarantine,
     responses,
+    segment,
     sender,
+    service_folders,
     settings,
     shutdown,
+    transport,
 )
 from request_events.event import Label, RequestEvent
 
@@ -64,6 +68,7 @@ def test_the_labels_are_those_of_the_event() -> None:
         (delivery_log.CLOCKS_DIFFER_SECONDS, 120, "off by over two minutes"),
         (outbox.SLOW_SECONDS, 0.05, "A write of over 50 ms"),
         (outbox.SLOW_MODE_SECONDS, 10, "until ten seconds after the last such"),
+        (log.SECONDS, 60, "comes once a minute at most"),
         (outbox_report.LATE_SECONDS, 300, "waits for over five minutes"),
         (outbox_report.REPEAT_SECONDS, 600, "every ten minutes while it lasts"),
         (outbox_report.RECOVERED_SECONDS, 60, "when none waits for over a minute"),
@@ -76,5 +81,13 @@ def test_a_number_of_the_page_on_the_outbox_is_the_codes(number: float, value: f
 
 def test_the_end_of_a_process_and_a_call_on_lambda_are_short() -> None:
     """What kills them if they are not: a container's orchestrator, and the function's own timeout."""
-    assert (shutdown.CLOSE_SECONDS, shutdown.EXIT_SECONDS) == (2, 4)
+    assert (shutdown.CLOSE_SECONDS, shutdown.EXIT_SECONDS, sender.DRAIN_SECONDS) == (2, 4, 0.05)
     assert settings.LAMBDA_TIMEOUT_SECONDS == 3
+
+
+def test_each_bound_leaves_room_for_what_is_bounded() -> None:
+    assert transport.RESPONSE_BYTES_MAX == 6_000_000  # Lambda's own; a response names 500 events, and why
+    assert delivery.BATCH_BYTES_MAX <= segment.SEGMENT_BYTES == 1_000_000 < segment.SHRINK_BYTES
+    assert outbox_report.LINE_BYTES_MAX > limits.EVENT_BYTES_MAX
+    assert segment.LINE_BYTES > 10 * limits.EVENT_BYTES_MAX
+    assert service_folders.WAITED_SECONDS == 60

@@ -81,7 +81,7 @@ def test_what_would_hide_a_cost_is_changed_in_the_request(load: Load) -> None:
     assert data["additional_drop_params"] == []
 
 
-def test_several_models_are_refused_as_the_callers_mistake(load: Load) -> None:
+def test_several_models_are_rejected_as_the_callers_mistake(load: Load) -> None:
     with pytest.raises(HTTPException) as caught:
         pre_call(load(), {"model": "gpt-4o-mini,gpt-4o"})
     assert caught.value.status_code == 400
@@ -167,7 +167,7 @@ async def break_off(handler: Any, details: Any = GIVEN_UP) -> None:
 def test_a_stream_that_breaks_and_that_litellm_does_not_report_is_an_unpriced_event(
     load: Load, service: Service
 ) -> None:
-    """LiteLLM's failure hook names no provider and no tokens then, as for what it refuses by itself."""
+    """LiteLLM's failure hook names no provider and no tokens then, as for what it rejects itself."""
     handler = load()
     details = PAYLOADS["unknown_model_async_failure"] | GIVEN_UP
     asyncio.run(break_off(handler, details))
@@ -244,7 +244,7 @@ def test_where_litellm_reports_it_after_all_there_is_one_event(
     assert event["tokens_in"] > 0
 
 
-def test_a_stream_of_which_nothing_is_known_is_told_of(load: Load, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_stream_of_which_nothing_is_known_is_logged(load: Load, caplog: pytest.LogCaptureFixture) -> None:
     handler = load()
 
     async def read_one() -> None:
@@ -276,7 +276,7 @@ def test_it_never_raises_and_names_nobody(
     assert "u-body" not in caplog.text
 
 
-def test_a_bad_setting_is_told_and_replaced(load: Load, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bad_setting_is_logged_and_replaced(load: Load, caplog: pytest.LogCaptureFixture) -> None:
     handler = load(
         IMPACT_SERVICE_URL="localhost:3090",
         IMPACT_SERVICE_TOKEN=" ",

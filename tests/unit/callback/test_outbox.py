@@ -157,7 +157,7 @@ def test_other_files_are_left_alone(outbox: Outbox, folder: Path) -> None:
     assert len(files(folder)) == 2
 
 
-def test_a_torn_last_event_is_put_aside(outbox: Outbox, folder: Path) -> None:
+def test_a_torn_last_event_is_quarantined(outbox: Outbox, folder: Path) -> None:
     folder.mkdir()
     (folder / "00001795418608164711-1-00000000.jsonl").write_bytes(b'{"eventId":"a"}\n{"eventId":"b","us')
     assert take_all(outbox) == [b'{"eventId":"a"}']
@@ -323,7 +323,7 @@ def test_what_came_to_disk_while_it_was_on_its_way_is_not_kept_in_memory_too(
     assert segment
     monkeypatch.setattr(os, "write", write)
     outbox.spill()
-    segment.keep([b"1"])  # it was refused
+    segment.keep([b"1"])  # it was blocked
     segment.close()
     assert outbox.in_memory == 0
     outbox.seal()
@@ -379,7 +379,7 @@ def test_a_million_events_are_few_files(outbox: Outbox, folder: Path) -> None:
     assert len(take_all(outbox)) == 10_000
 
 
-def test_a_look_at_thousands_of_files_that_wait_makes_nothing_of_them(
+def test_a_scan_at_thousands_of_files_that_wait_makes_nothing_of_them(
     outbox: Outbox, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder.mkdir()

@@ -29,7 +29,7 @@ from request_events.outbox import Outbox
 from request_events.outbox_report import OutboxReporter
 from request_events.sender import Sender
 from tests.unit.callback.conftest import SenderMaker
-from tests.unit.callback.service import Answer, Service, error, ok
+from tests.unit.callback.service import Response, Service, error, ok
 from tests.unit.callback.test_outbox import files, lines, rejected, take_all
 
 SEGMENT = "00001795418608164711-1-00000000.jsonl"
@@ -46,7 +46,7 @@ def fill(outbox: Outbox | Sender, numbers: range) -> None:
         outbox.append(event(number)) if isinstance(outbox, Outbox) else outbox.send(event(number))
 
 
-# Torn: what is whole is delivered, what is not is put aside, and nothing holds up the rest.
+# Torn: what is whole is delivered, what is not is quarantined, and nothing holds up the rest.
 
 WHOLE = [event(number) for number in range(60)]
 
@@ -135,13 +135,13 @@ def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_disk_that_is_really_full_loses_nothing_and_recovers(
     make_sender: SenderMaker, service: Service, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its first event is refused for good, so that room is wanted for it where there is none."""
+    """Its first event is rejected, so that room is wanted for it where there is none."""
 
-    def refuse_the_first(events: list[Any]) -> Answer:
-        refused = [index for index, each in enumerate(events) if each["eventId"] == "e-0"]
+    def reject_the_first(events: list[Any]) -> Response:
+        rejected = [index for index, each in enumerate(events) if each["eventId"] == "e-0"]
         service.take([each for each in events if each["eventId"] != "e-0"])
-        named = tuple({"index": index, "eventId": "e-0", "errors": []} for index in refused)
-        return ok(created=len(events) - len(refused), rejected=named)
+        named = tuple({"index": index, "eventId": "e-0", "errors": []} for index in rejected)
+        return ok(created=len(events) - len(rejected), rejected=named)
 
     with mounted(folder, "size=512k"):
         service.always = lambda _: error(503)
@@ -155,10 +155,10 @@ def test_a_disk_that_is_really_full_loses_nothing_and_recovers(
             )
         assert sender._outbox.in_memory > 1000
         assert os.statvfs(folder).f_bavail < 4
-        service.always = refuse_the_first
+        service.always = reject_the_first
         service.wait_for(lambda s: len(s.taken) == 2999)
         wait_until(
-            lambda: not sender._outbox.in_memory and [*rejected(folder)] != [], "the refused event on disk"
+            lambda: not sender._outbox.in_memory and [*rejected(folder)] != [], "the rejected event on disk"
         )
         sender.close(10)
         assert [record["event"]["eventId"] for record in rejected(folder)] == ["e-0"]
@@ -199,9 +199,7 @@ def fails(fd: int, size: int) -> None:
     raise OSError(errno.EIO, "Input/output error")
 
 
-def test_a_read_only_disk_is_told_of_and_loses_nothing(
-    folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_read_only_disk_is_logged_and_loses_nothing(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with mounted(folder, "size=1m"):
         former = Outbox(folder)
         fill(former, range(3))
@@ -220,7 +218,7 @@ def test_a_read_only_disk_is_told_of_and_loses_nothing(
 
 
 @pytest.mark.parametrize("has_locks", [True, False])
-def test_a_refused_event_in_memory_holds_up_no_other(
+def test_a_rejected_event_in_memory_holds_up_no_other(
     tmp_path: Path,
     service: Service,
     make_sender: SenderMaker,
@@ -228,19 +226,19 @@ def test_a_refused_event_in_memory_holds_up_no_other(
     caplog: pytest.LogCaptureFixture,
     has_locks: bool,
 ) -> None:
-    """Where the disk takes nothing, a refused event cannot be kept either."""
+    """Where the disk takes nothing, a rejected event cannot be kept either."""
     if has_locks:
         (tmp_path / "outbox").touch()  # no folder can be made there
     else:
         monkeypatch.setattr(module, "HAS_LOCKS", False)
 
-    def refuse_the_first(events: list[Any]) -> Answer:
+    def reject_the_first(events: list[Any]) -> Response:
         good = [each for each in events if each["eventId"] != "e-0"]
         service.take(good)
         rejected = [{"index": 0, "eventId": "e-0", "errors": []}] if len(good) < len(events) else []
         return ok(len(good), 0, tuple(rejected))
 
-    service.always = refuse_the_first
+    service.always = reject_the_first
     sender = make_sender()
     for number in range(1000):
         sender.send(event(number))
@@ -342,7 +340,7 @@ def test_what_waits_in_memory_goes_to_disk_as_far_as_there_is_room(folder: Path)
 
 
 @pytest.mark.usefixtures("small", "quick_looks")
-def test_people_are_warned_long_before_an_event_is_dropped_and_told_how_many_were(
+def test_people_are_warned_long_before_an_event_is_dropped_and_the_log_says_how_many_were(
     make_sender: SenderMaker, service: Service, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     service.always = lambda _: error(503)
@@ -394,7 +392,7 @@ def test_a_small_disk_is_what_bounds_the_outbox_and_people_are_warned_all_the_sa
         outbox.close()
 
 
-def test_the_last_number_of_dropped_events_is_told(
+def test_the_last_number_of_dropped_events_is_logged(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Also if the dropping ends within the minute in which nothing more is said of it."""
@@ -412,7 +410,7 @@ def test_the_last_number_of_dropped_events_is_told(
     assert told == ["10", "20"]
 
 
-def test_what_is_refused_for_good_is_bounded_as_well(
+def test_what_is_rejected_is_bounded_as_well(
     outbox: Outbox, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for each in (module, report_module):
@@ -456,7 +454,7 @@ def test_many_events_resume_at_once_in_little_memory(outbox: Outbox, folder: Pat
     due: list[int] = []
     """How many files were there at each delivery."""
 
-    def take(events: list[Any]) -> Answer:
+    def take(events: list[Any]) -> Response:
         due.append(len(files(folder)))
         return service.take(events)
 

@@ -27,7 +27,7 @@ from request_events.outbox_report import LATE_SECONDS, OutboxReporter
 from request_events.outbox_stats import FolderScanner, FolderStats
 from tests.children import child
 from tests.unit.callback.conftest import SenderMaker
-from tests.unit.callback.service import Answer, Service, answer, error, ok
+from tests.unit.callback.service import Response, Service, error, ok, response
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
 OLD = f"{int(START.timestamp() * 1e9):020d}-1-00000000.jsonl"
@@ -51,7 +51,7 @@ def outbox(folder: Path) -> Iterator[Outbox]:
     made.close()
 
 
-def test_a_look_counts_what_everybody_has_appended(outbox: Outbox, folder: Path) -> None:
+def test_a_scan_counts_what_everybody_has_appended(outbox: Outbox, folder: Path) -> None:
     scanner = FolderScanner(folder)
     assert replace(scanner.scan(), free=0) == FolderStats(free=0)  # others write to this disk too
     other = Outbox(folder)
@@ -71,7 +71,7 @@ def test_a_look_counts_what_everybody_has_appended(outbox: Outbox, folder: Path)
     assert stats.stranger is None
 
 
-def test_the_oldest_event_is_told_by_its_time_and_not_by_its_file(folder: Path) -> None:
+def test_the_oldest_event_is_known_by_its_time_and_not_by_its_file(folder: Path) -> None:
     """A segment may be made long before its first event: it is there from the last delivery on."""
     path = folder / OLD
     path.touch()
@@ -102,7 +102,7 @@ def test_an_event_of_no_usable_time_waits_since_its_file_was_made(folder: Path, 
     assert FolderScanner(folder).scan().oldest == START.timestamp()
 
 
-def test_a_look_takes_no_longer_than_it_may_and_estimates_the_rest(
+def test_a_scan_takes_no_longer_than_it_may_and_estimates_the_rest(
     outbox: Outbox, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(1000):
@@ -120,7 +120,7 @@ def test_a_look_takes_no_longer_than_it_may_and_estimates_the_rest(
     assert scanner.scan().events == 1100
 
 
-def test_strangers_are_told_of_once_and_left_alone(
+def test_strangers_are_logged_once_and_left_alone(
     outbox: Outbox, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     newer = "v2-01795418608164711000-1-00000000.jsonl"
@@ -137,7 +137,7 @@ def test_strangers_are_told_of_once_and_left_alone(
     assert (folder / newer).read_text() == "{}\n"
 
 
-def test_a_delay_is_told_of_now_and_then_and_so_is_its_end(
+def test_a_delay_is_logged_now_and_then_and_so_is_its_end(
     outbox: Outbox, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = [0.0]
@@ -159,7 +159,7 @@ def test_a_delay_is_told_of_now_and_then_and_so_is_its_end(
     ]
 
 
-def test_who_lets_events_wait_for_others_is_not_told_that_they_wait(
+def test_who_lets_events_wait_for_others_sees_no_line_that_they_wait(
     outbox: Outbox, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (folder / OLD).write_bytes(event(1))
@@ -167,7 +167,7 @@ def test_who_lets_events_wait_for_others_is_not_told_that_they_wait(
     assert not caplog.records
 
 
-def test_a_folder_that_cannot_be_looked_into_is_no_reason_not_to_deliver(
+def test_a_folder_that_cannot_be_scanned_is_no_reason_not_to_deliver(
     make_sender: SenderMaker, service: Service, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "outbox").write_text("a file, where the folder is to be")
@@ -197,7 +197,7 @@ def test_a_log_that_cannot_be_written_ends_no_delivery(make_sender: SenderMaker,
         logging.getLogger("request_events").removeHandler(handler)
 
 
-def test_causes_are_bounded_and_still_told_of(caplog: pytest.LogCaptureFixture) -> None:
+def test_causes_are_bounded_and_still_logged(caplog: pytest.LogCaptureFixture) -> None:
     for number in range(10_000):
         log.warn(f"cause {number}", "number %d", number)
     assert len(log._last) == log.CAUSES_MAX + 1
@@ -289,13 +289,13 @@ def test_workers_are_added_up_but_the_folder_is_counted_once(
     shown: dict[str, float] = {}
     one_at_a_time = threading.Lock()
 
-    def take_twenty(events: list[Any]) -> Answer:
+    def take_twenty(events: list[Any]) -> Response:
         with one_at_a_time:
             room = 20 - len(service.taken)
             service.take(events[:room])
             retry = [{"index": index} for index in range(room, len(events))]
             content = {"created": len(events) - len(retry), "duplicates": 0, "rejected": [], "retry": retry}
-            return answer(503 if retry else 200, content)
+            return response(503 if retry else 200, content)
 
     service.always = take_twenty
 

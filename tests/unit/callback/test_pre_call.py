@@ -1,4 +1,4 @@
-"""What a caller may not ask: refused, or changed so that LiteLLM reports what it costs."""
+"""What a caller may not ask: rejected, or changed so that LiteLLM reports what it costs."""
 
 import copy
 from typing import Any
@@ -46,7 +46,7 @@ def test_an_honest_request_stays_as_it_is(data: dict[str, Any], call_type: str) 
 
 @pytest.mark.parametrize("model", ["gpt-4o-mini,gpt-4o", "gpt-4o-mini , gpt-4o", ",gpt-4o", "gpt-4o,"])
 @pytest.mark.parametrize("call_type", sorted(CHAT_CALLS))
-def test_several_models_are_refused(model: str, call_type: str) -> None:
+def test_several_models_are_rejected(model: str, call_type: str) -> None:
     """LiteLLM asks all of them, and reports one."""
     with pytest.raises(InvalidRequest, match="Send a request for each model"):
         check({"model": model}, call_type)

@@ -13,7 +13,7 @@ from local.waiting import wait_until
 from request_events import responses
 from request_events.responses import BatchOutcome, parse_response
 from tests.unit.callback.conftest import SenderMaker
-from tests.unit.callback.service import Answer, Service, answer
+from tests.unit.callback.service import Response, Service, response
 from tests.unit.callback.test_sender import on_disk, rejected, wait_until_empty
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -25,20 +25,20 @@ def event(name: object, ts: datetime) -> bytes:
 
 
 class Clock:
-    """A service whose clock is behind this machine's by so much, and which refuses what is ahead of it."""
+    """A service whose clock is behind this machine's by so much, and which rejects what is ahead of it."""
 
     def __init__(self, service: Service, behind: timedelta) -> None:
         self._service = service
         self.behind = behind
         service.always = self
 
-    def __call__(self, events: list[Any]) -> Answer:
+    def __call__(self, events: list[Any]) -> Response:
         now = datetime.now(UTC) - self.behind
         early = [each for each in events if datetime.fromisoformat(each["ts"]) > now + timedelta(minutes=5)]
         self._service.take([each for each in events if each not in early])
         named = [{"index": events.index(each), "eventId": each["eventId"], "errors": AHEAD} for each in early]
         content = {"created": len(events) - len(early), "duplicates": 0, "rejected": named}
-        return answer(200, content, Date=format_datetime(now, usegmt=True))
+        return response(200, content, Date=format_datetime(now, usegmt=True))
 
 
 def test_events_of_a_clock_that_is_ahead_wait_and_hold_up_no_other(
@@ -124,7 +124,7 @@ def parse_rejection(line: bytes, errors: Any, date: bool = True) -> BatchOutcome
         (1000, "ERROR", "17 minutes ahead of the service's: events wait"),
     ],
 )
-def test_a_wrong_clock_is_told_of(
+def test_a_wrong_clock_is_logged(
     make_sender: SenderMaker,
     service: Service,
     caplog: pytest.LogCaptureFixture,
@@ -141,7 +141,7 @@ def test_a_wrong_clock_is_told_of(
     assert all(words in record.getMessage() for record in told)
 
 
-def test_a_slow_answer_is_no_wrong_clock() -> None:
+def test_a_slow_response_is_no_wrong_clock() -> None:
     headers = HTTPMessage()
     headers["Date"] = format_datetime(NOW, usegmt=True)
     now = NOW.timestamp()

@@ -25,12 +25,12 @@ from request_events.responses import parse_response
 from request_events.sender import Sender
 from tests.unit.callback.conftest import SenderMaker
 from tests.unit.callback.service import (
-    Answer,
     Behaviour,
+    Response,
     Service,
-    answer,
     error,
     ok,
+    response,
     running_service,
     unused_port,
 )
@@ -137,7 +137,7 @@ def hang_up(_: list[Any]) -> None:
     return None
 
 
-def html(_: list[Any]) -> Answer:
+def html(_: list[Any]) -> Response:
     return 200, {"Content-Type": "text/html"}, b"<html>Please log in</html>"
 
 
@@ -149,17 +149,17 @@ RETRIED: dict[str, Behaviour] = {
     "429": lambda _: error(429),
     "408": lambda _: error(408),
     "401": lambda _: error(401),
-    "403": lambda _: answer(403, {"message": "Forbidden"}),
-    "404": lambda _: answer(404, {"message": "Not Found"}),
-    "a redirect": lambda _: answer(301, {}, Location="http://localhost:1/"),
+    "403": lambda _: response(403, {"message": "Forbidden"}),
+    "404": lambda _: response(404, {"message": "Not Found"}),
+    "a redirect": lambda _: response(301, {}, Location="http://localhost:1/"),
     "a captive portal": html,
     "a 400 that is not the service's": lambda _: (400, {}, b"<html>plain HTTP to an HTTPS port</html>"),
-    "JSON of something else": lambda _: answer(200, {"status": "ok"}),
-    "a list": lambda _: answer(200, []),
+    "JSON of something else": lambda _: response(200, {"status": "ok"}),
+    "a list": lambda _: response(200, []),
     "an answer for fewer events": lambda _: ok(created=1),
     "a rejection of an event that was not sent": lambda _: ok(rejected=({"index": 9, "errors": []},)),
     "one rejection told twice": lambda events: ok(created=1, rejected=({"index": 0, "errors": []},) * 2),
-    "a 503 that does not tell of every event": lambda _: answer(
+    "a 503 that does not tell of every event": lambda _: response(
         503, {"created": 1, "duplicates": 0, "rejected": [], "retry": [{"index": 0}]}, Retry_After="0"
     ),
     "no JSON": lambda _: (200, {}, b""),
@@ -223,7 +223,7 @@ NEARLY_RIGHT = st.builds(nearly_right, FATES, INDEXES, INDEXES, st.integers(-2, 
     st.sampled_from([200, 200, 503, 503, 201, 204, 301, 400, 401, 413, 422, 429, 500]),
     st.one_of(NEARLY_RIGHT, NEARLY_RIGHT, ANSWERS, st.lists(st.integers()), st.text()),
 )
-def test_whatever_is_answered_nothing_counts_as_taken_that_the_answer_does_not_say(
+def test_whatever_is_responseed_nothing_counts_as_taken_that_the_response_does_not_say(
     status: int, content: Any
 ) -> None:
     lines = [b'{"eventId":"%d"}' % number for number in range(5)]
@@ -276,7 +276,7 @@ def test_one_cause_is_logged_once_with_what_to_do(
 def test_retry_after_is_honoured(sender: Sender, service: Service, after: Callable[[], str]) -> None:
     times: list[float] = []
 
-    def busy(_: list[Any]) -> Answer:
+    def busy(_: list[Any]) -> Response:
         times.append(time.monotonic())
         return error(503, Retry_After=after())
 
@@ -290,7 +290,7 @@ def test_retry_after_is_honoured(sender: Sender, service: Service, after: Callab
 def test_only_what_storage_did_not_take_is_sent_again(
     sender: Sender, service: Service, tmp_path: Path
 ) -> None:
-    def short_of_storage(events: list[Any]) -> Answer:
+    def short_of_storage(events: list[Any]) -> Response:
         assert len(events) == 4
         content = {
             "error": {"code": "unavailable", "message": "x", "details": []},
@@ -299,7 +299,7 @@ def test_only_what_storage_did_not_take_is_sent_again(
             "rejected": [{"index": 1, "eventId": "b", "errors": [{"field": "ts", "message": "too old"}]}],
             "retry": [{"index": 2, "eventId": "c"}, {"index": 3, "eventId": "d"}],
         }
-        return answer(503, content, Retry_After="0")
+        return response(503, content, Retry_After="0")
 
     service.script.append(short_of_storage)
     send(sender, *"abcd")
@@ -309,7 +309,7 @@ def test_only_what_storage_did_not_take_is_sent_again(
     assert rejected(tmp_path) == ["b"]
 
 
-def test_a_rejected_event_is_put_aside_and_the_rest_is_done(
+def test_a_rejected_event_is_quarantined_and_the_rest_is_done(
     sender: Sender, service: Service, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     errors = [{"field": "costUSD", "message": "must not be negative, alice"}]
@@ -328,7 +328,7 @@ def test_a_rejected_event_is_put_aside_and_the_rest_is_done(
 def test_one_bad_event_does_not_hold_up_others(
     sender: Sender, service: Service, tmp_path: Path, status: int
 ) -> None:
-    def picky(events: list[Any]) -> Answer:
+    def picky(events: list[Any]) -> Response:
         return error(status) if "bad" in ids(events) else service.take(events)
 
     service.always = picky
@@ -357,7 +357,7 @@ STRANGERS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("status", [400, 413, 422])
 @pytest.mark.parametrize("kind", STRANGERS)
-def test_an_error_of_somebody_else_is_no_refusal_for_good(kind: str, status: int) -> None:
+def test_an_error_of_somebody_else_is_no_rejection(kind: str, status: int) -> None:
     told = parse_response([b"{}"], status, HTTPMessage(), json.dumps({"error": STRANGERS[kind]}).encode())
     assert told.again == [[b"{}"]]
     assert not told.rejected
@@ -379,7 +379,7 @@ def test_whose_error_a_5xx_is(status: int) -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, {"Impact-Service": "0123456789abcdef"}])
-def test_the_services_error_is_a_refusal_for_good_in_each_of_its_versions(headers: dict[str, str]) -> None:
+def test_the_services_error_is_a_rejection_in_each_of_its_versions(headers: dict[str, str]) -> None:
     message = HTTPMessage()
     for name, value in headers.items():
         message[name] = value
@@ -391,7 +391,7 @@ def test_the_services_error_is_a_refusal_for_good_in_each_of_its_versions(header
 
 
 def test_a_body_that_is_too_large_is_halved(sender: Sender, service: Service, tmp_path: Path) -> None:
-    def small(events: list[Any]) -> Answer:
+    def small(events: list[Any]) -> Response:
         too_large = len(events) > 2 or "huge" in ids(events)
         return error(413) if too_large else service.take(events)
 
@@ -542,7 +542,7 @@ def test_after_a_fork_both_processes_deliver(sender: Sender, service: Service) -
 
 
 @pytest.mark.parametrize("url", ["", "localhost:3090", "ftp://localhost/", "http://", "http://localhost:x/"])
-def test_a_url_that_cannot_work_is_refused(make_sender: SenderMaker, url: str) -> None:
+def test_a_url_that_cannot_work_is_not_taken(make_sender: SenderMaker, url: str) -> None:
     with pytest.raises(ValueError, match=r"http|[Pp]ort"):
         make_sender(url=url)
 

@@ -1,4 +1,4 @@
-"""Somebody between the proxy and the service refuses events for a word in them: the rest must go on."""
+"""Somebody between the proxy and the service blocks events for a word in them: the rest must go on."""
 
 import errno
 import json
@@ -20,7 +20,7 @@ from request_events import sender as sender_module
 from request_events.outbox import Outbox
 from request_events.sender import Sender
 from tests.unit.callback.conftest import SenderMaker
-from tests.unit.callback.service import Answer, Behaviour, Service, answer, ok
+from tests.unit.callback.service import Behaviour, Response, Service, ok, response
 from tests.unit.callback.test_outbox_failures import SEGMENT, event, mounted
 from tests.unit.callback.test_sender import ids, line, on_disk, rejected, send, wait_until_empty
 
@@ -34,8 +34,8 @@ FIREWALLS: dict[str, Behaviour] = {
     "302": lambda _: (302, {"Location": "https://firewall.example/"}, b""),
     "500": lambda _: (500, {}, HTML),
     "503 for an hour": lambda _: (503, {"Retry-After": "3600"}, HTML),
-    "403 in JSON": lambda _: answer(403, {"message": "Forbidden by policy"}),
-    "422 in JSON": lambda _: answer(422, {"detail": "no"}),
+    "403 in JSON": lambda _: response(403, {"message": "Forbidden by policy"}),
+    "422 in JSON": lambda _: response(422, {"detail": "no"}),
     "a reset": lambda _: None,
 }
 
@@ -49,19 +49,19 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Firewall:
-    """Refuses every request that has one of these events."""
+    """Blocks every request that has one of these events."""
 
-    def __init__(self, service: Service, names: set[str], refuse: Behaviour = FIREWALLS["403"]) -> None:
+    def __init__(self, service: Service, names: set[str], respond: Behaviour = FIREWALLS["403"]) -> None:
         self._service = service
         self.names = names
-        self.refuse = refuse
-        self.refused = 0
+        self.respond = respond
+        self.blocked = 0
         service.always = self
 
-    def __call__(self, events: list[Any]) -> Answer | None:
+    def __call__(self, events: list[Any]) -> Response | None:
         if self.names & set(ids(events)):
-            self.refused += 1
-            return self.refuse(events)
+            self.blocked += 1
+            return self.respond(events)
         return self._service.take(events)
 
 
@@ -71,17 +71,17 @@ def wait_for_all_but(service: Service, count: int, firewall: Firewall) -> None:
 
 
 @pytest.mark.parametrize("kind", FIREWALLS)
-def test_one_refused_event_of_a_thousand_holds_up_no_other_and_is_not_lost(
+def test_one_blocked_event_of_a_thousand_holds_up_no_other_and_is_not_lost(
     sender: Sender, service: Service, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
     firewall = Firewall(service, {"400"}, FIREWALLS[kind])
     send(sender, *range(1001))
     sender.start()
     wait_for_all_but(service, 1001, firewall)
-    wait_until(lambda: on_disk(tmp_path) == {b"400"}, "only the refused event in the outbox")
+    wait_until(lambda: on_disk(tmp_path) == {b"400"}, "only the blocked event in the outbox")
     send(sender, *range(2000, 2010))
     service.wait_for(lambda s: len(s.taken) == 1010)
-    wait_until(lambda: "only to some events" in caplog.text, "word of the refusal")
+    wait_until(lambda: "only to some events" in caplog.text, "word of the blocked events")
     [told, *_] = [text for text in caplog.messages if "only to some events" in text]
     assert "127.0.0.1" in told
     assert "alice" not in caplog.text
@@ -97,21 +97,21 @@ def test_the_events_of_a_whole_team_hold_up_no_other(
     make_sender: SenderMaker, service: Service, tmp_path: Path, step: int
 ) -> None:
     """Also where there is one in each batch, so that at first nothing at all gets through."""
-    refused = {str(number) for number in range(300) if number % step == 0 or number < 150}
-    firewall = Firewall(service, refused)
+    blocked = {str(number) for number in range(300) if number % step == 0 or number < 150}
+    firewall = Firewall(service, blocked)
     sender = make_sender(batch_size=100)
     send(sender, *range(300))
     send(sender, "last")
     sender.start()
     wait_for_all_but(service, 301, firewall)
-    wait_until(lambda: len(on_disk(tmp_path)) == len(refused), "only refused events in the outbox")
+    wait_until(lambda: len(on_disk(tmp_path)) == len(blocked), "only blocked events in the outbox")
     firewall.names = set()
     service.wait_for(lambda s: len(s.taken) == 301)
     wait_until_empty(tmp_path)
     assert rejected(tmp_path) == []
 
 
-def test_where_everything_is_refused_nothing_is_written_and_all_arrives_later(
+def test_where_everything_is_blocked_nothing_is_written_and_all_arrives_later(
     make_sender: SenderMaker, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def written(*_: object) -> int:
@@ -150,7 +150,7 @@ def test_an_outage_however_long_is_not_taken_for_a_firewall(
     assert sender._delivery.suspect_until == 0.0
 
 
-def test_who_refuses_everything_is_not_flooded(
+def test_who_blocks_everything_is_not_flooded(
     sender: Sender, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Dividing costs some requests in a row; then they come as seldom as in any outage."""
@@ -172,7 +172,27 @@ def test_who_refuses_everything_is_not_flooded(
     assert set(pauses[delivery.DIVIDING :]) == {60.0}
 
 
-def test_a_refused_event_is_tried_less_and_less_often(
+def test_a_blocked_segment_ends_its_next_run_after_sixteen_failures(
+    sender: Sender, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many events are blocked, others do not wait for all of them again."""
+    clock = [1000.0]
+    for each in (sender_module, delivery, outbox_module):
+        monkeypatch.setattr(each, "time", FakeTime(clock))
+    monkeypatch.setattr(sender._delivery, "pause", lambda seconds: True)
+    firewall = Firewall(service, {f"bad-{number}" for number in range(50)})
+    send(sender, *firewall.names, "good")
+    sender._deliver_all(patient=True)
+    clock[0] += 10
+    segment = sender._outbox.next_segment()
+    assert segment
+    assert segment.previous.blocked_runs == 1
+    run = sender._delivery.deliver(segment, patient=True)
+    segment.close()
+    assert (run.failures, len(run.left)) == (16, 50)
+
+
+def test_a_blocked_event_is_tried_less_and_less_often(
     sender: Sender, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a clock that stands still; up to once an hour, while others get through."""
@@ -188,9 +208,9 @@ def test_a_refused_event_is_tried_less_and_less_often(
     for number in range(1000):
         clock[0] += 20.0
         send(sender, number)
-        before = firewall.refused
+        before = firewall.blocked
         sender._deliver_all(patient=True)
-        if firewall.refused > before:
+        if firewall.blocked > before:
             tried.append(clock[0])
     gaps = [late - early for early, late in pairwise(tried)]
     assert gaps[-1] == pytest.approx(3600, abs=21)
@@ -210,7 +230,7 @@ class FakeTime:
         return self._clock[0]
 
 
-def test_a_refused_event_in_memory_on_a_disk_that_takes_nothing_holds_up_no_other(
+def test_a_blocked_event_in_memory_on_a_disk_that_takes_nothing_holds_up_no_other(
     make_sender: SenderMaker, service: Service, tmp_path: Path
 ) -> None:
     (tmp_path / "outbox").touch()  # no folder can be made there
@@ -219,13 +239,13 @@ def test_a_refused_event_in_memory_on_a_disk_that_takes_nothing_holds_up_no_othe
     send(sender, *range(1000))
     sender.start()
     wait_for_all_but(service, 1000, firewall)
-    wait_until(lambda: sender._outbox.in_memory == len(firewall.names), "only the refused ones in memory")
+    wait_until(lambda: sender._outbox.in_memory == len(firewall.names), "only the blocked ones in memory")
     firewall.names = set()
     service.wait_for(lambda s: len(s.taken) == 1000)
     wait_until(lambda: not sender._outbox.in_memory, "nothing left in memory")
 
 
-def test_on_lambda_a_refused_event_holds_up_no_other(sender: Sender, service: Service) -> None:
+def test_on_lambda_a_blocked_event_holds_up_no_other(sender: Sender, service: Service) -> None:
     """There each request delivers once, and nothing is delivered in between."""
     firewall = Firewall(service, {"5"})
     send(sender, *range(10))
@@ -239,18 +259,18 @@ def test_on_lambda_a_refused_event_holds_up_no_other(sender: Sender, service: Se
         request()
         return set(map(str, range(10))) - set(service.taken) == {"5"}
 
-    wait_until(others, "all but the refused one")
+    wait_until(others, "all but the blocked one")
     firewall.names = set()
     wait_until(request, "an empty outbox")
     assert service.taken["5"] == 1
 
 
-def test_a_disk_full_of_one_segment_with_a_refused_event_gets_room_again(
+def test_a_disk_full_of_one_segment_with_a_blocked_event_gets_room_again(
     make_sender: SenderMaker, service: Service, folder: Path
 ) -> None:
-    """The event that is refused for good is to be put aside, and there is no room for it."""
+    """The event that is rejected is to be quarantined, and there is no room for it."""
 
-    def refuse(events: list[Any]) -> Answer:
+    def reject(events: list[Any]) -> Response:
         bad = [index for index, each in enumerate(events) if each["eventId"] in ("e-3", "e-90")]
         good = [each for index, each in enumerate(events) if index not in bad]
         service.take(good)
@@ -267,7 +287,7 @@ def test_a_disk_full_of_one_segment_with_a_refused_event_gets_room_again(
         os.truncate(folder / SEGMENT, number * len(event(0)))
         (folder / "filler").write_bytes(b"x" * (os.statvfs(folder).f_bavail * os.statvfs(folder).f_bsize))
         assert os.statvfs(folder).f_bavail == 0
-        service.always = refuse
+        service.always = reject
         sender = make_sender()
         sender.start()
         sender.send(event(1000))
@@ -474,12 +494,12 @@ def test_what_waits_is_counted_and_none_is_lost_when_the_process_starts_anew(
     wait_until_empty(tmp_path)
 
 
-def test_what_the_service_itself_refuses_while_a_stranger_refuses_is_put_aside(
+def test_what_the_service_itself_rejects_while_a_stranger_blocks_is_quarantined(
     sender: Sender, service: Service, tmp_path: Path
 ) -> None:
     firewall = Firewall(service, {"3"})
 
-    def both(events: list[Any]) -> Answer | None:
+    def both(events: list[Any]) -> Response | None:
         if "5" in ids(events) and not {"3"} & set(ids(events)):
             service.take([each for each in events if each["eventId"] != "5"])
             return ok(len(events) - 1, 0, ({"index": ids(events).index("5"), "errors": []},))
@@ -489,5 +509,5 @@ def test_what_the_service_itself_refuses_while_a_stranger_refuses_is_put_aside(
     send(sender, *range(10))
     sender.start()
     service.wait_for(lambda s: len(s.taken) == 8)
-    wait_until(lambda: on_disk(tmp_path) == {b"3"}, "only what the stranger refuses")
+    wait_until(lambda: on_disk(tmp_path) == {b"3"}, "only what the stranger blocks")
     assert rejected(tmp_path) == ["5"]

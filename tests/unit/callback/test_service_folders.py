@@ -23,7 +23,7 @@ from request_events.sender import Sender
 from request_events.service_folders import ServiceFolders
 from tests.children import child
 from tests.unit.callback.conftest import SenderMaker
-from tests.unit.callback.service import Answer, Service, error, running_service
+from tests.unit.callback.service import Response, Service, error, running_service
 from tests.unit.callback.test_sender import line, on_disk, rejected, send, wait_until_empty
 
 OLD = "00001795418608164711-1-00000000.jsonl"
@@ -31,10 +31,10 @@ A, B = "http://a.example:80/api/request-event", "http://b.example:80/api/request
 ID, OTHER_ID = "0123456789abcdef", "fedcba9876543210"
 
 
-def identified(service: Service, service_id: str) -> Callable[[list[Any]], Answer]:
+def identified(service: Service, service_id: str) -> Callable[[list[Any]], Response]:
     """What a service answers that says who it is."""
 
-    def take(events: list[Any]) -> Answer:
+    def take(events: list[Any]) -> Response:
         status, headers, body = service.take(events)
         return status, headers | {"Impact-Service": service_id}, body
 
@@ -266,7 +266,7 @@ def test_the_same_service_under_another_name_gets_what_was_left_for_it(
 
 
 @pytest.mark.parametrize("known", [None, OTHER_ID])
-def test_what_waits_for_another_service_is_left_alone_and_told_of(
+def test_what_waits_for_another_service_is_left_alone_and_logged(
     make_sender: SenderMaker,
     service: Service,
     folder: Path,

@@ -202,7 +202,7 @@ def test_what_no_proxy_does_not_name_is_not(
 @pytest.mark.parametrize(
     "url", ["socks5://127.0.0.1:1", "https://127.0.0.1:1", "http://", "http://[x", "http://127.0.0.1:port"]
 )
-def test_a_proxy_that_cannot_be_used_is_told_of(
+def test_a_proxy_that_cannot_be_used_is_logged(
     make_sender: SenderMaker,
     service: Service,
     monkeypatch: pytest.MonkeyPatch,
@@ -220,7 +220,7 @@ def test_a_proxy_that_cannot_be_used_is_told_of(
 @pytest.mark.parametrize(
     ("status", "told"), [(b"407 Proxy Authentication Required", "407"), (b"502 X", "502")]
 )
-def test_a_proxy_that_refuses_is_told_of_by_its_name(
+def test_a_proxy_that_refuses_is_logged_by_its_name(
     make_sender: SenderMaker,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -237,7 +237,7 @@ def test_a_proxy_that_refuses_is_told_of_by_its_name(
     assert PASSWORD not in caplog.text
 
 
-def test_a_proxy_that_is_down_is_told_of(
+def test_a_proxy_that_is_down_is_logged(
     make_sender: SenderMaker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
@@ -290,7 +290,7 @@ def dripping(first: bytes) -> Iterator[tuple[str, threading.Event]]:
         b"HTTP/1.1 100 Continue\r\nX-Header: ",
     ],
 )
-def test_an_answer_that_drips_in_has_one_time_limit_as_a_whole(first: bytes) -> None:
+def test_an_response_that_drips_in_has_one_time_limit_as_a_whole(first: bytes) -> None:
     with dripping(first) as (address, hung_up):
         transport = Transport(f"http://{address}/", "t0ken", timeout=0.3)
         with pytest.raises(NoResponse, match="TimeoutError"):
@@ -298,7 +298,7 @@ def test_an_answer_that_drips_in_has_one_time_limit_as_a_whole(first: bytes) -> 
         assert hung_up.wait(10)
 
 
-def test_a_proxys_answer_that_drips_in_has_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxys_response_that_drips_in_has_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
     with dripping(b"HTTP/1.1 200 OK\r\nX-Header: ") as (address, hung_up):
         monkeypatch.setenv("HTTPS_PROXY", f"http://{address}")
         transport = Transport(f"https://{TARGET}/", "t0ken", timeout=0.3)
