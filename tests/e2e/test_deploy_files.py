@@ -290,7 +290,7 @@ def test_a_caller_cannot_hide_a_cost_in_the_body_of_a_fallback(
 
 @pytest.mark.long
 @needs_litellm
-def test_several_models_in_one_request_are_refused_before_a_provider_is_asked(
+def test_several_models_in_one_request_are_rejected_before_a_provider_is_asked(
     proxy: Proxy, outbox: Path
 ) -> None:
     assert [chat(proxy, attempt) for attempt in REFUSED] == [400] * len(REFUSED)

@@ -72,7 +72,9 @@ def test_nothing_is_lost_or_doubled(
 
 
 @pytest.mark.long
-def test_a_fault_that_stays_is_told_by_503_and_by_nothing_else(stack: Stack, api: Api, aws: Proxy) -> None:
+def test_a_fault_that_stays_is_reported_by_503_and_by_nothing_else(
+    stack: Stack, api: Api, aws: Proxy
+) -> None:
     user_id = a_user()
     events = [an_event(user_id) for _ in range(5)]
     aws.inject(FAULTS["broken"], "PutItem")

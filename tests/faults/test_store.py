@@ -45,7 +45,7 @@ def test_a_write_whose_answer_was_lost_knows_its_own(store: Store, proxy: Proxy)
     assert not store.state.put_shard_total(KEY, TOTAL | {"costEUR": 1}, None)
 
 
-def test_a_write_whose_answer_was_lost_and_that_was_overtaken_since_is_overtaken(
+def test_a_write_whose_answer_was_lost_and_that_was_overtaken_since_is_beaten(
     store: Store, tables: Store, proxy: Proxy
 ) -> None:
     younger = SUMMARY | {"asOf": timestamp(NOON + timedelta(seconds=1))}

@@ -139,7 +139,7 @@ def test_a_rate_that_comes_late_mends_final_days_too(store: Store) -> None:
 
 
 @pytest.mark.usefixtures("since_noon")
-def test_a_final_day_billed_at_a_mistyped_rate_is_right_once_it_is_corrected_and_counted_again(
+def test_a_final_day_billed_at_a_mistyped_rate_is_right_once_it_is_corrected_and_recomputed(
     store: Store,
 ) -> None:
     publish(store, FxRate("2026-11-19", Decimal("1.1148")))
@@ -212,7 +212,7 @@ def test_shards_that_are_not_mended_yet_are_told_apart(store: Store) -> None:
 
 
 @pytest.mark.usefixtures("since_noon")
-def test_a_fresh_count_is_in_euros_as_the_rollups(store: Store) -> None:
+def test_a_fresh_read_is_in_euros_as_the_rollups(store: Store) -> None:
     publish(store)
     use(store, TODAY, "0.7")
     terms = Terms(markup_percent=Decimal(7), restoration_kg_per_m2=Decimal("0.5"))

@@ -198,7 +198,7 @@ def test_another_time_zone_loses_no_event_and_counts_none_twice(store: Store, zo
     assert {day["final"] for day in found if day["day"] < "2026-11-27"} == {True}
 
 
-def test_a_longer_retention_takes_no_event_that_cannot_be_counted(store: Store) -> None:
+def test_a_longer_retention_accepts_no_event_that_cannot_be_counted(store: Store) -> None:
     short, long = settings(retention=timedelta(days=30)), settings(retention=timedelta(days=400))
     for now, calendar in hours(store, {0: short, 4: long}, last=8):
         put(store, event(costUSD=100, ts=timestamp(NOON)), now=now, laid=EntryBuilder(calendar))

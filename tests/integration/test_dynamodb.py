@@ -79,7 +79,7 @@ def test_a_put_whose_answer_was_lost_knows_its_own_item(deaf: Store) -> None:
     assert deaf.state.put_fx_rate(FxRate(DAY, Decimal("1.1")), source="test", now=NOON)
 
 
-def test_another_counts_item_is_not_our_own_though_it_says_the_same(store: Store) -> None:
+def test_another_recomputes_item_is_not_our_own_though_it_says_the_same(store: Store) -> None:
     assert store.summaries.put(SUMMARY, None)
     assert not store.summaries.put(SUMMARY, None)
     assert store.state.put_shard_total(KEY, TOTAL, None)

@@ -251,13 +251,13 @@ def test_a_server_that_is_down_leaves_the_last_good_rates(store: Store, run: Run
 
 @pytest.mark.usefixtures("seeded")
 @pytest.mark.parametrize("usd", ["1.3356", "0.8904"])
-def test_a_jump_of_just_20_percent_is_taken(store: Store, server: Server, run: Run, usd: str) -> None:
+def test_a_jump_of_just_20_percent_is_accepted(store: Store, server: Server, run: Run, usd: str) -> None:
     server.files |= daily(usd)
     assert run() == FxUpdate(stored=[FRIDAY])
 
 
 @pytest.mark.usefixtures("seeded")
-def test_a_real_jump_is_taken_once_an_operator_enters_it(store: Store, server: Server, run: Run) -> None:
+def test_a_real_jump_is_accepted_once_an_operator_enters_it(store: Store, server: Server, run: Run) -> None:
     server.publish(
         published("2026-08-03", THURSDAY) | {FRIDAY: Decimal("1.5"), "2026-11-02": Decimal("1.51")}
     )
@@ -319,7 +319,7 @@ def test_the_file_of_90_days_makes_up_for_a_bad_daily_one(store: Store, server: 
     assert updated == FxUpdate(stored=[FRIDAY], faults=[f"{DAILY}: no dates in it"])
 
 
-def test_a_rate_that_can_be_compared_with_none_is_kept_out(
+def test_a_rate_that_can_be_compared_with_none_is_rejected(
     store: Store, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ecb, "packaged", lambda first, last: {})
@@ -523,7 +523,7 @@ def test_a_correction_has_to_say_why(store: Store, handler: Handler, reason: obj
 
 
 @pytest.mark.parametrize("reason", ["", 7, "x" * 501, "\ud800"])
-def test_a_reason_that_is_no_text_is_told_with_a_first_entry_too(
+def test_a_reason_that_is_no_text_is_reported_with_a_first_entry_too(
     store: Store, handler: Handler, reason: object
 ) -> None:
     with pytest.raises(BadReason, match='"reason"'):
@@ -542,7 +542,7 @@ def test_a_rate_of_the_ecb_can_be_corrected(store: Store, handler: Handler) -> N
 
 
 @pytest.mark.usefixtures("mistyped")
-def test_of_two_corrections_at_once_one_is_told_of_the_other(
+def test_of_two_corrections_at_once_one_learns_of_the_other(
     store: Store, handler: Handler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entries = StateStore.fx_rate_entries
@@ -560,7 +560,7 @@ def test_of_two_corrections_at_once_one_is_told_of_the_other(
 
 
 @pytest.mark.usefixtures("seeded")
-def test_after_a_correction_the_ecbs_next_rates_are_taken_again(
+def test_after_a_correction_the_ecbs_next_rates_are_accepted_again(
     store: Store, server: Server, run: Run
 ) -> None:
     assert store_manual_rate(store, FRIDAY, "11.172", NOW, confirm=True).stored

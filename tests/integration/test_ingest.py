@@ -342,7 +342,7 @@ def assert_none_taken(post: Post, store: Store, capsys: pytest.CaptureFixture[st
 
 @pytest.mark.usefixtures("by_what_is_stored")
 @pytest.mark.parametrize(("name", "value"), IMPOSSIBLE)
-def test_a_new_stack_with_settings_that_cannot_be_takes_no_event(
+def test_a_new_stack_with_settings_that_cannot_be_accepts_no_event(
     post: Post,
     store: Store,
     monkeypatch: pytest.MonkeyPatch,
@@ -359,7 +359,7 @@ def test_a_new_stack_with_settings_that_cannot_be_takes_no_event(
 
 
 @pytest.mark.usefixtures("by_what_is_stored")
-def test_no_event_is_taken_while_the_settings_cannot_be_read(
+def test_no_event_is_accepted_while_the_settings_cannot_be_read(
     post: Post, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """No event has a place until they are known."""
@@ -379,7 +379,7 @@ def test_no_event_is_taken_while_the_settings_cannot_be_read(
 
 @pytest.mark.usefixtures("by_what_is_stored")
 @pytest.mark.parametrize(("name", "value"), IMPOSSIBLE)
-def test_events_are_laid_down_as_is_stored_whatever_the_parameters_ask_for(
+def test_events_are_stored_as_is_stored_whatever_the_parameters_ask_for(
     post: Post, store: Store, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     stored = entry_builder(zone="Pacific/Kiritimati", shard_count=4)
@@ -474,7 +474,7 @@ def test_the_footprint_and_its_source_are_stored(post: Post, store: Store) -> No
     assert not {"energyKWh", "co2eKg", "waterL", "impactSource"} & unrated.keys()
 
 
-def test_what_a_sender_says_of_footprint_and_rate_is_not_taken(post: Post, store: Store) -> None:
+def test_what_a_sender_says_of_footprint_and_rate_is_ignored(post: Post, store: Store) -> None:
     claimed = {"energyKWh": {"low": 0, "high": 0}, "fxRate": 1, "fxDate": "2026-11-23", "impactSource": {}}
     post(now_event(model="unheard-of", costUSD=None, **claimed))
     [item] = items(store)

@@ -86,7 +86,7 @@ def test_ingest_counts_what_became_of_each_event(post: Post, capsys: pytest.Capt
     assert "secret" not in out
 
 
-def test_a_request_that_is_refused_as_a_whole_is_counted(
+def test_a_request_that_is_rejected_as_a_whole_is_counted(
     post: Post, capsys: pytest.CaptureFixture[str]
 ) -> None:
     post(b"{")
@@ -128,7 +128,7 @@ def test_the_lag_is_the_time_since_the_oldest_day_that_is_not_final_closed(store
     assert run(closed + 31 * HOUR)["RollupLag"] == 0
 
 
-def test_late_marks_are_told_with_the_age_of_the_oldest(store: Store, run: Run) -> None:
+def test_late_marks_are_reported_with_the_age_of_the_oldest(store: Store, run: Run) -> None:
     roll_up(store, NOON)
     for days_ago in (3, 4):
         late = event(ts=timestamp(NOON - timedelta(days=days_ago)), costUSD=None, costEUR=Decimal(1))
@@ -142,7 +142,7 @@ def test_late_marks_are_told_with_the_age_of_the_oldest(store: Store, run: Run) 
     assert told["OldestLateMark"] == (long_after - NOON - 3 * HOUR).total_seconds()
 
 
-def test_days_that_wait_for_their_rate_are_told(store: Store, run: Run) -> None:
+def test_days_that_wait_for_their_rate_are_reported(store: Store, run: Run) -> None:
     put(store, event())
     closed = BUILDER.calendar.closes_at("2026-11-23")
     roll_up(store, closed)

@@ -146,7 +146,7 @@ def test_nothing_is_written_where_nothing_changed(store: Store) -> None:
     assert list(store.client.scan(TableName=store.state.name)["Items"]) == first
 
 
-def test_a_mark_left_anew_since_it_was_read_stays(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mark_set_again_since_it_was_read_stays(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(store)
     later = NOON + timedelta(days=3)
     shard = shard_of("alice", 4)
@@ -165,7 +165,7 @@ def test_a_mark_left_anew_since_it_was_read_stays(store: Store, monkeypatch: pyt
     assert (summary(store)["requests"], store.state.marked()) == (2, set())
 
 
-def test_an_older_computation_never_replaces_a_younger_one(
+def test_an_earlier_recompute_never_replaces_a_later_one(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shard = shard_of("alice", 4)
@@ -206,7 +206,7 @@ def test_a_clock_that_was_hours_ahead_closes_no_day(store: Store) -> None:
     assert (summary(store)["requests"], summary(store)["final"]) == (2, False)
 
 
-def test_counts_that_overlap_make_a_day_final(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recomputes_that_overlap_make_a_day_final(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that read the ledger before the late event begins again; the other has cleared the mark."""
     publish(store)
     later, shard = NOON + timedelta(days=3), shard_of("alice", 4)
@@ -226,7 +226,7 @@ def test_counts_that_overlap_make_a_day_final(store: Store, monkeypatch: pytest.
     assert (counted.events, summary(store)["requests"], store.state.marked()) == (2, 2, set())
 
 
-def test_a_count_that_is_overtaken_again_and_again_gives_up(
+def test_a_recompute_that_is_beaten_again_and_again_gives_up(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(store)
@@ -250,7 +250,7 @@ def test_a_longer_retention_does_not_open_days_that_expired_under_the_shorter(st
     assert summary(store)["requests"] == 1
 
 
-def test_a_day_whose_events_may_have_expired_is_never_counted_again(store: Store) -> None:
+def test_a_day_whose_events_may_have_expired_is_never_recomputed(store: Store) -> None:
     put(store, event())
     roll_up(store)
     much_later = NOON + timedelta(days=400)
@@ -460,7 +460,7 @@ def test_an_index_that_lists_a_deleted_user_still_is_no_harm(
 # What a count does in which order, and what it makes of others.
 
 
-def test_an_open_day_leaves_the_figures_of_a_faster_count(
+def test_an_open_day_leaves_the_figures_of_a_faster_recompute(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(store, event())
@@ -468,7 +468,7 @@ def test_an_open_day_leaves_the_figures_of_a_faster_count(
     assert count_again(store, NOON).summaries_written == 0
 
 
-def test_an_open_day_leaves_a_summary_that_a_faster_count_has_written(
+def test_an_open_day_leaves_a_summary_that_a_faster_recompute_has_written(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(store, event())
@@ -501,7 +501,7 @@ def dying(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(StateStore, name, die)
 
 
-def test_a_count_of_a_closed_day_says_that_its_sum_has_changed_before_the_mark_goes(
+def test_a_recompute_of_a_closed_day_says_that_its_sum_has_changed_before_the_mark_goes(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(store)
@@ -528,7 +528,7 @@ def test_a_mark_stays_until_its_day_is_converted(store: Store) -> None:
     assert store.state.marked() == set()
 
 
-def test_a_count_of_an_open_day_changes_no_sum_of_a_closed_one(store: Store) -> None:
+def test_a_recompute_of_an_open_day_changes_no_sum_of_a_closed_one(store: Store) -> None:
     put(store, event())
     count_again(store, NOON)
     assert store.state.daily_totals(TODAY, TODAY) == {}
@@ -663,6 +663,6 @@ def _item(wire: dict[str, Any]) -> dict[str, Any]:
     return item_from_wire(wire)
 
 
-def test_grace_is_shorter_than_a_day() -> None:
+def test_allowed_lateness_is_shorter_than_a_day() -> None:
     """Else two days would be closed at once, and the first rollup would not know where to begin."""
     assert timedelta(0) < ALLOWED_LATENESS < timedelta(days=1)

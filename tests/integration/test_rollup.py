@@ -20,7 +20,7 @@ NOW = NOON
 TODAY = NOW.date().isoformat()
 
 
-def test_a_scheduled_run_counts_the_open_days(
+def test_a_scheduled_run_recomputes_the_open_days(
     store: Store, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOW)
@@ -31,7 +31,7 @@ def test_a_scheduled_run_counts_the_open_days(
     assert next(store.summaries.of_user("alice", TODAY, TODAY))["requests"] == 1
 
 
-def test_any_day_can_be_counted_again_by_hand(store: Store, calls: list[dict[str, Any]]) -> None:
+def test_any_day_can_be_recomputed_by_hand(store: Store, calls: list[dict[str, Any]]) -> None:
     day = (NOW - timedelta(days=20)).date().isoformat()
     assert planner.handler({"day": day}, CONTEXT) == {"planned": 16, "days": [day]}
     assert [call["shard"] for call in sorted(calls, key=lambda call: call["shard"])] == list(range(16))
@@ -49,7 +49,7 @@ def test_an_expired_day_is_an_error(calls: list[dict[str, Any]]) -> None:
         planner.handler({"day": (NOW - timedelta(days=401)).date().isoformat()}, CONTEXT)
 
 
-def test_without_a_queue_the_planner_counts_by_itself(
+def test_without_a_queue_the_planner_recomputes_by_itself(
     store: Store,
     calls: list[dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
@@ -63,7 +63,7 @@ def test_without_a_queue_the_planner_counts_by_itself(
     assert next(store.summaries.of_user("alice", TODAY, TODAY))["requests"] == 1
 
 
-def test_without_a_queue_a_count_that_fails_costs_no_other(
+def test_without_a_queue_a_recompute_that_fails_costs_no_other(
     store: Store, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recompute_shard = worker.recompute_shard
@@ -103,7 +103,7 @@ STORED = entry_builder(zone="Europe/Berlin", shard_count=4)
 
 
 @pytest.mark.parametrize(("name", "value"), IMPOSSIBLE)
-def test_parameters_that_cannot_be_fail_the_run_once_all_is_counted(
+def test_parameters_that_cannot_be_fail_the_run_once_all_is_recomputed(
     store: Store, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     """Planner and worker go by what is stored."""
@@ -120,7 +120,7 @@ def test_parameters_that_cannot_be_fail_the_run_once_all_is_counted(
 
 
 @pytest.mark.parametrize(("name", "value"), IMPOSSIBLE)
-def test_a_day_is_counted_by_hand_whatever_the_parameters_ask_for(
+def test_a_day_is_recomputed_by_hand_whatever_the_parameters_ask_for(
     store: Store, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     store.state.put_first_period(STORED.calendar.periods[0], NOW)

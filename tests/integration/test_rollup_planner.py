@@ -20,7 +20,7 @@ def born(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOON)
 
 
-def test_a_day_becomes_final_when_its_grace_has_passed_and_is_left_alone_then(store: Store) -> None:
+def test_a_day_becomes_final_when_allowed_lateness_has_passed_and_is_left_alone_then(store: Store) -> None:
     publish(store)
     put(store, event())
     roll_up(store)

@@ -251,7 +251,7 @@ def test_the_planner_stops_where_its_time_ends(store: Store) -> None:
     assert store_daily_totals(store, CALENDAR, day_before(TODAY), NOON, lambda: next(left)) == 2
 
 
-def test_before_the_first_count_there_is_nothing_to_sum_up(store: Store) -> None:
+def test_before_the_first_recompute_there_is_nothing_to_sum_up(store: Store) -> None:
     for total in list(store.state.shard_totals(DAYS[0], TODAY)):
         key = to_wire({"kind": "total", "key": total["key"]})
         store.client.delete_item(TableName=store.state.name, Key=key)

@@ -19,7 +19,7 @@ def test_a_mark_whose_clearing_was_not_answered_is_gone(deaf: Store) -> None:
     assert deaf.state.marked() == set()
 
 
-def test_a_mark_that_was_left_anew_stays_and_says_since_when_it_stands(store: Store) -> None:
+def test_a_mark_that_was_set_again_stays_and_says_since_when_it_stands(store: Store) -> None:
     store.state.mark_late(DAY, [1], NOON)
     read = store.state.late_mark(DAY, 1)
     store.state.mark_late(DAY, [1, 2], LATER)
@@ -50,7 +50,7 @@ def leave_old_mark(store: Store, token: str) -> None:
     )
 
 
-def test_a_mark_of_an_earlier_version_is_taken_over_each_time_it_is_left(store: Store) -> None:
+def test_a_mark_of_an_earlier_version_is_migrated_each_time_it_is_set(store: Store) -> None:
     def left_anew(name: str, carry_out: Callable[..., Any], options: dict[str, Any]) -> Any:
         answer = carry_out(**options)
         if name == "update_item":

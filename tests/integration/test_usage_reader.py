@@ -102,7 +102,7 @@ def test_no_use_is_an_empty_list_and_zeros(get: Get) -> None:
     assert totals.json["total"]["requests"] == totals.json["total"]["costEUR"] == 0
 
 
-def test_fresh_counts_what_is_not_final_from_the_ledger(get: Get, store: Store) -> None:
+def test_fresh_computes_what_is_not_final_from_the_ledger(get: Get, store: Store) -> None:
     use(store, days_ago=5, eventId="old")
     use(store, eventId="1")
     roll_up(store, NOW)

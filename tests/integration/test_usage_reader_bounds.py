@@ -222,7 +222,7 @@ def test_pages_of_a_day_list_everybody_once_and_in_order(
     assert listed == expected
 
 
-def test_a_fresh_count_that_would_take_too_long_says_which_days_it_left_out(
+def test_a_fresh_read_that_would_take_too_long_says_which_days_it_left_out(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A page of events takes four seconds; the function has 25, of which it keeps ten for the rest."""

@@ -61,7 +61,7 @@ def test_an_event_with_both_keeps_its_euros() -> None:
     assert "fxRate" not in stated
 
 
-def test_euros_that_ingest_worked_out_are_worked_out_anew() -> None:
+def test_euros_that_ingest_worked_out_are_converted_again() -> None:
     added = {"costEUR": Decimal(7), "fxRate": Decimal(9), "fxDate": "2026-11-19"}
     stated = statement(tally([wire(added, costUSD=Decimal("1.1172"))]), RATE, NO_TERMS)
     assert (stated["costEUR"], stated["fxDate"]) == (1, "2026-11-20")

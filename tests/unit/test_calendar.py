@@ -103,7 +103,7 @@ def test_when_a_day_closes_and_from_when_on_its_events_are_marked() -> None:
     assert days.needs_mark(DAY, marked_from)
 
 
-def test_when_a_day_expires_and_which_events_are_refused_before() -> None:
+def test_when_a_day_expires_and_which_events_are_rejected_before() -> None:
     days = Calendar.of(Settings(ZoneInfo("UTC"), timedelta(days=30), 16))
     expires = datetime(2026, 12, 23, tzinfo=UTC)
     assert (days.may_have_expired(DAY, expires - MICROSECOND), days.may_have_expired(DAY, expires)) == (
@@ -129,7 +129,7 @@ def test_the_ledger_may_hold_events_of_the_longest_retention() -> None:
 
 
 @pytest.mark.parametrize("value", [20261123, None, ["2026-11-23"], "2026-11-31", "1999-12-31", "2026-11-23 "])
-def test_what_is_no_day_is_told_by_a_value_error(value: object) -> None:
+def test_what_is_no_day_is_reported_by_a_value_error(value: object) -> None:
     with pytest.raises(ValueError, match=r"day"):
         parse_day(value)
 
@@ -172,7 +172,7 @@ def test_a_day_keeps_its_shards_and_its_retention() -> None:
     assert not days.may_have_expired("2026-11-25", after + timedelta(days=30))
 
 
-def test_an_event_of_a_day_that_expired_under_a_shorter_retention_is_refused() -> None:
+def test_an_event_of_a_day_that_expired_under_a_shorter_retention_is_rejected() -> None:
     days = changed("2026-11-26", "UTC", retention_days=3650)
     old = datetime(2025, 1, 1, tzinfo=UTC)
     assert days.may_have_expired("2025-01-01", datetime(2026, 12, 24, tzinfo=UTC))

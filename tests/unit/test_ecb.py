@@ -77,7 +77,7 @@ JPY = "<Cube currency='JPY' rate='177.41'/>"
         (days(cube("2026-10-30", "<Cube currency='USD'/>")), "None is no rate"),
     ],
 )
-def test_a_bad_file_is_told_with_its_reason(content: bytes, reason: str) -> None:
+def test_a_bad_file_is_reported_with_its_reason(content: bytes, reason: str) -> None:
     with pytest.raises(BadRates, match=reason):
         parse(content, TODAY)
 

@@ -14,13 +14,13 @@ def test_a_whole_number_may_be_written_with_a_point() -> None:
 
 
 @pytest.mark.parametrize("number", ["1e1000000", "-1e1000000", "1e-1000030", "0.5", "1e13"])
-def test_what_is_no_count_of_tokens_is_refused_whatever_its_exponent(number: str) -> None:
+def test_what_is_no_count_of_tokens_is_rejected_whatever_its_exponent(number: str) -> None:
     with pytest.raises(EventRejected, match="tokens_in"):
         item(tokens_in=Decimal(number))
 
 
 @pytest.mark.parametrize("ts", ["2026-11-23T11:00:00+10:75", "2026-11-23T24:00:00Z", "2026-11-23T11:00:60Z"])
-def test_a_time_that_no_clock_shows_is_refused(ts: str) -> None:
+def test_a_time_that_no_clock_shows_is_rejected(ts: str) -> None:
     with pytest.raises(EventRejected, match="ts"):
         item(ts=ts)
 

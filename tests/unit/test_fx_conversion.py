@@ -45,7 +45,7 @@ def executor() -> Iterator[ThreadPoolExecutor]:
         yield executor
 
 
-def test_they_are_read_anew_in_the_background(clock: Any, executor: ThreadPoolExecutor) -> None:
+def test_they_are_read_again_in_the_background(clock: Any, executor: ThreadPoolExecutor) -> None:
     hanging = Event()
     rates = CachedFxRates(Source(OLD, hanging), executor, failed=lambda error: None)
     rates.wait(10)

@@ -121,7 +121,7 @@ LABELS = ("callType", "modelGroup", "teamId", "keyAlias", "conversationId", "err
         },
     )
 )
-def test_an_event_fits_or_is_refused_by_field(fields: dict[str, Any]) -> None:
+def test_an_event_fits_or_is_rejected_by_field(fields: dict[str, Any]) -> None:
     try:
         laid = item(**fields)
     except EventRejected as refused:

@@ -90,7 +90,7 @@ def test_rollup_and_rates_run_every_hour_as_their_alarms_expect() -> None:
         assert (alarms[name]["Period"], alarms[name]["EvaluationPeriods"]) == (3600, 3)
 
 
-def test_a_count_that_failed_is_retried_and_ends_in_the_dead_letter_queue() -> None:
+def test_a_recompute_that_failed_is_retried_and_ends_in_the_dead_letter_queue() -> None:
     """With fewer deliveries, a single killed worker would already make a dead letter."""
     assert QUEUES["RollupQueue"]["RedrivePolicy"]["maxReceiveCount"] == 3
     assert QUEUES["RollupQueue"]["RedrivePolicy"]["deadLetterTargetArn"] == arn_of("FailedRollups")
