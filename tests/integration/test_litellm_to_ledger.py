@@ -11,7 +11,7 @@ from impact.store import Store
 from request_events.capture import capture, encode
 from tests.events import NOON
 from tests.integration.test_ingest import Post, items, post  # noqa: F401  # a fixture
-from tests.unit.callback.test_capture_event_ids import REAL
+from tests.unit.callback.test_event_id import REAL
 
 SENT = 100
 

@@ -94,6 +94,21 @@ def test_the_map_names_every_module() -> None:
         _, _, section = readme.partition(f"\n`{folder}/`:\n")
         named = set(re.findall(r"`(\w+\.py)`", re.split(r"\n\n(?!\|)", section.lstrip())[0]))
         assert named == modules, folder
+    assert len(readme.splitlines()) <= 150
+
+
+SMALL = {
+    *("config", "decimals", "observability", "store", "types", "http"),
+    *("delivery_log", "file_lock", "litellm_queue", "payload_values", "segment"),
+}
+"""Modules that are tested with the ones that use them."""
+
+
+def test_each_module_has_tests_of_its_name() -> None:
+    tests = {path.stem for path in (PROJECT / "tests").rglob("test_*.py")}
+    for folder in ("functions/impact", "layers/callback/request_events"):
+        for module in {path.stem for path in (PROJECT / folder).glob("*.py")} - SMALL - {"__init__"}:
+            assert any(f"{test}_".startswith(f"test_{module}_") for test in tests), module
 
 
 @pytest.mark.parametrize("page", [*PROJECT.glob("docs/*.md")], ids=lambda page: page.name)

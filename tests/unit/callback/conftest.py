@@ -1,4 +1,5 @@
 import atexit
+import copy
 import importlib.util
 import signal
 import sys
@@ -13,6 +14,7 @@ import pytest
 from request_events import delivery, log
 from request_events.outbox import Outbox
 from request_events.sender import Sender
+from tests.unit.callback.recorded import PAYLOADS
 from tests.unit.callback.service import Service, running_service
 
 SenderMaker = Callable[..., Sender]
@@ -134,3 +136,15 @@ def load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, service: Service) -> I
             atexit.unregister(handler._shutdown.close)
             atexit.unregister(handler._unreported.report_all)
     signal.signal(signal.SIGTERM, former)
+
+
+@pytest.fixture
+def kwargs() -> dict[str, Any]:
+    return copy.deepcopy(PAYLOADS["plain_async_success"])
+
+
+@pytest.fixture
+def payload(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """LiteLLM's payload within `kwargs`."""
+    slp: dict[str, Any] = kwargs["standard_logging_object"]
+    return slp

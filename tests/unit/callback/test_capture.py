@@ -3,7 +3,6 @@
 import copy
 import json
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,16 +11,12 @@ from hypothesis import strategies as st
 
 from impact.calendar import timestamp
 from request_events.capture import capture, encode
-from request_events.event import RequestEvent
 from tests.events import NOON, entry_builder
+from tests.unit.callback.recorded import PAYLOADS
 
 BUILDER = entry_builder()
 """What the service itself says of an event."""
 
-PAYLOADS = {
-    path.stem: json.loads(path.read_text())["kwargs"]
-    for path in sorted((Path(__file__).parent / "payloads").glob("*.json"))
-}
 
 GPT_4O: dict[str, Any] = {
     "model": "gpt-4o",
@@ -187,18 +182,6 @@ def test_each_recorded_payload_gives_exactly_its_event(name: str) -> None:
     assert sent == {field: value for field, value in expected.items() if field != "eventId"}
 
 
-@pytest.fixture
-def kwargs() -> dict[str, Any]:
-    return copy.deepcopy(PAYLOADS["plain_async_success"])
-
-
-@pytest.fixture
-def payload(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """LiteLLM's payload within `kwargs`."""
-    slp: dict[str, Any] = kwargs["standard_logging_object"]
-    return slp
-
-
 def put(kwargs: dict[str, Any], path: str, value: Any) -> None:
     *parents, name = path.split("/")
     for parent in parents:
@@ -234,101 +217,6 @@ def test_no_other_field_names_a_user(kwargs: dict[str, Any], payload: dict[str, 
 
 def test_a_number_can_be_a_user(kwargs: dict[str, Any]) -> None:
     assert on_the_wire(kwargs | {"user": 42})["userId"] == "42"
-
-
-@pytest.mark.parametrize("cost", [0.1 + 0.2, 1e-06, 5.551115123125783e-17, 3, 123456.789])
-def test_a_cost_is_exactly_what_litellm_says(
-    kwargs: dict[str, Any], payload: dict[str, Any], cost: float
-) -> None:
-    payload["response_cost"] = cost
-    assert on_the_wire(kwargs)["costUSD"] == Decimal(repr(cost))
-
-
-@pytest.mark.parametrize(
-    "cost", [None, 0, 0.0, -0.0, -1.0, float("nan"), float("inf"), 1e-300, 1e12, "1", True]
-)
-def test_tokens_without_a_usable_cost_are_unpriced(
-    kwargs: dict[str, Any], payload: dict[str, Any], cost: Any
-) -> None:
-    payload["response_cost"] = cost
-    assert "costUSD" not in on_the_wire(kwargs)
-
-
-FREE: dict[str, Any] = {"mode": "chat", "input_cost_per_token": 0.0, "output_cost_per_token": 0.0}
-MADE_UP: dict[str, Any] = {"mode": "chat", "input_cost_per_token": 0, "output_cost_per_token": 0}
-"""What LiteLLM invents for a name that it does not know: its zeros are ints."""
-
-
-@pytest.mark.parametrize(
-    ("model", "is_free"),
-    [
-        (FREE, True),
-        (MADE_UP, False),
-        (FREE | {"tiered_pricing": [{"range": [0, 32000], "input_cost_per_token": 0}]}, True),
-        (FREE | {"tiered_pricing": [{"range": [0, 32000], "input_cost_per_token": 1e-06}]}, False),
-        (FREE | {"search_context_cost_per_query": {"search_context_size_low": 0.03}}, False),
-        (FREE | {"cache_read_input_token_cost": 1e-09}, False),
-        (FREE | {"mode": None}, True),
-        (FREE | {f"{number}_cost": 0.0 for number in range(900)}, True),
-        (FREE | {f"{number}_cost": 0.0 for number in range(1000)}, False),  # more than is read
-        ({"mode": "chat", "max_tokens": 0}, False),
-        ({}, False),
-        (None, False),
-    ],
-)
-@pytest.mark.parametrize("cost", [0.0, None])
-def test_tokens_at_no_cost_are_free_only_where_all_rates_are_known_to_be_zero(
-    kwargs: dict[str, Any], payload: dict[str, Any], model: Any, is_free: bool, cost: float | None
-) -> None:
-    payload["response_cost"] = cost
-    payload["model_map_information"] = {"model_map_value": model}
-    assert on_the_wire(kwargs).get("costUSD") == (0 if is_free else None)
-
-
-@pytest.mark.parametrize("cost", [None, 0.0])
-@pytest.mark.parametrize(("model", "expected"), [(MADE_UP, None), (None, None), (FREE, 0)])
-def test_a_call_without_tokens_is_free_only_where_somebody_said_so(
-    kwargs: dict[str, Any], payload: dict[str, Any], cost: float | None, model: Any, expected: int | None
-) -> None:
-    payload |= {"prompt_tokens": 0, "completion_tokens": 0, "response_cost": cost}
-    payload["model_map_information"] = {"model_map_value": model}
-    assert on_the_wire(kwargs).get("costUSD") == expected
-
-
-def test_a_price_that_litellm_could_not_apply_is_no_price_of_zero(
-    kwargs: dict[str, Any], payload: dict[str, Any]
-) -> None:
-    payload |= {"response_cost": 0.0, "response_cost_failure_debug_info": {"error_str": "no price"}}
-    payload["model_map_information"] = {"model_map_value": FREE}
-    assert "costUSD" not in on_the_wire(kwargs)
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        ({"error_code": "429", "error_class": "RateLimitError"}, 0),
-        ({"error_code": "500", "error_class": "InternalServerError"}, 0),
-        ({"error_code": "408", "error_class": "Timeout"}, None),
-        ({"error_code": "", "error_class": "ReadTimeout"}, None),
-        ({"error_code": "499", "error_class": "CancelledError"}, None),
-    ],
-)
-def test_a_failure_without_tokens_costs_nothing_unless_the_provider_may_have_worked(
-    error: dict[str, str], expected: int | None
-) -> None:
-    kwargs = copy.deepcopy(PAYLOADS["flaky_retry_async_failure"])
-    kwargs["standard_logging_object"]["error_information"] |= error
-    assert on_the_wire(kwargs).get("costUSD") == expected
-
-
-def test_what_is_not_priced_by_tokens_still_costs(kwargs: dict[str, Any], payload: dict[str, Any]) -> None:
-    payload |= {"prompt_tokens": 0, "completion_tokens": 0, "response_cost": 0.04}
-    assert on_the_wire(kwargs)["costUSD"] == Decimal("0.04")
-
-
-def test_a_cache_hit_costs_nothing(kwargs: dict[str, Any], payload: dict[str, Any]) -> None:
-    payload |= {"cache_hit": True, "response_cost": 0.00475}
-    assert on_the_wire(kwargs)["costUSD"] == 0
 
 
 @pytest.mark.parametrize(
@@ -415,55 +303,6 @@ def test_a_user_id_of_which_the_ledger_has_no_room_for_all_is_not_sent(
     assert on_the_wire(kwargs)["userId"] != user_id
 
 
-@pytest.mark.parametrize("call_id", ["x" * 500, "é" * 100, "{{ID}}"])
-def test_a_call_id_that_cannot_be_an_event_id_has_a_stand_in(kwargs: dict[str, Any], call_id: str) -> None:
-    first, second = on_the_wire(kwargs | {"litellm_call_id": call_id}), on_the_wire(kwargs)
-    assert first["eventId"] == on_the_wire(kwargs | {"litellm_call_id": call_id})["eventId"]
-    assert ":success:" in first["eventId"]
-    assert first["eventId"] != second["eventId"]
-    RequestEvent.model_validate(first)
-
-
-@pytest.mark.parametrize("place", ["requester_metadata", "requester_custom_headers"])
-def test_a_caller_cannot_hide_a_request_behind_the_id_of_an_earlier_one(
-    kwargs: dict[str, Any], payload: dict[str, Any], place: str
-) -> None:
-    headers = {"X-LiteLLM-Call-Id": kwargs["litellm_call_id"]}
-    payload["metadata"][place] = {"headers": headers} if place == "requester_metadata" else headers
-    first, again = on_the_wire(kwargs), on_the_wire(kwargs)
-    payload["startTime"] += 0.25
-    later = on_the_wire(kwargs)
-    assert first["eventId"] == again["eventId"] != later["eventId"]
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"startTime": 1795418609.000001}, {"call_type": "call_mcp_tool"}, {"status": "failure"}],
-    ids=["start", "kind", "status"],
-)
-def test_calls_of_one_call_id_that_differ_are_events_of_their_own(
-    kwargs: dict[str, Any], payload: dict[str, Any], change: dict[str, Any]
-) -> None:
-    payload["error_information"] = {"llm_provider": "openai"}
-    first = on_the_wire(kwargs)
-    payload |= change
-    second = on_the_wire(kwargs)
-    assert first["eventId"] != second["eventId"]
-    for each in (first, second):
-        assert each["eventId"].startswith(f"{kwargs['litellm_call_id']}:")
-
-
-def test_two_failures_of_one_call_that_were_both_charged_are_two_events() -> None:
-    kwargs = copy.deepcopy(PAYLOADS["flaky_retry_async_failure"])
-    payload = kwargs["standard_logging_object"]
-    payload |= {"prompt_tokens": 1200, "completion_tokens": 7, "response_cost": 0.003}
-    payload["error_information"] = {"error_class": "ReadError"}
-    broken = on_the_wire(kwargs)
-    payload |= {"startTime": payload["endTime"], "model_group": "fallback"}
-    assert on_the_wire(kwargs)["eventId"] != broken["eventId"]
-    assert broken["costUSD"] == Decimal("0.003")
-
-
 @pytest.mark.parametrize(
     ("code", "provider", "is_due"),
     [("499", "openai", True), ("499", "", False), ("429", "openai", False), ("400", "openai", False)],
@@ -480,81 +319,6 @@ def test_a_call_that_was_cancelled_because_its_client_left_is_an_unpriced_event(
         return
     event = on_the_wire(kwargs)
     assert (event["errorCode"], event["provider"], event.get("costUSD")) == ("499", "openai", None)
-
-
-NOT_CHARGED = [
-    *("afile_content", "afile_list", "acreate_file", "afile_delete", "alist_batches", "acreate_batch"),
-    *("acancel_batch", "alist_input_items", "adelete_responses", "aget_responses", "list_mcp_tools"),
-    *("avideo_content", "avideo_list", "aretrieve_fine_tuning_job", "avector_store_file_list"),
-]
-CHARGED = [
-    *("acompletion", "aembedding", "aresponses", "anthropic_messages", "aimage_generation", "aspeech"),
-    *(
-        "atranscription",
-        "arerank",
-        "atext_completion",
-        "pass_through_endpoint",
-        "call_mcp_tool",
-        "agenerate_content",
-    ),
-    *("avideo_generation", "avector_store_search", "asearch", "aocr", "acreate_video", "_arealtime", ""),
-]
-
-
-@pytest.mark.parametrize("call_type", NOT_CHARGED)
-@pytest.mark.parametrize("status", ["success", "failure"])
-def test_reading_what_exists_is_no_event(
-    kwargs: dict[str, Any], payload: dict[str, Any], call_type: str, status: str
-) -> None:
-    payload |= {"call_type": call_type, "status": status, "error_information": {"llm_provider": "openai"}}
-    assert capture(kwargs) is None
-
-
-@pytest.mark.parametrize("call_type", CHARGED)
-def test_what_is_made_is_an_event(kwargs: dict[str, Any], payload: dict[str, Any], call_type: str) -> None:
-    payload["call_type"] = call_type
-    assert on_the_wire(kwargs)["costUSD"] == Decimal("0.00475")
-
-
-@pytest.fixture
-def read(kwargs: dict[str, Any], payload: dict[str, Any]) -> dict[str, Any]:
-    """A read of a background response that is complete."""
-    payload |= {"call_type": "aget_responses", "response": {"status": "completed", "background": True}}
-    kwargs["response_id"] = "resp_1"
-    return kwargs
-
-
-def test_a_background_response_counts_once_however_often_it_is_read(
-    read: dict[str, Any], payload: dict[str, Any]
-) -> None:
-    first = on_the_wire(read)
-    payload["startTime"] += 60
-    again = on_the_wire(read | {"litellm_call_id": "another"})
-    other = on_the_wire(read | {"response_id": "resp_2"})
-    assert first["costUSD"] == Decimal("0.00475")
-    assert first["eventId"] == again["eventId"] != other["eventId"]
-    assert first["eventId"] not in ("resp_1", "response:resp_1")
-
-
-@pytest.mark.parametrize("status", ["queued", "in_progress"])
-def test_a_read_of_a_background_response_that_is_not_complete_takes_no_id(
-    read: dict[str, Any], payload: dict[str, Any], status: str
-) -> None:
-    payload["response"]["status"] = status
-    assert capture(read) is None
-    payload |= {"prompt_tokens": 0, "completion_tokens": 0, "response_cost": 0.0, "call_type": "aresponses"}
-    assert capture(read) is None  # when it is made
-
-
-def test_a_batch_counts_once_when_it_is_complete(kwargs: dict[str, Any], payload: dict[str, Any]) -> None:
-    payload |= {"call_type": "aretrieve_batch", "id": "batch_1", "model": "unknown"}
-    payload["hidden_params"] = {"batch_models": ["gpt-4o-mini", "gpt-4o-mini"]}
-    first = on_the_wire(kwargs | {"model": None})
-    payload["startTime"] += 60
-    assert on_the_wire(kwargs | {"litellm_call_id": "another"})["eventId"] == first["eventId"]
-    assert (first["model"], first["costUSD"]) == ("gpt-4o-mini", Decimal("0.00475"))
-    payload |= {"prompt_tokens": 0, "completion_tokens": 0, "response_cost": 0.0}
-    assert capture(kwargs) is None
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ from request_events.capture import capture, encode
 from tests.events import entry_builder
 from tests.unit.callback import hostile  # not its names: pytest looks at all that a module has
 from tests.unit.callback.conftest import Load
-from tests.unit.callback.test_capture import PAYLOADS, READ
+from tests.unit.callback.recorded import PAYLOADS
+from tests.unit.callback.test_capture import READ
 
 BUILDER = entry_builder()
 MORE = [

@@ -2,7 +2,6 @@
 
 import errno
 import fcntl
-import json
 import multiprocessing
 import os
 import signal
@@ -13,7 +12,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -155,26 +153,6 @@ def test_other_files_are_left_alone(outbox: Outbox, folder: Path) -> None:
     (folder / "v2-01795418608164711000-1-00000000.jsonl").write_text("{}\n")
     assert outbox.next_segment() is None
     assert len(files(folder)) == 2
-
-
-def test_a_torn_last_event_is_quarantined(outbox: Outbox, folder: Path) -> None:
-    folder.mkdir()
-    (folder / "00001795418608164711-1-00000000.jsonl").write_bytes(b'{"eventId":"a"}\n{"eventId":"b","us')
-    assert take_all(outbox) == [b'{"eventId":"a"}']
-    assert [record["event"] for record in rejected(folder)] == ['{"eventId":"b","us']
-
-
-def rejected(folder: Path) -> list[dict[str, Any]]:
-    text = "".join(path.read_text() for path in (folder / "rejected").glob("*.jsonl"))
-    return [json.loads(line) for line in text.splitlines()]
-
-
-def test_rejected_events_are_kept_with_their_reason(outbox: Outbox, folder: Path) -> None:
-    outbox.quarantine(b'{"eventId": "a"}', [{"field": "ts", "message": "too old"}])
-    [record] = rejected(folder)
-    assert record["event"] == {"eventId": "a"}
-    assert record["reason"] == [{"field": "ts", "message": "too old"}]
-    assert record["time"].startswith("20")
 
 
 APPENDER = """

@@ -30,7 +30,8 @@ from request_events.outbox_report import OutboxReporter
 from request_events.sender import Sender
 from tests.unit.callback.conftest import SenderMaker
 from tests.unit.callback.service import Response, Service, error, ok
-from tests.unit.callback.test_outbox import files, lines, rejected, take_all
+from tests.unit.callback.test_outbox import files, lines, take_all
+from tests.unit.callback.test_quarantine import rejected
 
 SEGMENT = "00001795418608164711-1-00000000.jsonl"
 
@@ -408,26 +409,6 @@ def test_the_last_number_of_dropped_events_is_logged(
         reporter.report(time.time())
     told = [record.getMessage().split()[2] for record in caplog.records if "dropped" in record.getMessage()]
     assert told == ["10", "20"]
-
-
-def test_what_is_rejected_is_bounded_as_well(
-    outbox: Outbox, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for each in (module, report_module):
-        monkeypatch.setattr(each, "REJECTED_BYTES", 10_000)
-    outbox.measure()
-    for number in range(100):
-        outbox.quarantine(event(number)[:-1], "HTTP 422")
-    kept = rejected(folder)
-    assert 10 < len(kept) < 30
-    assert kept[0]["event"]["eventId"] == "e-0"  # the first ones: they show the cause
-    assert (outbox.rejected, outbox.rejected_dropped) == (len(kept), 100 - len(kept))
-    assert outbox.measure().here.rejected_bytes <= 10_000
-    for path in (folder / "rejected").iterdir():
-        path.unlink()
-    outbox.measure()
-    outbox.quarantine(event(0)[:-1], "HTTP 422")
-    assert len(rejected(folder)) == 1
 
 
 MANY = 50_000
