@@ -83,7 +83,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/integration/test_usage_reader.py",
     ),
     "functions/impact/usage_reader.py": (
-        *("tests/integration/test_usage_reader.py", "tests/integration/test_usage_reader_bounds.py"),
+        *("tests/integration/test_usage_reader.py", "tests/integration/test_usage_reader_pages.py"),
         "tests/integration/test_billing.py",
     ),
     "functions/impact/recompute.py": _ROLLUP,
