@@ -4,11 +4,14 @@ docker run -p 8000:8000 amazon/dynamodb-local &
 python -m local.tables
 """
 
+import argparse
 import os
+import sys
 from contextlib import suppress
 from typing import Any
 
 import boto3
+from botocore.exceptions import EndpointConnectionError
 
 from local.template import resources
 
@@ -42,5 +45,20 @@ def make_tables(endpoint_url: str) -> list[str]:
     return list(tables)
 
 
+def main() -> int:
+    argparse.ArgumentParser(
+        prog="python -m local.tables",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
+    url = os.environ.get("DYNAMODB_LOCAL_URL", DYNAMODB_LOCAL)
+    try:
+        print(*make_tables(url), sep="\n")
+    except EndpointConnectionError:
+        print(f"No DynamoDB Local at {url}: start it, or name it in DYNAMODB_LOCAL_URL.", file=sys.stderr)
+        return 1
+    return 0
+
+
 if __name__ == "__main__":
-    print(*make_tables(os.environ.get("DYNAMODB_LOCAL_URL", DYNAMODB_LOCAL)), sep="\n")
+    sys.exit(main())
