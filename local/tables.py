@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import EndpointConnectionError
 
 from local.template import resources
@@ -37,6 +38,7 @@ def make_tables(endpoint_url: str) -> list[str]:
         region_name="us-east-1",
         aws_access_key_id="local",
         aws_secret_access_key="local",
+        config=Config(retries={"total_max_attempts": 2}),
     )
     tables = schemas()
     for name, schema in tables.items():
