@@ -40,16 +40,19 @@ OURS = (PROJECT, PROJECT / "functions", PROJECT / "layers/callback")
 SECONDS_MAX = 240
 """After this time, an edit counts as caught: it has made a test wait for ever."""
 
+
+def _integration(*names: str) -> tuple[str, ...]:
+    return tuple(f"tests/integration/test_{name}.py" for name in names)
+
+
 _ROLLUP = (
-    *(
-        f"tests/integration/test_{name}.py"
-        for name in ("dynamodb", "ledger_store", "summary_store", "state_store")
-    ),
-    "tests/integration/test_recompute.py",
-    *("tests/integration/test_rollup.py", "tests/integration/test_rollup_planner.py"),
-    "tests/integration/test_billing.py",
+    *_integration("dynamodb", "ledger_store", "summary_store", "state_store"),
+    *_integration("recompute", "recompute_deleted_events", "rollup", "rollup_planner", "billing"),
     "tests/simulation/test_simulation.py::test_nothing_is_lost_and_nothing_counted_twice[0]",
 )
+
+_INGEST = _integration("ingest", "ingest_body", "ingest_failures")
+_READER = _integration("usage_reader", "summaries")
 
 
 def _callback(*names: str) -> tuple[str, ...]:
@@ -61,35 +64,36 @@ TESTS: dict[str, tuple[str, ...]] = {
     "functions/impact/dynamodb.py": (*_ROLLUP, "tests/integration/test_day_settings.py"),
     "functions/impact/ledger_store.py": _ROLLUP,
     "functions/impact/state_store.py": (*_ROLLUP, "tests/integration/test_day_settings.py"),
-    "functions/impact/summary_store.py": (*_ROLLUP, "tests/integration/test_usage_reader.py"),
-    "functions/impact/ledger_writer.py": (
-        *("tests/integration/test_ledger_writer.py", "tests/integration/test_ingest.py"),
-    ),
+    "functions/impact/summary_store.py": (*_ROLLUP, *_READER),
+    "functions/impact/ledger_writer.py": (*_integration("ledger_writer"), *_INGEST),
     "functions/impact/keys.py": (
         *("tests/unit/test_keys.py", "tests/unit/test_ledger_entry.py"),
         *_ROLLUP,
-        "tests/integration/test_ingest.py",
+        *_INGEST,
     ),
-    "functions/impact/ledger_entry.py": (
-        "tests/unit/test_ledger_entry.py",
-        "tests/integration/test_ingest.py",
-    ),
+    "functions/impact/ledger_entry.py": ("tests/unit/test_ledger_entry.py", *_INGEST),
     "functions/impact/fx_rates.py": (
         "tests/unit/test_fx_rates.py",
         "tests/integration/test_billing.py",
     ),
     "functions/impact/daily_totals.py": (
         "tests/unit/test_daily_totals.py",
-        "tests/integration/test_usage_reader.py",
+        *_READER,
     ),
     "functions/impact/usage_reader.py": (
-        *("tests/integration/test_usage_reader.py", "tests/integration/test_usage_reader_pages.py"),
-        "tests/integration/test_billing.py",
+        *_READER,
+        *_integration("usage_reader_pages", "usage_reader_consistency", "billing"),
     ),
     "functions/impact/recompute.py": _ROLLUP,
-    "functions/impact/rollup_planner.py": (*_ROLLUP, "tests/integration/test_rollup_planner_daily_totals.py"),
+    "functions/impact/rollup_planner.py": (
+        *_ROLLUP,
+        *_integration("rollup_planner_daily_totals", "usage_reader_consistency"),
+    ),
     "functions/impact/day_settings.py": ("tests/integration/test_day_settings.py",),
-    "functions/impact/summary.py": ("tests/unit/test_summary.py", "tests/integration/test_recompute.py"),
+    "functions/impact/summary.py": (
+        "tests/unit/test_summary.py",
+        *_integration("recompute", "recompute_deleted_events"),
+    ),
     "layers/callback/request_events/capture.py": _callback(
         "capture", "capture_hostile", "event_id", "capture_reported_cases"
     ),

@@ -17,17 +17,17 @@ from moto import mock_aws
 from impact.dynamodb import item_from_wire
 from impact.fx_rates import FxRates
 from impact.store import Store
-from tests.events import NOON, freeze
+from tests.events import NOON, entry_builder, freeze
 from tests.fuzz import ROUNDS
 from tests.fuzz.mutated_events import Members, damaged, identified, mutated, real_events
 from tests.fuzz.oracle import KNOWN, REQUIRED, NotJson, Verdict, judge, read
-from tests.integration.test_ingest import CALENDAR
 from tests.lambda_context import CONTEXT
 from tests.rates import BEFORE_NOON
 
 with mock_aws():  # it reads the fx rates when it starts
     from ingest import app
 
+CALENDAR = entry_builder(shard_count=16).calendar
 ARRAYS = 36
 EVENTS = 500
 BODIES = 1500

@@ -17,7 +17,7 @@ from impact.store import Store
 from summaries import app
 from tests.events import NOON, entry_builder, event, freeze
 from tests.fuzz import ROUNDS
-from tests.integration.test_recompute import put, roll_up
+from tests.integration.steps import put, roll_up
 from tests.lambda_context import CONTEXT
 
 QUERIES = 2_000

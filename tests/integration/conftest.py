@@ -1,19 +1,38 @@
-"""A client that loses responses, and a queue whose messages the worker gets at once."""
+"""Calls of the functions on a test's tables; a client that loses responses; a queue without SQS."""
 
+import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import simplejson
+from moto import mock_aws
 
-from impact import rollup_queue
+from impact import ecb, rollup_queue
+from impact.fx_rates import FxRates
+from impact.ledger_store import LedgerStore
 from impact.store import Store
+from local.fake_ecb import published, serving
+from rates import app as rates
 from rollup import app as planner
 from rollup_worker import app as worker
-from tests.events import freeze
+from summaries import app as summaries
+from tests.events import NOON, entry_builder, freeze
+from tests.integration.steps import BUILDER
 from tests.intercepted import through
 from tests.lambda_context import CONTEXT
+from tests.metrics import values
+from tests.rates import BEFORE_NOON
+
+Post = Callable[..., Any]
+Get = Callable[..., Any]
+Handler = Callable[[Any], Any]
+RunPlanner = Callable[[datetime], dict[str, float]]
 
 
 @pytest.fixture
@@ -55,3 +74,97 @@ def a_message(call: object, receives: int = 1) -> dict[str, Any]:
     """What Lambda hands to the worker for a message of the queue."""
     body = call if isinstance(call, str) else json.dumps(call)
     return {"Records": [{"body": body, "attributes": {"ApproximateReceiveCount": str(receives)}}]}
+
+
+@pytest.fixture
+def ledger_since_noon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger was made at noon, in the time of these tests."""
+    monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOON)
+
+
+@pytest.fixture(scope="session")
+def ingest() -> Any:
+    """The module of the ingest function. It reads the fx rates when it is imported."""
+    with mock_aws():
+        from ingest import app
+    return app
+
+
+@pytest.fixture
+def post(ingest: Any, store: Store, monkeypatch: pytest.MonkeyPatch) -> Post:
+    """Send a body (bytes as they are, anything else as JSON) and return the response with its body read."""
+    calendar = entry_builder(shard_count=16).calendar
+    freeze(monkeypatch, ingest)
+    monkeypatch.setattr(ingest, "writer", replace(ingest.writer, store=store))
+    monkeypatch.setattr(ingest, "calendar", lambda now: calendar)
+    monkeypatch.setattr(ingest, "rates", lambda: FxRates({BEFORE_NOON.date: BEFORE_NOON.usd}))
+
+    def send(body: Any, headers: dict[str, str] | None = None) -> Any:
+        raw = body if isinstance(body, bytes) else simplejson.dumps(body).encode()
+        request = {
+            "headers": {"content-type": "application/json", **(headers or {})},
+            "body": base64.b64encode(raw).decode(),
+            "isBase64Encoded": True,
+        }
+        response = ingest.handler(request, CONTEXT)
+        return SimpleNamespace(
+            status=response["statusCode"], headers=response["headers"], json=json.loads(response["body"])
+        )
+
+    return send
+
+
+@pytest.fixture
+def get(store: Store, monkeypatch: pytest.MonkeyPatch) -> Get:
+    """Ask a route; numbers in the answer are read as they are written."""
+    freeze(monkeypatch, summaries)
+    monkeypatch.setattr(summaries, "store", store)
+    monkeypatch.setattr(summaries, "calendar", lambda now: BUILDER.calendar)
+
+    def ask(path: str = "/api/summaries", **parameters: str) -> Any:
+        query = {name.rstrip("_"): value for name, value in parameters.items()}
+        response = summaries.handler(
+            {"routeKey": f"GET {path}", "queryStringParameters": query or None}, CONTEXT
+        )
+        body = json.loads(response["body"], parse_float=Decimal)
+        return SimpleNamespace(status=response["statusCode"], json=body)
+
+    return ask
+
+
+@pytest.fixture
+def old_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A packaged history that ends on 2026-10-09."""
+    monkeypatch.setattr(
+        ecb, "packaged", lambda first, last: published(max(first, "2025-01-01"), min(last, "2026-10-09"))
+    )
+
+
+@pytest.fixture
+def rates_handler(store: Store, old_package: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Handler]:
+    """The function on Monday 2026-11-23 at noon, when the last rate is Friday's."""
+    freeze(monkeypatch, rates)
+    with serving() as server:
+        server.publish(published("2026-08-24", "2026-11-20"))
+        monkeypatch.setattr(rates, "store", store)
+        monkeypatch.setattr(rates, "rates_url", server.url)
+        yield lambda event: rates.handler(event, CONTEXT)
+
+
+@pytest.fixture
+def run_planner(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> RunPlanner:
+    """Run the planner at a time, without its workers, and return its metrics. The ledger was made at noon."""
+    monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOON)
+    monkeypatch.setattr(planner, "store", store)
+    monkeypatch.setenv("SHARD_COUNT", "4")
+    monkeypatch.setattr(planner, "sqs", SimpleNamespace(send_message_batch=lambda **batch: {}))
+
+    def at(now: datetime) -> dict[str, float]:
+        freeze(monkeypatch, planner, now)
+        capsys.readouterr()
+        planner.handler({}, CONTEXT)
+        return values(capsys.readouterr().out)
+
+    return at

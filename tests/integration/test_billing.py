@@ -19,7 +19,7 @@ from impact.state_store import StateStore
 from impact.store import Store
 from impact.usage_reader import UsageReader
 from tests.events import NOON, entry_builder, event
-from tests.integration.test_recompute import put, roll_up, summary
+from tests.integration.steps import put, roll_up, summary
 from tests.rates import APRIL_2026, BEFORE_NOON, publish
 from tests.unit.test_billing import is_rounded
 
@@ -77,11 +77,6 @@ def since_april(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LedgerStore, "created_at", lambda self: at_noon("2026-04-01"))
 
 
-@pytest.fixture
-def since_noon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOON)
-
-
 @pytest.mark.usefixtures("since_april")
 def test_a_month_of_rates_each_as_it_was_published(store: Store) -> None:
     """The rate of 15 April comes a day late: the 16th waits for it; all others are converted on their day."""
@@ -114,7 +109,7 @@ def test_a_month_of_rates_each_as_it_was_published(store: Store) -> None:
     assert used == RATE_USED.strip().splitlines()
 
 
-@pytest.mark.usefixtures("since_noon")
+@pytest.mark.usefixtures("ledger_since_noon")
 def test_a_rate_that_comes_late_mends_final_days_too(store: Store) -> None:
     use(store, TODAY, "1.1172")
     closed = BUILDER.calendar.closes_at(TODAY) + timedelta(hours=1)
@@ -138,7 +133,7 @@ def test_a_rate_that_comes_late_mends_final_days_too(store: Store) -> None:
     assert roll_up(store, closed + timedelta(days=3, hours=1)) == 4  # the open day; the mended one is done
 
 
-@pytest.mark.usefixtures("since_noon")
+@pytest.mark.usefixtures("ledger_since_noon")
 def test_a_final_day_billed_at_a_mistyped_rate_is_right_once_it_is_corrected_and_recomputed(
     store: Store,
 ) -> None:
@@ -171,7 +166,7 @@ def test_a_final_day_billed_at_a_mistyped_rate_is_right_once_it_is_corrected_and
     assert (change.eur, change.new_eur) == (wrong["costEUR"], right["costEUR"])
 
 
-@pytest.mark.usefixtures("since_noon")
+@pytest.mark.usefixtures("ledger_since_noon")
 def test_a_final_day_keeps_the_terms_that_it_was_billed_at(store: Store) -> None:
     publish(store)
     use(store, TODAY, "1.1172")
@@ -185,7 +180,7 @@ def test_a_final_day_keeps_the_terms_that_it_was_billed_at(store: Store) -> None
     assert (summary(store)["markupEUR"], summary(store)["billedEUR"]) == (Decimal("0.1"), Decimal("1.1"))
 
 
-@pytest.mark.usefixtures("since_noon")
+@pytest.mark.usefixtures("ledger_since_noon")
 def test_the_platform_is_converted_by_one_division_too(store: Store) -> None:
     publish(store)
     costs = {f"user{n}": Decimal(f"0.{n + 1}0000000000000003") for n in range(9)}
@@ -199,7 +194,7 @@ def test_the_platform_is_converted_by_one_division_too(store: Store) -> None:
     assert day["billedEUR"] == day["costEUR"]
 
 
-@pytest.mark.usefixtures("since_noon")
+@pytest.mark.usefixtures("ledger_since_noon")
 def test_shards_that_are_not_mended_yet_are_told_apart(store: Store) -> None:
     users = {shard_of(f"user{n}", 4): f"user{n}" for n in range(20)}
     put(store, *(event(userId=user, costUSD=Decimal("1.1172")) for user in users.values()))
@@ -211,7 +206,7 @@ def test_shards_that_are_not_mended_yet_are_told_apart(store: Store) -> None:
     assert (day["costEUR"], day["unconverted"], day["costUSD"]) == (1, Decimal("3.3516"), Decimal("4.4688"))
 
 
-@pytest.mark.usefixtures("since_noon")
+@pytest.mark.usefixtures("ledger_since_noon")
 def test_a_fresh_read_is_in_euros_as_the_rollups(store: Store) -> None:
     publish(store)
     use(store, TODAY, "0.7")
@@ -228,7 +223,7 @@ def test_a_fresh_read_is_in_euros_as_the_rollups(store: Store) -> None:
     assert (late["requests"], late["terms"]["markupPercent"]) == (2, 7)
 
 
-@pytest.mark.usefixtures("since_noon")
+@pytest.mark.usefixtures("ledger_since_noon")
 def test_a_late_event_that_comes_before_its_rate_is_converted_when_that_comes(store: Store) -> None:
     """Its day was final long ago, or before the stack was made: only the mark leads back to it."""
     day = "2026-11-10"
@@ -242,7 +237,7 @@ def test_a_late_event_that_comes_before_its_rate_is_converted_when_that_comes(st
     assert store.state.marked() == set()
 
 
-@pytest.mark.usefixtures("since_noon")
+@pytest.mark.usefixtures("ledger_since_noon")
 def test_a_day_without_dollars_that_gets_some_late_waits_for_its_rate(store: Store) -> None:
     closed = BUILDER.calendar.closes_at(TODAY) + timedelta(hours=1)
     roll_up(store, closed)
@@ -255,7 +250,7 @@ def test_a_day_without_dollars_that_gets_some_late_waits_for_its_rate(store: Sto
     assert (summary(store)["costEUR"], store.state.marked()) == (1, set())
 
 
-@pytest.mark.usefixtures("since_noon")
+@pytest.mark.usefixtures("ledger_since_noon")
 def test_a_rollup_that_stalled_does_not_put_back_what_it_knew_before_the_rate(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,7 +29,7 @@ from impact.state_store import Progress
 from impact.store import Store
 from impact.usage_reader import UsageReader
 from tests.events import NOON, event
-from tests.integration.test_recompute import put, roll_up, summary
+from tests.integration.steps import put, roll_up, summary
 from tests.rates import THAT_WINTER, publish
 
 TODAY = "2026-11-23"

@@ -11,7 +11,7 @@ from impact.keys import MARK_GROUP, parse_day_shard
 from impact.ledger_writer import LedgerWriter, WriteOutcome
 from impact.store import Store
 from tests.events import NOON, entry_builder, event
-from tests.integration.test_ingest import marks, throttled
+from tests.integration.steps import throttled
 
 
 def test_marks_of_one_group_that_fail_cost_no_other(store: Store) -> None:
@@ -34,4 +34,4 @@ def test_marks_of_one_group_that_fail_cost_no_other(store: Store) -> None:
         WriteOutcome.CREATED if is_first else WriteOutcome.RETRY for is_first in in_first_group
     ]
     assert result.failures == {"ThrottlingException": 2}
-    assert {mark // MARK_GROUP for _, mark in marks(store)} == {0}
+    assert {mark // MARK_GROUP for _, mark in store.state.marked()} == {0}

@@ -10,7 +10,8 @@ from impact.calendar import timestamp
 from impact.store import Store
 from request_events.capture import capture, encode
 from tests.events import NOON
-from tests.integration.test_ingest import Post, items, post  # noqa: F401  # a fixture
+from tests.integration.conftest import Post
+from tests.integration.steps import items
 from tests.unit.callback.test_event_id import REAL
 
 SENT = 100
@@ -26,7 +27,7 @@ def batch(some: list[bytes]) -> bytes:
     return b"[" + b",".join(some) + b"]"
 
 
-def test_what_two_workers_tell_a_hundred_times_counts_once(post: Post, store: Store) -> None:  # noqa: F811
+def test_what_two_workers_tell_a_hundred_times_counts_once(post: Post, store: Store) -> None:
     once = {simplejson.loads(line)["eventId"] for line in lines()}
     sent = [line for worker in range(2) for line in lines() * (SENT // 2)]
     random.Random(7).shuffle(sent)
@@ -39,7 +40,7 @@ def test_what_two_workers_tell_a_hundred_times_counts_once(post: Post, store: St
     assert {item["eventId"] for item in items(store)} == once
 
 
-def test_the_new_fields_are_stored_as_they_were_sent(post: Post, store: Store) -> None:  # noqa: F811
+def test_the_new_fields_are_stored_as_they_were_sent(post: Post, store: Store) -> None:
     post(batch(lines()))
     stored = {item["eventId"]: item for item in items(store)}
     fields = ("serviceTier", "costInputUSD", "costOutputUSD", "costToolsUSD", "source", "estimated")

@@ -13,7 +13,7 @@ from impact.store import Store
 from rollup import app as planner
 from rollup_worker import app as worker
 from tests.events import IMPOSSIBLE, NOON, entry_builder, event
-from tests.integration.test_recompute import put
+from tests.integration.steps import put
 from tests.lambda_context import CONTEXT
 
 NOW = NOON

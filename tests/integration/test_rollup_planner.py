@@ -6,18 +6,13 @@ import pytest
 
 from impact.calendar import timestamp
 from impact.keys import shard_of
-from impact.ledger_store import LedgerStore
 from impact.state_store import Progress
 from impact.store import Store
 from tests.events import NOON, event
-from tests.integration.test_recompute import BUILDER, TODAY, put, roll_up, summary
+from tests.integration.steps import BUILDER, TODAY, put, roll_up, summary
 from tests.rates import publish
 
-
-@pytest.fixture(autouse=True)
-def born(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ledger was made at noon, in the time of these tests."""
-    monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOON)
+pytestmark = pytest.mark.usefixtures("ledger_since_noon")
 
 
 def test_a_day_becomes_final_when_allowed_lateness_has_passed_and_is_left_alone_then(store: Store) -> None:

@@ -13,7 +13,7 @@ from impact.store import Store
 from rollup_worker import app as worker
 from tests.events import NOON, entry_builder, event, freeze
 from tests.integration.conftest import a_message
-from tests.integration.test_recompute import put
+from tests.integration.steps import put
 from tests.lambda_context import CONTEXT
 
 TODAY = NOON.date().isoformat()

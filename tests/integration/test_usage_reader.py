@@ -1,27 +1,20 @@
-"""The reading API on DynamoDB: exact numbers, pages, fresh counts, and plain errors."""
+"""What the API reads: exact numbers, pages, fresh sums and days that are open again."""
 
-import base64
-import json
-from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from impact import config
 from impact.billing import Terms
 from impact.calendar import timestamp
-from impact.day_settings import CachedCalendar, effective_calendar
 from impact.ledger_store import LedgerStore
 from impact.recompute import recompute
 from impact.store import Store
 from impact.usage_reader import UsageReader
-from summaries import app
-from tests.events import IMPOSSIBLE, NOON, entry_builder, event, freeze
-from tests.integration.test_recompute import put, roll_up
-from tests.lambda_context import CONTEXT
+from tests.events import NOON, entry_builder, event
+from tests.integration.conftest import Get
+from tests.integration.steps import put, roll_up
 from tests.rates import THAT_WINTER, publish
 
 BUILDER = entry_builder()
@@ -29,29 +22,11 @@ NOW = NOON
 TODAY = NOW.date().isoformat()
 DAYS_AGO = {n: (NOW - timedelta(days=n)).date().isoformat() for n in range(40)}
 
-Get = Callable[..., Any]
-
 
 @pytest.fixture(autouse=True)
 def since(monkeypatch: pytest.MonkeyPatch) -> None:
     """The ledger was made six days ago, so that the days since are not all marked."""
     monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOW - timedelta(days=6))
-
-
-@pytest.fixture
-def get(store: Store, monkeypatch: pytest.MonkeyPatch) -> Get:
-    """Ask a route; numbers in the answer are read as they are written."""
-    freeze(monkeypatch, app)
-    monkeypatch.setattr(app, "store", store)
-    monkeypatch.setattr(app, "calendar", lambda now: BUILDER.calendar)
-
-    def ask(path: str = "/api/summaries", **parameters: str) -> Any:
-        query = {name.rstrip("_"): value for name, value in parameters.items()}
-        response = app.handler({"routeKey": f"GET {path}", "queryStringParameters": query or None}, CONTEXT)
-        body = json.loads(response["body"], parse_float=Decimal)
-        return SimpleNamespace(status=response["statusCode"], json=body)
-
-    return ask
 
 
 def use(store: Store, *, days_ago: int = 0, **fields: Any) -> None:
@@ -75,22 +50,6 @@ def test_a_users_days_in_order_and_their_sum(get: Get, store: Store) -> None:
     assert answer.json["total"]["models"]["openai/gpt-4o"]["requests"] == 3
     assert "dayShard" not in answer.json["days"][0]
     assert len(get(userId="alice", from_=DAYS_AGO[1], to=DAYS_AGO[1]).json["days"]) == 1
-
-
-@pytest.mark.parametrize(("name", "value"), IMPOSSIBLE)
-def test_days_are_read_as_is_stored_whatever_the_parameters_ask_for(
-    get: Get, store: Store, monkeypatch: pytest.MonkeyPatch, name: str, value: str
-) -> None:
-    """It is the next day there already."""
-    stored = entry_builder(zone="Pacific/Kiritimati", shard_count=4)
-    store.state.put_first_period(stored.calendar.periods[0], NOW)
-    calendar = CachedCalendar(lambda now: effective_calendar(store, config.settings))
-    monkeypatch.setattr(app, "calendar", calendar)
-    monkeypatch.setenv(name, value)
-    put(store, event(ts=timestamp(NOW)), laid=stored)
-    answer = get(userId="alice", fresh="true")
-    assert answer.json["to"] == "2026-11-24"
-    assert [(day["day"], day["requests"]) for day in answer.json["days"]] == [("2026-11-24", 1)]
 
 
 def test_no_use_is_an_empty_list_and_zeros(get: Get) -> None:
@@ -207,46 +166,3 @@ def test_a_platforms_day_is_not_final_while_one_of_its_shards_is_open(store: Sto
         recompute(store, BUILDER.calendar, Terms(), day, shard, as_of=closes - early)
     [row] = reader.platform(day, day)["days"]
     assert (row["final"], row["users"], row["asOf"]) == (False, 12, timestamp(closes - timedelta(seconds=1)))
-
-
-def _encoded(text: str) -> str:
-    return base64.urlsafe_b64encode(text.encode()).decode()
-
-
-@pytest.mark.parametrize(
-    ("parameters", "field"),
-    [
-        ({}, "userId"),
-        ({"userId": "a", "day": "2026-11-23"}, "userId"),
-        ({"userId": ""}, "userId"),
-        ({"userId": "x" * 257}, "userId"),
-        ({"userId": "a", "from_": "yesterday"}, "from"),
-        ({"userId": "a", "from_": "2026-02-30"}, "from"),
-        ({"userId": "a", "to": "20261123"}, "to"),
-        ({"userId": "a", "to": "0001-01-01"}, "to"),
-        ({"userId": "a", "to": "9999-12-31"}, "to"),
-        ({"userId": "a", "from_": "2026-11-24", "to": "2026-11-23"}, "from"),
-        ({"userId": "a", "from_": "2025-11-22", "to": "2026-11-23"}, "from"),
-        ({"userId": "a", "fresh": "yes"}, "fresh"),
-        ({"day": "x"}, "day"),
-        ({"day": "2026-11-23", "cursor": "x"}, "cursor"),
-        ({"day": "2026-11-23", "cursor": "WzEsIDJd"}, "cursor"),
-        ({"day": "2026-11-23", "cursor": "e30="}, "cursor"),
-        ({"day": "2026-11-23", "cursor": "ÿ"}, "cursor"),
-        ({"day": "2026-11-23", "cursor": _encoded("[" * 100_000)}, "cursor"),
-        ({"day": "2026-11-23", "cursor": _encoded('[0,""]')}, "cursor"),
-        ({"day": "2026-11-23", "cursor": _encoded(f'[0,"{"x" * 1025}"]')}, "cursor"),
-        ({"day": "2026-W48-1"}, "day"),
-        ({"userId": "a", "from_": "2026-W48-1"}, "from"),
-        ({"userId": "\ud800"}, "userId"),
-        ({"userId": "😀" * 256, "fresh": "true"}, "userId"),
-    ],
-)
-def test_a_bad_parameter_is_named(get: Get, parameters: dict[str, str], field: str) -> None:
-    answer = get(**parameters)
-    assert (answer.status, answer.json["error"]["details"][0]["field"]) == (422, field)
-
-
-def test_at_most_366_days(get: Get) -> None:
-    assert get(userId="a", from_="2025-11-23", to="2026-11-23").status == 200
-    assert get("/api/totals", from_="2025-11-22", to="2026-11-23").status == 422

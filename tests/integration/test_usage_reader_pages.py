@@ -25,7 +25,7 @@ from impact.usage_reader import UsageReader
 from request_events.limits import MODEL_MAX, PROVIDER_MAX
 from summaries import app
 from tests.events import NOON, entry_builder, event, freeze
-from tests.integration.test_recompute import put, roll_up
+from tests.integration.steps import put, roll_up
 from tests.lambda_context import CONTEXT
 
 LAMBDA_BYTES = 6 * 1024 * 1024

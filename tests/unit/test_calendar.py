@@ -198,3 +198,8 @@ def test_whatever_changes_time_belongs_to_one_day_after_the_other(
     for instant, day in zip(ordered, told, strict=True):
         assert days.starts_at(day) <= instant < days.starts_at(day_after(day))
         assert days.day_of(days.starts_at(day)) == day
+
+
+def test_allowed_lateness_is_shorter_than_a_day() -> None:
+    """Else two days would be closed at once, and the first rollup would not know where to begin."""
+    assert timedelta(0) < ALLOWED_LATENESS < timedelta(days=1)

@@ -17,7 +17,6 @@ CODE = [
     if path.suffix in {".py", ".toml", ".yaml", ".yml", ".example"}
 ] + [PROJECT / name for name in ("template.yaml", "samconfig.toml", "Makefile", "pyproject.toml", ".ci/run")]
 READERS = "developer|integrator|operator|finance|sustainability officer"
-
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
@@ -98,7 +97,7 @@ def test_the_map_names_every_module() -> None:
 
 
 SMALL = {
-    *("config", "decimals", "observability", "store", "types", "http"),
+    *("config", "decimals", "observability", "store", "types"),
     *("delivery_log", "file_lock", "litellm_queue", "payload_values", "segment"),
 }
 """Modules that are tested with the ones that use them."""
@@ -109,6 +108,8 @@ def test_each_module_has_tests_of_its_name() -> None:
     for folder in ("functions/impact", "layers/callback/request_events"):
         for module in {path.stem for path in (PROJECT / folder).glob("*.py")} - SMALL - {"__init__"}:
             assert any(f"{test}_".startswith(f"test_{module}_") for test in tests), module
+    for function in (PROJECT / "functions").glob("*/app.py"):
+        assert f"test_{function.parent.name}" in tests
 
 
 @pytest.mark.parametrize("page", [*PROJECT.glob("docs/*.md")], ids=lambda page: page.name)
@@ -122,3 +123,32 @@ def test_what_others_run_can_be_read_and_is_pinned(name: str) -> None:
     content = (PROJECT / name).read_text()
     assert yaml.safe_load(content)
     assert re.findall(r"uses: \S+@(?![0-9a-f]{40} # v\d)", content) == []
+
+
+def test_the_lines_of_the_proxys_log_in_the_runbook_are_those_that_it_logs() -> None:
+    section = (
+        (PROJECT / "docs/runbook.md")
+        .read_text()
+        .partition("## The proxy's outbox grows")[2]
+        .partition("\n## ")[0]
+    )
+    quoted = re.findall(r"`([^`]+)`", "".join(re.findall(r"(?m)^\| (`.*?) \|", section)))
+    sources = (PROJECT / "layers" / "callback" / "request_events").glob("*.py")
+    logged = re.sub(r"%d|%s|\{[^}]+\}", "...", "".join(path.read_text() for path in sources))
+    logged = re.sub(r'"\s+f?"', "", logged).replace("%%", "%").replace(".../", "rejected/")
+    lines = [re.sub(r" \d+$", "", line) for line in quoted if not line.isdigit()]
+    assert len(lines) > 8
+    assert [line for line in lines if line not in logged] == []
+
+
+def test_the_lines_of_the_proxys_log_in_the_page_on_the_outbox_are_those_that_it_logs() -> None:
+    """Each part between what the page leaves open: N, HOST, REASON ..."""
+    rows = re.findall(r"(?m)^\| (?:WARNING|ERROR) \| (.*?) \| ", (PROJECT / "docs/outbox.md").read_text())
+    callback = PROJECT / "layers" / "callback"
+    sources = "".join(path.read_text() for path in callback.rglob("*.py"))
+    logged = re.sub(r"%d|%s|\{[^}]+\}", "...", re.sub(r'"\s+f?"', "", sources)).replace("%%", "%")
+    left_open = r"\.\.\.|[;:,()]|\b(?:(?!MB|URL)[A-Z]+|HTTPS_PROXY|ahead of|kept in|rejected/)(?!\w)"
+    lines = [line for row in rows for line in re.findall(r"`([^`]+)`", row)]
+    assert len(lines) > 25
+    parts = [part.strip() for line in lines for part in re.split(left_open, line)]
+    assert [part for part in parts if part not in logged] == []

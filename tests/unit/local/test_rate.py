@@ -25,7 +25,7 @@ from local import PROJECT, rate, rollup
 from rates import app as rates
 from rollup_worker import app as worker
 from tests.events import NOON, entry_builder, event, freeze
-from tests.integration.test_recompute import put
+from tests.integration.steps import put
 from tests.lambda_context import CONTEXT
 from tests.rates import publish
 
