@@ -101,12 +101,12 @@ def test_a_question_is_answered_or_what_is_wrong_is_named(
 ) -> None:
     freeze(monkeypatch, app)
     monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOON - timedelta(days=3))
-    laid = entry_builder(shard_count=1)
+    builder = entry_builder(shard_count=1)
     monkeypatch.setattr(app, "store", store)
-    monkeypatch.setattr(app, "calendar", lambda now: laid.calendar)
+    monkeypatch.setattr(app, "calendar", lambda now: builder.calendar)
     for number in range(4):
-        put(store, event(eventId=str(number), ts=timestamp(NOON - timedelta(days=number))), laid=laid)
-    roll_up(store, NOON, laid)
+        put(store, event(eventId=str(number), ts=timestamp(NOON - timedelta(days=number))), builder=builder)
+    roll_up(store, NOON, builder)
     random = Random(0)
     for _ in range(QUERIES * ROUNDS):
         route, query = _question(random)

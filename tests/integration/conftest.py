@@ -36,8 +36,8 @@ RunPlanner = Callable[[datetime], dict[str, float]]
 
 
 @pytest.fixture
-def deaf(store: Store) -> Store:
-    """The same tables; of each write the first answer is lost, and the SDK tries again."""
+def lossy_store(store: Store) -> Store:
+    """The same tables; the first response to each write is lost, and the SDK tries again."""
 
     def twice(name: str, carry_out: Callable[..., Any], options: dict[str, Any]) -> Any:
         if name in ("put_item", "update_item", "delete_item"):
@@ -49,7 +49,7 @@ def deaf(store: Store) -> Store:
 
 @pytest.fixture
 def calls(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What the planner sends to the queue, each message carried out by the worker at once."""
+    """What the planner sends to the queue, of which the worker handles each message at once."""
     made: list[dict[str, Any]] = []
 
     def send(QueueUrl: str, Entries: list[dict[str, str]]) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def post(ingest: Any, store: Store, monkeypatch: pytest.MonkeyPatch) -> Post:
 
 @pytest.fixture
 def get(store: Store, monkeypatch: pytest.MonkeyPatch) -> Get:
-    """Ask a route; numbers in the answer are read as they are written."""
+    """Ask a route; numbers in the response are read as they are written."""
     freeze(monkeypatch, summaries)
     monkeypatch.setattr(summaries, "store", store)
     monkeypatch.setattr(summaries, "calendar", lambda now: BUILDER.calendar)

@@ -19,21 +19,21 @@ TODAY = "2026-11-23"
 BUILDER = entry_builder()
 
 
-def put(store: Store, *events: dict[str, Any], now: datetime = NOON, laid: EntryBuilder = BUILDER) -> None:
+def put(store: Store, *events: dict[str, Any], now: datetime = NOON, builder: EntryBuilder = BUILDER) -> None:
     """Do what the ingest does, one event after the other."""
     for raw in events:
-        entry = laid.build(raw, now)
+        entry = builder.build(raw, now)
         store.ledger.append(entry.item)
-        if laid.calendar.needs_mark(entry.day, now):
+        if builder.calendar.needs_mark(entry.day, now):
             store.state.mark_late(entry.day, [parse_day_shard(entry.day_shard)[1]], now)
 
 
-def roll_up(store: Store, now: datetime = NOON, laid: EntryBuilder = BUILDER) -> int:
-    """Do what the planner and its workers do. Return how many (day, shard)s were counted."""
-    due = plan(store, laid.calendar, now)
+def roll_up(store: Store, now: datetime = NOON, builder: EntryBuilder = BUILDER) -> int:
+    """Do what the planner and its workers do. Return how many (day, shard)s were recomputed."""
+    due = plan(store, builder.calendar, now)
     store.state.put_progress(due.progress)
     for day, shard in due.targets:
-        recompute(store, laid.calendar, Terms(), day, shard, as_of=now)
+        recompute(store, builder.calendar, Terms(), day, shard, as_of=now)
     return len(due.targets)
 
 
@@ -42,9 +42,9 @@ def summary(store: Store, user_id: str = "alice", day: str = TODAY) -> dict[str,
     return found
 
 
-def delete_events(store: Store, user_id: str, *event_ids: str, laid: EntryBuilder = BUILDER) -> None:
+def delete_events(store: Store, user_id: str, *event_ids: str, builder: EntryBuilder = BUILDER) -> None:
     """Delete events from the ledger, as somebody may do by hand."""
-    key = day_shard(TODAY, laid.calendar.shard_of(user_id, TODAY))
+    key = day_shard(TODAY, builder.calendar.shard_of(user_id, TODAY))
     for event_id in event_ids:
         store.client.delete_item(
             TableName=store.ledger.name,
@@ -52,9 +52,9 @@ def delete_events(store: Store, user_id: str, *event_ids: str, laid: EntryBuilde
         )
 
 
-def recompute_again(store: Store, now: datetime, laid: EntryBuilder = BUILDER) -> Recomputed:
-    shard = laid.calendar.shard_of("alice", TODAY)
-    return recompute(store, laid.calendar, Terms(), TODAY, shard, as_of=now)
+def recompute_again(store: Store, now: datetime, builder: EntryBuilder = BUILDER) -> Recomputed:
+    shard = builder.calendar.shard_of("alice", TODAY)
+    return recompute(store, builder.calendar, Terms(), TODAY, shard, as_of=now)
 
 
 def items(store: Store) -> list[dict[str, Any]]:

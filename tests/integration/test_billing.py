@@ -110,7 +110,7 @@ def test_a_month_of_rates_each_as_it_was_published(store: Store) -> None:
 
 
 @pytest.mark.usefixtures("ledger_since_noon")
-def test_a_rate_that_comes_late_mends_final_days_too(store: Store) -> None:
+def test_a_rate_that_comes_late_converts_final_days_too(store: Store) -> None:
     use(store, TODAY, "1.1172")
     closed = BUILDER.calendar.closes_at(TODAY) + timedelta(hours=1)
     roll_up(store, NOON)
@@ -118,7 +118,7 @@ def test_a_rate_that_comes_late_mends_final_days_too(store: Store) -> None:
     before = summary(store)
     assert (before["final"], before["unconverted"], before["costEUR"]) == (True, Decimal("1.1172"), 0)
     assert "fxRate" not in before
-    # Days that wait are left alone: the planner counts those that it can do something for.
+    # Days that wait are left alone: the planner queues those that have a rate.
     assert all(day > TODAY for day, _ in plan(store, BUILDER.calendar, closed + timedelta(days=3)).targets)
     publish(store)
     due = plan(store, BUILDER.calendar, closed + timedelta(days=3))
@@ -130,7 +130,7 @@ def test_a_rate_that_comes_late_mends_final_days_too(store: Store) -> None:
     assert {k: v for k, v in after.items() if k in ("requests", "costUSD", "firstTs")} == {
         k: v for k, v in before.items() if k in ("requests", "costUSD", "firstTs")
     }
-    assert roll_up(store, closed + timedelta(days=3, hours=1)) == 4  # the open day; the mended one is done
+    assert roll_up(store, closed + timedelta(days=3, hours=1)) == 4  # the open day; the converted one is done
 
 
 @pytest.mark.usefixtures("ledger_since_noon")
@@ -152,7 +152,7 @@ def test_a_final_day_billed_at_a_mistyped_rate_is_right_once_it_is_corrected_and
     corrected = store_manual_rate(
         store, "2026-11-20", "1.1172", closed, reason="typed 11.172 for 1.1172", confirm=True
     )
-    assert summary(store) == wrong  # nothing is counted again by itself
+    assert summary(store) == wrong  # nothing is recomputed by itself
     recompute(store, BUILDER.calendar, Terms(), TODAY, SHARD, as_of=closed + timedelta(days=2))
     right = summary(store)
     assert is_rounded(right["costEUR"], dollars / Fraction("1.1172"))
@@ -195,7 +195,7 @@ def test_the_platform_is_converted_by_one_division_too(store: Store) -> None:
 
 
 @pytest.mark.usefixtures("ledger_since_noon")
-def test_shards_that_are_not_mended_yet_are_told_apart(store: Store) -> None:
+def test_shards_that_are_not_recomputed_yet_are_shown_as_unconverted(store: Store) -> None:
     users = {shard_of(f"user{n}", 4): f"user{n}" for n in range(20)}
     put(store, *(event(userId=user, costUSD=Decimal("1.1172")) for user in users.values()))
     roll_up(store)

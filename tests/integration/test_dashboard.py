@@ -100,7 +100,7 @@ def test_the_dashboard_shows_only_metrics_that_exist(widgets: list[dict[str, Any
     assert shown <= known
     ours = {metric for metric in known if metric[0] == "ImpactService"}
     unseen = {name for _, name, _ in ours - shown}
-    assert unseen == {"Planned", "RatesStored"}  # each is told by something else that is shown
+    assert unseen == {"Planned", "RatesStored"}  # something else that is shown says the same
 
 
 def test_the_dashboard_names_what_is_in_the_stack(widgets: list[dict[str, Any]]) -> None:
@@ -120,22 +120,22 @@ def test_the_dashboard_names_what_is_in_the_stack(widgets: list[dict[str, Any]])
 
 def test_the_dashboard_is_laid_out_as_cloudwatch_wants_it(widgets: list[dict[str, Any]]) -> None:
     """docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html"""
-    taken: set[tuple[int, int]] = set()
+    covered: set[tuple[int, int]] = set()
     for widget in widgets:
         assert widget["type"] in {"text", "alarm", "metric", "log"}
         assert widget.keys() == {"type", "x", "y", "width", "height", "properties"}
         columns = range(widget["x"], widget["x"] + widget["width"])
         cells = {(x, y) for x in columns for y in range(widget["y"], widget["y"] + widget["height"])}
         assert columns.stop <= 24
-        assert not cells & taken
-        taken |= cells
+        assert not cells & covered
+        covered |= cells
         if widget["type"] in {"metric", "log"}:
             assert widget["properties"]["region"] == "<AWS::Region>"
-    assert len(taken) == 24 * (1 + max(y for _, y in taken)), "a gap"
+    assert len(covered) == 24 * (1 + max(y for _, y in covered)), "a gap"
     assert len(list(rows(widgets))) <= 50, "more is not free"
 
 
-def test_the_runbook_tells_of_every_metric_and_of_no_other(known: Known) -> None:
+def test_the_runbook_lists_every_metric_and_no_other(known: Known) -> None:
     listed = re.findall(r"(?m)^\| `(\w+)` \| [^|]+ \| [^|]+ \| [^|]+ \|$", (DOCS / "runbook.md").read_text())
     assert sorted(listed) == sorted({name for namespace, name, _ in known if namespace == "ImpactService"})
 

@@ -98,7 +98,7 @@ def test_a_change_begins_a_day_ahead_at_least_and_three_at_most(zone: str, minut
 def test_a_change_begins_with_a_day_that_is_a_lead_ahead_in_both_time_zones(
     from_zone: str, to_zone: str, first_day: str
 ) -> None:
-    """Else a function that does not know of it yet would take an event for one of another day."""
+    """Else a function that does not know of it yet would store an event under another day."""
     period = next_period(
         Calendar.of(settings(zone=ZoneInfo(from_zone))), settings(zone=ZoneInfo(to_zone)), NOON
     )
@@ -138,7 +138,7 @@ def test_where_nothing_was_changed_nothing_is_written(store: Store) -> None:
     assert apply_parameters(store, wish, NOON + HOUR) is None
 
 
-def test_a_change_that_is_taken_back_in_time_never_holds(store: Store) -> None:
+def test_a_change_that_is_reverted_in_time_never_holds(store: Store) -> None:
     ensure_calendar(store, lambda: SETTINGS, NOON)
     apply_parameters(store, settings(shard_count=8), NOON)
     assert [period.first_day for period in store.state.periods()] == [FIRST_DAY, "2026-11-25"]
@@ -147,7 +147,7 @@ def test_a_change_that_is_taken_back_in_time_never_holds(store: Store) -> None:
     assert {calendar.shard_count(day) for day in ("2026-11-24", "2026-11-25", "2026-12-24")} == {4}
 
 
-def test_another_shard_count_for_two_hours_counts_everything_once(store: Store) -> None:
+def test_another_shard_count_for_two_hours_adds_up_everything_once(store: Store) -> None:
     users = [f"user-{n}" for n in range(8)]
     wishes = {0: SETTINGS, 4: settings(shard_count=2), 8: SETTINGS}
     for now, calendar in hours(store, wishes, last=40):
@@ -155,7 +155,7 @@ def test_another_shard_count_for_two_hours_counts_everything_once(store: Store) 
             store,
             *(event(userId=user, eventId=timestamp(now), ts=timestamp(now)) for user in users),
             now=now,
-            laid=EntryBuilder(calendar),
+            builder=EntryBuilder(calendar),
         )
     for user in users:
         [found] = store.summaries.of_user(user, TODAY, TODAY)
@@ -166,12 +166,12 @@ def test_another_shard_count_for_good_holds_for_days_to_come(store: Store) -> No
     users = [f"user-{n}" for n in range(4)]
     for now, calendar in hours(store, {0: SETTINGS, 4: settings(shard_count=2)}, last=104):
         sent = [event(userId=user, eventId=timestamp(now), ts=timestamp(now)) for user in users]
-        put(store, *sent, now=now, laid=EntryBuilder(calendar))
+        put(store, *sent, now=now, builder=EntryBuilder(calendar))
         late = [
             one | {"ts": timestamp(now - timedelta(hours=32)), "eventId": "late" + one["eventId"]}
             for one in sent
         ]
-        put(store, *late, now=now, laid=EntryBuilder(calendar))
+        put(store, *late, now=now, builder=EntryBuilder(calendar))
     calendar = effective_calendar(store, lambda: SETTINGS)
     assert [calendar.shard_count(day) for day in ("2026-11-24", "2026-11-25")] == [4, 2]
     roll_up(store, NOON + timedelta(hours=104), EntryBuilder(calendar))
@@ -186,28 +186,30 @@ def test_another_shard_count_for_good_holds_for_days_to_come(store: Store) -> No
 
 
 @pytest.mark.parametrize("zone", ["America/Los_Angeles", "Asia/Tokyo", "Pacific/Kiritimati"])
-def test_another_time_zone_loses_no_event_and_counts_none_twice(store: Store, zone: str) -> None:
+def test_another_time_zone_loses_no_event_and_adds_up_none_twice(store: Store, zone: str) -> None:
     sent = 0
     for now, calendar in hours(store, {0: SETTINGS, 4: settings(zone=ZoneInfo(zone))}, last=120):
         for back in (0, 28):  # a new one, and one that is sent again, more than a day later
             at = now - back * HOUR
-            put(store, event(eventId=timestamp(at), ts=timestamp(at)), now=now, laid=EntryBuilder(calendar))
+            put(
+                store, event(eventId=timestamp(at), ts=timestamp(at)), now=now, builder=EntryBuilder(calendar)
+            )
         sent += 1
     found = list(store.summaries.of_user("alice", "2026-11-20", "2026-12-01"))
     assert sum(day["requests"] for day in found) == sent + 7
     assert {day["final"] for day in found if day["day"] < "2026-11-27"} == {True}
 
 
-def test_a_longer_retention_accepts_no_event_that_cannot_be_counted(store: Store) -> None:
+def test_a_longer_retention_accepts_no_event_of_a_day_that_expired(store: Store) -> None:
     short, long = settings(retention=timedelta(days=30)), settings(retention=timedelta(days=400))
     for now, calendar in hours(store, {0: short, 4: long}, last=8):
-        put(store, event(costUSD=100, ts=timestamp(NOON)), now=now, laid=EntryBuilder(calendar))
+        put(store, event(costUSD=100, ts=timestamp(NOON)), now=now, builder=EntryBuilder(calendar))
     calendar = effective_calendar(store, lambda: long)
     much_later = NOON + timedelta(days=40)
     with pytest.raises(EventRejected, match="older than 28 days"):
         EntryBuilder(calendar).build(event(eventId="late", ts=timestamp(NOON)), much_later)
-    answer = UsageReader(store, calendar, Terms()).user("alice", TODAY, TODAY, fresh=True, now=much_later)
-    assert answer["total"]["costUSD"] == 100
+    usage = UsageReader(store, calendar, Terms()).user("alice", TODAY, TODAY, fresh=True, now=much_later)
+    assert usage["total"]["costUSD"] == 100
 
 
 def test_a_shorter_retention_for_one_run_leaves_no_day_behind(store: Store) -> None:
@@ -218,7 +220,7 @@ def test_a_shorter_retention_for_one_run_leaves_no_day_behind(store: Store) -> N
     wishes = {0: SETTINGS, 92: settings(retention=timedelta(days=3)), 96: SETTINGS}
     for now, calendar in hours(store, wishes, last=104):
         if now == NOON:
-            put(store, event(costUSD=1000, ts=timestamp(now)), now=now, laid=EntryBuilder(calendar))
+            put(store, event(costUSD=1000, ts=timestamp(now)), now=now, builder=EntryBuilder(calendar))
     assert summary(store)["unconverted"] == 1000
     publish(store, *THAT_WINTER)
     now = NOON + timedelta(days=5)
@@ -227,7 +229,7 @@ def test_a_shorter_retention_for_one_run_leaves_no_day_behind(store: Store) -> N
 
 
 def test_nothing_is_listed_from_a_day_to_one_before_it(store: Store) -> None:
-    """DynamoDB takes that for an error, moto does not."""
+    """DynamoDB reports an error, moto does not."""
     assert list(store.state.shard_totals("2026-11-24", TODAY)) == []
     assert store.state.marked("2026-11-24", TODAY) == set()
     assert list(store.summaries.of_user("alice", "2026-11-24", TODAY)) == []

@@ -1,4 +1,4 @@
-"""What the store asks of DynamoDB, and what it makes of answers that were lost."""
+"""Read consistency, conditional writes, and writes whose response was lost."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -68,26 +68,26 @@ def test_what_is_read_again_anyway_is_read_at_half_the_price(store: Store, what:
     assert consistency(store, EVENTUAL[what]) == {False}
 
 
-def test_a_put_whose_answer_was_lost_knows_its_own_item(deaf: Store) -> None:
-    assert deaf.summaries.put(SUMMARY, None)
-    [found] = deaf.summaries.of_user("alice", DAY, DAY)
-    assert deaf.summaries.put(SUMMARY | {"asOf": timestamp(LATER)}, Version.of(found))
-    assert deaf.state.put_shard_total(KEY, TOTAL, None)
-    total = deaf.state.shard_total(KEY)
+def test_a_put_whose_response_was_lost_knows_its_own_item(lossy_store: Store) -> None:
+    assert lossy_store.summaries.put(SUMMARY, None)
+    [found] = lossy_store.summaries.of_user("alice", DAY, DAY)
+    assert lossy_store.summaries.put(SUMMARY | {"asOf": timestamp(LATER)}, Version.of(found))
+    assert lossy_store.state.put_shard_total(KEY, TOTAL, None)
+    total = lossy_store.state.shard_total(KEY)
     assert total
-    assert deaf.state.put_shard_total(KEY, TOTAL | {"costEUR": 1}, Version.of(total))
-    assert deaf.state.put_fx_rate(FxRate(DAY, Decimal("1.1")), source="test", now=NOON)
+    assert lossy_store.state.put_shard_total(KEY, TOTAL | {"costEUR": 1}, Version.of(total))
+    assert lossy_store.state.put_fx_rate(FxRate(DAY, Decimal("1.1")), source="test", now=NOON)
 
 
-def test_another_recomputes_item_is_not_our_own_though_it_says_the_same(store: Store) -> None:
+def test_an_equal_item_of_another_recompute_is_not_our_own(store: Store) -> None:
     assert store.summaries.put(SUMMARY, None)
     assert not store.summaries.put(SUMMARY, None)
     assert store.state.put_shard_total(KEY, TOTAL, None)
     assert not store.state.put_shard_total(KEY, TOTAL, None)
 
 
-def test_a_delete_whose_answer_was_lost_is_done(deaf: Store) -> None:
-    assert deaf.summaries.put(SUMMARY, None)
-    [found] = deaf.summaries.of_user("alice", DAY, DAY)
-    assert deaf.summaries.delete("alice", DAY, Version.of(found))
-    assert list(deaf.summaries.of_user("alice", DAY, DAY)) == []
+def test_a_delete_whose_response_was_lost_is_done(lossy_store: Store) -> None:
+    assert lossy_store.summaries.put(SUMMARY, None)
+    [found] = lossy_store.summaries.of_user("alice", DAY, DAY)
+    assert lossy_store.summaries.delete("alice", DAY, Version.of(found))
+    assert list(lossy_store.summaries.of_user("alice", DAY, DAY)) == []

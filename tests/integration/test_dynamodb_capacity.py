@@ -1,4 +1,4 @@
-"""What an event costs: consumed capacity, as AWS's own engine reckons it."""
+"""What an event costs: consumed capacity, as AWS's own engine computes it."""
 
 import json
 import sys
@@ -47,9 +47,9 @@ class Meter:
         for each in consumed if isinstance(consumed, list) else [consumed]:
             self.units[model.name] = self.units.get(model.name, 0) + each["CapacityUnits"]
 
-    def take(self) -> dict[str, float]:
-        taken, self.units = self.units, {}
-        return taken
+    def units_used(self) -> dict[str, float]:
+        used, self.units = self.units, {}
+        return used
 
 
 @pytest.fixture
@@ -65,13 +65,13 @@ def test_an_event_as_it_is_met_costs_one_write_unit(store: Store, meter: Meter, 
         pytest.skip("no event is due for this one")
     raw = json.loads(json.dumps(captured), parse_float=Decimal)
     store.ledger.append(enriched(BUILDER.build(raw | {"ts": timestamp(NOON)}, NOON)).item)
-    assert meter.take() == {"PutItem": 1}
+    assert meter.units_used() == {"PutItem": 1}
 
 
 def test_the_largest_event_costs_two(store: Store, meter: Meter) -> None:
     assert enriched(largest()) == largest()  # what the service would add has no room
     store.ledger.append(largest().item)
-    assert meter.take() == {"PutItem": 2}
+    assert meter.units_used() == {"PutItem": 2}
 
 
 def enriched(entry: LedgerEntry) -> LedgerEntry:
@@ -82,7 +82,7 @@ def enriched(entry: LedgerEntry) -> LedgerEntry:
 
 
 def largest() -> LedgerEntry:
-    """Fill an event up to the last byte that the ledger takes."""
+    """Fill an event up to the last byte that the ledger accepts."""
     ids = {"userId": "#" * 256, "eventId": "e" * 128, "model": "m" * 256}
     for length in range(256, 0, -1):
         try:
@@ -92,14 +92,14 @@ def largest() -> LedgerEntry:
     raise AssertionError("no event of that kind fits")
 
 
-def test_the_ledger_reckons_sizes_as_dynamodb_does(store: Store, meter: Meter) -> None:
+def test_the_ledger_computes_sizes_as_dynamodb_does(store: Store, meter: Meter) -> None:
     """A second write unit begins after 1,024 bytes: an estimate that is off would show there."""
     seen = set()
     for length in range(150, 257, 2):
         fields = {"model": "m" * length, "keyAlias": "k" * 250, "tags": ["é", "x"], "stream": True}
         item = BUILDER.build(event(eventId=str(length), conversationId="c" * 256, **fields), NOON).item
         store.ledger.append(item)
-        units = meter.take()["PutItem"]
+        units = meter.units_used()["PutItem"]
         # Ours may be some bytes too many (of a number's two digits a byte), never too few.
         assert 1024 * (units - 1) < item_size(item) <= 1024 * units + 8
         seen.add(units)
@@ -114,9 +114,9 @@ def test_what_a_rollup_costs_an_event(store: Store, meter: Meter, capsys: pytest
         store.ledger.append(
             enriched(BUILDER.build(event(userId=users[n % 20], eventId=f"chatcmpl-{n:032d}"), NOON)).item
         )
-    meter.take()
+    meter.units_used()
     recompute(store, BUILDER.calendar, Terms(), "2026-11-23", shard, as_of=NOON)
-    units = meter.take()
+    units = meter.units_used()
     with capsys.disabled():
         sys.stderr.write(f"\na rollup of {events} events of 20 users consumed {units}\n")
     assert units["Query"] / events < 0.1  # half a read unit for 4 KB: about a tenth of one an event

@@ -256,7 +256,7 @@ def test_a_real_jump_is_accepted_once_an_operator_enters_it(store: Store, server
 
 
 @pytest.mark.usefixtures("seeded")
-def test_a_wrong_rate_in_a_gap_keeps_out_no_other(store: Store, server: Server, run: Run) -> None:
+def test_a_wrong_rate_in_a_gap_rejects_no_other(store: Store, server: Server, run: Run) -> None:
     server.publish(published("2026-08-03", "2026-11-03") | {"2026-11-02": Decimal("11.172")})
     updated = run(NOW + timedelta(days=4))
     assert updated.stored == [FRIDAY, "2026-11-03"]
@@ -284,7 +284,7 @@ def test_a_rate_that_is_stored_stays(store: Store, server: Server, run: Run) -> 
 
 
 @pytest.mark.usefixtures("seeded")
-def test_a_gap_that_cannot_be_filled_keeps_out_no_good_rate(store: Store, server: Server, run: Run) -> None:
+def test_a_gap_that_cannot_be_filled_rejects_no_good_rate(store: Store, server: Server, run: Run) -> None:
     server.files = {DAILY: daily_file("2026-11-03", "1.12"), LAST_90_DAYS: 500}
     updated = run(NOW + timedelta(days=5))
     assert updated.stored == ["2026-11-03"]

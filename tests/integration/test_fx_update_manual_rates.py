@@ -144,8 +144,8 @@ def test_the_last_correction_holds_however_many_there_are(store: Store, rates_ha
 
 @pytest.mark.usefixtures("mistyped")
 def test_a_correction_is_checked_like_any_other_rate(store: Store, rates_handler: Handler) -> None:
-    answer = rates_handler(CORRECTION | {"usd": "0.11172"})
-    assert answer["confirm"].startswith(
+    response = rates_handler(CORRECTION | {"usd": "0.11172"})
+    assert response["confirm"].startswith(
         "2026-11-20: 0.11172 is more than 20% away from 1.1148 on 2026-11-19."
         " 2026-11-20 has 11.172 (operator), which 0.11172 would replace. If this is right"
     )
@@ -175,8 +175,8 @@ def test_a_rate_of_the_ecb_can_be_corrected(store: Store, rates_handler: Handler
     rates_handler({})
     by_ecb = stored(store, "2026-11-20")
     assert by_ecb["source"].startswith("ECB, http://")
-    answer = rates_handler({"date": "2026-11-20", "usd": "1.1177", "reason": "the ECB says so since"})
-    assert f"2026-11-20 has {by_ecb['usd']} ({by_ecb['source']}), which 1.1177" in answer["confirm"]
+    response = rates_handler({"date": "2026-11-20", "usd": "1.1177", "reason": "the ECB says so since"})
+    assert f"2026-11-20 has {by_ecb['usd']} ({by_ecb['source']}), which 1.1177" in response["confirm"]
     rates_handler({"date": "2026-11-20", "usd": "1.1177", "reason": "the ECB says so since", "confirm": True})
     assert (rates(store)["2026-11-20"], stored(store, "2026-11-20")) == (Decimal("1.1177"), by_ecb)
 
@@ -232,7 +232,7 @@ def test_what_changes_is_shown_before_anything_is_stored(
     ]
     assert [change["costEUR"] for change in changes] == [f"{day['costEUR']:f}" for day in now.values()]
     assert rates_handler(CORRECTION | {"confirm": True})["changes"] == changes
-    assert the_platforms(store, "2026-11-21") == now["2026-11-21"]  # until it is counted again
+    assert the_platforms(store, "2026-11-21") == now["2026-11-21"]  # until it is recomputed
     for change in changes:
         store.state.mark_late(
             change["day"], range(entry_builder().calendar.shard_count(change["day"])), later

@@ -63,10 +63,10 @@ def test_a_batch_keeps_the_good_and_names_the_bad(post: Post, store: Store) -> N
         "x",
         now_event(eventId="c"),
     ]
-    answer = post(batch)
-    assert answer.status == 200
-    assert (answer.json["created"], answer.json["duplicates"]) == (2, 1)
-    assert [(r["index"], r["eventId"], r["errors"][0]["field"]) for r in answer.json["rejected"]] == [
+    response = post(batch)
+    assert response.status == 200
+    assert (response.json["created"], response.json["duplicates"]) == (2, 1)
+    assert [(r["index"], r["eventId"], r["errors"][0]["field"]) for r in response.json["rejected"]] == [
         (1, "b", "tokens_in"),
         (3, None, "event"),
     ]
@@ -79,9 +79,9 @@ def test_a_thousand_sendings_are_one_item(post: Post, store: Store, monkeypatch:
     sent = now_event()
     with ThreadPoolExecutor(8) as senders:
         bodies = [sent if n % 3 else [sent] * 4 for n in range(500)]
-        answers = list(senders.map(post, bodies))
-    assert {answer.status for answer in answers} <= {200, 201}
-    assert sum(answer.json.get("created", answer.status == 201) for answer in answers) == 1
+        responses = list(senders.map(post, bodies))
+    assert {response.status for response in responses} <= {200, 201}
+    assert sum(response.json.get("created", response.status == 201) for response in responses) == 1
     assert len(items(store)) == 1
 
 

@@ -59,10 +59,10 @@ BAD_FIELDS: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("field", "value"), BAD_FIELDS)
 def test_a_bad_field_is_named_and_nothing_is_stored(post: Post, store: Store, field: str, value: Any) -> None:
-    answer = post(now_event() | {field: value} if value is not None else now_event(**{field: None}))
-    assert answer.status == 422
-    assert [detail["field"] for detail in answer.json["error"]["details"]] == [field]
-    assert all(detail["message"] for detail in answer.json["error"]["details"])
+    response = post(now_event() | {field: value} if value is not None else now_event(**{field: None}))
+    assert response.status == 422
+    assert [detail["field"] for detail in response.json["error"]["details"]] == [field]
+    assert all(detail["message"] for detail in response.json["error"]["details"])
     assert items(store) == []
 
 
@@ -72,8 +72,8 @@ def test_a_bad_field_is_named_and_nothing_is_stored(post: Post, store: Store, fi
 @pytest.mark.parametrize("field", ["latency", "costUSD", "tokens_out"])
 def test_a_number_out_of_range_is_named(post: Post, store: Store, field: str, number: str) -> None:
     body = simplejson.dumps(now_event() | {field: 0}).replace(f'"{field}": 0', f'"{field}": {number}')
-    answer = post(body.encode())
-    assert (answer.status, answer.json["error"]["details"][0]["field"]) == (422, field)
+    response = post(body.encode())
+    assert (response.status, response.json["error"]["details"][0]["field"]) == (422, field)
     assert items(store) == []
 
 
@@ -84,16 +84,16 @@ def test_a_number_out_of_range_is_named(post: Post, store: Store, field: str, nu
     ids=range(9),
 )
 def test_what_is_not_json_is_a_400(post: Post, store: Store, body: bytes) -> None:
-    answer = post(body)
-    assert (answer.status, answer.json["error"]["code"]) == (400, "not_json")
-    assert answer.json["error"]["details"] == [{"field": "body", "message": "is not JSON"}]
+    response = post(body)
+    assert (response.status, response.json["error"]["code"]) == (400, "not_json")
+    assert response.json["error"]["details"] == [{"field": "body", "message": "is not JSON"}]
     assert items(store) == []
 
 
 @pytest.mark.parametrize("body", [b"1", b"null", b'"x"', b"true"])
 def test_what_is_no_event_is_a_422(post: Post, body: bytes) -> None:
-    answer = post(body)
-    assert (answer.status, answer.json["error"]["details"][0]["field"]) == (422, "event")
+    response = post(body)
+    assert (response.status, response.json["error"]["details"][0]["field"]) == (422, "event")
 
 
 def test_limits_of_a_request(post: Post, store: Store) -> None:
@@ -110,8 +110,8 @@ def test_five_hundred_at_once(post: Post, store: Store) -> None:
     assert len(items(store)) == 500
 
 
-def test_the_largest_event_is_told_in_time(post: Post, store: Store) -> None:
+def test_an_event_that_is_too_large_is_rejected(post: Post, store: Store) -> None:
     labels = ["callType", "modelGroup", "teamId", "keyAlias", "conversationId", "errorCode"]
-    answer = post(now_event(tags=["t" * 256] * 50, **dict.fromkeys(labels, "x" * 256)))
-    assert (answer.status, answer.json["error"]["details"][0]["field"]) == (422, "tags")
+    response = post(now_event(tags=["t" * 256] * 50, **dict.fromkeys(labels, "x" * 256)))
+    assert (response.status, response.json["error"]["details"][0]["field"]) == (422, "tags")
     assert items(store) == []

@@ -41,16 +41,16 @@ def faulty(store: Store, bad_events: set[str], *, marks_fail: bool = False) -> A
     return SimpleNamespace(ledger=SimpleNamespace(append=append), state=SimpleNamespace(mark_late=mark_late))
 
 
-def test_what_storage_did_not_take_is_to_be_sent_again(
+def test_what_storage_did_not_accept_is_to_be_sent_again(
     post: Post, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app, "writer", replace(app.writer, store=faulty(store, {"b"})))
-    answer = post([now_event(eventId="a"), now_event(eventId="x", latency=-1), now_event(eventId="b")])
-    assert (answer.status, answer.headers["retry-after"]) == (503, "2")
-    assert answer.json["retry"] == [{"index": 2, "eventId": "b"}]
-    assert answer.json["created"] == 1
-    assert [rejected["index"] for rejected in answer.json["rejected"]] == [1]
-    assert answer.json["error"]["code"] == "storage"
+    response = post([now_event(eventId="a"), now_event(eventId="x", latency=-1), now_event(eventId="b")])
+    assert (response.status, response.headers["retry-after"]) == (503, "2")
+    assert response.json["retry"] == [{"index": 2, "eventId": "b"}]
+    assert response.json["created"] == 1
+    assert [rejected["index"] for rejected in response.json["rejected"]] == [1]
+    assert response.json["error"]["code"] == "storage"
     single = post(now_event(eventId="b"))
     assert (single.status, single.headers["retry-after"]) == (503, "2")
 
@@ -62,7 +62,7 @@ def by_what_is_stored(post: Post, store: Store, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(app, "calendar", calendar)
 
 
-def assert_none_taken(post: Post, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def assert_none_accepted(post: Post, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     single = post(now_event())
     assert (single.status, single.headers["retry-after"]) == (503, "2")
@@ -74,8 +74,8 @@ def assert_none_taken(post: Post, store: Store, capsys: pytest.CaptureFixture[st
     assert (array.json["created"], array.json["duplicates"]) == (0, 0)
     assert [rejected["index"] for rejected in array.json["rejected"]] == [2]  # not valid in any case
     assert array.json["retry"] == [{"index": 0, "eventId": "a"}, {"index": 1, "eventId": None}]
-    told = values(capsys.readouterr().out)
-    assert (told["Retry"], told["Rejected"]) == (2, 1)
+    emitted = values(capsys.readouterr().out)
+    assert (emitted["Retry"], emitted["Rejected"]) == (2, 1)
     assert post(now_event(latency=-1)).status == 422
     assert post(["x"]).status == 200
     assert items(store) == []
@@ -83,7 +83,7 @@ def assert_none_taken(post: Post, store: Store, capsys: pytest.CaptureFixture[st
 
 @pytest.mark.usefixtures("by_what_is_stored")
 @pytest.mark.parametrize(("name", "value"), IMPOSSIBLE)
-def test_a_new_stack_with_settings_that_cannot_be_accepts_no_event(
+def test_a_new_stack_with_invalid_settings_accepts_no_event(
     post: Post,
     store: Store,
     monkeypatch: pytest.MonkeyPatch,
@@ -91,10 +91,10 @@ def test_a_new_stack_with_settings_that_cannot_be_accepts_no_event(
     name: str,
     value: str,
 ) -> None:
-    """Until they are mended: the senders keep what they have."""
+    """Until they are corrected. The senders keep what they have."""
     with monkeypatch.context() as wrong:
         wrong.setenv(name, value)
-        assert_none_taken(post, store, capsys)
+        assert_none_accepted(post, store, capsys)
         assert store.state.periods() == ()
     assert post(now_event()).status == 201
 
@@ -108,13 +108,13 @@ def test_no_event_is_accepted_while_the_settings_cannot_be_read(
     def unreachable(store: Store) -> Any:
         raise EndpointConnectionError(endpoint_url="http://dynamodb")
 
-    def refused(store: Store) -> Any:
+    def throttling(store: Store) -> Any:
         raise throttled("Query")
 
-    for fault in (unreachable, refused):
+    for fault in (unreachable, throttling):
         with monkeypatch.context() as down:
             down.setattr(StateStore, "periods", fault)
-            assert_none_taken(post, store, capsys)
+            assert_none_accepted(post, store, capsys)
     assert post(now_event()).status == 201
 
 
@@ -135,12 +135,12 @@ def test_events_are_stored_as_is_stored_whatever_the_parameters_ask_for(
 def test_no_2xx_before_the_mark(post: Post, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "writer", replace(app.writer, store=faulty(store, set(), marks_fail=True)))
     late = event(eventId="late", ts=timestamp(NOON - timedelta(days=5)))
-    answer = post([late, now_event(eventId="new")])
-    assert (answer.status, answer.json["retry"]) == (503, [{"index": 0, "eventId": "late"}])
+    response = post([late, now_event(eventId="new")])
+    assert (response.status, response.json["retry"]) == (503, [{"index": 0, "eventId": "late"}])
     assert len(items(store)) == 2
 
 
-def test_storage_that_hangs_is_answered_within_the_time_limit(
+def test_storage_that_hangs_is_a_503_within_the_time_limit(
     post: Post, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     released = Event()
@@ -148,8 +148,8 @@ def test_storage_that_hangs_is_answered_within_the_time_limit(
     monkeypatch.setattr(app, "writer", replace(app.writer, store=hanging))
     monkeypatch.setattr(CONTEXT, "get_remaining_time_in_millis", lambda: 3_200)
     try:
-        answer = post([now_event(eventId=str(n)) for n in range(100)])
+        response = post([now_event(eventId=str(n)) for n in range(100)])
     finally:
         released.set()
-    assert answer.status == 503
-    assert len(answer.json["retry"]) == 100
+    assert response.status == 503
+    assert len(response.json["retry"]) == 100

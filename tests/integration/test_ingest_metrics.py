@@ -10,7 +10,7 @@ from tests.integration.conftest import Post
 from tests.metrics import emitted, values
 
 
-def test_ingest_counts_what_became_of_each_event(post: Post, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ingest_emits_the_outcome_of_each_event(post: Post, capsys: pytest.CaptureFixture[str]) -> None:
     good, bad = event(), event(eventId="bad", tokens_in=-1, latency=-1)
     unpriced = event(eventId="unpriced", costUSD=None, model="nobody-knows-it", prompt="secret")
     post([good, good, unpriced, bad, bad | {"userId": ""}, event(ts="2020-01-01T00:00:00Z"), "no object"])
@@ -30,7 +30,7 @@ def test_ingest_counts_what_became_of_each_event(post: Post, capsys: pytest.Capt
     assert "secret" not in out
 
 
-def test_a_request_that_is_rejected_as_a_whole_is_counted(
+def test_a_request_that_is_rejected_as_a_whole_is_reported(
     post: Post, capsys: pytest.CaptureFixture[str]
 ) -> None:
     post(b"{")

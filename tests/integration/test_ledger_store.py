@@ -31,8 +31,8 @@ def test_pages_go_on_after_one_megabyte(store: Store) -> None:
 def test_a_user_whose_id_begins_like_another_is_another(store: Store) -> None:
     users = ["a", "a#", "a%23", "a#b", "a!", "ab", "a\0"]
     one_shard = entry_builder(shard_count=1)
-    put(store, *(event(userId=u, eventId=f"{n}") for u in users for n in range(3)), laid=one_shard)
-    roll_up(store, laid=one_shard)
+    put(store, *(event(userId=u, eventId=f"{n}") for u in users for n in range(3)), builder=one_shard)
+    roll_up(store, builder=one_shard)
     for user in users:
         assert summary(store, user)["requests"] == 3
         pages = store.ledger.event_pages(day_shard(TODAY, 0), user_id=user, consistent=True)

@@ -1,4 +1,4 @@
-"""From LiteLLM's report of a call to the ledger: told twice, by two workers, a hundred times: one event."""
+"""From LiteLLM's report of a call to the ledger: sent by two workers, a hundred times, it is one event."""
 
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -27,16 +27,16 @@ def batch(some: list[bytes]) -> bytes:
     return b"[" + b",".join(some) + b"]"
 
 
-def test_what_two_workers_tell_a_hundred_times_counts_once(post: Post, store: Store) -> None:
+def test_events_sent_a_hundred_times_by_two_workers_are_stored_once(post: Post, store: Store) -> None:
     once = {simplejson.loads(line)["eventId"] for line in lines()}
     sent = [line for worker in range(2) for line in lines() * (SENT // 2)]
     random.Random(7).shuffle(sent)
     batches = [batch(sent[start : start + 500]) for start in range(0, len(sent), 500)]
     with ThreadPoolExecutor(4) as pool:
-        answers: list[Any] = list(pool.map(post, batches))
-    assert {answer.status for answer in answers} == {200}
-    assert sum(answer.json["created"] for answer in answers) == len(once)
-    assert sum(answer.json["duplicates"] for answer in answers) == len(sent) - len(once)
+        responses: list[Any] = list(pool.map(post, batches))
+    assert {response.status for response in responses} == {200}
+    assert sum(response.json["created"] for response in responses) == len(once)
+    assert sum(response.json["duplicates"] for response in responses) == len(sent) - len(once)
     assert {item["eventId"] for item in items(store)} == once
 
 

@@ -151,7 +151,7 @@ def test_an_earlier_recompute_never_replaces_a_later_one(
     assert total["requests"] == 2
 
 
-def test_what_has_seen_more_counts_whatever_its_clock_says(store: Store) -> None:
+def test_a_recompute_that_has_read_more_is_stored_whatever_its_clock_says(store: Store) -> None:
     publish(store)
     later, shard = NOON + timedelta(days=3), shard_of("alice", 4)
     put(store, event(eventId="1"), now=later)
@@ -186,8 +186,8 @@ def test_recomputes_that_overlap_make_a_day_final(store: Store, monkeypatch: pyt
         yield from pages
 
     monkeypatch.setattr(LedgerStore, "event_pages", overtaken)
-    counted = recompute(store, BUILDER.calendar, Terms(), TODAY, shard, as_of=later + timedelta(minutes=5))
-    assert (counted.events, summary(store)["requests"], store.state.marked()) == (2, 2, set())
+    recomputed = recompute(store, BUILDER.calendar, Terms(), TODAY, shard, as_of=later + timedelta(minutes=5))
+    assert (recomputed.events, summary(store)["requests"], store.state.marked()) == (2, 2, set())
 
 
 def test_a_recompute_that_is_beaten_again_and_again_gives_up(
@@ -206,7 +206,7 @@ def test_a_recompute_that_is_beaten_again_and_again_gives_up(
 def test_a_longer_retention_does_not_open_days_that_expired_under_the_shorter(store: Store) -> None:
     short, long = entry_builder(retention_days=30), entry_builder(retention_days=400)
     shard = shard_of("alice", 4)
-    put(store, event(), laid=short)
+    put(store, event(), builder=short)
     recompute(store, short.calendar, Terms(), TODAY, shard, as_of=NOON)
     recompute(store, long.calendar, Terms(), TODAY, shard, as_of=NOON + timedelta(days=20))
     with pytest.raises(DayExpired):
@@ -228,7 +228,7 @@ def test_a_day_whose_events_may_have_expired_is_never_recomputed(store: Store) -
     assert all(day > TODAY for day, _ in due.targets)
 
 
-def test_a_rollup_that_died_between_its_writes_is_made_good(
+def test_a_rollup_that_died_between_its_writes_is_repaired_by_the_next(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(store)
@@ -301,26 +301,26 @@ def lagging(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("lagging")
 def test_a_closed_day_is_right_though_the_index_lags(store: Store) -> None:
-    """A count finds the summary that is there as it writes, and begins again with it."""
+    """A recompute finds the summary that is there as it writes, and begins again with it."""
     publish(store)
     put(store, event(eventId="1"))
     recompute_again(store, CLOSED)
     put(store, event(eventId="2"))
-    counted = recompute_again(store, CLOSED + timedelta(seconds=1))
-    assert (counted.events, counted.summaries_written, summary(store)["requests"]) == (2, 1, 2)
+    recomputed = recompute_again(store, CLOSED + timedelta(seconds=1))
+    assert (recomputed.events, recomputed.summaries_written, summary(store)["requests"]) == (2, 1, 2)
 
 
 @pytest.mark.usefixtures("lagging")
 def test_an_open_day_waits_for_the_index(store: Store) -> None:
-    """It is counted again anyway."""
+    """It is recomputed within the hour anyway."""
     put(store, event(eventId="1"))
     recompute_again(store, NOON)
     put(store, event(eventId="2"))
-    counted = recompute_again(store, NOON + timedelta(seconds=1))
-    assert (counted.events, counted.summaries_written, summary(store)["requests"]) == (2, 0, 1)
+    recomputed = recompute_again(store, NOON + timedelta(seconds=1))
+    assert (recomputed.events, recomputed.summaries_written, summary(store)["requests"]) == (2, 0, 1)
 
 
-# What a count does in which order, and what it makes of others.
+# The order of a recompute's writes, and recomputes that overlap.
 
 
 def test_an_open_day_leaves_the_figures_of_a_faster_recompute(
@@ -344,7 +344,7 @@ def test_an_open_day_leaves_a_summary_that_a_faster_recompute_has_written(
 def test_a_rate_that_comes_while_summaries_are_read_holds(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another count may have converted them by it: this one must not put the old euros back."""
+    """Another recompute may have converted them by it. This one must not put the old euros back."""
     put(store, event())
     list_users = SummaryStore.all_users_of
 
@@ -397,10 +397,10 @@ def test_a_recompute_of_an_open_day_changes_no_sum_of_a_closed_one(store: Store)
     assert store.state.daily_totals(TODAY, TODAY) == {}
 
 
-def test_a_closed_day_is_counted_as_one_by_a_clock_that_is_behind(
+def test_a_closed_day_stays_closed_for_a_clock_that_is_behind(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A count that found the day closed died before its total; another one, by its clock, finds it open."""
+    """A recompute that found the day closed died before its total. Another one's clock finds it open."""
     publish(store)
     put(store, event(eventId="1"))
     closes = BUILDER.calendar.closes_at(TODAY)
@@ -410,6 +410,6 @@ def test_a_closed_day_is_counted_as_one_by_a_clock_that_is_behind(
             recompute_again(store, closes)
     put(store, event(eventId="2"), now=closes)
     monkeypatch.setattr("impact.recompute.PAUSE_SECONDS", 0)
-    counted = recompute_again(store, closes - timedelta(seconds=1))
-    assert (counted.final, summary(store)["final"], summary(store)["requests"]) == (True, True, 2)
+    recomputed = recompute_again(store, closes - timedelta(seconds=1))
+    assert (recomputed.final, summary(store)["final"], summary(store)["requests"]) == (True, True, 2)
     assert store.state.marked() == set()

@@ -21,9 +21,9 @@ CLOSED = NOON + timedelta(days=3)
 FEW = entry_builder(shard_count=1)
 
 
-def users_shown(store: Store, laid: EntryBuilder) -> tuple[list[str], list[tuple[int, int]]]:
+def users_shown(store: Store, builder: EntryBuilder) -> tuple[list[str], list[tuple[int, int]]]:
     """Who stands in the day's list; the platform's users and requests of that day."""
-    reader = UsageReader(store, laid.calendar, Terms())
+    reader = UsageReader(store, builder.calendar, Terms())
     listed = [item["userId"] for item in reader.day(TODAY, None)["items"]]
     return listed, [(row["users"], row["requests"]) for row in reader.platform(TODAY, TODAY)["days"]]
 
@@ -34,12 +34,12 @@ AT = pytest.mark.parametrize("now", [NOON, CLOSED], ids=["open day", "closed day
 @AT
 def test_a_user_whose_events_were_deleted_has_no_summary(store: Store, now: datetime) -> None:
     publish(store)
-    put(store, event(), event(userId="bob"), event(userId="carol"), laid=FEW)
+    put(store, event(), event(userId="bob"), event(userId="carol"), builder=FEW)
     recompute_again(store, now, FEW)
     assert users_shown(store, FEW) == (["alice", "bob", "carol"], [(3, 3)])
-    delete_events(store, "bob", "e-1", laid=FEW)
-    counted = recompute_again(store, now + timedelta(minutes=1), FEW)
-    assert (counted.summaries_deleted, counted.summaries_written, counted.users) == (1, 0, 2)
+    delete_events(store, "bob", "e-1", builder=FEW)
+    recomputed = recompute_again(store, now + timedelta(minutes=1), FEW)
+    assert (recomputed.summaries_deleted, recomputed.summaries_written, recomputed.users) == (1, 0, 2)
     assert list(store.summaries.of_user("bob", TODAY, TODAY)) == []
     assert users_shown(store, FEW) == (["alice", "carol"], [(2, 2)])
 
@@ -47,9 +47,9 @@ def test_a_user_whose_events_were_deleted_has_no_summary(store: Store, now: date
 @AT
 def test_a_day_whose_last_event_was_deleted_is_empty(store: Store, now: datetime) -> None:
     publish(store)
-    put(store, event(), laid=FEW)
+    put(store, event(), builder=FEW)
     recompute_again(store, now, FEW)
-    delete_events(store, "alice", "e-1", laid=FEW)
+    delete_events(store, "alice", "e-1", builder=FEW)
     recompute_again(store, now + timedelta(minutes=1), FEW)
     assert users_shown(store, FEW) == ([], [])
 
@@ -57,11 +57,11 @@ def test_a_day_whose_last_event_was_deleted_is_empty(store: Store, now: datetime
 @AT
 def test_one_of_several_events_that_was_deleted_is_in_no_sum(store: Store, now: datetime) -> None:
     publish(store)
-    put(store, *(event(eventId=name, costUSD=Decimal(name)) for name in ("1", "2", "4")), laid=FEW)
+    put(store, *(event(eventId=name, costUSD=Decimal(name)) for name in ("1", "2", "4")), builder=FEW)
     recompute_again(store, now, FEW)
-    delete_events(store, "alice", "2", laid=FEW)
-    counted = recompute_again(store, now + timedelta(minutes=1), FEW)
-    assert (counted.summaries_deleted, counted.summaries_written) == (0, 1)
+    delete_events(store, "alice", "2", builder=FEW)
+    recomputed = recompute_again(store, now + timedelta(minutes=1), FEW)
+    assert (recomputed.summaries_deleted, recomputed.summaries_written) == (0, 1)
     assert (summary(store)["requests"], summary(store)["costUSD"]) == (2, 5)
     assert users_shown(store, FEW) == (["alice"], [(1, 2)])
 

@@ -58,12 +58,12 @@ def fresh_store() -> Iterator[Store]:
 
 
 def plain_sums(
-    events: list[dict[str, Any]], laid: EntryBuilder
+    events: list[dict[str, Any]], builder: EntryBuilder
 ) -> dict[tuple[str, str], dict[str, Fraction]]:
     """The oracle: the first of each key, summed in fractions."""
     distinct: dict[tuple[str, str, str], dict[str, Any]] = {}
     for raw in events:
-        day = laid.calendar.day_of(datetime.fromisoformat(raw["ts"]))
+        day = builder.calendar.day_of(datetime.fromisoformat(raw["ts"]))
         distinct.setdefault((raw["userId"], day, raw["eventId"]), raw)
     sums: dict[tuple[str, str], dict[str, Fraction]] = {}
     for (user_id, day, _), raw in distinct.items():
@@ -94,7 +94,7 @@ def test_summaries_equal_a_plain_sum(examples: int) -> None:
 def summaries_equal_a_plain_sum(
     events: list[dict[str, Any]], zone: str, shard_count: int, data: st.DataObject
 ) -> None:
-    laid = entry_builder(zone, shard_count=shard_count)
+    builder = entry_builder(zone, shard_count=shard_count)
     sent = list(events)
     if events:
         sent += data.draw(st.lists(st.sampled_from(events), max_size=20), label="sent again")
@@ -102,10 +102,10 @@ def summaries_equal_a_plain_sum(
     with fresh_store() as store:
         for index, raw in enumerate(sent):
             if index in rollups:
-                roll_up(store, NOON + timedelta(seconds=index), laid)
-            put(store, raw, now=NOON + timedelta(seconds=index), laid=laid)
-        roll_up(store, NOON + timedelta(hours=1), laid)
-        expected = plain_sums(sent, laid)
+                roll_up(store, NOON + timedelta(seconds=index), builder)
+            put(store, raw, now=NOON + timedelta(seconds=index), builder=builder)
+        roll_up(store, NOON + timedelta(hours=1), builder)
+        expected = plain_sums(sent, builder)
         found = {
             (item["userId"], item["day"]): item
             for item in map(_item, store.client.scan(TableName=store.summaries.name)["Items"])

@@ -24,7 +24,7 @@ def test_a_scheduled_run_recomputes_the_open_days(
     store: Store, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOW)
-    put(store, event(ts=NOW.isoformat()), now=NOW, laid=entry_builder(shard_count=16))
+    put(store, event(ts=NOW.isoformat()), now=NOW, builder=entry_builder(shard_count=16))
     planned = planner.handler({}, CONTEXT)
     assert TODAY in planned["days"]
     assert planned["planned"] == len(calls) == 16 * len(planned["days"])
@@ -38,7 +38,7 @@ def test_any_day_can_be_recomputed_by_hand(store: Store, calls: list[dict[str, A
 
 
 @pytest.mark.parametrize("day", ["yesterday", 5, "2026-02-30", ""])
-def test_a_day_that_is_none_is_an_error(calls: list[dict[str, Any]], day: object) -> None:
+def test_an_invalid_day_is_an_error(calls: list[dict[str, Any]], day: object) -> None:
     with pytest.raises(ValueError, match=r"day|format|range|Invalid"):
         planner.handler({"day": day}, CONTEXT)
     assert calls == []
@@ -56,7 +56,7 @@ def test_without_a_queue_the_planner_recomputes_by_itself(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("ROLLUP_QUEUE_URL", "")
-    put(store, event(ts=NOW.isoformat()), now=NOW, laid=entry_builder(shard_count=16))
+    put(store, event(ts=NOW.isoformat()), now=NOW, builder=entry_builder(shard_count=16))
     assert planner.handler({"day": TODAY}, CONTEXT) == {"planned": 16, "days": [TODAY], "counted": 16}
     assert calls == []
     assert "ROLLUP_QUEUE_URL is empty" in caplog.text
@@ -75,14 +75,14 @@ def test_without_a_queue_a_recompute_that_fails_costs_no_other(
 
     monkeypatch.setenv("ROLLUP_QUEUE_URL", "")
     monkeypatch.setattr(worker, "recompute_shard", first_one_fails)
-    put(store, event(ts=NOW.isoformat()), now=NOW, laid=entry_builder(shard_count=16))
+    put(store, event(ts=NOW.isoformat()), now=NOW, builder=entry_builder(shard_count=16))
     with pytest.raises(ConnectionError, match="no DynamoDB"):
         planner.handler({"day": TODAY}, CONTEXT)
     assert next(store.summaries.of_user("alice", TODAY, TODAY))["requests"] == 1
 
 
 @pytest.mark.parametrize("shard", [-1, 16, "7", None])
-def test_a_shard_that_is_none_is_an_error(calls: list[dict[str, Any]], shard: object) -> None:
+def test_an_invalid_shard_is_an_error(calls: list[dict[str, Any]], shard: object) -> None:
     with pytest.raises(ValueError, match="shard"):
         worker.handler({"day": TODAY, "shard": shard}, CONTEXT)
 
@@ -103,13 +103,13 @@ STORED = entry_builder(zone="Europe/Berlin", shard_count=4)
 
 
 @pytest.mark.parametrize(("name", "value"), IMPOSSIBLE)
-def test_parameters_that_cannot_be_fail_the_run_once_all_is_recomputed(
+def test_invalid_parameters_fail_the_run_once_all_is_recomputed(
     store: Store, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     """Planner and worker go by what is stored."""
     monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOW)
     store.state.put_first_period(STORED.calendar.periods[0], NOW)
-    put(store, event(ts=NOW.isoformat()), now=NOW, laid=STORED)
+    put(store, event(ts=NOW.isoformat()), now=NOW, builder=STORED)
     monkeypatch.setenv(name, value)
     with pytest.raises(InvalidSettings, match=value):
         planner.handler({}, CONTEXT)

@@ -41,13 +41,13 @@ def test_late_marks_are_reported_with_the_age_of_the_oldest(store: Store, run_pl
     for days_ago in (3, 4):
         late = event(ts=timestamp(NOON - timedelta(days=days_ago)), costUSD=None, costEUR=Decimal(1))
         put(store, late, now=NOON + HOUR * days_ago)
-    put(store, late | {"eventId": "one more"}, now=NOON + 4.5 * HOUR)  # and its day still is not counted
-    told = run_planner(NOON + 5 * HOUR)
-    assert (told["LateMarks"], told["OldestLateMark"], told["ExpiredMarks"]) == (2, 2 * 3600, 0)
+    put(store, late | {"eventId": "one more"}, now=NOON + 4.5 * HOUR)  # and its day still is not recomputed
+    emitted = run_planner(NOON + 5 * HOUR)
+    assert (emitted["LateMarks"], emitted["OldestLateMark"], emitted["ExpiredMarks"]) == (2, 2 * 3600, 0)
     long_after = NOON + timedelta(days=396)
-    told = run_planner(long_after)
-    assert (told["LateMarks"], told["ExpiredMarks"]) == (1, 1)
-    assert told["OldestLateMark"] == (long_after - NOON - 3 * HOUR).total_seconds()
+    emitted = run_planner(long_after)
+    assert (emitted["LateMarks"], emitted["ExpiredMarks"]) == (1, 1)
+    assert emitted["OldestLateMark"] == (long_after - NOON - 3 * HOUR).total_seconds()
 
 
 def test_days_that_wait_for_their_rate_are_reported(store: Store, run_planner: RunPlanner) -> None:
@@ -60,13 +60,13 @@ def test_days_that_wait_for_their_rate_are_reported(store: Store, run_planner: R
     assert run_planner(closed + 4 * HOUR)["UnconvertedDays"] == 0
 
 
-def test_a_run_that_cannot_call_its_workers_tells_the_lag_all_the_same(
+def test_a_run_that_cannot_queue_anything_still_reports_the_lag(
     run_planner: RunPlanner, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refused(**batch: object) -> None:
+    def no_sqs(**batch: object) -> None:
         raise ConnectionError("no SQS")
 
-    monkeypatch.setattr(planner, "sqs", SimpleNamespace(send_message_batch=refused))
+    monkeypatch.setattr(planner, "sqs", SimpleNamespace(send_message_batch=no_sqs))
     with pytest.raises(ConnectionError, match="no SQS"):
         run_planner(NOON)
     assert "RollupLag" in values(capsys.readouterr().out)

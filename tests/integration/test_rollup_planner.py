@@ -43,7 +43,7 @@ def test_a_late_event_opens_its_day_again(store: Store) -> None:
     assert store.state.marked() == set()
 
 
-def test_days_missed_while_the_rollup_was_down_are_counted(store: Store) -> None:
+def test_days_missed_while_the_rollup_was_down_are_recomputed(store: Store) -> None:
     put(store, event())
     roll_up(store)
     for day in range(1, 6):

@@ -43,22 +43,22 @@ def used(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         if day != DAYS[2]:
             cost = Decimal(f"0.{number + 1}0000000000000007")
             sent = event(ts=timestamp(at), costUSD=cost), event(ts=timestamp(at), userId="bob")
-            put(store, *sent, now=at, laid=BUILDER)
+            put(store, *sent, now=at, builder=BUILDER)
     roll_up(store, NOON, BUILDER)
 
 
-def keep_sums(store: Store) -> int:
+def store_totals(store: Store) -> int:
     return store_daily_totals(store, CALENDAR, day_before(TODAY), NOON, lambda: inf)
 
 
 def late(store: Store) -> None:
-    """An event comes after its day was counted: it leaves a mark."""
+    """Store an event after its day was recomputed. It leaves a mark."""
     at = NOON - timedelta(days=3)
-    put(store, event(ts=timestamp(at), eventId="late", costUSD=7), now=NOON, laid=BUILDER)
+    put(store, event(ts=timestamp(at), eventId="late", costUSD=7), now=NOON, builder=BUILDER)
 
 
-def recount(store: Store) -> None:
-    """The worker counts that day again, and takes the mark away."""
+def recompute_late_day(store: Store) -> None:
+    """Do what the worker does: recompute that day, and clear the mark."""
     recompute(store, CALENDAR, Terms(), LATE_DAY, SHARD, as_of=NOON + timedelta(minutes=1))
 
 
@@ -67,14 +67,14 @@ def shown(store: Store) -> Any:
 
 
 def by_totals(store: Store, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """What is shown where no row is kept."""
+    """What is shown where no row is stored."""
     with monkeypatch.context() as patch:
         patch.setattr(StateStore, "daily_totals", lambda *_: {})
         return shown(store)
 
 
-def text(answer: Any) -> str:
-    return simplejson.dumps(answer, use_decimal=True)
+def text(usage: Any) -> str:
+    return simplejson.dumps(usage, use_decimal=True)
 
 
 def requests_of(store: Store) -> tuple[int, bool]:
@@ -84,7 +84,7 @@ def requests_of(store: Store) -> tuple[int, bool]:
 
 @contextmanager
 def at_request(store: Store, number: int, do: Callable[[], None]) -> Iterator[list[int]]:
-    """Do something before that request to DynamoDB (the first one is 0). Tells how many there were."""
+    """Do something before that request to DynamoDB (the first one is 0). Yields their number, in a list."""
     made = [0]
     with pytest.MonkeyPatch.context() as patch:
         for operation in ("query", "get_item", "update_item", "batch_get_item"):
@@ -102,31 +102,31 @@ def at_request(store: Store, number: int, do: Callable[[], None]) -> Iterator[li
 
 def test_rows_show_what_totals_show(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     before = text(shown(store))
-    assert keep_sums(store) == 4
+    assert store_totals(store) == 4
     assert text(shown(store)) == before
     late(store)
     assert requests_of(store) == (2, False)
-    recount(store)
+    recompute_late_day(store)
     assert requests_of(store) == (3, True)
     assert text(shown(store)) == text(by_totals(store, monkeypatch))
-    assert keep_sums(store) == 1
+    assert store_totals(store) == 1
     assert text(shown(store)) == text(by_totals(store, monkeypatch))
     assert requests_of(store) == (3, True)
 
 
-@pytest.mark.parametrize("was_kept", [False, True])
+@pytest.mark.parametrize("was_stored", [False, True])
 @pytest.mark.parametrize("number", range(6))
 def test_a_total_that_changes_while_its_day_is_summed_up(
-    store: Store, monkeypatch: pytest.MonkeyPatch, number: int, was_kept: bool
+    store: Store, monkeypatch: pytest.MonkeyPatch, number: int, was_stored: bool
 ) -> None:
     """The planner makes up to five requests; the worker is done before one of them, or after the last."""
-    if was_kept:
-        keep_sums(store)
+    if was_stored:
+        store_totals(store)
     late(store)
-    with at_request(store, number, lambda: recount(store)) as made:
+    with at_request(store, number, lambda: recompute_late_day(store)) as made:
         rollup_planner._store_daily_total(store, CALENDAR, LATE_DAY)
     if made[0] <= number:
-        recount(store)
+        recompute_late_day(store)
     assert requests_of(store) == (3, True)
     assert text(shown(store)) == text(by_totals(store, monkeypatch))
 
@@ -135,23 +135,23 @@ def test_a_total_that_changes_while_its_day_is_summed_up(
 def test_a_worker_that_dies_after_the_total_leaves_the_mark(
     store: Store, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    keep_sums(store)
+    store_totals(store)
     late(store)
 
     def dies() -> None:
         with monkeypatch.context() as patch:
             patch.setattr(StateStore, "outdate_daily_total", _die)
             with pytest.raises(InterruptedError):
-                recount(store)
+                recompute_late_day(store)
 
     with at_request(store, number, dies) as made:
         rollup_planner._store_daily_total(store, CALENDAR, LATE_DAY)
     if made[0] <= number:
         dies()
     assert requests_of(store) == (3, False)
-    recount(store)
+    recompute_late_day(store)
     assert requests_of(store) == (3, True)
-    keep_sums(store)
+    store_totals(store)
     assert requests_of(store) == (3, True)
     assert text(shown(store)) == text(by_totals(store, monkeypatch))
 
@@ -164,9 +164,9 @@ def test_the_planner_sums_up_the_newest_days_first_and_not_all_at_once(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rollup_planner, "DAILY_TOTALS_MAX", 2)
-    assert (keep_sums(store), _kept(store)) == (2, DAYS[2:4])
-    assert (keep_sums(store), _kept(store)) == (2, DAYS[0:4])
-    assert (keep_sums(store), _kept(store)) == (0, DAYS[0:4])
+    assert (store_totals(store), _stored_days(store)) == (2, DAYS[2:4])
+    assert (store_totals(store), _stored_days(store)) == (2, DAYS[0:4])
+    assert (store_totals(store), _stored_days(store)) == (0, DAYS[0:4])
 
 
 def test_the_planner_stops_where_its_time_ends(store: Store) -> None:
@@ -178,8 +178,8 @@ def test_before_the_first_recompute_there_is_nothing_to_sum_up(store: Store) -> 
     for total in list(store.state.shard_totals(DAYS[0], TODAY)):
         key = to_wire({"kind": "total", "key": total["key"]})
         store.client.delete_item(TableName=store.state.name, Key=key)
-    assert keep_sums(store) == 0
+    assert store_totals(store) == 0
 
 
-def _kept(store: Store) -> list[str]:
+def _stored_days(store: Store) -> list[str]:
     return [day for day, known in store.state.daily_totals(DAYS[0], TODAY).items() if known.sums is not None]

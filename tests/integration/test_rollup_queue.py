@@ -15,7 +15,7 @@ from tests.integration.test_rollup import NOW, TODAY
 from tests.lambda_context import CONTEXT
 
 
-def test_a_queue_that_takes_nothing_fails_the_run(
+def test_a_queue_that_accepts_nothing_fails_the_run(
     store: Store, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def throttled(**_: Any) -> None:
@@ -30,12 +30,12 @@ def test_a_queue_that_takes_nothing_fails_the_run(
 def test_a_batch_that_is_not_sent_costs_no_other(
     calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take = planner.sqs.send_message_batch
+    accept = planner.sqs.send_message_batch
 
     def first_one_throttled(**batch: Any) -> Any:
         if json.loads(batch["Entries"][0]["MessageBody"])["shard"] == 0:
             raise ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "SendMessageBatch")
-        return take(**batch)
+        return accept(**batch)
 
     monkeypatch.setattr(rollup_queue, "SENDERS", 1)
     monkeypatch.setattr(planner, "sqs", SimpleNamespace(send_message_batch=first_one_throttled))
@@ -44,20 +44,20 @@ def test_a_batch_that_is_not_sent_costs_no_other(
     assert sorted(call["shard"] for call in calls) == list(range(10, 16))
 
 
-def refusing(calls: list[dict[str, Any]], refusals: dict[int, int]) -> SimpleNamespace:
-    """A queue that does not take the messages of some shards, so many times each."""
-    take = planner.sqs.send_message_batch
+def rejecting(calls: list[dict[str, Any]], times: dict[int, int]) -> SimpleNamespace:
+    """A queue that rejects the messages of some shards, so many times each."""
+    accept = planner.sqs.send_message_batch
 
     def send(QueueUrl: str, Entries: list[dict[str, str]]) -> dict[str, Any]:
-        refused = []
+        rejected = []
         for entry in Entries:
             shard = json.loads(entry["MessageBody"])["shard"]
-            if refusals.get(shard, 0) > 0:
-                refusals[shard] -= 1
-                refused.append(entry)
-        taken = [entry for entry in Entries if entry not in refused]
-        failed = [{"Id": entry["Id"], "SenderFault": False, "Code": "InternalError"} for entry in refused]
-        return (take(QueueUrl=QueueUrl, Entries=taken) if taken else {}) | {"Failed": failed}
+            if times.get(shard, 0) > 0:
+                times[shard] -= 1
+                rejected.append(entry)
+        accepted = [entry for entry in Entries if entry not in rejected]
+        failed = [{"Id": entry["Id"], "SenderFault": False, "Code": "InternalError"} for entry in rejected]
+        return (accept(QueueUrl=QueueUrl, Entries=accepted) if accepted else {}) | {"Failed": failed}
 
     return SimpleNamespace(send_message_batch=send)
 
@@ -65,15 +65,15 @@ def refusing(calls: list[dict[str, Any]], refusals: dict[int, int]) -> SimpleNam
 def test_messages_that_the_queue_leaves_out_are_sent_again(
     calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planner, "sqs", refusing(calls, {3: 1, 4: 4, 12: 2}))
+    monkeypatch.setattr(planner, "sqs", rejecting(calls, {3: 1, 4: 4, 12: 2}))
     assert planner.handler({"day": TODAY}, CONTEXT)["planned"] == 16
     assert sorted(call["shard"] for call in calls) == list(range(16))
 
 
-def test_a_message_that_the_queue_never_takes_fails_the_run_and_costs_no_other(
+def test_a_message_that_the_queue_never_accepts_fails_the_run_and_costs_no_other(
     calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planner, "sqs", refusing(calls, {3: 99}))
+    monkeypatch.setattr(planner, "sqs", rejecting(calls, {3: 99}))
     with pytest.raises(rollup_queue.NotSent, match="1 messages in 5 attempts: InternalError"):
         planner.handler({"day": TODAY}, CONTEXT)
     assert sorted(call["shard"] for call in calls) == [shard for shard in range(16) if shard != 3]

@@ -44,12 +44,12 @@ def dead_letters(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def shard_of_alice(store: Store) -> int:
-    put(store, event(ts=NOON.isoformat()), now=NOON, laid=entry_builder(shard_count=16))
+    put(store, event(ts=NOON.isoformat()), now=NOON, builder=entry_builder(shard_count=16))
     [item] = store.client.scan(TableName=store.ledger.name)["Items"]
     return int(item["dayShard"]["S"].partition("#")[2])
 
 
-def test_a_call_by_hand_and_a_message_are_counted_alike(store: Store) -> None:
+def test_a_call_by_hand_and_a_message_do_the_same(store: Store) -> None:
     call = {"day": TODAY, "shard": shard_of_alice(store)}
     by_hand = worker.handler(call, CONTEXT)
     by_message = worker.handler(a_message(call), CONTEXT)

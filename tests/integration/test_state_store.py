@@ -13,10 +13,10 @@ from tests.integration.test_dynamodb import DAY, LATER
 from tests.intercepted import through
 
 
-def test_a_mark_whose_clearing_was_not_answered_is_gone(deaf: Store) -> None:
-    deaf.state.mark_late(DAY, [1], NOON)
-    assert deaf.state.clear_mark(deaf.state.late_mark(DAY, 1))
-    assert deaf.state.marked() == set()
+def test_a_mark_is_gone_though_the_response_to_its_clearing_was_lost(lossy_store: Store) -> None:
+    lossy_store.state.mark_late(DAY, [1], NOON)
+    assert lossy_store.state.clear_mark(lossy_store.state.late_mark(DAY, 1))
+    assert lossy_store.state.marked() == set()
 
 
 def test_a_mark_that_was_set_again_stays_and_says_since_when_it_stands(store: Store) -> None:
@@ -30,7 +30,7 @@ def test_a_mark_that_was_set_again_stays_and_says_since_when_it_stands(store: St
     assert store.state.marked() == {(DAY, 2)}
 
 
-def test_marks_that_stand_are_not_forgotten(store: Store) -> None:
+def test_only_cleared_marks_of_earlier_days_are_deleted(store: Store) -> None:
     for day in ("2026-11-18", "2026-11-19", DAY):
         store.state.mark_late(day, [1, 2], NOON)
         store.state.clear_mark(store.state.late_mark(day, 1))
@@ -51,20 +51,20 @@ def leave_old_mark(store: Store, token: str) -> None:
 
 
 def test_a_mark_of_an_earlier_version_is_migrated_each_time_it_is_set(store: Store) -> None:
-    def left_anew(name: str, carry_out: Callable[..., Any], options: dict[str, Any]) -> Any:
-        answer = carry_out(**options)
+    def mark_left_meanwhile(name: str, carry_out: Callable[..., Any], options: dict[str, Any]) -> Any:
+        response = carry_out(**options)
         if name == "update_item":
             leave_old_mark(store, "2")
-        return answer
+        return response
 
     leave_old_mark(store, "1")
-    through(store, left_anew).state.migrate_old_marks(NOON)
+    through(store, mark_left_meanwhile).state.migrate_old_marks(NOON)
     assert store.state.late_mark(DAY, MARK_GROUP + 7) == LateMark(DAY, MARK_GROUP + 7, 1, NOON)
     assert store.state.clear_mark(store.state.late_mark(DAY, MARK_GROUP + 7))
     store.state.migrate_old_marks(LATER)
     assert store.state.late_mark(DAY, MARK_GROUP + 7) == LateMark(DAY, MARK_GROUP + 7, 2, LATER)
     store.state.migrate_old_marks(LATER + timedelta(hours=1))
-    assert store.state.late_mark(DAY, MARK_GROUP + 7).number == 2, "it was taken over, and is gone"
+    assert store.state.late_mark(DAY, MARK_GROUP + 7).number == 2, "it was migrated, and is gone"
 
 
 def test_sums_of_a_day_hold_until_one_of_its_totals_changes(store: Store) -> None:

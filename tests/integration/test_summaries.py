@@ -26,10 +26,10 @@ def test_days_are_read_as_is_stored_whatever_the_parameters_ask_for(
     calendar = CachedCalendar(lambda now: effective_calendar(store, config.settings))
     monkeypatch.setattr(app, "calendar", calendar)
     monkeypatch.setenv(name, value)
-    put(store, event(ts=timestamp(NOW)), laid=stored)
-    answer = get(userId="alice", fresh="true")
-    assert answer.json["to"] == "2026-11-24"
-    assert [(day["day"], day["requests"]) for day in answer.json["days"]] == [("2026-11-24", 1)]
+    put(store, event(ts=timestamp(NOW)), builder=stored)
+    response = get(userId="alice", fresh="true")
+    assert response.json["to"] == "2026-11-24"
+    assert [(day["day"], day["requests"]) for day in response.json["days"]] == [("2026-11-24", 1)]
 
 
 def _encoded(text: str) -> str:
@@ -66,8 +66,8 @@ def _encoded(text: str) -> str:
     ],
 )
 def test_a_bad_parameter_is_named(get: Get, parameters: dict[str, str], field: str) -> None:
-    answer = get(**parameters)
-    assert (answer.status, answer.json["error"]["details"][0]["field"]) == (422, field)
+    response = get(**parameters)
+    assert (response.status, response.json["error"]["details"][0]["field"]) == (422, field)
 
 
 def test_at_most_366_days(get: Get) -> None:

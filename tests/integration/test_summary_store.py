@@ -40,9 +40,9 @@ def test_a_summary_of_an_earlier_version_of_this_service_is_known_by_its_time(st
     assert store.summaries.delete("alice", "2026-11-21", its_own)
 
 
-def sparing(store: Store, answers: int) -> Store:
+def store_that_leaves_out(store: Store, times: int) -> Store:
     """The same tables; BatchGetItem leaves out all but the first key, so many times."""
-    left = [answers]
+    left = [times]
 
     def leave_out(name: str, carry_out: Callable[..., Any], options: dict[str, Any]) -> Any:
         if name != "batch_get_item" or not left[0]:
@@ -50,20 +50,18 @@ def sparing(store: Store, answers: int) -> Store:
         left[0] -= 1
         [(table, request)] = options["RequestItems"].items()
         first, *others = request["Keys"]
-        answer = carry_out(RequestItems={table: request | {"Keys": [first]}})
-        return answer | {"UnprocessedKeys": {table: request | {"Keys": [*others] or [first]}}}
+        response = carry_out(RequestItems={table: request | {"Keys": [first]}})
+        return response | {"UnprocessedKeys": {table: request | {"Keys": [*others] or [first]}}}
 
     return through(store, leave_out)
 
 
-def test_summaries_that_were_left_out_are_asked_for_again(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_summaries_that_were_left_out_are_read_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("impact.summary_store.PAUSE_SECONDS", 0)
     keys = [(f"u{n}", DAY) for n in range(5)]
     for user_id, day in keys:
         store.summaries.put(SUMMARY | {"userId": user_id, "day": day}, None)
-    found = sparing(store, 4).summaries.get_many(keys, consistent=True)
+    found = store_that_leaves_out(store, 4).summaries.get_many(keys, consistent=True)
     assert sorted(each["userId"] for each in found) == ["u0", "u1", "u2", "u3", "u4"]
 
 
@@ -72,12 +70,12 @@ def test_summaries_that_are_left_out_again_and_again_are_an_error(
 ) -> None:
     monkeypatch.setattr("impact.summary_store.PAUSE_SECONDS", 0)
     monkeypatch.setattr("impact.summary_store.UNPROCESSED_MAX", 3)
-    assert sparing(store, 2).summaries.get_many([("alice", DAY)], consistent=True) == []
+    assert store_that_leaves_out(store, 2).summaries.get_many([("alice", DAY)], consistent=True) == []
     with pytest.raises(TooBusy, match="1 items were left out 3 times"):
-        sparing(store, 3).summaries.get_many([("alice", DAY)], consistent=True)
+        store_that_leaves_out(store, 3).summaries.get_many([("alice", DAY)], consistent=True)
 
 
-def test_more_summaries_than_one_call_takes(store: Store) -> None:
+def test_more_summaries_than_one_call_may_ask_for(store: Store) -> None:
     users = [f"u{n:03d}" for n in range(101)]
     for user_id in users:
         store.summaries.put(SUMMARY | {"userId": user_id}, None)

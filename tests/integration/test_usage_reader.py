@@ -41,14 +41,18 @@ def test_a_users_days_in_order_and_their_sum(get: Get, store: Store) -> None:
     use(store, days_ago=1, eventId="3", costUSD=Decimal("8.4e-07"))
     use(store, userId="bob")
     roll_up(store, NOW)
-    answer = get(userId="alice")
-    assert answer.status == 200
-    assert (answer.json["userId"], answer.json["from"], answer.json["to"]) == ("alice", DAYS_AGO[29], TODAY)
-    assert [day["day"] for day in answer.json["days"]] == [DAYS_AGO[2], DAYS_AGO[1]]
-    assert [day["costUSD"] for day in answer.json["days"]] == [Decimal("0.1"), Decimal("0.20000084")]
-    assert answer.json["total"]["costUSD"] == Decimal("0.30000084")
-    assert answer.json["total"]["models"]["openai/gpt-4o"]["requests"] == 3
-    assert "dayShard" not in answer.json["days"][0]
+    response = get(userId="alice")
+    assert response.status == 200
+    assert (response.json["userId"], response.json["from"], response.json["to"]) == (
+        "alice",
+        DAYS_AGO[29],
+        TODAY,
+    )
+    assert [day["day"] for day in response.json["days"]] == [DAYS_AGO[2], DAYS_AGO[1]]
+    assert [day["costUSD"] for day in response.json["days"]] == [Decimal("0.1"), Decimal("0.20000084")]
+    assert response.json["total"]["costUSD"] == Decimal("0.30000084")
+    assert response.json["total"]["models"]["openai/gpt-4o"]["requests"] == 3
+    assert "dayShard" not in response.json["days"][0]
     assert len(get(userId="alice", from_=DAYS_AGO[1], to=DAYS_AGO[1]).json["days"]) == 1
 
 
@@ -104,10 +108,10 @@ def test_every_user_of_a_day_in_pages(get: Get, store: Store) -> None:
     roll_up(store, NOW)
     seen, cursor, pages = [], None, 0
     while pages == 0 or cursor:
-        answer = get(day=TODAY, **({"cursor": cursor} if cursor else {}))
-        assert answer.json["day"] == TODAY
-        seen += [item["userId"] for item in answer.json["items"]]
-        cursor, pages = answer.json["next"], pages + 1
+        response = get(day=TODAY, **({"cursor": cursor} if cursor else {}))
+        assert response.json["day"] == TODAY
+        seen += [item["userId"] for item in response.json["items"]]
+        cursor, pages = response.json["next"], pages + 1
     assert sorted(seen) == sorted(users)
     assert pages == 3
 
@@ -116,11 +120,11 @@ def test_the_platform_day_by_day(get: Get, store: Store) -> None:
     for n in range(10):
         use(store, userId=f"u{n}", days_ago=n % 2, costUSD=Decimal("0.1"))
     roll_up(store, NOW)
-    answer = get("/api/totals", from_=DAYS_AGO[1], to=TODAY)
-    rows = [(row["day"], row["users"], row["requests"], row["costUSD"]) for row in answer.json["days"]]
+    response = get("/api/totals", from_=DAYS_AGO[1], to=TODAY)
+    rows = [(row["day"], row["users"], row["requests"], row["costUSD"]) for row in response.json["days"]]
     assert rows == [(DAYS_AGO[1], 5, 5, Decimal("0.5")), (TODAY, 5, 5, Decimal("0.5"))]
-    assert answer.json["total"]["costUSD"] == 1
-    assert (answer.json["from"], answer.json["to"]) == (DAYS_AGO[1], TODAY)
+    assert response.json["total"]["costUSD"] == 1
+    assert (response.json["from"], response.json["to"]) == (DAYS_AGO[1], TODAY)
 
 
 def test_a_mark_of_another_shard_opens_no_day_of_a_user(store: Store) -> None:
@@ -149,7 +153,7 @@ def test_a_platforms_day_is_final_once_each_of_its_shards_is(store: Store) -> No
     closes = BUILDER.calendar.closes_at(day)
     for shard in shards:
         found = reader.platform(day, day)["days"]
-        assert not any(row["final"] for row in found), "shards that were not counted yet"
+        assert not any(row["final"] for row in found), "shards that were not recomputed yet"
         recompute(store, BUILDER.calendar, Terms(), day, shard, as_of=closes)
     [row] = reader.platform(day, day)["days"]
     assert (row["final"], row["users"], row["requests"]) == (True, 12, 12)

@@ -15,28 +15,28 @@ from tests.integration.test_rollup_planner_daily_totals import (  # noqa: F401
     LATE_DAY,
     TODAY,
     at_request,
-    keep_sums,
     late,
-    recount,
+    recompute_late_day,
     requests_of,
     shown,
+    store_totals,
     used,
 )
 
 
 def test_totals_are_read_only_of_days_without_a_row(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    keep_sums(store)
+    store_totals(store)
     late(store)
-    asked: list[tuple[str, str]] = []
+    days_read: list[tuple[str, str]] = []
     totals = StateStore.shard_totals
 
     def spy(self: StateStore, first: str, last: str) -> Any:
-        asked.append((first, last))
+        days_read.append((first, last))
         return totals(self, first, last)
 
     monkeypatch.setattr(StateStore, "shard_totals", spy)
     shown(store)
-    assert asked == [(LATE_DAY, LATE_DAY), (TODAY, TODAY)]
+    assert days_read == [(LATE_DAY, LATE_DAY), (TODAY, TODAY)]
 
 
 @pytest.mark.parametrize("view", ["platform", "user", "day"])
@@ -44,8 +44,8 @@ def test_totals_are_read_only_of_days_without_a_row(store: Store, monkeypatch: p
 def test_a_figure_that_a_late_event_made_old_never_shows_as_final(
     store: Store, view: str, number: int
 ) -> None:
-    """The event is counted, and its mark taken away, between any two reads."""
-    keep_sums(store)
+    """The day is recomputed, and its mark cleared, between any two reads."""
+    store_totals(store)
     late(store)
     reader = UsageReader(store, CALENDAR, Terms())
 
@@ -60,11 +60,11 @@ def test_a_figure_that_a_late_event_made_old_never_shows_as_final(
 
     old, new = {"platform": (2, 3), "user": (1, 2), "day": (1, 2)}[view]
     assert read() == (old, False)
-    with at_request(store, number, lambda: recount(store)) as made:
+    with at_request(store, number, lambda: recompute_late_day(store)) as made:
         found = read()
     assert found in {(old, False), (new, False), (new, True)}
     assert made[0] > 1
-    recount(store)
+    recompute_late_day(store)
     assert read() == (new, True)
 
 
@@ -73,7 +73,7 @@ def test_every_view_reads_with_strong_consistency(
     store: Store, monkeypatch: pytest.MonkeyPatch, view: str
 ) -> None:
     """But the index, which has no other: it lists keys alone."""
-    keep_sums(store)
+    store_totals(store)
     weak: list[Any] = []
     reader = UsageReader(store, CALENDAR, Terms())
     for operation in ("query", "get_item"):

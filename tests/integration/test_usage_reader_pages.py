@@ -1,4 +1,4 @@
-"""What bounds an answer of the reading API: its size, the requests that it takes, and the time."""
+"""The limits of a response of the reading API: its size, its requests to DynamoDB, and its time."""
 
 import json
 from collections import Counter
@@ -45,21 +45,21 @@ def function(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ask(context: Any = CONTEXT, **query: str) -> dict[str, Any]:
-    """Ask for summaries; the answer must be one that Lambda can hand over."""
+    """Ask for summaries; the response must be one that Lambda can return."""
     query = {name.rstrip("_"): value for name, value in query.items()}
     response = app.handler({"routeKey": "GET /api/summaries", "queryStringParameters": query}, context)
     assert len(simplejson.dumps(response, ensure_ascii=False).encode()) < LAMBDA_BYTES
-    answer: dict[str, Any] = json.loads(response["body"], parse_float=Decimal)
-    assert response["statusCode"] == 200, answer
-    return answer
+    page: dict[str, Any] = json.loads(response["body"], parse_float=Decimal)
+    assert response["statusCode"] == 200, page
+    return page
 
 
 def pages(**query: str) -> Iterator[dict[str, Any]]:
-    answer = ask(**query)
-    yield answer
-    while cursor := answer.get("next"):
-        answer = ask(**query, cursor=cursor)
-        yield answer
+    page = ask(**query)
+    yield page
+    while cursor := page.get("next"):
+        page = ask(**query, cursor=cursor)
+        yield page
 
 
 def summary(user_id: str, day: str, models: Any, shard: int | None = None) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def summary(user_id: str, day: str, models: Any, shard: int | None = None) -> di
     return whose | sums | {"asOf": timestamp(NOON), "final": True}
 
 
-def keep(store: Store, *given: Any) -> None:
+def put_summary(store: Store, *given: Any) -> None:
     store.summaries.put(summary(*given), None)
 
 
@@ -92,35 +92,33 @@ def test_the_largest_days_come_in_pages_that_fit(
     days = list(days_between(day_before(TODAY, 29), TODAY))
     year = [of_models[number % 3] | {"day": day} for number, day in enumerate(days)]
     monkeypatch.setattr(SummaryStore, "of_user", lambda *_: iter(year))
-    answers = list(pages(userId="alice"))
-    assert 1 < len(answers) < len(days)
-    assert [row["day"] for answer in answers for row in answer["days"]] == days
-    assert all("next" in answer for answer in answers[:-1])
-    assert "next" not in answers[-1]
-    assert [answer["total"] for answer in answers] == [answers[0]["total"]] * len(answers)
-    assert answers[0]["total"]["requests"] == MODELS_MAX * len(days)
-    assert len(answers[0]["total"]["models"]) == MODELS_MAX + 1
+    received = list(pages(userId="alice"))
+    assert 1 < len(received) < len(days)
+    assert [row["day"] for page in received for row in page["days"]] == days
+    assert all("next" in page for page in received[:-1])
+    assert "next" not in received[-1]
+    assert [page["total"] for page in received] == [received[0]["total"]] * len(received)
+    assert received[0]["total"]["requests"] == MODELS_MAX * len(days)
+    assert len(received[0]["total"]["models"]) == MODELS_MAX + 1
 
 
 def test_a_users_days_in_pages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(usage_reader, "ROWS_BYTES", 5_000)
     days = list(days_between(day_before(TODAY, 24), TODAY))
     for day in days:
-        keep(store, "alice", day, ["openai/gpt-4o"])
-    answers = list(pages(userId="alice", from_=days[0], to=days[-1]))
-    assert [row["day"] for answer in answers for row in answer["days"]] == days
-    assert {len(answer["days"]) for answer in answers[:-1]} == {4}
-    assert {answer["total"]["requests"] for answer in answers} == {len(days)}
-    assert answers[0].keys() - answers[-1].keys() == {"next"}
+        put_summary(store, "alice", day, ["openai/gpt-4o"])
+    received = list(pages(userId="alice", from_=days[0], to=days[-1]))
+    assert [row["day"] for page in received for row in page["days"]] == days
+    assert {len(page["days"]) for page in received[:-1]} == {4}
+    assert {page["total"]["requests"] for page in received} == {len(days)}
+    assert received[0].keys() - received[-1].keys() == {"next"}
 
 
-def test_a_row_larger_than_an_answer_is_shown_by_itself(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_row_larger_than_a_page_is_shown_by_itself(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(usage_reader, "ROWS_BYTES", 10)
     days = list(days_between(day_before(TODAY, 2), TODAY))
     for day in days:
-        keep(store, "alice", day, ["openai/gpt-4o"])
+        put_summary(store, "alice", day, ["openai/gpt-4o"])
     assert [[row["day"] for row in page["days"]] for page in pages(userId="alice")] == [[d] for d in days]
 
 
@@ -129,15 +127,15 @@ def test_the_users_of_a_day_in_pages_that_fit(store: Store, monkeypatch: pytest.
     monkeypatch.setattr(usage_reader, "READ_USERS", 4)
     users = [f"user-{n:02d}" for n in range(25)]
     for user_id in users:
-        keep(store, user_id, TODAY, ["openai/gpt-4o"])
+        put_summary(store, user_id, TODAY, ["openai/gpt-4o"])
     for shard in range(4):
         total(store, TODAY, shard, sum(CALENDAR.shard_of(user_id, TODAY) == shard for user_id in users))
     made = spied(store, monkeypatch)
-    answers = list(pages(day=TODAY))
-    listed = [row["userId"] for answer in answers for row in answer["items"]]
+    received = list(pages(day=TODAY))
+    listed = [row["userId"] for page in received for row in page["items"]]
     assert listed == sorted(users, key=lambda user_id: (CALENDAR.shard_of(user_id, TODAY), user_id))
-    assert {len(answer["items"]) for answer in answers[:-1]} == {4}
-    assert made["batch_get_item"] <= 2 * len(answers)  # not all of PAGE_USERS where few have room
+    assert {len(page["items"]) for page in received[:-1]} == {4}
+    assert made["batch_get_item"] <= 2 * len(received)  # not all of PAGE_USERS where few have room
 
 
 def spied(store: Store, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
@@ -147,12 +145,12 @@ def spied(store: Store, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     def spy(operation: str) -> None:
         send = getattr(store.client, operation)
 
-        def counted(**request: Any) -> Any:
+        def counting(**request: Any) -> Any:
             made[operation] += 1
             made[request.get("IndexName", operation)] += "IndexName" in request
             return send(**request)
 
-        monkeypatch.setattr(store.client, operation, counted)
+        monkeypatch.setattr(store.client, operation, counting)
 
     for operation in ("query", "batch_get_item", "get_item"):
         spy(operation)
@@ -166,13 +164,13 @@ def test_a_day_of_a_thousand_shards_takes_as_many_requests_as_it_has_users(
     users = sorted((f"user-{n}" for n in range(40)), key=lambda user_id: (shard_of(user_id, 1000), user_id))
     counts = Counter(shard_of(user_id, 1000) for user_id in users)
     for user_id in users:
-        keep(store, user_id, TODAY, ["openai/gpt-4o"], shard_of(user_id, 1000))
+        put_summary(store, user_id, TODAY, ["openai/gpt-4o"], shard_of(user_id, 1000))
     for shard in {*counts, *range(0, 1000, 10)}:
         total(store, TODAY, shard, counts[shard])
     made = spied(store, monkeypatch)
-    answer = UsageReader(store, many, Terms()).day(TODAY, None)
-    assert [row["userId"] for row in answer["items"]] == users
-    assert answer["next"] is None
+    page = UsageReader(store, many, Terms()).day(TODAY, None)
+    assert [row["userId"] for row in page["items"]] == users
+    assert page["next"] is None
     assert made["byDay"] == len(counts)
     assert made["query"] < 5 + len(counts)
 
@@ -183,12 +181,12 @@ def test_a_page_of_a_day_lists_no_more_shards_than_fill_it(
     monkeypatch.setattr(usage_reader, "PAGE_USERS", 10)
     users = [f"user-{n:02d}" for n in range(40)]
     for number, user_id in enumerate(users):
-        keep(store, user_id, TODAY, ["openai/gpt-4o"], number // 10)
+        put_summary(store, user_id, TODAY, ["openai/gpt-4o"], number // 10)
     for shard in range(4):
         total(store, TODAY, shard, 10)
     made = spied(store, monkeypatch)
-    answer = ask(day=TODAY)
-    assert [row["userId"] for row in answer["items"]] == users[:10]
+    page = ask(day=TODAY)
+    assert [row["userId"] for row in page["items"]] == users[:10]
     assert made["byDay"] == 1
 
 
@@ -196,7 +194,7 @@ def test_a_page_of_a_day_lists_no_more_shards_than_fill_it(
 def test_pages_of_a_day_list_everybody_once_and_in_order(
     store: Store, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    """However many users a shard has: as its total says, or fewer or more since it was counted."""
+    """However many users a shard has: as its total says, or fewer or more since it was recomputed."""
     random = Random(seed)
     monkeypatch.setattr(usage_reader, "PAGE_USERS", random.choice((1, 3, 7)))
     monkeypatch.setattr(usage_reader, "READ_USERS", random.choice((1, 2, 50)))
@@ -206,17 +204,17 @@ def test_pages_of_a_day_list_everybody_once_and_in_order(
     for shard in range(12):
         users = [f"u-{next(number):03d}#😀" for _ in range(random.choice((0, 0, 1, 2, 9)))]
         for user_id in users:
-            keep(store, user_id, TODAY, ["openai/gpt-4o"], shard)
-        counted = len(users) and max(1, len(users) + random.choice((-1, 0, 0, 1)))
+            put_summary(store, user_id, TODAY, ["openai/gpt-4o"], shard)
+        users_in_total = len(users) and max(1, len(users) + random.choice((-1, 0, 0, 1)))
         if users or random.random() < 0.5:
-            total(store, TODAY, shard, counted or random.choice((0, 2)))
+            total(store, TODAY, shard, users_in_total or random.choice((0, 2)))
         expected += users
     reader = UsageReader(store, wide, Terms())
     listed, cursor = [], None
     while True:
-        answer = reader.day(TODAY, cursor)
-        listed += [row["userId"] for row in answer["items"]]
-        cursor = answer["next"]
+        page = reader.day(TODAY, cursor)
+        listed += [row["userId"] for row in page["items"]]
+        cursor = page["next"]
         if cursor is None:
             break
     assert listed == expected
@@ -246,15 +244,15 @@ def test_a_fresh_read_that_would_take_too_long_says_which_days_it_left_out(
     monkeypatch.setattr(LedgerStore, "event_pages", slow)
     context = SimpleNamespace(**vars(CONTEXT))
     context.get_remaining_time_in_millis = lambda: 25_000 - 1000 * clock[0]
-    answer = ask(context, userId="alice", fresh="true")
-    assert answer["notFresh"] == days[1:]
-    assert [(row["day"], row["requests"], row["final"]) for row in answer["days"]] == [
+    page = ask(context, userId="alice", fresh="true")
+    assert page["notFresh"] == days[1:]
+    assert [(row["day"], row["requests"], row["final"]) for row in page["days"]] == [
         (days[0], 2, True),
         (days[1], 8, False),
     ]
-    assert answer["total"]["requests"] == 10
+    assert page["total"]["requests"] == 10
     assert clock[0] == 16
     clock[0] = -1000
-    answer = ask(context, userId="alice", fresh="true")
-    assert "notFresh" not in answer
-    assert [row["requests"] for row in answer["days"]] == [2, 9, 1]
+    page = ask(context, userId="alice", fresh="true")
+    assert "notFresh" not in page
+    assert [row["requests"] for row in page["days"]] == [2, 9, 1]

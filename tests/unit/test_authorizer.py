@@ -26,7 +26,7 @@ def digest(token: str) -> bytes:
 
 
 class OnlyDigestible(bytes):
-    """A digest that breaks when it is compared by `==`, which tells by its time how far two are alike."""
+    """A digest that breaks when it is compared by `==`, whose time says how far two are alike."""
 
     __hash__ = bytes.__hash__
 
@@ -42,9 +42,9 @@ def tokens(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def allowed(authorization: str | None, route: str = POST) -> bool:
     headers = {} if authorization is None else {"Authorization": authorization}
-    answer = app.handler({"routeKey": route, "headers": headers}, None)
-    assert answer.keys() == {"isAuthorized"}
-    return answer["isAuthorized"]
+    response = app.handler({"routeKey": route, "headers": headers}, None)
+    assert response.keys() == {"isAuthorized"}
+    return response["isAuthorized"]
 
 
 SPELLINGS = {
@@ -69,7 +69,7 @@ def test_the_header_has_any_case(name: str) -> None:
     assert app.handler({"routeKey": POST, "headers": {name: "Bearer old"}}, None)["isAuthorized"]
 
 
-REFUSED = {
+REJECTED = {
     "no header": None,
     "empty": "",
     "blank": " ",
@@ -118,7 +118,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("header", REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize("header", REJECTED.values(), ids=REJECTED)
 def test_anything_else_is_rejected(header: str | None) -> None:
     began = time.process_time()
     assert not allowed(header)
@@ -141,7 +141,7 @@ def test_anything_else_is_rejected(header: str | None) -> None:
     ],
     ids=str,
 )
-def test_a_token_counts_only_as_the_one_authorization_header(event: dict[str, Any]) -> None:
+def test_a_token_is_accepted_only_as_the_one_authorization_header(event: dict[str, Any]) -> None:
     assert not app.handler({"routeKey": POST} | event, None)["isAuthorized"]
 
 
@@ -219,7 +219,7 @@ def test_only_the_standard_library_is_imported() -> None:
 
 def in_a_process_of_its_own(code: str, environ: dict[str, str]) -> str:
     command = [sys.executable, "-c", code]
-    kept = {name: value for name, value in os.environ.items() if not name.endswith("_TOKEN_HASHES")}
+    inherited = {name: value for name, value in os.environ.items() if not name.endswith("_TOKEN_HASHES")}
     return subprocess.run(
-        command, cwd=FUNCTIONS, env=kept | environ, capture_output=True, text=True, check=True
+        command, cwd=FUNCTIONS, env=inherited | environ, capture_output=True, text=True, check=True
     ).stdout

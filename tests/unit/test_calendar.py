@@ -67,7 +67,7 @@ def test_an_instant_lies_within_its_day(zone: str, instant: datetime) -> None:
     st.integers(3, 1000),
     st.integers(0, 1000 * 24),
 )
-def test_what_is_accepted_can_be_counted_for_some_hours(
+def test_what_is_accepted_can_be_recomputed_for_some_hours(
     zone: str, now: datetime, retention: int, age_hours: int
 ) -> None:
     days = Calendar.of(Settings(ZoneInfo(zone), timedelta(days=retention), 16))
@@ -87,7 +87,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 
 def test_an_event_is_marked_where_the_last_regular_rollup_may_have_missed_it() -> None:
-    """Its put may end late, by as long as an ingest takes at most; and the rollup's clock may be ahead."""
+    """Its put may end late, by the ingest's time limit at most, and the rollup's clock may be ahead."""
     ingest = resources("AWS::Serverless::Function")["IngestFunction"]["Timeout"]
     longest = timedelta(seconds=ingest + LATE_SECONDS)
     assert calendar().needs_mark(DAY, calendar().closes_at(DAY) - CLOCK_SKEW_MAX - longest)
@@ -112,10 +112,10 @@ def test_when_a_day_expires_and_which_events_are_rejected_before() -> None:
     )
     assert days.oldest_day(expires) == DAY
     ts = datetime(2026, 11, 23, 12, tzinfo=UTC)
-    last_taken = ts + timedelta(days=30) - RETENTION_RESERVE
-    assert days.rejection_reason(ts, last_taken) is None
+    last_accepted = ts + timedelta(days=30) - RETENTION_RESERVE
+    assert days.rejection_reason(ts, last_accepted) is None
     assert (
-        days.rejection_reason(ts, last_taken + MICROSECOND)
+        days.rejection_reason(ts, last_accepted + MICROSECOND)
         == "is older than 28 days, what the service can still count"
     )
     assert days.rejection_reason(ts, ts - timedelta(minutes=5)) is None
@@ -193,9 +193,9 @@ def test_whatever_changes_time_belongs_to_one_day_after_the_other(
     ]
     days = Calendar((Period(FIRST_DAY, Settings(ZoneInfo("UTC"), timedelta(days=400), 16)), *later))
     ordered = sorted(instant.replace(tzinfo=UTC) for instant in instants)
-    told = [days.day_of(instant) for instant in ordered]
-    assert told == sorted(told)
-    for instant, day in zip(ordered, told, strict=True):
+    days_found = [days.day_of(instant) for instant in ordered]
+    assert days_found == sorted(days_found)
+    for instant, day in zip(ordered, days_found, strict=True):
         assert days.starts_at(day) <= instant < days.starts_at(day_after(day))
         assert days.day_of(days.starts_at(day)) == day
 

@@ -1,4 +1,4 @@
-"""A day of the platform: the same row, to the last digit, whether it was kept or is made now."""
+"""A day of the platform: the same row, to the last digit, whether it was stored or is made now."""
 
 from decimal import Decimal
 from typing import Any
@@ -34,7 +34,7 @@ def tallies(draw: st.DrawFn) -> Tally:
 
 @st.composite
 def days(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """The totals of a day's shards, as the rollup leaves them; some may not be counted yet."""
+    """The totals of a day's shards, as the rollup leaves them; some may not be recomputed yet."""
     totals = []
     for shard in sorted(draw(st.sets(st.integers(0, 4)))):
         rate, fields = draw(RATES), draw(tallies()).as_fields()
@@ -43,10 +43,10 @@ def days(draw: st.DrawFn) -> list[dict[str, Any]]:
         stamp = {"asOf": f"{DAY}T1{shard}", "final": draw(st.booleans())}
         terms = {"terms": draw(TERMS).as_fields()}
         totals.append(known | terms | (rate.as_fields() if rate else {}) | fields | stamp)
-    return [kept(total) for total in totals]
+    return [as_stored(total) for total in totals]
 
 
-def kept(item: dict[str, Any]) -> dict[str, Any]:
+def as_stored(item: dict[str, Any]) -> dict[str, Any]:
     """What DynamoDB hands back of an item."""
     return item_from_wire(to_wire(item))
 
@@ -56,9 +56,9 @@ def text(value: object) -> str:
 
 
 @given(st.lists(days(), min_size=1, max_size=3), st.booleans())
-def test_a_row_that_was_kept_shows_the_same(totals: list[list[dict[str, Any]]], reopened: bool) -> None:
+def test_a_row_that_was_stored_shows_the_same(totals: list[list[dict[str, Any]]], reopened: bool) -> None:
     now = [daily_total(DAY, of_day, 4) for of_day in totals]
-    before = [kept({"sums": row})["sums"] for row in now]
+    before = [as_stored({"sums": row})["sums"] for row in now]
     shown_now, shown_before = (
         [as_response(row, reopened=reopened) for row in rows if row] for rows in (now, before)
     )
@@ -68,7 +68,7 @@ def test_a_row_that_was_kept_shows_the_same(totals: list[list[dict[str, Any]]], 
 
 
 @given(days())
-def test_a_row_adds_up_what_was_counted(totals: list[dict[str, Any]]) -> None:
+def test_a_row_adds_up_the_totals_of_its_shards(totals: list[dict[str, Any]]) -> None:
     row = daily_total(DAY, totals, 4)
     assert bool(row) == any(total["requests"] for total in totals)
     if row:
@@ -79,8 +79,8 @@ def test_a_row_adds_up_what_was_counted(totals: list[dict[str, Any]]) -> None:
         assert row["asOf"] == min(total["asOf"] for total in totals)
 
 
-def test_a_row_that_an_earlier_version_kept_shows_every_sum() -> None:
-    totals = [kept({"shard": 0, "users": 1, "final": True, "asOf": DAY} | Tally(requests=1).as_fields())]
+def test_a_row_that_an_earlier_version_stored_shows_every_sum() -> None:
+    totals = [as_stored({"shard": 0, "users": 1, "final": True, "asOf": DAY} | Tally(requests=1).as_fields())]
     row = daily_total(DAY, totals, 1)
     old = {name: value for name, value in row.items() if name != "estimated"}
     assert as_response(old, reopened=False) == as_response(row, reopened=False)

@@ -115,7 +115,7 @@ def test_a_source_that_is_not_there(base_url: str, reason: str) -> None:
         fetch(base_url, ecb.DAILY)
 
 
-def test_what_a_source_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_responses_of_a_source(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ecb, "TIMEOUT", 0.2)
     with serving() as server:
         server.files = {"file": ONE, "error": 500, "silent": None}

@@ -25,7 +25,7 @@ def test_a_time_that_no_clock_shows_is_rejected(ts: str) -> None:
         item(ts=ts)
 
 
-def test_a_field_that_is_missing_is_told_from_one_that_is_wrong() -> None:
+def test_a_missing_field_and_a_wrong_one_have_different_messages() -> None:
     with pytest.raises(EventRejected, match=r"^model is required$"):
         item(model=None)
     with pytest.raises(EventRejected, match=r"^model (?!is required)"):

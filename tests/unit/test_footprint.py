@@ -36,7 +36,7 @@ KNOWN = [(provider, name) for provider, name, _ in ENTRIES] + [
 
 
 def item(provider: str = "openai", model: str = "gpt-4o", **fields: Any) -> Item:
-    """The ledger's item of an event: 400 output tokens in 5 s, unless told otherwise."""
+    """The ledger's item of an event: 400 output tokens in 5 s, unless the fields say otherwise."""
     base: dict[str, Any] = {"provider": provider, "model": model, "tokens_out": 400, "latency": 5}
     return entry_builder().build(event(**base | fields), NOON).item
 

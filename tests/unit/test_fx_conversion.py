@@ -17,19 +17,19 @@ OLD, NEW = (FxRates({"2026-11-20": Decimal(usd)}) for usd in ("1.1", "1.2"))
 
 
 class Source:
-    """What State answers, one read after the other; an Event is an answer that hangs."""
+    """What State returns, one read after the other. An Event is a read that hangs."""
 
-    def __init__(self, *answers: FxRates | Exception | Event):
-        self.answers = list(answers)
+    def __init__(self, *results: FxRates | Exception | Event):
+        self.results = list(results)
 
     def __call__(self) -> FxRates:
-        answer = self.answers.pop(0)
-        if isinstance(answer, Event):
-            answer.wait(30)
+        result = self.results.pop(0)
+        if isinstance(result, Event):
+            result.wait(30)
             return NEW
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        if isinstance(result, Exception):
+            raise result
+        return result
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Answers as Lambda hands them over."""
+"""Responses as Lambda returns them."""
 
 import json
 from decimal import Decimal
@@ -23,7 +23,7 @@ def sent(body: str) -> bytes:
 
 
 @given(JSON)
-def test_what_is_sent_is_as_large_as_was_reckoned_and_says_the_same(value: object) -> None:
+def test_a_response_has_the_size_that_was_computed_and_the_same_content(value: object) -> None:
     body = respond(200, {"a": value})["body"]
     assert len(sent(body)) == sent_bytes({"a": value}) + len('{"body": ""}')
     assert json.loads(json.loads(sent(body))["body"]) == json.loads(json.dumps({"a": value}))

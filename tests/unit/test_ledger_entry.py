@@ -123,19 +123,19 @@ LABELS = ("callType", "modelGroup", "teamId", "keyAlias", "conversationId", "err
 )
 def test_an_event_fits_or_is_rejected_by_field(fields: dict[str, Any]) -> None:
     try:
-        laid = item(**fields)
-    except EventRejected as refused:
-        named = {error["field"] for error in refused.errors}
+        stored = item(**fields)
+    except EventRejected as rejected:
+        named = {error["field"] for error in rejected.errors}
     else:
         named = set()
-        assert _wire_bytes(laid) <= EVENT_BYTES_MAX
+        assert _wire_bytes(stored) <= EVENT_BYTES_MAX
     assert named <= {*fields, "userId", "eventId"}
 
 
-def _wire_bytes(laid: dict[str, Any]) -> int:
+def _wire_bytes(stored: dict[str, Any]) -> int:
     """A size of our own making, from DynamoDB's own JSON: names, texts, and two digits of a number a byte."""
     total = 0
-    for name, value in to_wire(laid).items():
+    for name, value in to_wire(stored).items():
         [(kind, content)] = value.items()
         texts = [element["S"] for element in content] if kind == "L" else [content]
         size = len(content) // 2 + 1 if kind == "N" else sum(len(str(text).encode()) for text in texts)
@@ -143,10 +143,10 @@ def _wire_bytes(laid: dict[str, Any]) -> int:
     return total
 
 
-@pytest.mark.parametrize(("minutes", "taken"), [(4, True), (6, False)])
-def test_clocks_may_differ_by_five_minutes(minutes: int, taken: bool) -> None:
+@pytest.mark.parametrize(("minutes", "accepted"), [(4, True), (6, False)])
+def test_clocks_may_differ_by_five_minutes(minutes: int, accepted: bool) -> None:
     ahead = (NOON + timedelta(minutes=minutes)).isoformat()
-    if taken:
+    if accepted:
         assert item(ts=ahead)
     else:
         with pytest.raises(EventRejected, match="5 minutes"):

@@ -99,8 +99,8 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     ignored = ["-W", "ignore::ResourceWarning", "-W", "ignore::pytest.PytestUnraisableExceptionWarning"]
     environment = {"PYTHONPATH": str(PROJECT), "LEFTOVERS_GRACE_SECONDS": "0.5"}
     subprocess.run([*command, *ignored], cwd=folder, env=environment, capture_output=True, check=False)
-    told = ElementTree.parse(folder / "xml").iter("testcase")
-    return {str(case.get("name")): "".join(str(part.text) for part in case) for case in told}
+    reported = ElementTree.parse(folder / "xml").iter("testcase")
+    return {str(case.get("name")): "".join(str(part.text) for part in case) for case in reported}
 
 
 @pytest.mark.parametrize("what", LEFT)

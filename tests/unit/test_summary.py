@@ -112,15 +112,15 @@ def test_fields_of_another_version_are_left_alone() -> None:
     assert Tally.from_fields(stored | {"adpeKg": 1}) == tally([wire()])
 
 
-def test_users_are_told_apart_across_pages() -> None:
+def test_users_are_kept_apart_across_pages() -> None:
     pages = [
         [wire(userId="a")],
         [wire(userId="a"), wire(userId="b")],
         [],
         [wire(userId="b"), wire(userId="c")],
     ]
-    counted = [(user_id, sums.requests) for user_id, sums in tallies_by_user(pages)]
-    assert counted == [("a", 2), ("b", 2), ("c", 1)]
+    by_user = [(user_id, sums.requests) for user_id, sums in tallies_by_user(pages)]
+    assert by_user == [("a", 2), ("b", 2), ("c", 1)]
 
 
 def test_unpriced_is_not_free() -> None:

@@ -23,7 +23,7 @@ def test_a_recompute_has_attempts_enough_and_pauses_that_leave_time_for_them() -
     assert longest(recompute.PAUSE_SECONDS, recompute.ATTEMPTS) < seconds("RollupWorkerFunction") / 30
 
 
-def test_summaries_that_are_left_out_are_read_again_within_an_answer() -> None:
+def test_summaries_that_are_left_out_are_read_again_within_the_time_limit() -> None:
     pauses = longest(
         summary_store.PAUSE_SECONDS / 2, summary_store.UNPROCESSED_MAX
     )  # the first one is not doubled

@@ -116,7 +116,7 @@ def mistyped(
     """A day that is final, and was converted at 11.172."""
     publish(store, FxRate("2026-11-19", Decimal("1.1148")))
     assert run("--yes", date="2026-11-20", usd="11.172") == 0
-    put(store, event(costUSD=Decimal("22.344")), laid=entry_builder(shard_count=SHARDS))
+    put(store, event(costUSD=Decimal("22.344")), builder=entry_builder(shard_count=SHARDS))
     with monkeypatch.context() as earlier:
         freeze(earlier, worker, LATER - timedelta(hours=1))
         for shard in range(SHARDS):
