@@ -47,15 +47,15 @@ def since_noon(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(store, *THAT_WINTER)
 
 
-def hours(store: Store, wishes: dict[int, Settings], last: int) -> Iterator[tuple[datetime, Calendar]]:
+def hours(store: Store, requested_at: dict[int, Settings], last: int) -> Iterator[tuple[datetime, Calendar]]:
     """Every four hours; the planner runs every eight, with the parameters that are set from an hour on."""
-    wish = wishes[0]
+    requested = requested_at[0]
     for hour in range(0, last, 4):
         now = NOON + hour * HOUR
-        wish = wishes.get(hour, wish)
-        calendar = ensure_calendar(store, partial(settings, **vars(wish)), now)
+        requested = requested_at.get(hour, requested)
+        calendar = ensure_calendar(store, partial(settings, **vars(requested)), now)
         yield now, calendar
-        apply_parameters(store, wish, now)
+        apply_parameters(store, requested, now)
         if hour % 8 == 4:
             roll_up(store, now, EntryBuilder(calendar))
 
@@ -77,14 +77,14 @@ def test_a_stack_of_an_earlier_version_keeps_the_shards_of_its_events(store: Sto
 @pytest.mark.parametrize("minutes", range(0, 1440, 97))
 def test_a_change_begins_a_day_ahead_at_least_and_three_at_most(zone: str, minutes: int) -> None:
     now, calendar = NOON + timedelta(minutes=minutes), Calendar.of(SETTINGS)
-    wish = settings(zone=ZoneInfo(zone), shard_count=8)
-    period = next_period(calendar, wish, now)
+    requested = settings(zone=ZoneInfo(zone), shard_count=8)
+    period = next_period(calendar, requested, now)
     assert period
     later = Calendar((*calendar.periods, period))
     for days in (calendar, later):
         assert now + LEAD_TIME <= days.starts_at(period.first_day) <= now + timedelta(days=3)
         assert days.day_of(now + LEAD_TIME - timedelta(seconds=1)) < period.first_day
-    assert next_period(later, wish, now + HOUR) is None
+    assert next_period(later, requested, now + HOUR) is None
 
 
 @pytest.mark.parametrize(
@@ -115,12 +115,12 @@ def test_a_change_that_follows_another_begins_no_earlier() -> None:
     assert later == Period("2026-12-04", settings(shard_count=2))
 
 
-def test_a_wish_that_begins_exactly_a_lead_ahead_is_in_time() -> None:
+def test_a_change_that_begins_exactly_a_lead_ahead_is_in_time() -> None:
     midnight = NOON.replace(hour=0)
-    wish = settings(shard_count=8)
-    assert next_period(Calendar.of(SETTINGS), wish, midnight) == Period("2026-11-24", wish)
-    just_after = next_period(Calendar.of(SETTINGS), wish, midnight + timedelta(microseconds=1))
-    assert just_after == Period("2026-11-25", wish)
+    requested = settings(shard_count=8)
+    assert next_period(Calendar.of(SETTINGS), requested, midnight) == Period("2026-11-24", requested)
+    just_after = next_period(Calendar.of(SETTINGS), requested, midnight + timedelta(microseconds=1))
+    assert just_after == Period("2026-11-25", requested)
 
 
 def test_every_function_knows_of_a_change_before_it_begins() -> None:
@@ -133,9 +133,9 @@ def test_where_nothing_was_changed_nothing_is_written(store: Store) -> None:
     ensure_calendar(store, lambda: SETTINGS, NOON)
     assert apply_parameters(store, SETTINGS, NOON) is None
     assert store.state.periods() == Calendar.of(SETTINGS).periods
-    wish = settings(shard_count=8)
-    assert apply_parameters(store, wish, NOON) == Period("2026-11-25", wish)
-    assert apply_parameters(store, wish, NOON + HOUR) is None
+    requested = settings(shard_count=8)
+    assert apply_parameters(store, requested, NOON) == Period("2026-11-25", requested)
+    assert apply_parameters(store, requested, NOON + HOUR) is None
 
 
 def test_a_change_that_is_reverted_in_time_never_holds(store: Store) -> None:
@@ -149,8 +149,8 @@ def test_a_change_that_is_reverted_in_time_never_holds(store: Store) -> None:
 
 def test_another_shard_count_for_two_hours_adds_up_everything_once(store: Store) -> None:
     users = [f"user-{n}" for n in range(8)]
-    wishes = {0: SETTINGS, 4: settings(shard_count=2), 8: SETTINGS}
-    for now, calendar in hours(store, wishes, last=40):
+    requested_at = {0: SETTINGS, 4: settings(shard_count=2), 8: SETTINGS}
+    for now, calendar in hours(store, requested_at, last=40):
         put(
             store,
             *(event(userId=user, eventId=timestamp(now), ts=timestamp(now)) for user in users),
@@ -217,8 +217,8 @@ def test_a_shorter_retention_for_one_run_leaves_no_day_behind(store: Store) -> N
     store.client.delete_item(
         TableName=store.state.name, Key={"kind": {"S": "rate"}, "key": {"S": "2026-11-20"}}
     )
-    wishes = {0: SETTINGS, 92: settings(retention=timedelta(days=3)), 96: SETTINGS}
-    for now, calendar in hours(store, wishes, last=104):
+    requested_at = {0: SETTINGS, 92: settings(retention=timedelta(days=3)), 96: SETTINGS}
+    for now, calendar in hours(store, requested_at, last=104):
         if now == NOON:
             put(store, event(costUSD=1000, ts=timestamp(now)), now=now, builder=EntryBuilder(calendar))
     assert summary(store)["unconverted"] == 1000
