@@ -70,6 +70,11 @@ def test_a_bad_parameter_is_named(get: Get, parameters: dict[str, str], field: s
     assert (response.status, response.json["error"]["details"][0]["field"]) == (422, field)
 
 
+def test_without_from_the_range_is_30_days_to_its_last(get: Get) -> None:
+    body = get(userId="a", to="2026-03-01").json
+    assert (body["from"], body["to"]) == ("2026-01-31", "2026-03-01")
+
+
 def test_at_most_366_days(get: Get) -> None:
     assert get(userId="a", from_="2025-11-23", to="2026-11-23").status == 200
     assert get("/api/totals", from_="2025-11-22", to="2026-11-23").status == 422
