@@ -66,7 +66,7 @@ simulate: .venv/.installed ## Simulate the whole path with random failures, one 
 
 SAM := PATH="$(CURDIR)/.venv/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv/bin/sam
 
-.PHONY: local build validate deploy rollup rate replay erase put-back
+.PHONY: local build validate deploy revert-drift rollup rate replay erase put-back
 
 in_stack = $(if $(value STACK),--stack=$(call quoted,STACK))
 
@@ -80,8 +80,11 @@ validate: .venv/.installed ## Check the template by SAM's, CloudFormation's and 
 	$(SAM) validate --lint
 	.venv/bin/cfn-lint --template template.yaml --append-rules cfn_lint_serverless.rules
 
-deploy: build ## Deploy to AWS; asks for parameters the first time (STACK=impact, PARAMETERS="Name=value ...")
-	@.venv/bin/python -m local.deploy $(in_stack) --parameters=$(call quoted,PARAMETERS)
+deploy: build ## Deploy to AWS; asks for parameters the first time (STACK=impact, yes=1, PARAMETERS="Name=value ...")
+	@.venv/bin/python -m local.deploy $(in_stack) $(if $(value yes),--yes) --parameters=$(call quoted,PARAMETERS)
+
+revert-drift: .venv/.installed ## Bring back what was deleted or changed by hand in a deployed stack (STACK=impact, yes=1)
+	@.venv/bin/python -m local.revert_drift $(in_stack) $(if $(value yes),--yes)
 
 rollup: .venv/.installed ## Recompute a day of a deployed stack (day=YYYY-MM-DD, STACK=impact)
 	@.venv/bin/python -m local.rollup $(in_stack) -- $(call quoted,day)

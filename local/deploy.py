@@ -1,8 +1,9 @@
 """`make deploy`: deploy the built stack to AWS.
 
-The first deployment asks for some parameters and creates the tokens. Later ones ask nothing: CloudFormation
-keeps each parameter that is not given. Before it deploys, the command says from which day on a changed
-ShardCount, ReportingTimeZone or RetentionDays takes effect. If a parameter is invalid, nothing is deployed.
+The first deployment asks for some parameters and creates the tokens. It takes over the tables that an earlier
+stack of this name has left, if the operator agrees. Later deployments ask nothing: CloudFormation keeps each
+parameter that is not given. Before it deploys, the command says from which day on a changed ShardCount,
+ReportingTimeZone or RetentionDays takes effect. If a parameter is invalid, nothing is deployed.
 """
 
 import argparse
@@ -19,7 +20,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from impact.day_settings import InvalidSettings
 from impact.store import Store
 from local import PROJECT
-from local.deploy_preview import DAY_PARAMETERS, CannotDeploy, preview
+from local.deploy_preview import DAY_PARAMETERS, CannotDeploy, describe, preview
+from local.deployed_stack import FoundStack, delete_stack, find_stack, is_empty, parameters_of, store_of
+from local.left_tables import find_tables, take_over
+from local.questions import agreed
 from local.stack.sam import override
 from local.stack.stack import sha256
 from local.template_parameters import InvalidParameter, check, declare_parameters, defaults, parse
@@ -29,18 +33,31 @@ QUESTIONS = {
     "RetentionDays": ("Days for which each request is kept (summaries are kept for good)", "400"),
 }
 
+TOKEN_LISTS = {
+    "IngestTokenHashes": "ingest token (IMPACT_SERVICE_TOKEN of the LiteLLM proxy)",
+    "ReadTokenHashes": "read token   (dashboards, scripts)                       ",
+}
 TOKENS = """
 These tokens are shown only once; the stack stores only their SHA-256. Keep them with your secrets.
 
-  ingest token (IMPACT_SERVICE_TOKEN of the LiteLLM proxy)  {ingest}
-  read token   (dashboards, scripts)                        {read}
 """
+_DELETE = "run `aws cloudformation delete-stack --stack-name {stack}` (its tables stay), then deploy again."
+BLOCKED = {
+    "DELETE_FAILED": _DELETE,
+    "ROLLBACK_FAILED": _DELETE,
+    "UPDATE_ROLLBACK_FAILED": "run `aws cloudformation continue-update-rollback --stack-name {stack}` first.",
+}
+"""States that only an operator can end, and how."""
+FAILED = """
+The deployment failed; the cause is the first FAILED above. Nothing that is stored was deleted.
+Remove the cause and run `make deploy` again."""
 
 
 def main() -> int:
     arguments = _arguments()
     try:
-        return _deploy(arguments.stack, arguments.template, parse(arguments.words + arguments.parameters))
+        given = parse(arguments.words + arguments.parameters)
+        return _deploy(arguments.stack, arguments.template, given, yes=arguments.yes)
     except (InvalidParameter, CannotDeploy, InvalidSettings) as error:
         print(f"Nothing was deployed. {error}", file=sys.stderr)
     except (BotoCoreError, ClientError) as error:
@@ -51,32 +68,82 @@ def main() -> int:
     return 1
 
 
-def _deploy(stack: str, template: str, given: dict[str, str]) -> int:
+def _deploy(stack: str, template: str, given: dict[str, str], *, yes: bool) -> int:
     """Say what is about to change, and deploy.
 
     Raises InvalidParameter, CannotDeploy, InvalidSettings, BotoCoreError and ClientError.
     """
     session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
     account = session.client("sts").get_caller_identity()["Account"]
-    current = _current_parameters(session, stack)
-    is_new = current is None
+    found = find_stack(session, stack)
+    _check_status(stack, found)
+    current = parameters_of(found)
     # Flushed: in a pipe it would otherwise appear only after the output of `sam`.
     print(
-        f"{'New stack' if is_new else 'Stack'} {stack} in {session.region_name}, account {account}",
+        f"{'Stack' if current else 'New stack'} {stack} in {session.region_name}, account {account}",
         flush=True,
     )
-    tokens = {"ingest": secrets.token_urlsafe(32), "read": secrets.token_urlsafe(32)}
-    if current is None:
-        hashes = {"IngestTokenHashes": sha256(tokens["ingest"]), "ReadTokenHashes": sha256(tokens["read"])}
-        given = _answers(given) | hashes | given
-        check(given)
-    else:
+    tokens: dict[str, str] = {}
+    if current:
         _print_preview(session, stack, defaults() | current, defaults() | current | given)
+    else:
+        tokens = {name: secrets.token_urlsafe(32) for name in TOKEN_LISTS if name not in given}
+        given = _prepare_new_stack(session, stack, found, given, yes=yes)
+        given = {name: sha256(token) for name, token in tokens.items()} | given
     if _sam_deploy(template, stack, str(session.region_name), given):
+        print(FAILED, file=sys.stderr)
         return 1
-    if is_new:
-        print(TOKENS.format(**tokens))
+    deployed = parameters_of(find_stack(session, stack))
+    if any(deployed.get(name) != sha256(token) for name, token in tokens.items()):
+        print("Nothing was deployed: the change set was not confirmed.", file=sys.stderr)
+        return 1
+    if tokens:
+        print(TOKENS, *(f"  {TOKEN_LISTS[name]}  {token}\n" for name, token in tokens.items()), sep="")
     return 0
+
+
+def _check_status(stack: str, found: FoundStack | None) -> None:
+    """Raise CannotDeploy if CloudFormation cannot change the stack now."""
+    status = found["StackStatus"] if found else ""
+    if status in BLOCKED:
+        raise CannotDeploy(f"The stack {stack} is {status}: {BLOCKED[status].format(stack=stack)}")
+    if found and status.endswith("_IN_PROGRESS") and not is_empty(found):
+        raise CannotDeploy(f"The stack {stack} is {status}: wait until that has ended.")
+
+
+def _prepare_new_stack(
+    session: boto3.Session, stack: str, found: FoundStack | None, given: dict[str, str], *, yes: bool
+) -> dict[str, str]:
+    """Ask for the parameters, and take over the tables that an earlier stack has left. Return the parameters.
+
+    Raises InvalidParameter, CannotDeploy, InvalidSettings, BotoCoreError and ClientError.
+    """
+    tables = find_tables(session, stack)
+    exists = found is not None and not is_empty(found)  # an earlier run took them over and was stopped
+    if tables and not exists:
+        names = ", ".join(table["TableName"] for table in tables.values())
+        print(f"An earlier stack has left {names}. The new stack takes them over, with all that is in them.")
+        if not (yes or agreed("Take them over?")):
+            raise CannotDeploy(
+                "Run it in a terminal and say y, or give yes=1. Or give the stack another name: STACK=..."
+            )
+    kept = _settings_kept(session, stack) if "State" in tables else {}
+    given = _answers(given, kept) | given
+    check(given)
+    if kept:
+        _print_preview(session, stack, defaults() | kept, defaults() | given)
+    if found and is_empty(found):
+        print(f"Deleting the empty stack of an earlier deployment: {found['StackStatus']}", flush=True)
+        delete_stack(session, found)
+    if tables and not exists:
+        take_over(session, stack, tables)
+    return given
+
+
+def _settings_kept(session: boto3.Session, stack: str) -> dict[str, str]:
+    """The settings of the newest days in the tables that are taken over; nothing before the first event."""
+    periods = store_of(session, stack).state.periods()
+    return describe(periods[-1].settings) if periods else {}
 
 
 def _print_preview(
@@ -91,33 +158,26 @@ def _print_preview(
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        usage='make deploy [STACK=impact] [PARAMETERS="Name=value ..."]', description=__doc__
+        usage='make deploy [STACK=impact] [yes=1] [PARAMETERS="Name=value ..."]', description=__doc__
     )
     parser.add_argument("--stack", default="impact")
+    parser.add_argument(
+        "--yes", action="store_true", help="take over tables that are there, without a question"
+    )
     parser.add_argument("--template", default=".aws-sam/build/template.yaml", help="as built")
     declare_parameters(parser)
     return parser.parse_args()
 
 
-def _current_parameters(session: boto3.Session, stack: str) -> dict[str, str] | None:
-    """Read the stack's parameters; None if there is no such stack."""
-    try:
-        [found] = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
-    except ClientError as error:
-        if "does not exist" in str(error):
-            return None
-        raise
-    if found["StackStatus"] == "REVIEW_IN_PROGRESS":  # a change set that nobody confirmed
-        return None
-    return {item["ParameterKey"]: item["ParameterValue"] for item in found.get("Parameters", [])}
-
-
-def _answers(given: dict[str, str]) -> dict[str, str]:
-    """Ask for the parameters that were not given. Without a terminal, the defaults are used."""
+def _answers(given: dict[str, str], kept: dict[str, str]) -> dict[str, str]:
+    """Ask for what was not given. Without a terminal: what the tables have, else the defaults."""
     if not sys.stdin.isatty():
-        return {}
+        return kept
     questions: Any = {name: question for name, question in QUESTIONS.items() if name not in given}
-    return {name: input(f"{text} [{default}]: ") or default for name, (text, default) in questions.items()}
+    offered = {name: kept.get(name, default) for name, (_, default) in questions.items()}
+    return kept | {
+        name: input(f"{text} [{offered[name]}]: ") or offered[name] for name, (text, _) in questions.items()
+    }
 
 
 def _sam_deploy(template: str, stack: str, region: str, parameters: dict[str, str]) -> int:

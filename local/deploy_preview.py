@@ -67,13 +67,14 @@ def _settings(parameters: Mapping[str, str]) -> Settings:
     )
 
 
-def _values(settings: Settings) -> dict[str, str]:
+def describe(settings: Settings) -> dict[str, str]:
+    """Write settings as parameters of the stack."""
     values = (str(settings.shard_count), settings.zone.key, str(settings.retention.days))
     return dict(zip(DAY_PARAMETERS, values, strict=True))
 
 
 def _taken_back(before: Period, replaced: Period, period: Period) -> list[str]:
-    old, dropped, new = (_values(each.settings) for each in (before, replaced, period))
+    old, dropped, new = (describe(each.settings) for each in (before, replaced, period))
     return [
         f"{name} stays {old[name]}: the change to {dropped[name]} on {period.first_day} is taken back."
         for name in DAY_PARAMETERS
@@ -92,11 +93,11 @@ def _changes(calendar: Calendar, now: datetime) -> list[str]:
 
 
 def _change(calendar: Calendar, before: Period, after: Period) -> list[str]:
-    old, new = _values(before.settings), _values(after.settings)
+    old, new = describe(before.settings), describe(after.settings)
     lines = []
     for name in DAY_PARAMETERS:
         if old[name] != new[name]:
-            earlier = {_values(p.settings)[name] for p in calendar.periods if p.first_day < after.first_day}
+            earlier = {describe(p.settings)[name] for p in calendar.periods if p.first_day < after.first_day}
             keep = f"keep {old[name] if len(earlier) == 1 else 'theirs'}"
             whose = "Events of earlier days" if name == "RetentionDays" else "Earlier days"
             length = _other_length(before, after) if name == "ReportingTimeZone" else ""

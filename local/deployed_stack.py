@@ -1,13 +1,50 @@
-"""What the operator's commands need of a deployed stack: its tables, its calendar, its physical ids."""
+"""What the operator's commands need of a deployed stack: its state, tables, calendar, and physical ids."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from impact.calendar import Calendar, Settings
 from impact.day_settings import effective_calendar, parse_settings
 from impact.store import Store
+
+FoundStack = Mapping[str, Any]
+"""A stack as CloudFormation describes it."""
+POLL: Any = {"Delay": 3, "MaxAttempts": 400}  # seconds; CloudFormation takes minutes at most
+EMPTY = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE")
+"""Nobody confirmed the first change set, or the first deployment failed: only tables can be there."""
+
+
+def find_stack(session: boto3.Session, stack: str) -> FoundStack | None:
+    """Look a stack up. Raises ClientError."""
+    try:
+        [found] = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    except ClientError as error:
+        if "does not exist" in str(error):
+            return None
+        raise
+    return found
+
+
+def is_empty(found: FoundStack) -> bool:
+    return found["StackStatus"] in EMPTY
+
+
+def parameters_of(found: FoundStack | None) -> dict[str, str]:
+    """The parameters that a stack was deployed with: none if it never was."""
+    if found is None or is_empty(found):
+        return {}
+    return {item["ParameterKey"]: item["ParameterValue"] for item in found.get("Parameters", [])}
+
+
+def delete_stack(session: boto3.Session, found: FoundStack) -> None:
+    """Delete a stack, but not its tables, and wait until it is gone. Raises ClientError, WaiterError."""
+    cloudformation = session.client("cloudformation")
+    cloudformation.delete_stack(StackName=found["StackId"])
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName=found["StackId"], WaiterConfig=POLL)
 
 
 def store_of(session: boto3.Session, stack: str, *, connections: int = 10) -> Store:
@@ -38,7 +75,7 @@ def physical_id(session: boto3.Session, stack: str, logical_id: str) -> str:
 
 def _requested_settings(session: boto3.Session, stack: str) -> Settings:
     [described] = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
-    parameters = {item["ParameterKey"]: item["ParameterValue"] for item in described["Parameters"]}
+    parameters = parameters_of(described)
     return parse_settings(
         parameters["ReportingTimeZone"], parameters["RetentionDays"], parameters["ShardCount"]
     )

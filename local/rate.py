@@ -18,6 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.deployed_stack import physical_id
+from local.questions import agreed
 from local.rollup import recompute_day
 
 ONCE = Config(read_timeout=80, retries={"total_max_attempts": 1})
@@ -61,7 +62,7 @@ def _store(session: boto3.Session, stack: str, given: dict[str, Any], *, yes: bo
     if not response["stored"]:
         print(response["confirm"].removesuffix(TO_SEND))
         _show(response.get("changes", []))
-        if not (yes or _agreed("Store it?")):
+        if not (yes or agreed("Store it?")):
             print("Nothing was stored.")
             return 1
         response = _call(session, stack, given | {"confirm": True})
@@ -71,7 +72,7 @@ def _store(session: boto3.Session, stack: str, given: dict[str, Any], *, yes: bo
 
 def _recompute(session: boto3.Session, stack: str, days: list[str], *, yes: bool) -> int:
     """Recompute the days if the operator agrees, and say how to do the others. Return the exit code."""
-    wanted = bool(days) and (yes or _agreed(f"Recompute {', '.join(days)} now?"))
+    wanted = bool(days) and (yes or agreed(f"Recompute {', '.join(days)} now?"))
     left = [day for day in days if not (wanted and _is_recomputed(session, stack, day))]
     if left:
         print("Still converted at the old rate, until you recompute them:")
@@ -113,14 +114,6 @@ def _show(changes: list[Change]) -> None:
 def _sum(numbers: Iterable[Decimal]) -> Decimal:
     with localcontext(Context(prec=200)):
         return sum(numbers, Decimal(0))
-
-
-def _agreed(question: str) -> bool:
-    """Ask for a yes. Without a terminal, the answer is no."""
-    try:
-        return sys.stdin.isatty() and input(f"{question} [y/N] ").lower() in ("y", "yes")
-    except EOFError:
-        return False
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ COMMANDS = {
     "erase": "user=nobody",
     "put-back": "from=restored to=impact-State",
     "deploy": "STACK=second",
+    "revert-drift": "yes=1",
 }
 
 

@@ -35,17 +35,21 @@ class Ran(NamedTuple):
 Deploy = Callable[..., Ran]
 
 
-@pytest.fixture
-def stack() -> Iterator[Store]:
-    """A stack as CloudFormation knows it, with its State table, at noon."""
-    table = {"TableName": "impact-State"} | schemas()["State"]
-    parameters = {name: {"Type": "String", "Default": value} for name, value in defaults().items()}
+def create_stack(name: str, parameters: dict[str, str]) -> None:
+    """Create a stack as CloudFormation knows it, with its State table."""
+    table = {"TableName": f"{name}-State"} | schemas()["State"]
     template = {
-        "Parameters": parameters,
+        "Parameters": {name: {"Type": "String", "Default": value} for name, value in parameters.items()},
         "Resources": {"State": {"Type": "AWS::DynamoDB::Table", "Properties": table}},
     }
+    boto3.client("cloudformation").create_stack(StackName=name, TemplateBody=json.dumps(template))
+
+
+@pytest.fixture
+def stack() -> Iterator[Store]:
+    """A stack with its State table, at noon."""
     with mock_aws():
-        boto3.client("cloudformation").create_stack(StackName="impact", TemplateBody=json.dumps(template))
+        create_stack("impact", defaults())
         yield Store.of(boto3.client("dynamodb"), "", "", "impact-State")
 
 
@@ -55,6 +59,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
     def sam_deploy(template: str, stack: str, region: str, parameters: dict[str, str]) -> int:
         deployed.append(parameters)
+        if "IngestTokenHashes" in parameters:
+            create_stack(stack, defaults() | parameters)
         return 0
 
     monkeypatch.setattr(deploy, "_sam_deploy", sam_deploy)
@@ -158,8 +164,29 @@ def test_a_new_stack_is_deployed_with_what_was_given(run: Deploy) -> None:
 
 
 def test_an_invalid_answer_to_a_question_is_rejected(run: Deploy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deploy, "_answers", lambda given: {"ReportingTimeZone": "Berlin"})
+    monkeypatch.setattr(deploy, "_answers", lambda given, kept: {"ReportingTimeZone": "Berlin"})
     with mock_aws():
         ran = run()
     assert (ran.code, ran.deployed) == (1, [])
     assert "ReportingTimeZone must be" in ran.error
+
+
+@pytest.mark.parametrize(
+    ("status", "what_to_do"),
+    [
+        ("UPDATE_IN_PROGRESS", "wait until that has ended"),
+        ("CREATE_IN_PROGRESS", "wait until that has ended"),
+        ("DELETE_FAILED", "aws cloudformation delete-stack --stack-name impact"),
+        ("ROLLBACK_FAILED", "aws cloudformation delete-stack --stack-name impact"),
+        ("UPDATE_ROLLBACK_FAILED", "aws cloudformation continue-update-rollback --stack-name impact"),
+    ],
+)
+def test_a_stack_that_cannot_be_changed_now_is_left_alone(
+    stack: Store, run: Deploy, monkeypatch: pytest.MonkeyPatch, status: str, what_to_do: str
+) -> None:
+    found = {"StackName": "impact", "StackStatus": status, "Parameters": []}
+    monkeypatch.setattr(deploy, "find_stack", lambda session, name: found)
+    ran = run("MarkupPercent=5")
+    assert (ran.code, ran.deployed) == (1, [])
+    assert f"The stack impact is {status}: " in ran.error
+    assert what_to_do in ran.error
