@@ -7,6 +7,7 @@ import pytest
 
 from local import PROJECT, deploy, rate, rollup
 from local.template import resources, template
+from tests.translated import translated
 
 API_GATEWAY_SECONDS = 30
 """After this time API Gateway ends a request with 503, whatever the function's own limit is."""
@@ -162,3 +163,116 @@ def test_make_deploy_offers_the_defaults_of_the_template() -> None:
 def test_a_new_stack_lets_nobody_in() -> None:
     parameters = template()["Parameters"]
     assert (parameters["IngestTokenHashes"]["Default"], parameters["ReadTokenHashes"]["Default"]) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("AWS::DynamoDB::Table", "TableName"),
+        ("AWS::Lambda::LayerVersion", "LayerName"),
+        ("AWS::Logs::LogGroup", "LogGroupName"),
+        ("AWS::Scheduler::Schedule", "Name"),
+        ("AWS::CloudWatch::Dashboard", "DashboardName"),
+    ],
+)
+def test_two_stacks_of_an_account_share_no_name(kind: str, name: str) -> None:
+    """CloudFormation makes the names of all other resources, with the stack's name in them."""
+    found = [r["Properties"][name]["Fn::Sub"] for r in translated().values() if r["Type"] == kind]
+    assert found
+    assert all("${AWS::StackName}" in text for text in found)
+
+
+def test_nothing_else_has_a_name_of_ours() -> None:
+    """A name of IAM, SQS or CloudWatch in the template could meet that of another stack."""
+    named = {
+        resource["Type"]
+        for resource in translated().values()
+        if resource["Properties"].keys()
+        & {"AlarmName", "FunctionName", "QueueName", "RoleName", "PolicyName"}
+    }
+    assert named <= {
+        "AWS::Lambda::Permission",
+        "AWS::Lambda::EventSourceMapping",
+        "AWS::Lambda::EventInvokeConfig",
+    }
+
+
+def test_the_dashboards_name_holds_the_region() -> None:
+    """Dashboards are global: the same stack in a second region would replace the first one's."""
+    [dashboard] = resources("AWS::CloudWatch::Dashboard").values()
+    assert dashboard["DashboardName"] == {"Fn::Sub": "${AWS::StackName}-${AWS::Region}"}
+
+
+ROLES = {name: r["Properties"] for name, r in translated().items() if r["Type"] == "AWS::IAM::Role"}
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_every_role_gets_the_permissions_boundary(name: str) -> None:
+    assert ROLES[name]["PermissionsBoundary"] == {
+        "Fn::If": ["HasBoundary", {"Ref": "PermissionsBoundary"}, {"Ref": "AWS::NoValue"}]
+    }
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_writes_to_its_own_log_group_and_makes_none(name: str) -> None:
+    """A function that logs while its stack is deleted would make its group anew, and block the next stack."""
+    role = ROLES[f"{name}Role"]
+    assert not role.get("ManagedPolicyArns")
+    allowed = [
+        statement
+        for policy in role["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if "logs:" in str(statement["Action"])
+    ]
+    [group] = [FUNCTIONS[name]["LoggingConfig"]["LogGroup"]["Ref"]]
+    assert [(s["Action"], s["Resource"]) for s in allowed] == [
+        (["logs:CreateLogStream", "logs:PutLogEvents"], arn_of(group))
+    ]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_condition_on_partition_keys_demands_that_there_are_some(name: str) -> None:
+    """`ForAllValues` holds for a request without any."""
+    conditions = [
+        statement["Condition"]
+        for policy in ROLES[f"{name}Role"]["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if "Condition" in statement
+    ]
+    assert conditions or name == "AuthorizerFunction"
+    for condition in conditions:
+        assert condition["Null"] == {"dynamodb:LeadingKeys": "false"}
+        assert condition["ForAllValues:StringEquals"].keys() == {"dynamodb:LeadingKeys"}
+
+
+LAMBDA_ENVIRONMENT_BYTES = 4096
+LONGEST_STACK = 64 - len("-Rollup")
+"""A schedule's name has at most 64 characters."""
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_environment_of_a_function_fits_into_4_kb(name: str) -> None:
+    """Even with the longest token lists, texts and names."""
+    declared = template()["Globals"]["Function"]["Environment"]["Variables"]
+    declared = declared | FUNCTIONS[name].get("Environment", {}).get("Variables", {})
+    size = sum(len(key) + _longest(value) for key, value in declared.items())
+    assert size <= LAMBDA_ENVIRONMENT_BYTES
+    assert name != "AuthorizerFunction" or size > LAMBDA_ENVIRONMENT_BYTES * 0.9, (
+        "there is room for more tokens"
+    )
+
+
+def _longest(value: Any) -> int:
+    """The longest text that a variable of the environment can become, in bytes."""
+    if isinstance(value, str):
+        return len(value)
+    if parameter := template()["Parameters"].get(value.get("Ref")):
+        if parameter["Type"] == "Number":
+            return 24
+        ascii_only = "AllowedPattern" in parameter
+        return int(parameter["MaxLength"]) * (1 if ascii_only else 4)  # bytes of a character in UTF-8
+    if value == {"Ref": "AWS::StackName"}:
+        return LONGEST_STACK
+    if value.get("Ref") in resources("AWS::DynamoDB::Table"):
+        return LONGEST_STACK + len("-DailySummaries")
+    return 150  # an ARN, a queue's URL, an endpoint: 60 characters and a name
