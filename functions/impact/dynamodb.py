@@ -1,6 +1,7 @@
 """DynamoDB: the client, items on the wire, and what the three stores share: pages and conditional writes."""
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -49,7 +50,7 @@ class _WireParserFactory(ResponseParserFactory):
 
 
 def connect(*, read_timeout: float, attempts: int, connections: int = 10) -> "DynamoDBClient":
-    """Make a DynamoDB client for this region, or for AWS_ENDPOINT_URL_DYNAMODB.
+    """Make a DynamoDB client for AWS_ENDPOINT_URL_DYNAMODB, or without it for this region.
 
     `read_timeout` is in seconds, for one attempt. `attempts` includes the first one.
     """
@@ -63,7 +64,17 @@ def connect(*, read_timeout: float, attempts: int, connections: int = 10) -> "Dy
         parameter_validation=False,  # our own requests, a fifth of a put's time
         tcp_keepalive=True,
     )
-    return boto3.Session(botocore_session=session).client("dynamodb", config=config)
+    return boto3.Session(botocore_session=session).client("dynamodb", endpoint_url=_emulator(), config=config)
+
+
+def _emulator() -> str | None:
+    """AWS_ENDPOINT_URL, which emulators of AWS set, unless DynamoDB has an endpoint of its own.
+
+    The regional endpoint that template.yaml writes out is none: with it, an emulated stack would call AWS.
+    """
+    own = os.environ.get("AWS_ENDPOINT_URL_DYNAMODB", "")
+    is_regional = own.startswith(f"https://dynamodb.{os.environ.get('AWS_REGION')}.")
+    return os.environ.get("AWS_ENDPOINT_URL") if is_regional else None
 
 
 def to_wire(item: Item) -> WireItem:

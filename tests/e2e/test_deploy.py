@@ -1,15 +1,7 @@
 """`make deploy` where something is left: the tables of an earlier stack, a first deployment that failed."""
 
-import os
-import pty
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import suppress
 from datetime import timedelta
-from pathlib import Path
-from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -22,13 +14,11 @@ from local.stack import Stack
 from local.stack.ministack import REGION, aws_environment
 from local.stack.sam import override, sam
 from local.stack.stack import sha256
+from tests.e2e.deploying import delete, deploy
 from tests.events import NOON
 
 SETTINGS = Settings(ZoneInfo("Europe/Berlin"), timedelta(days=400), 4)
 pytestmark = pytest.mark.long
-QUESTION = re.compile(r"\[[^]\n]*\]:? ?$")
-
-
 BROKEN = """
 Resources:
   Broken: # there is no such group
@@ -36,63 +26,6 @@ Resources:
     DependsOn: [RequestEvents, DailySummaries, State]
     Properties: { LogGroupName: /no/such/group }
 """
-
-
-class Ran(NamedTuple):
-    code: int
-    out: str
-
-
-@pytest.fixture
-def name(stack: Stack, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A name for a stack of the test's own. At the end, the stack and its tables are gone."""
-    name = f"own-{abs(hash(request.node.name)) % 10**6}"
-    yield name
-    delete(stack, name)
-    dynamodb = stack.client("dynamodb")
-    for table in TABLES:
-        with suppress(dynamodb.exceptions.ResourceNotFoundException):
-            dynamodb.update_table(TableName=f"{name}-{table}", DeletionProtectionEnabled=False)
-            dynamodb.delete_table(TableName=f"{name}-{table}")
-
-
-def delete(stack: Stack, name: str) -> None:
-    cloudformation = stack.client("cloudformation")
-    cloudformation.delete_stack(StackName=name)
-    cloudformation.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 0.2})
-
-
-def deploy(
-    stack: Stack, name: str, *arguments: str, template: Path | None = None, answers: list[str] | None = None
-) -> Ran:
-    """Run the command, in a terminal if there are answers to give."""
-    command = [sys.executable, "-m", "local.deploy", "--stack", name, *arguments]
-    command += ["--template", str(template or stack.build / "template.yaml")]
-    environment = aws_environment(stack.endpoint_url) | {
-        "SAM_CLI_POLL_DELAY": "0.2",
-        "SAM_CLI_TELEMETRY": "0",
-    }
-    options: Any = {"cwd": PROJECT, "env": environment}
-    if answers is None:
-        options |= {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        ran = subprocess.run(command, check=False, **options)
-        return Ran(ran.returncode, ran.stdout.decode())
-    return _in_a_terminal(command, options, iter(answers))
-
-
-def _in_a_terminal(command: list[str], options: dict[str, Any], answers: Iterator[str]) -> Ran:
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(command, **options, stdin=theirs, stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    out = ""
-    with suppress(OSError):  # Linux reports the end of a terminal as an error
-        while part := os.read(ours, 4096):
-            out += part.decode()
-            if QUESTION.search(out):
-                os.write(ours, f"{next(answers)}\n".encode())
-                out += "\n"
-    os.close(ours)
-    return Ran(process.wait(), out)
 
 
 def parameters(stack: Stack, name: str) -> dict[str, str]:

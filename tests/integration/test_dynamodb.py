@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from impact.calendar import timestamp
-from impact.dynamodb import Version
+from impact.dynamodb import Version, connect
 from impact.fx_rates import FxRate
 from impact.keys import day_shard
 from impact.store import Store
@@ -91,3 +91,29 @@ def test_a_delete_whose_response_was_lost_is_done(lossy_store: Store) -> None:
     [found] = lossy_store.summaries.of_user("alice", DAY, DAY)
     assert lossy_store.summaries.delete("alice", DAY, Version.of(found))
     assert list(lossy_store.summaries.of_user("alice", DAY, DAY)) == []
+
+
+REGIONAL = "https://dynamodb.eu-central-1.amazonaws.com"  # as template.yaml writes it out
+EMULATOR = "http://127.0.0.1:4566"
+
+
+@pytest.mark.parametrize(
+    ("own", "general", "called"),
+    [
+        (REGIONAL, None, REGIONAL),
+        (REGIONAL, EMULATOR, EMULATOR),
+        ("http://localhost:8000", EMULATOR, "http://localhost:8000"),
+        ("", EMULATOR, EMULATOR),
+        ("", None, REGIONAL),
+    ],
+)
+def test_which_endpoint_is_called(
+    monkeypatch: pytest.MonkeyPatch, own: str, general: str | None, called: str
+) -> None:
+    """On an emulator, the regional endpoint of the template must not lead to AWS."""
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", own)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    if general:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", general)
+    assert connect(read_timeout=1, attempts=1).meta.endpoint_url == called
