@@ -224,6 +224,14 @@ CASES = {
 }
 
 
+HOURLY = {
+    f"{function}{what}"
+    for function in ("Rollup", "RollupWorker", "Rates")
+    for what in ("Errors", "Throttles")
+}
+"""Alarms on functions that run once an hour, or for a time once an hour."""
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_each_alarm_goes_off_and_back(stack: Stack, api: Api, name: str) -> None:
@@ -241,15 +249,40 @@ def test_no_alarm_is_without_its_case() -> None:
 
 def test_what_ministack_does_not_evaluate_is_in_the_template() -> None:
     """How alarms treat periods without a value, and how many periods they evaluate."""
-    silent = {name for name, alarm in ALARMS.items() if alarm["TreatMissingData"] == "breaching"}
+    silent = {name for name, alarm in ALARMS.items() if alarm["TreatMissingData"] == "missing"}
     kept = {name for name, alarm in ALARMS.items() if alarm["TreatMissingData"] == "ignore"}
-    lasting = {name: a["EvaluationPeriods"] for name, a in ALARMS.items() if a["EvaluationPeriods"] > 1}
+    assert not [name for name, alarm in ALARMS.items() if alarm["TreatMissingData"] == "breaching"]
+    hourly = {name for name, alarm in ALARMS.items() if alarm.get("DatapointsToAlarm") == 1}
+    lasting = {
+        name: alarm["EvaluationPeriods"]
+        for name, alarm in ALARMS.items()
+        if alarm["EvaluationPeriods"] > 1 and name not in hourly
+    }
     assert silent == {"RollupMissing", "RatesMissing"}
     assert kept == {"RollupLagging", "LateMarksStanding", "LateMarksExpired"}
     assert lasting == dict.fromkeys(
         ("RollupMissing", "RatesMissing", "StorageFailing", "ApiFailing", "LedgerThrottled"), 3
     )
-    assert not [name for name, alarm in ALARMS.items() if "DatapointsToAlarm" in alarm]
+    assert hourly == HOURLY
+    assert not [name for name in ALARMS.keys() - hourly if "DatapointsToAlarm" in ALARMS[name]]
+
+
+def test_a_new_stack_raises_no_alarm() -> None:
+    """Its metrics have no data. An alarm that takes this as bad would go off before the first run.
+
+    A new alarm has the state INSUFFICIENT_DATA: an action on that comes only after data that was there.
+    """
+    for name, alarm in ALARMS.items():
+        assert alarm["TreatMissingData"] in ("notBreaching", "ignore", "missing"), name
+        assert ("InsufficientDataActions" in alarm) == (alarm["TreatMissingData"] == "missing"), name
+
+
+@pytest.mark.parametrize("name", sorted(HOURLY))
+def test_a_function_that_fails_every_hour_is_one_alarm(name: str) -> None:
+    """One failed run in three hours keeps it on: it neither ends nor begins again between two runs."""
+    alarm = ALARMS[name]
+    assert (alarm["Period"], alarm["EvaluationPeriods"], alarm["DatapointsToAlarm"]) == (3600, 3, 1)
+    assert alarm["TreatMissingData"] == "notBreaching"
 
 
 ALARMS = resources("AWS::CloudWatch::Alarm")
