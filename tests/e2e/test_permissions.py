@@ -185,7 +185,7 @@ NOT_SHOWN = {
     *(Grant(function, "WriteLogs", "logs:CreateLogStream") for function in FUNCTIONS),
     *(Grant(function, "WriteLogs", "logs:PutLogEvents") for function in FUNCTIONS),
 }
-"""Actions with which Lambda itself takes messages, keeps failed calls and writes logs. MiniStack needs no role."""
+"""Lambda itself does these with the function's role. MiniStack does them without."""
 
 FRESH = read("summaries", userId="{user_id}", fresh="true")
 
