@@ -1,6 +1,7 @@
 """Reads the metrics that a function's log has for CloudWatch, in embedded metric format (EMF)."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +17,13 @@ class Metric:
 
 
 def emitted(output: str) -> Iterator[tuple[Metric, str, float]]:
-    """Yield each metric in the lines of a log, with its unit and value."""
+    """Yield each metric in the lines of a log, with its unit and value. None may be 0, which costs money."""
     for line in output.splitlines():
         blob = json.loads(line) if line.startswith('{"_aws"') else {}
         for directive in blob.get("_aws", {}).get("CloudWatchMetrics", []):
-            yield from _of(blob, directive)
+            for metric, unit, value in _of(blob, directive):
+                assert value, f"{metric.name} is 0"
+                yield metric, unit, value
 
 
 def _of(blob: dict[str, Any], directive: dict[str, Any]) -> Iterator[tuple[Metric, str, float]]:
@@ -31,13 +34,13 @@ def _of(blob: dict[str, Any], directive: dict[str, Any]) -> Iterator[tuple[Metri
             yield from ((known, metric["Unit"], value) for value in blob[metric["Name"]])
 
 
-def values(output: str, **dimensions: str) -> dict[str, float]:
+def values(output: str, **dimensions: str) -> Counter[str]:
     """Add up the metrics in a log's lines that have exactly these dimensions, beside the stack's name."""
     wanted = frozenset(({"service": "impact"} | dimensions).items())
-    sums: dict[str, float] = {}
+    sums: Counter[str] = Counter()
     for metric, _, value in emitted(output):
         if metric.dimensions == wanted:
-            sums[metric.name] = sums.get(metric.name, 0) + value
+            sums[metric.name] += value  # type: ignore[assignment]
     return sums
 
 

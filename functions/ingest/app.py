@@ -8,7 +8,6 @@ from operator import attrgetter
 from time import monotonic
 from typing import Any, TypeVar
 
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -22,7 +21,7 @@ from impact.fx_rates import FX_LOOKBACK_DAYS, FxRates
 from impact.http import Event, HttpError, Response
 from impact.ledger_entry import EntryBuilder, EventRejected, LedgerEntry, validate
 from impact.ledger_writer import LedgerWriter, WriteOutcome, WriteResult
-from impact.observability import emit_by, logger, metrics
+from impact.observability import emit, emit_by, logger, metrics
 from impact.store import Store
 from impact.types import FieldErrors, Item
 from ingest.body import read_body
@@ -71,7 +70,7 @@ def handler(event: Event, context: LambdaContext) -> Response:
     try:
         response = _ingest(read_body(event), now, deadline)
     except HttpError as error:
-        metrics.add_metric("RequestsRefused", MetricUnit.Count, 1)
+        emit("RequestsRefused", 1)
         logger.warning("request rejected", status=error.status, code=error.body["error"]["code"])
         response = error.response()
     return response | {"headers": response["headers"] | SERVICE}
@@ -132,7 +131,7 @@ def _footprint(item: Item) -> Item:
         return footprints.of(item)
     except Exception:  # an estimate must never cost an event
         logger.exception("a footprint could not be estimated")
-        metrics.add_metric("FootprintErrors", MetricUnit.Count, 1)
+        emit("FootprintErrors", 1)
         return {}
 
 
@@ -152,7 +151,7 @@ def _emit_metrics(entries: list[LedgerEntry], written: WriteResult, rejected: li
         "UnknownFields": sum(entry.unknown_fields for entry in entries),
     }
     for name, value in counts.items():
-        metrics.add_metric(name, MetricUnit.Count, value)
+        emit(name, value)
     errors = [result.errors or [] for result in rejected]
     emit_by("Rejected", "field", Counter(map(_wrong_field, errors)))
     if rejected:

@@ -4,13 +4,12 @@ import os
 from datetime import UTC, datetime
 from typing import Any
 
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from impact import config
 from impact.dynamodb import connect
 from impact.fx_update import store_manual_rate, update_fx_rates
-from impact.observability import logger, metrics
+from impact.observability import emit, logger, metrics
 from impact.store import Store
 
 retention = config.retention()
@@ -34,8 +33,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     if "date" in event or "usd" in event:
         return _store_manual_rate(event, now)
     updated = update_fx_rates(store, rates_url, retention, now)
-    metrics.add_metric("RatesStored", MetricUnit.Count, len(updated.stored))
-    metrics.add_metric("RatesKeptOut", MetricUnit.Count, len(updated.rejected))
+    emit("RatesStored", len(updated.stored))
+    emit("RatesKeptOut", len(updated.rejected))
     if updated.problems:
         raise RatesIncomplete("; ".join(updated.problems))
     stored = sorted(updated.stored)
@@ -47,5 +46,5 @@ def _store_manual_rate(event: dict[str, Any], now: datetime) -> dict[str, Any]:
     entered = store_manual_rate(
         store, event.get("date"), event.get("usd"), now, reason=reason, confirm=confirm
     )
-    metrics.add_metric("RatesStored", MetricUnit.Count, int(entered.stored))
+    emit("RatesStored", entered.stored)
     return entered.as_response()

@@ -11,7 +11,7 @@ from impact import config, rollup_queue
 from impact.calendar import Calendar, parse_day
 from impact.day_settings import apply_parameters, ensure_calendar
 from impact.dynamodb import connect
-from impact.observability import logger, metrics
+from impact.observability import emit, logger, metrics
 from impact.rollup_planner import plan, plan_day, store_daily_totals
 from impact.store import Store
 from impact.types import DayShard
@@ -35,7 +35,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         rollup_queue.send(sqs, queue_url, targets)
     else:
         answer["counted"] = _recompute(targets)
-    metrics.add_metric("Planned", MetricUnit.Count, len(targets))
+    emit("Planned", len(targets))
     if day is None:
         _store_daily_totals(calendar, now, context)
         _apply_parameters(now)
@@ -47,11 +47,11 @@ def _due(calendar: Calendar, now: datetime) -> list[DayShard]:
     due = plan(store, calendar, now)
     store.state.put_progress(due.progress)
     store.state.delete_cleared_marks(before=calendar.oldest_day(now))
-    metrics.add_metric("RollupLag", MetricUnit.Seconds, due.lag.total_seconds())
-    metrics.add_metric("LateMarks", MetricUnit.Count, due.marks)
-    metrics.add_metric("OldestLateMark", MetricUnit.Seconds, due.oldest_mark.total_seconds())
-    metrics.add_metric("ExpiredMarks", MetricUnit.Count, len(due.expired_marks))
-    metrics.add_metric("UnconvertedDays", MetricUnit.Count, due.unconverted_days)
+    emit("RollupLag", due.lag.total_seconds(), MetricUnit.Seconds)
+    emit("LateMarks", due.marks)
+    emit("OldestLateMark", due.oldest_mark.total_seconds(), MetricUnit.Seconds)
+    emit("ExpiredMarks", len(due.expired_marks))
+    emit("UnconvertedDays", due.unconverted_days)
     if due.expired_marks:
         logger.error("late events expired before they were counted", marks=due.expired_marks)
     return due.targets

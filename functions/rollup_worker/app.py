@@ -6,14 +6,13 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from impact import config, rollup_queue
 from impact.calendar import parse_day
 from impact.day_settings import effective_calendar
 from impact.dynamodb import connect
-from impact.observability import logger, metrics
+from impact.observability import emit, logger, metrics
 from impact.recompute import recompute
 from impact.store import Store
 
@@ -50,8 +49,8 @@ def recompute_shard(day: object, shard: object) -> dict[str, Any]:
         raise ValueError("shard must be a whole number")
     calendar = effective_calendar(store, config.settings)
     done = recompute(store, calendar, terms, day, shard, as_of=datetime.now(UTC))
-    metrics.add_metric("EventsCounted", MetricUnit.Count, done.events)
-    metrics.add_metric("SummariesWritten", MetricUnit.Count, done.summaries_written)
+    emit("EventsCounted", done.events)
+    emit("SummariesWritten", done.summaries_written)
     logger.info("recomputed", day=day, shard=shard, **asdict(done))
     return {"day": day, "shard": shard} | asdict(done)
 

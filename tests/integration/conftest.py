@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -32,7 +33,7 @@ from tests.rates import BEFORE_NOON
 Post = Callable[..., Any]
 Get = Callable[..., Any]
 Handler = Callable[[Any], Any]
-RunPlanner = Callable[[datetime], dict[str, float]]
+RunPlanner = Callable[[datetime], Counter[str]]
 
 
 @pytest.fixture
@@ -161,7 +162,7 @@ def run_planner(
     monkeypatch.setenv("SHARD_COUNT", "4")
     monkeypatch.setattr(planner, "sqs", SimpleNamespace(send_message_batch=lambda **batch: {}))
 
-    def at(now: datetime) -> dict[str, float]:
+    def at(now: datetime) -> Counter[str]:
         freeze(monkeypatch, planner, now)
         capsys.readouterr()
         planner.handler({}, CONTEXT)

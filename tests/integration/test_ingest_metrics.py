@@ -18,7 +18,6 @@ def test_ingest_emits_the_outcome_of_each_event(post: Post, capsys: pytest.Captu
     assert values(out) == {
         "Accepted": 2,
         "Duplicate": 1,
-        "Retry": 0,
         "Rejected": 4,
         "Unpriced": 1,
         "Unrated": 1,
