@@ -77,6 +77,7 @@ def running_proxy(
         "LITELLM_MASTER_KEY": key,
         # Otherwise LiteLLM downloads its price list at each start.
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "IMPACT_FLUSH_SECONDS": "1",  # somebody waits for the events
     }
     command = [str(PROGRAM), "--config", str(config), "--host", "127.0.0.1", "--port", str(port), *arguments]
     with running_process(command, own | dict(environment), log) as process:

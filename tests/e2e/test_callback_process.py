@@ -100,6 +100,7 @@ def start(tmp_path: Path, service: Service) -> Iterator[Callable[..., subprocess
             "IMPACT_OUTBOX": str(tmp_path / "outbox"),
             "IMPACT_SERVICE_URL": url,
             "IMPACT_SERVICE_TOKEN": "t0ken",
+            "IMPACT_FLUSH_SECONDS": "1",
         }
         command = [sys.executable, str(tmp_path / "host.py"), str(PAYLOAD), *arguments]
         process = running.enter_context(child(command, env=environ, stdout=subprocess.PIPE))

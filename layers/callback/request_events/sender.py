@@ -53,7 +53,7 @@ class Sender:
         token: str,
         *,
         batch_size: int = 100,
-        flush_seconds: float = 1.0,
+        flush_seconds: float = 10.0,
         timeout: float = RESPONSE_SECONDS,
     ) -> None:
         """`timeout` in seconds. Raises ValueError if the URL cannot work."""

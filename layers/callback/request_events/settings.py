@@ -5,7 +5,7 @@ IMPACT_SERVICE_TOKEN  an ingest token of the service
 IMPACT_OUTBOX         folder of undelivered events, on a disk that outlives the process
                       (impact-service/outbox in $XDG_STATE_HOME or ~/.local/state; on AWS Lambda in /tmp)
 IMPACT_BATCH_SIZE     events in one request at most (100)
-IMPACT_FLUSH_SECONDS  how long an event may wait for others (1)
+IMPACT_FLUSH_SECONDS  seconds that an event may wait for others (10)
 """
 
 import os
@@ -37,7 +37,7 @@ def make_sender(environ: Mapping[str, str]) -> Sender:
     outbox = Outbox(Path(os.path.expanduser(folder)).absolute(), is_default=not named)
     options: dict[str, Any] = {
         "batch_size": _number(environ, "IMPACT_BATCH_SIZE", 100, 1, EVENTS_MAX),
-        "flush_seconds": _number(environ, "IMPACT_FLUSH_SECONDS", 1.0, 0.01, 3600),
+        "flush_seconds": _number(environ, "IMPACT_FLUSH_SECONDS", 10.0, 0.01, 3600),
     }
     if is_on_lambda(environ):
         options["timeout"] = LAMBDA_TIMEOUT_SECONDS

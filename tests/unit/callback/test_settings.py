@@ -20,7 +20,7 @@ def test_a_bad_setting_is_logged_and_replaced(load: Load, caplog: pytest.LogCapt
     for name in ("SERVICE_URL", "BATCH_SIZE", "FLUSH_SECONDS", "SERVICE_TOKEN"):
         assert f"IMPACT_{name}" in caplog.text
     assert (handler._sender._transport.host, handler._sender._transport._port) == ("localhost", 3090)
-    assert (handler._sender._batch_size, handler._sender._flush_seconds) == (100, 1.0)
+    assert (handler._sender._batch_size, handler._sender._flush_seconds) == (100, 10.0)
 
 
 def test_a_token_that_no_header_can_hold_is_not_logged(
