@@ -12,6 +12,7 @@ SMALLEST = {
     "callback": ("--rounds=2", "--seconds=0.5"),
     "senders": ("--scenarios=1", "--seconds=1"),
     "outbox": ("--events=10000",),
+    "cost": (),
     "units": ("--shards", "2", "--users=20"),
 }
 """For each benchmark, options that make it quick. Its results mean nothing then."""

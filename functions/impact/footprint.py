@@ -150,10 +150,6 @@ def _exact(number: float) -> Decimal:
     return stored(Decimal(repr(number)))
 
 
-def _source(model: Model, zone: str) -> Item:
-    return {
-        "name": "EcoLogits",
-        "version": ecologits_version,
-        "zone": zone,
-        "model": f"{model.provider.value}/{model.name}",
-    }
+def _source(model: Model, zone: str) -> str:
+    """Say how the figures came about. Each event keeps it: a map would take half as much room again."""
+    return f"EcoLogits {ecologits_version} {zone} {model.provider.value}/{model.name}"
