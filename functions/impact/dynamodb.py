@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-import boto3
 import botocore.session
-from boto3.dynamodb.types import TypeSerializer
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from botocore.parsers import JSONParser, ResponseParserFactory
@@ -19,8 +17,6 @@ from impact.types import Item, WireItem
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-
-_serialize = TypeSerializer().serialize
 
 
 class UnreadableResponse(BotoCoreError):
@@ -64,7 +60,8 @@ def connect(*, read_timeout: float, attempts: int, connections: int = 10) -> "Dy
         parameter_validation=False,  # our own requests, a fifth of a put's time
         tcp_keepalive=True,
     )
-    return boto3.Session(botocore_session=session).client("dynamodb", endpoint_url=_emulator(), config=config)
+    client = session.create_client("dynamodb", endpoint_url=_emulator(), config=config)
+    return cast("DynamoDBClient", client)
 
 
 def _emulator() -> str | None:
@@ -78,7 +75,25 @@ def _emulator() -> str | None:
 
 
 def to_wire(item: Item) -> WireItem:
-    return {name: _serialize(value) for name, value in item.items()}
+    return {name: _attribute(value) for name, value in item.items()}
+
+
+def _attribute(value: Any) -> WireItem:
+    """Write one attribute. Raises TypeError for a type that no item has: a float, above all."""
+    match value:
+        case bool():
+            return {"BOOL": value}
+        case int() | Decimal():
+            return {"N": str(value)}
+        case str():
+            return {"S": value}
+        case list():
+            return {"L": [_attribute(element) for element in value]}
+        case dict():
+            return {"M": to_wire(value)}
+        case None:
+            return {"NULL": True}
+    raise TypeError(f"{type(value).__name__} is no type of an item")
 
 
 def from_wire(value: dict[str, Any]) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import boto3
+import botocore.session
 from botocore.config import Config
 
 from impact.types import DayShard
@@ -24,7 +24,7 @@ class NotSent(Exception):
 
 def connect() -> Any:
     """Make an SQS client whose calls end within 30 seconds, whatever happens."""
-    return boto3.client(
+    return botocore.session.get_session().create_client(
         "sqs",
         config=Config(
             connect_timeout=2,
