@@ -34,6 +34,12 @@ test: .venv/.installed .venv-proxy/.installed ## Run the tests that need no Dock
 test-all: test ## Run make test, then the long tests: crashes, updates, faults, simulations, every command
 	.venv/bin/pytest -n 3 -m long
 
+.PHONY: lock
+
+lock: $(UV) ## Write uv.lock and functions/requirements.txt, after a change of pyproject.toml
+	$(UV) lock
+	$(UV) export --quiet --frozen --only-group lambda --no-emit-workspace --no-annotate --output-file functions/requirements.txt
+
 .PHONY: test-litellm
 
 LITELLM_TESTS := tests/e2e/test_charges.py tests/e2e/test_deploy_files.py tests/e2e/test_callback_process.py \
@@ -152,5 +158,5 @@ librechat: .venv/.installed ## Test with a running LibreChat: users chat, stop a
 load: .venv/.installed ## Put a load with bursts on the stack on this machine (seconds=300, rate=20)
 	@.venv/bin/python -m benchmarks.load $(if $(seconds),--seconds $(seconds)) $(if $(rate),--rate $(rate))
 
-bench: .venv/.installed .venv-proxy/.installed ## Run the benchmarks (15 minutes; smallest=1 only shows that they work)
+bench: build .venv-proxy/.installed ## Run the benchmarks (15 minutes; smallest=1 only shows that they work)
 	@.venv/bin/python -m benchmarks $(if $(smallest),--smallest)

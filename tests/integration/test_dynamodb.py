@@ -6,9 +6,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from boto3.dynamodb.types import TypeSerializer
+from hypothesis import given
+from hypothesis import strategies as st
 
 from impact.calendar import timestamp
-from impact.dynamodb import Version, connect
+from impact.dynamodb import Version, connect, item_from_wire, to_wire
 from impact.fx_rates import FxRate
 from impact.keys import day_shard
 from impact.store import Store
@@ -43,6 +46,11 @@ EVENTUAL: dict[str, Read] = {
     "summaries": lambda store: store.summaries.get_many([("alice", DAY)], consistent=False),
     "events": lambda store: list(store.ledger.event_pages(KEY, consistent=False)),
 }
+NUMBERS = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**20), max_value=10**20, places=12)
+VALUES = st.recursive(
+    st.booleans() | st.integers(-(10**37), 10**37) | NUMBERS | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
 
 
 def consistency(store: Store, read: Read) -> set[bool]:
@@ -117,3 +125,19 @@ def test_which_endpoint_is_called(
     if general:
         monkeypatch.setenv("AWS_ENDPOINT_URL", general)
     assert connect(read_timeout=1, attempts=1).meta.endpoint_url == called
+
+
+@given(value=VALUES | st.none())
+def test_an_item_is_written_as_boto3_writes_it(value: Any) -> None:
+    assert to_wire({"it": value}) == {"it": TypeSerializer().serialize(value)}
+
+
+@given(value=VALUES)
+def test_an_item_is_read_as_it_was_written(value: Any) -> None:
+    assert item_from_wire(to_wire({"it": value})) == {"it": value}
+
+
+@pytest.mark.parametrize("value", [1.5, b"x", {1}, (1,)])
+def test_no_item_holds_a_float_or_what_nobody_reads(value: Any) -> None:
+    with pytest.raises(TypeError, match="no type of an item"):
+        to_wire({"it": [value]})
