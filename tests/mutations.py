@@ -25,7 +25,7 @@ from pathlib import Path
 
 # Slow imports happen once here, not in each forked process.
 import aws_lambda_powertools.metrics  # noqa: F401
-import boto3  # noqa: F401
+import botocore.session  # noqa: F401
 import hypothesis  # noqa: F401
 import moto.dynamodb  # noqa: F401
 import pydantic  # noqa: F401
