@@ -5,7 +5,7 @@ UV := .venv/bin/uv
 # `$(call quoted,NAME)`: the value of a variable as it was typed, quoted as one word for the shell.
 # If make expanded it, or the shell got it unquoted, a value could run a program.
 quoted = '$(subst ','\'',$(value $(1)))'
-unexport user day from to PARAMETERS PORT MINISTACK_PORT
+unexport user day from to PARAMETERS PORT MINISTACK_PORT HOST
 
 .DEFAULT_GOAL := help
 .PHONY: help install lint test test-all
@@ -76,8 +76,8 @@ SAM := PATH="$(CURDIR)/.venv/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv/bin/sam
 
 in_stack = $(if $(value STACK),--stack=$(call quoted,STACK))
 
-local: .venv/.installed ## Run the stack on this machine until Ctrl-C; its API is http://localhost:3090 (PORT=, MINISTACK_PORT=, PARAMETERS="Name=value")
-	@.venv/bin/python -m local.stack $(if $(value PORT),--port=$(call quoted,PORT)) $(if $(value MINISTACK_PORT),--ministack-port=$(call quoted,MINISTACK_PORT)) --parameters=$(call quoted,PARAMETERS)
+local: .venv/.installed ## Run the stack on this machine until Ctrl-C; its API is http://localhost:3090 (PORT=, MINISTACK_PORT=, HOST=0.0.0.0 for containers, PARAMETERS="Name=value")
+	@.venv/bin/python -m local.stack $(if $(value HOST),--host=$(call quoted,HOST)) $(if $(value PORT),--port=$(call quoted,PORT)) $(if $(value MINISTACK_PORT),--ministack-port=$(call quoted,MINISTACK_PORT)) --parameters=$(call quoted,PARAMETERS)
 
 build: .venv/.installed ## Build the zips, for AWS and for `sam local`
 	$(SAM) build

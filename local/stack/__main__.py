@@ -56,6 +56,7 @@ def main() -> int:
     try:
         with (
             running_stack(
+                host=arguments.host,
                 port=arguments.port,
                 ministack_port=arguments.ministack_port,
                 progress=_Progress(),
@@ -79,6 +80,11 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m local.stack", description=__doc__)
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address that the API listens on; with 0.0.0.0, containers and other machines reach it too",
+    )
     parser.add_argument("--port", type=int, default=API_PORT)
     parser.add_argument("--ministack-port", type=int, default=MINISTACK_PORT)
     parser.add_argument("--env-file", type=Path, default=PROJECT / ".local.env")

@@ -91,8 +91,10 @@ def _end_to_end(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 @contextmanager
-def running_reverse_proxy(port: int, endpoint_url: str, api_id: str) -> Iterator[str]:
-    """Serve the default stage of an HTTP API on a port of the loopback interface; yields the URL."""
+def running_reverse_proxy(
+    port: int, endpoint_url: str, api_id: str, *, host: str = "127.0.0.1"
+) -> Iterator[str]:
+    """Serve the default stage of an HTTP API on a port of an interface; yields the URL on this machine."""
     target = {"upstream": urlsplit(endpoint_url).netloc, "prefix": f"/_aws/execute-api/{api_id}/$default"}
-    with running_server(_Server(("127.0.0.1", port), type("Handler", (_Handler,), target))) as server:
+    with running_server(_Server((host, port), type("Handler", (_Handler,), target))) as server:
         yield f"http://localhost:{server.server_port}"

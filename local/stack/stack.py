@@ -214,11 +214,16 @@ class _Session(boto3.Session):
 
 @contextmanager
 def running_stack(
-    *, port: int = 0, ministack_port: int = 0, progress: Progress = lambda _: None, **parameters: object
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    ministack_port: int = 0,
+    progress: Progress = lambda _: None,
+    **parameters: object,
 ) -> Iterator[Stack]:
     """Build the stack, start MiniStack, deploy, and serve the API until the end of the block.
 
-    Ports that are not given are free ones. `parameters` are the template's. Raises RuntimeError.
+    `host` is the address that the API listens on. Ports that are not given are free ones. `parameters` are the template's. Raises RuntimeError.
     """
     SCRATCH.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="stack-", dir=SCRATCH) as scratch:
@@ -230,5 +235,5 @@ def running_stack(
             stack = Stack(endpoint_url, build=built)
             progress("Deploying template.yaml to it with sam deploy")
             stack.deploy(**{"ShardCount": LOCAL_SHARDS, "RollupConcurrency": LOCAL_WORKERS} | parameters)
-            with running_reverse_proxy(port, endpoint_url, stack.api_id) as stack.api_url:
+            with running_reverse_proxy(port, endpoint_url, stack.api_id, host=host) as stack.api_url:
                 yield stack

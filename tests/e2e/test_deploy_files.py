@@ -108,12 +108,25 @@ def test_librechat_reaches_litellm_by_its_service_name(librechat: Any, compose: 
 
 
 def test_librechat_asks_for_models_that_litellm_has(litellm: Any, librechat: Any) -> None:
+    """Those for chats, and no other. `current_model` is the one of the conversation."""
     names = {model["model_name"] for model in litellm["model_list"]}
-    assert {*librechat["models"]["default"], librechat["titleModel"]} <= names
+    assert set(librechat["models"]["default"]) == names - {"text-embedding-3-small", "groq/*"}
+    assert librechat["models"]["fetch"] is False
+    assert librechat["titleModel"] == "current_model"
 
 
 def test_nothing_in_add_params_waits_to_be_filled_in(librechat: Any) -> None:
-    assert librechat["addParams"] == {"streamUsage": True}
+    assert librechat["addParams"] == {"streamUsage": True, "maxRetries": 0}
+
+
+def test_the_users_id_goes_to_the_proxy_and_no_further(librechat: Any) -> None:
+    assert librechat["dropParams"] == ["user"]
+
+
+def test_librechat_goes_through_the_proxy_only() -> None:
+    lines = (DEPLOY / "librechat.env.example").read_text().splitlines()
+    assert "ENDPOINTS=custom,agents" in lines
+    assert "NO_PROXY=localhost,127.0.0.1,::1,litellm" in lines
 
 
 def test_compose_mounts_what_there_is(compose: Any) -> None:
