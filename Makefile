@@ -77,7 +77,7 @@ SAM := PATH="$(CURDIR)/.venv/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv/bin/sam
 in_stack = $(if $(value STACK),--stack=$(call quoted,STACK))
 
 local: .venv/.installed ## Run the stack on this machine until Ctrl-C; its API is http://localhost:3090 (PORT=, MINISTACK_PORT=, HOST=0.0.0.0 for containers, PARAMETERS="Name=value")
-	@.venv/bin/python -m local.stack $(if $(value HOST),--host=$(call quoted,HOST)) $(if $(value PORT),--port=$(call quoted,PORT)) $(if $(value MINISTACK_PORT),--ministack-port=$(call quoted,MINISTACK_PORT)) --parameters=$(call quoted,PARAMETERS)
+	@.venv/bin/python -m local.stack $(if $(findstring command,$(origin HOST)),--host=$(call quoted,HOST)) $(if $(value PORT),--port=$(call quoted,PORT)) $(if $(value MINISTACK_PORT),--ministack-port=$(call quoted,MINISTACK_PORT)) --parameters=$(call quoted,PARAMETERS)
 
 build: .venv/.installed ## Build the zips, for AWS and for `sam local`
 	$(SAM) build

@@ -223,7 +223,8 @@ def running_stack(
 ) -> Iterator[Stack]:
     """Build the stack, start MiniStack, deploy, and serve the API until the end of the block.
 
-    `host` is the address that the API listens on. Ports that are not given are free ones. `parameters` are the template's. Raises RuntimeError.
+    `host` is the address that the API listens on. Ports that are not given are free ones. `parameters` are
+    the template's. Raises RuntimeError.
     """
     SCRATCH.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="stack-", dir=SCRATCH) as scratch:

@@ -85,3 +85,16 @@ def test_no_response_from_ministack_is_a_bad_gateway() -> None:
     ):
         connection.request("GET", "/")
         assert connection.getresponse().status == 502
+
+
+def test_it_listens_on_the_given_address_only() -> None:
+    port = free_port()
+    with running_reverse_proxy(port, f"http://127.0.0.1:{free_port()}", "abc", host="127.0.0.2"):
+        with closing(http.client.HTTPConnection("127.0.0.2", port, timeout=60)) as connection:
+            connection.request("GET", "/")
+            assert connection.getresponse().status == 502
+        with (
+            closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection,
+            pytest.raises(ConnectionRefusedError),
+        ):
+            connection.request("GET", "/")

@@ -96,9 +96,17 @@ def test_each_other_value_is_one_word(folder: Path, value: str) -> None:
     assert call(folder, "deploy", f"STACK={value}", f"PARAMETERS={value}")[0] == [
         "-m", "local.deploy", f"--stack={value}", f"--parameters={value}",
     ]  # fmt: skip
-    assert call(folder, "local", f"PORT={value}", f"PARAMETERS={value}")[0] == [
-        "-m", "local.stack", f"--port={value}", f"--parameters={value}",
+    assert call(folder, "local", f"PORT={value}", f"HOST={value}", f"PARAMETERS={value}")[0] == [
+        "-m", "local.stack", f"--host={value}", f"--port={value}", f"--parameters={value}",
     ]  # fmt: skip
+    assert call(folder, "revert-drift", f"STACK={value}", "yes=1")[0] == [
+        "-m", "local.revert_drift", f"--stack={value}", "--yes",
+    ]  # fmt: skip
+
+
+def test_the_name_of_this_machine_is_no_address_to_listen_on(folder: Path) -> None:
+    """Some shells export HOST."""
+    assert call(folder, "local", HOST="my-machine")[0] == ["-m", "local.stack", "--parameters="]
 
 
 @pytest.mark.parametrize("command", [local.deploy, local.stack.__main__])
