@@ -60,7 +60,7 @@ def test_pages_that_code_names_are_there() -> None:
 
 
 def named_files(page: Path) -> Iterator[tuple[str, str]]:
-    """Each file of the project that a page names, from the root, from tests/ or from beside it; the test in it."""
+    """Each file of the project that a page names, from the root, tests/ or beside it, and the test in it."""
     in_words = re.findall(r"`([^`\n]+)`", page.read_text())
     for word in chain.from_iterable(words.split() for words in in_words):
         if re.match(r"[\w.]+/[\w./-]+\.(py|md|toml|ya?ml|json)(::|$)", word):
