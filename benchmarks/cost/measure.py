@@ -1,4 +1,7 @@
-"""The bytes that benchmarks.cost uses, from a recorded request, the functions themselves, and moto."""
+"""The bytes that benchmarks.cost uses, from a recorded request, the functions themselves, and moto.
+
+In a process of its own: it sets the environment of the functions.
+"""
 
 import io
 import json

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from benchmarks.cost.__main__ import parts, table
 from benchmarks.cost.model import LOG_TIERS, MILLION, Units, Usage, dollars, tiered
+from benchmarks.cost.tables import parts, table
 from local import PROJECT
 
 
