@@ -36,7 +36,10 @@ def main() -> int:
     except CannotRevert as error:
         print(f"Nothing was changed. {error}", file=sys.stderr)
     except (BotoCoreError, ClientError) as error:
-        print(f"Not done: {error}", file=sys.stderr)
+        print(
+            f"AWS cannot be called: {error}\nSet AWS_PROFILE and AWS_REGION, or run `aws configure`.",
+            file=sys.stderr,
+        )
     return 1
 
 

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from textwrap import shorten
 
@@ -51,6 +51,9 @@ def main() -> int:
                 file=sys.stderr,
             )
             return 1
+    if not _is_own_address(arguments.host):
+        print(f"{arguments.host!r} is no address of this machine. All of them: HOST=0.0.0.0", file=sys.stderr)
+        return 1
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
@@ -95,6 +98,13 @@ def _arguments() -> argparse.Namespace:
 def _is_taken(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _is_own_address(host: str) -> bool:
+    with socket.socket() as probe, suppress(OSError):
+        probe.bind((host, 0))
+        return True
+    return False
 
 
 _interrupted = threading.Event()

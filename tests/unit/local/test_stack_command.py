@@ -1,4 +1,4 @@
-"""`make local` ends after SIGINT or SIGTERM, whenever the signal arrives."""
+"""`make local`: it ends after SIGINT or SIGTERM, whenever the signal arrives; where it cannot listen."""
 
 import os
 import signal
@@ -49,3 +49,14 @@ def test_a_signal_that_arrives_while_a_finalizer_runs_ends_it(
         assert command.main() == 0
     assert "nothing is left running" in capsys.readouterr().out
     assert not (tmp_path / "env").exists()
+
+
+@pytest.mark.parametrize("host", ["256.1.1.1", "192.0.2.1", "-h; touch ran"])
+def test_an_address_of_another_machine_is_named_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], host: str
+) -> None:
+    ports = [f"--port={free_port()}", f"--ministack-port={free_port()}"]
+    monkeypatch.setattr(sys, "argv", ["local.stack", *ports, f"--host={host}"])
+    monkeypatch.setattr(command, "running_stack", lambda **_: pytest.fail("it starts"))
+    assert command.main() == 1
+    assert capsys.readouterr().err == (f"{host!r} is no address of this machine. All of them: HOST=0.0.0.0\n")
