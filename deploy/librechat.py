@@ -19,7 +19,9 @@ from pathlib import Path
 
 DEPLOY = Path(__file__).resolve().parent
 COMPOSE_FILES = ("docker-compose.yml", "docker-compose.yaml", "compose.yaml", "compose.yml")
-OVERRIDES = ("docker-compose.override.yml", "docker-compose.override.yaml")
+OVERRIDES = tuple(
+    f"{name}.override.{end}" for name in ("docker-compose", "compose") for end in ("yml", "yaml")
+)
 
 
 def main() -> int:
@@ -88,7 +90,10 @@ def _environment(folder: Path, compose: str, key: str) -> None:
         "COMPOSE_FILE": ":".join(files),
         "COMPOSE_PATH_SEPARATOR": ":",
     }
-    for name, part, separator in (("COMPOSE_FILE", ours, ":"), ("NO_PROXY", "litellm", ",")):
+    for name, part, separator in (
+        ("COMPOSE_FILE", ours, known.get("COMPOSE_PATH_SEPARATOR") or ":"),
+        ("NO_PROXY", "litellm", ","),
+    ):
         if known.get(name) and part not in known[name].split(separator):
             text = _extended(text, name, f"{separator}{part}")
             print(f"added   {part} to {name} in .env")
@@ -98,6 +103,8 @@ def _environment(folder: Path, compose: str, key: str) -> None:
         print(f"added   {', '.join(added)} to .env")
     if known.get("ENDPOINTS", wanted["ENDPOINTS"]) != wanted["ENDPOINTS"]:
         print("kept    ENDPOINTS in .env: what is not custom or agents there goes past the proxy")
+    if known.get("LITELLM_KEY", "") not in ("", key):
+        print("kept    LITELLM_KEY in .env: it is not LITELLM_MASTER_KEY of deploy/.env")
     if text != before:
         path.write_text(text)
 
@@ -105,12 +112,16 @@ def _environment(folder: Path, compose: str, key: str) -> None:
 def _variables(text: str) -> dict[str, str]:
     """The variables that an .env file sets; the last one counts."""
     found = re.findall(r"(?m)^(?:export )?([A-Za-z_]+)=(.*)$", text)
-    return {name: value.strip().strip("'\"") for name, value in found}
+    return {name: re.sub(r"\s+#.*", "", value).strip().strip("'\"") for name, value in found}
 
 
 def _extended(text: str, name: str, added: str) -> str:
     """Append to the value of a variable that is set."""
-    return re.sub(rf"(?m)^((?:export )?{name}=)(['\"]?)(.*?)(['\"]?)\s*$", rf"\g<1>\2\3{added}\4", text)
+    return re.sub(
+        rf"(?m)^((?:export )?{name}=)(['\"]?)([^'\"\n]*?)(['\"]?)(\s+#.*|[ \t]*)$",
+        rf"\g<1>\2\3{added}\4\5",
+        text,
+    )
 
 
 def _shown(path: Path) -> str:

@@ -21,8 +21,16 @@ from impact.day_settings import InvalidSettings
 from impact.store import Store
 from local import PROJECT
 from local.deploy_preview import DAY_PARAMETERS, CannotDeploy, describe, preview
-from local.deployed_stack import FoundStack, delete_stack, find_stack, is_empty, parameters_of, store_of
-from local.left_tables import find_tables, take_over
+from local.deployed_stack import (
+    FoundStack,
+    delete_stack,
+    find_stack,
+    holds_only,
+    is_empty,
+    parameters_of,
+    store_of,
+)
+from local.left_tables import TABLES, find_tables, take_over
 from local.questions import agreed
 from local.stack.sam import override
 from local.stack.stack import sha256
@@ -119,8 +127,9 @@ def _prepare_new_stack(
     Raises InvalidParameter, CannotDeploy, InvalidSettings, BotoCoreError and ClientError.
     """
     tables = find_tables(session, stack)
-    exists = found is not None and not is_empty(found)  # an earlier run took them over and was stopped
-    if tables and not exists:
+    if found and not holds_only(session, found, TABLES):
+        raise CannotDeploy(f"The stack {stack} is not of this service: it has no parameters. STACK=...")
+    if tables:
         names = ", ".join(table["TableName"] for table in tables.values())
         print(f"An earlier stack has left {names}. The new stack takes them over, with all that is in them.")
         if not (yes or agreed("Take them over?")):
@@ -132,10 +141,10 @@ def _prepare_new_stack(
     check(given)
     if kept:
         _print_preview(session, stack, defaults() | kept, defaults() | given)
-    if found and is_empty(found):
+    if found:  # it has tables at most, which stay
         print(f"Deleting the empty stack of an earlier deployment: {found['StackStatus']}", flush=True)
         delete_stack(session, found)
-    if tables and not exists:
+    if tables:
         take_over(session, stack, tables)
     return given
 

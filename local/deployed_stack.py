@@ -1,6 +1,6 @@
 """What the operator's commands need of a deployed stack: its state, tables, calendar, and physical ids."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import boto3
@@ -31,6 +31,13 @@ def find_stack(session: boto3.Session, stack: str) -> FoundStack | None:
 
 def is_empty(found: FoundStack) -> bool:
     return found["StackStatus"] in EMPTY
+
+
+def holds_only(session: boto3.Session, found: FoundStack, logical_ids: Collection[str]) -> bool:
+    """Whether a stack has no other resources than these: a deployment of it was begun and is not whole."""
+    described = session.client("cloudformation").describe_stack_resources(StackName=found["StackId"])
+    left = [r for r in described["StackResources"] if r["ResourceStatus"] != "DELETE_COMPLETE"]
+    return is_empty(found) or {resource["LogicalResourceId"] for resource in left} <= set(logical_ids)
 
 
 def parameters_of(found: FoundStack | None) -> dict[str, str]:

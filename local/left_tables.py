@@ -102,7 +102,7 @@ def _properties(dynamodb: Any, logical_id: str, table: dict[str, Any]) -> dict[s
         "TimeToLiveSpecification": {"AttributeName": expiry.get("AttributeName"), "Enabled": True},
         "SSESpecification": {"SSEEnabled": True},
     }
-    if expiry["TimeToLiveStatus"] != "ENABLED":
+    if expiry["TimeToLiveStatus"] not in ("ENABLED", "ENABLING"):
         del properties["TimeToLiveSpecification"]
     if not encrypted:
         del properties["SSESpecification"]

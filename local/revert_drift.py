@@ -70,7 +70,13 @@ def _revert(stack: str, *, yes: bool) -> int:
         cloudformation.delete_change_set(**change_set)
         raise
     cloudformation.execute_change_set(**change_set)
-    cloudformation.get_waiter("stack_update_complete").wait(StackName=stack, WaiterConfig=POLL)
+    try:
+        cloudformation.get_waiter("stack_update_complete").wait(StackName=stack, WaiterConfig=POLL)
+    except WaiterError as error:
+        print(
+            f"It was not reverted. The first FAILED in the stack's events says why. {error}", file=sys.stderr
+        )
+        return 1
     print("Reverted.")
     return 0
 

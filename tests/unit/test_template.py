@@ -279,3 +279,11 @@ def _longest(value: Any) -> int:
     if value.get("Ref") in resources("AWS::DynamoDB::Table"):
         return LONGEST_STACK + len("-DailySummaries")
     return 150  # an ARN, a queue's URL, an endpoint: 60 characters and a name
+
+
+def test_what_a_hand_can_switch_off_is_written_out() -> None:
+    """CloudFormation sees no drift in a property that the template leaves to its default."""
+    [mapping] = resources("AWS::Lambda::EventSourceMapping").values()
+    assert mapping["Enabled"] is True
+    schedules = [r["Properties"] for r in translated().values() if r["Type"] == "AWS::Scheduler::Schedule"]
+    assert [schedule["State"] for schedule in schedules] == ["ENABLED", "ENABLED"]
