@@ -18,11 +18,11 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from impact.day_settings import InvalidSettings
-from impact.store import Store
 from local import PROJECT
 from local.deploy_preview import DAY_PARAMETERS, CannotDeploy, describe, preview
 from local.deployed_stack import (
     FoundStack,
+    cannot_call,
     delete_stack,
     find_stack,
     holds_only,
@@ -69,10 +69,7 @@ def main() -> int:
     except (InvalidParameter, CannotDeploy, InvalidSettings) as error:
         print(f"Nothing was deployed. {error}", file=sys.stderr)
     except (BotoCoreError, ClientError) as error:
-        print(
-            f"AWS cannot be called: {error}\nSet AWS_PROFILE and AWS_REGION, or run `aws configure`.",
-            file=sys.stderr,
-        )
+        print(cannot_call(error), file=sys.stderr)
     return 1
 
 
@@ -160,8 +157,7 @@ def _print_preview(
 ) -> None:
     """Print when each change takes effect. Also check those that a plain `sam deploy` has set."""
     check({name: requested[name] for name in DAY_PARAMETERS})
-    store = Store.of(session.client("dynamodb"), events="", summaries="", state=f"{stack}-State")
-    for line in preview(store, current, requested, datetime.now(UTC)):
+    for line in preview(store_of(session, stack), current, requested, datetime.now(UTC)):
         print(line, flush=True)
 
 

@@ -18,6 +18,11 @@ EMPTY = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE")
 """Nobody confirmed the first change set, or the first deployment failed: only tables can be there."""
 
 
+def cannot_call(error: Exception) -> str:
+    """What to say where AWS refuses a command, or is out of reach."""
+    return f"AWS cannot be called: {error}\nSet AWS_PROFILE and AWS_REGION, or run `aws configure`."
+
+
 def find_stack(session: boto3.Session, stack: str) -> FoundStack | None:
     """Look a stack up. Raises ClientError."""
     try:
@@ -35,9 +40,11 @@ def is_empty(found: FoundStack) -> bool:
 
 def holds_only(session: boto3.Session, found: FoundStack, logical_ids: Collection[str]) -> bool:
     """Whether a stack has no other resources than these: a deployment of it was begun and is not whole."""
+    if is_empty(found):
+        return True
     described = session.client("cloudformation").describe_stack_resources(StackName=found["StackId"])
     left = [r for r in described["StackResources"] if r["ResourceStatus"] != "DELETE_COMPLETE"]
-    return is_empty(found) or {resource["LogicalResourceId"] for resource in left} <= set(logical_ids)
+    return {resource["LogicalResourceId"] for resource in left} <= set(logical_ids)
 
 
 def parameters_of(found: FoundStack | None) -> dict[str, str]:

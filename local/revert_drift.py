@@ -15,7 +15,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
-from local.deployed_stack import POLL, find_stack, parameters_of
+from local.deployed_stack import POLL, cannot_call, find_stack, parameters_of
 from local.questions import agreed
 
 NOTHING = ("didn't contain changes", "No updates are to be performed", "No drift")
@@ -36,10 +36,7 @@ def main() -> int:
     except CannotRevert as error:
         print(f"Nothing was changed. {error}", file=sys.stderr)
     except (BotoCoreError, ClientError) as error:
-        print(
-            f"AWS cannot be called: {error}\nSet AWS_PROFILE and AWS_REGION, or run `aws configure`.",
-            file=sys.stderr,
-        )
+        print(cannot_call(error), file=sys.stderr)
     return 1
 
 

@@ -32,10 +32,8 @@ PRICES = MappingProxyType(  # dollars, us-east-1, on demand, without free tiers
         "log storage, GB-month": 0.03 * 0.15,  # compressed to 15 %
     }
 )
-API_TIERS = (
-    (300 * MILLION, 1.00 / MILLION),
-    (inf, 0.90 / MILLION),
-)  # aws.amazon.com/api-gateway/pricing: HTTP APIs
+API_TIERS = ((300 * MILLION, 1.00 / MILLION), (inf, 0.90 / MILLION))
+"""Dollars a request of an HTTP API, up to so many a month (aws.amazon.com/api-gateway/pricing)."""
 LOG_TIERS = ((10_240, 0.50), (30_720, 0.25), (51_200, 0.10), (inf, 0.05))
 """Dollars a GB of logs that AWS services write ("vended"), up to so many GB a month."""
 
@@ -82,9 +80,7 @@ class Usage:
 
 
 OVERHEAD_BYTES = 100  # of an item, which DynamoDB bills as stored
-READ_BYTES = (
-    4096  # that one strongly consistent read unit reads; an eventually consistent one reads twice as many
-)
+READ_BYTES = 4096  # of a strongly consistent read unit; an eventually consistent one reads twice as many
 INGEST_GB, WORKER_GB, SMALL_GB = 1.0, 1769 / 1024, 0.5
 INGEST_SHARE = 1024 / 1769  # of a processor
 ALARMS = 24
