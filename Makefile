@@ -17,7 +17,7 @@ $(UV):
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check uv
 
-.venv/.installed: $(UV) pyproject.toml layers/callback/pyproject.toml uv.lock
+.venv/.installed: $(UV) pyproject.toml layers/callback/pyproject.toml cli/pyproject.toml uv.lock
 	$(UV) sync --quiet --frozen --inexact
 	@touch $@
 
@@ -56,7 +56,7 @@ test-litellm: .venv/.installed $(addsuffix /.installed,$(LITELLM_ENVIRONMENTS)) 
 .PHONY: audit
 
 audit: .venv/.installed ## Look for unsafe code, secrets in the repository, and known vulnerabilities of the packages
-	.venv/bin/bandit --quiet --configfile pyproject.toml --recursive functions layers deploy
+	.venv/bin/bandit --quiet --configfile pyproject.toml --recursive functions layers cli deploy
 	git ls-files -z | xargs -0 .venv/bin/detect-secrets-hook --baseline .secrets.baseline
 	@.venv/bin/python -m local.audit
 
@@ -74,7 +74,16 @@ SAM := PATH="$(CURDIR)/.venv/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv/bin/sam
 
 .PHONY: local build validate deploy revert-drift rollup rate replay erase put-back
 
-in_stack = $(if $(value STACK),--stack=$(call quoted,STACK))
+# As they are typed: make expands no `$` in them, and the shell expands each variable to one word.
+override date := $(value date)
+override usd := $(value usd)
+override reason := $(value reason)
+override yes := $(value yes)
+override STACK := $(value STACK)
+export date usd reason STACK
+
+IMPACT := .venv/bin/impact
+in_stack = $${STACK:+--stack="$$STACK"}
 
 local: .venv/.installed ## Run the stack on this machine until Ctrl-C; its API is http://localhost:3090 (PORT=, MINISTACK_PORT=, HOST=0.0.0.0 for containers, PARAMETERS="Name=value")
 	@.venv/bin/python -m local.stack $(if $(findstring command,$(origin HOST)),--host=$(call quoted,HOST)) $(if $(value PORT),--port=$(call quoted,PORT)) $(if $(value MINISTACK_PORT),--ministack-port=$(call quoted,MINISTACK_PORT)) --parameters=$(call quoted,PARAMETERS)
@@ -86,38 +95,30 @@ validate: .venv/.installed ## Check the template by SAM's, CloudFormation's and 
 	$(SAM) validate --lint
 	.venv/bin/cfn-lint --template template.yaml --append-rules cfn_lint_serverless.rules
 
-deploy: build ## Deploy to AWS; asks for parameters the first time (STACK=impact, yes=1, PARAMETERS="Name=value ...")
-	@.venv/bin/python -m local.deploy $(in_stack) $(if $(value yes),--yes) --parameters=$(call quoted,PARAMETERS)
+deploy: .venv/.installed ## Deploy to AWS; asks for parameters the first time (STACK=impact, yes=1, PARAMETERS="Name=value ...")
+	@$(IMPACT) deploy $(in_stack) $(if $(yes),--yes) --parameters=$(call quoted,PARAMETERS)
 
 revert-drift: .venv/.installed ## Bring back what was deleted or changed by hand in a deployed stack (STACK=impact, yes=1)
-	@.venv/bin/python -m local.revert_drift $(in_stack) $(if $(value yes),--yes)
+	@$(IMPACT) revert-drift $(in_stack) $(if $(yes),--yes)
 
 rollup: .venv/.installed ## Recompute a day of a deployed stack (day=YYYY-MM-DD, STACK=impact)
-	@.venv/bin/python -m local.rollup $(in_stack) -- $(call quoted,day)
-
-# As they are typed: make expands no `$` in them, and Python gets them by the environment, not by a shell.
-override date := $(value date)
-override usd := $(value usd)
-override reason := $(value reason)
-override yes := $(value yes)
-override STACK := $(value STACK)
-export date usd reason STACK
+	@$(IMPACT) rollup $(in_stack) -- $(call quoted,day)
 
 rate: .venv/.installed ## Store an fx rate by hand, or correct one (date=YYYY-MM-DD, usd=1.1172, reason="...", yes=1, STACK=impact)
-	@.venv/bin/python -m local.rate $(if $(yes),--yes)
+	@$(IMPACT) rates enter $(in_stack) $(if $(yes),--yes) $${reason:+--reason="$$reason"} -- "$$date" "$$usd"
 
 replay: .venv/.installed ## Repeat the failed calls in the dead-letter queues (STACK=impact)
-	@.venv/bin/python -m local.replay $(in_stack)
+	@$(IMPACT) replay $(in_stack)
 
-# Anybody may have chosen the id: Python gets it by the environment, and no command contains it.
+# Anybody may have chosen the id: no text that the shell reads contains it.
 override ERASED_USER := $(value user)
 export ERASED_USER
 
 erase: .venv/.installed ## Delete all events and summaries of one user from a deployed stack (user=ID, else asked for; everywhere=1, yes=1, STACK=impact)
-	@.venv/bin/python -m local.erase $(in_stack) $(if $(value everywhere),--everywhere) $(if $(value yes),--yes)
+	@$(IMPACT) erase $(in_stack) $(if $(value everywhere),--everywhere) $(if $(yes),--yes) -- $${ERASED_USER:+"$$ERASED_USER"}
 
 put-back: .venv/.installed ## Copy missing items from a restored table into a table (from=TABLE, to=TABLE; docs/runbook.md)
-	@.venv/bin/python -m local.put_back -- $(call quoted,from) $(call quoted,to)
+	@$(IMPACT) put-back -- $(call quoted,from) $(call quoted,to)
 
 .PHONY: demo proxy-env
 

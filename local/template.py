@@ -1,19 +1,13 @@
 """template.yaml, parsed: for commands and tests that read it."""
 
-from functools import cache
 from typing import Any
 
-from samtranslator.yaml_helper import yaml_parse
-
+from impact_cli.template import template
 from local import PROJECT
 
+__all__ = ["TEMPLATE", "resources", "template"]
+
 TEMPLATE = PROJECT / "template.yaml"
-
-
-@cache
-def template() -> Any:
-    """Parse template.yaml. Cached, because parsing takes a sixth of a second."""
-    return yaml_parse(TEMPLATE.read_text())
 
 
 def resources(kind: str) -> dict[str, dict[str, Any]]:

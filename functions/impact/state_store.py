@@ -50,15 +50,15 @@ class StateStore(Table):
 
     def fx_rates(self, first: str, last: str) -> FxRates:
         """Read the rates in effect of the ECB dates from first to last, both included."""
-        entries = self._fx_rate_entries(first, last)
+        entries = self.fx_rate_entries(first, last)
         return FxRates({parse_fx_rate_key(item["key"])[0]: Decimal(item["usd"]) for item in entries})
 
-    def fx_rate_entries(self, ecb_date: str) -> list[Item]:
-        """Read the first rate of an ECB date and its corrections, in order. The last one is in effect."""
-        return self._fx_rate_entries(ecb_date, ecb_date)
+    def fx_rate_entries(self, first: str, last: str | None = None) -> list[Item]:
+        """Read the rates of the ECB dates from first to last, with their corrections, in order.
 
-    def _fx_rate_entries(self, first: str, last: str) -> list[Item]:
-        entries = self._between(keys.FX_RATE, first, last)
+        The last entry of a date is in effect. Without `last`, those of one date.
+        """
+        entries = self._between(keys.FX_RATE, first, last or first)
         return sorted(entries, key=lambda item: parse_fx_rate_key(item["key"]))
 
     def fx_rate_of(self, day: str) -> FxRate | None:

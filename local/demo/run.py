@@ -15,6 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from impact_cli.tokens import sha256
 from local.demo.calls import CALLS, NEW_MODEL, QUESTION, make_calls
 from local.demo.check import Found, check, check_logs, check_reading
 from local.demo.expected_cost import price_list
@@ -27,7 +28,6 @@ from local.fake_providers import environment, running_provider
 from local.litellm_proxy import CONFIG, Proxy, running_proxy
 from local.process import stop
 from local.stack import Stack, free_port, running_stack
-from local.stack.stack import sha256
 from local.waiting import wait_until
 
 WAIT_SECONDS = 120.0

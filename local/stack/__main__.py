@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -16,7 +17,6 @@ from botocore.exceptions import BotoCoreError
 
 from local import PROJECT
 from local.stack.stack import FunctionFailed, Stack, running_stack
-from local.template_parameters import declare_parameters
 
 API_PORT = 3090
 MINISTACK_PORT = 4566
@@ -91,7 +91,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=API_PORT)
     parser.add_argument("--ministack-port", type=int, default=MINISTACK_PORT)
     parser.add_argument("--env-file", type=Path, default=PROJECT / ".local.env")
-    declare_parameters(parser)
+    parser.add_argument(
+        "--parameters",
+        dest="words",
+        type=shlex.split,
+        default=[],
+        help="parameters of template.yaml in one text, quoted as for a shell",
+    )
+    parser.add_argument("parameters", nargs="*", metavar="Name=value", help="parameters of template.yaml")
     return parser.parse_args()
 
 

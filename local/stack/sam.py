@@ -15,12 +15,6 @@ SCRATCH = PROJECT / ".local"
 """Where builds and MiniStack keep their files; git ignores it."""
 
 
-def override(name: str, value: object) -> str:
-    """Write a parameter for `sam deploy --parameter-overrides`; its value may have spaces or be empty."""
-    quoted = str(value).replace('"', '\\"')
-    return f'{name}="{quoted}"'
-
-
 def build(folder: Path, project: Path = PROJECT) -> Path:
     """Build a project's functions and layer for this machine's Python. Raises RuntimeError."""
     SCRATCH.mkdir(exist_ok=True)

@@ -1,6 +1,5 @@
 """The stack on MiniStack: deploy it, call its functions, read its logs."""
 
-import hashlib
 import json
 import secrets
 import socket
@@ -16,12 +15,14 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from impact_cli.deployed_stack import physical_id
+from impact_cli.template_parameters import override
+from impact_cli.tokens import sha256
 from local import PROJECT
-from local.deployed_stack import physical_id
 from local.stack.api_routes import make_routes
 from local.stack.ministack import REGION, ROOT, aws_environment, running_ministack
 from local.stack.reverse_proxy import running_reverse_proxy
-from local.stack.sam import SCRATCH, build, override, sam
+from local.stack.sam import SCRATCH, build, sam
 from local.waiting import PATIENCE_SECONDS, wait_until
 
 SCHEDULED = {"source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": "{}"}
@@ -39,10 +40,6 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
-
-
-def sha256(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
 
 
 @dataclass

@@ -10,6 +10,7 @@ from pathlib import Path
 import boto3
 import pytest
 
+from impact_cli.table import visible
 from tests.commands.commands import assert_unchanged, make
 from tests.e2e.api import an_event, day
 
@@ -85,7 +86,9 @@ def erased(
         cwd=project, env=os.environ | local | environment, input=piped,
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    return ran.stdout.startswith(f"{user_id!r}: 1 events of 1 days and ") and "Deleted." in ran.stdout
+    return (
+        ran.stdout.startswith(f"'{visible(user_id)}': 1 events of 1 days and ") and "Deleted." in ran.stdout
+    )
 
 
 def ledger(local: dict[str, str]) -> Counter[str]:

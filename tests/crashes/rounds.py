@@ -17,12 +17,12 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+from impact_cli.tokens import sha256
 from local.fake_providers import running_provider
 from local.fault_proxy import DOWN, FLAPPING, HANGING, UP, FaultProxy, forward_to, running_fault_proxy
 from local.litellm_proxy import Proxy
 from local.process import stop
 from local.stack import Stack, free_port, running_stack
-from local.stack.stack import sha256
 from local.waiting import wait_until
 from tests.crashes.clients import Answered, Load, clients
 from tests.crashes.oracle import Hooks, Verdict, judge

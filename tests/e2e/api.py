@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from impact.keys import day_shard
 from impact.store import Store
-from local import deployed_stack
+from impact_cli import deployed_stack
 from local.stack import Stack
 from local.stack.stack import LOCAL_SHARDS
 from local.waiting import PATIENCE_SECONDS

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from local.left_tables import TABLES
+from impact_cli.left_tables import TABLES
 from local.stack import Stack, running_stack
 from tests.e2e.api import Api
 from tests.e2e.deploying import delete

@@ -4,7 +4,6 @@ import os
 import pty
 import re
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 from local import PROJECT
 from local.stack import Stack
 from local.stack.ministack import aws_environment
+from tests.e2e.command import IMPACT
 
 QUESTION = re.compile(r"\[[^]\n]*\]:? ?$")
 
@@ -38,12 +38,12 @@ def deploy(
     credentials: Mapping[str, str] = MappingProxyType({}),
 ) -> Ran:
     """Run the command, in a terminal if there are answers to give."""
-    command = [sys.executable, "-m", "local.deploy", "--stack", name, *arguments]
+    command = [IMPACT, "deploy", "--stack", name, *arguments]
     command += ["--template", str(template or stack.build / "template.yaml")]
     quick = {
         "SAM_CLI_POLL_DELAY": "0.2",
         "SAM_CLI_TELEMETRY": "0",
-        "PYTHONPATH": "functions:layers/callback",
+        "PATH": os.environ["PATH"],
     }
     environment = aws_environment(stack.endpoint_url) | quick | dict(credentials)
     options: Any = {"cwd": PROJECT, "env": environment}

@@ -7,13 +7,14 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from impact.calendar import Calendar, Settings
+from impact_cli.deployed_stack import store_of
+from impact_cli.left_tables import TABLES
+from impact_cli.template_parameters import override
+from impact_cli.tokens import sha256
 from local import PROJECT
-from local.deployed_stack import store_of
-from local.left_tables import TABLES
 from local.stack import Stack
 from local.stack.ministack import REGION, aws_environment
-from local.stack.sam import override, sam
-from local.stack.stack import sha256
+from local.stack.sam import sam
 from tests.e2e.deploying import delete, deploy
 from tests.events import NOON
 

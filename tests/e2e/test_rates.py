@@ -1,7 +1,5 @@
 """The source of the fx rates fails in every way: the last valid rates stay, and no event is lost."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Context, Decimal
@@ -11,11 +9,11 @@ import pytest
 from boto3.dynamodb.conditions import Key
 
 from impact.fx_rates import fx_date_of
-from local import PROJECT
 from local.fake_ecb import DAILY, LAST_90_DAYS, Server, daily_file, published, serving
 from local.stack import Stack
 from local.stack.stack import FunctionFailed
 from tests.e2e.api import Api, a_user, an_event, count, day
+from tests.e2e.command import Ran, impact
 
 TODAY = datetime.now(UTC).date().isoformat()
 DUE = fx_date_of(TODAY)
@@ -111,14 +109,14 @@ def test_a_mistyped_rate_is_corrected_and_its_days_are_recomputed(
 
     given = {"date": fx_date, "usd": str(right), "reason": "`$(id)` typed \u2013 a 0 too many"}
     unasked = correct(stack, given)
-    assert (unasked.returncode, "Nothing was stored." in unasked.stdout) == (1, True)
+    assert (unasked.code, "Nothing was stored." in unasked.out) == (1, True)
     assert rates(stack)[f"{fx_date}#01"][0] == right * 10
     assert f"{fx_date}#02" not in rates(stack)
 
     done = correct(stack, given, "--yes")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert f"Stored: {right} dollars for one euro on {fx_date}." in done.stdout
-    assert f"{of}: 1 events of 1 users, 1 summaries written, 2 of 2 shards recomputed" in done.stdout
+    assert (done.code, done.error) == (0, "")
+    assert f"Stored: {right} dollars for one euro on {fx_date}." in done.out
+    assert f"{of}: 1 events of 1 users, 1 summaries written, 2 of 2 shards recomputed" in done.out
     assert costs(api, user) == [(euros[1], True)]
     assert rates(stack)[f"{fx_date}#02"] == (right, "operator")
     assert stack.update_rates() == {"stored": 0}
@@ -128,9 +126,6 @@ def costs(api: Api, user: str) -> list[tuple[Decimal, bool]]:
     return [(row["costEUR"], row["final"]) for row in api.get("/api/summaries", userId=user).exact["days"]]
 
 
-def correct(stack: Stack, given: dict[str, str], *options: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "local.rate", *options],
-        cwd=PROJECT, env=stack.environment | given, stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+def correct(stack: Stack, given: dict[str, str], *options: str) -> Ran:
+    reason = f"--reason={given['reason']}"
+    return impact(stack, "rates", "enter", *options, reason, given["date"], given["usd"])

@@ -1,17 +1,15 @@
-"""A call that fails for good waits in a dead-letter queue with an alarm; `make replay` repeats it once."""
+"""A call that fails for good waits in a dead-letter queue with an alarm; `impact replay` repeats it once."""
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 
-from local import PROJECT
 from local.stack import Stack
 from local.stack.stack import LOCAL_SHARDS, SCHEDULED
 from local.waiting import wait_until
 from tests.e2e.api import Api, a_user, an_event, day
+from tests.e2e.command import Ran, impact
 from tests.e2e.test_permissions import Grant, without
 from tests.e2e.test_queue import drained, impatient
 
@@ -19,11 +17,8 @@ DAYS_AGO = 21
 BROKEN = Grant("RollupWorkerFunction", "ReadTheLedger", "dynamodb:Query")
 
 
-def replay(stack: Stack) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "local.replay"]
-    return subprocess.run(
-        command, cwd=PROJECT, env=stack.environment, capture_output=True, text=True, check=False
-    )
+def replay(stack: Stack) -> Ran:
+    return impact(stack, "replay")
 
 
 def visible(stack: Stack, queue: str) -> int:
@@ -48,18 +43,18 @@ def test_a_worker_that_failed_for_good_is_called_again(stack: Stack, api: Api) -
         assert_alarm(stack, "FailedRollupsWaiting", "FailedRollups")
         assert api.get("/api/summaries", userId=user_id).body["days"] == []
         broken = replay(stack)
-        assert broken.returncode == 1
-        assert "failed: An error occurred (AccessDenied" in broken.stdout
-        assert "0 of " in broken.stdout
+        assert broken.code == 1
+        assert "failed: An error occurred (AccessDenied" in broken.out
+        assert "0 of " in broken.out
         assert visible(stack, "FailedRollups") >= waiting
     mended = replay(stack)
-    assert (mended.returncode, mended.stderr) == (0, "")
-    assert mended.stdout.count(": done") == LOCAL_SHARDS
-    assert "done (had failed: An error occurred (AccessDenied" in mended.stdout
+    assert (mended.code, mended.error) == (0, "")
+    assert mended.out.count(": done") == LOCAL_SHARDS
+    assert "done (had failed: An error occurred (AccessDenied" in mended.out
     [summary] = api.get("/api/summaries", userId=user_id).body["days"]
     assert (summary["requests"], summary["final"]) == (1, True)
     again = replay(stack)
-    assert (again.returncode, again.stdout) == (0, "Nothing waits in FailedRollups or FailedSchedules.\n")
+    assert (again.code, again.out) == (0, "Nothing waits in FailedRollups or FailedSchedules.\n")
 
 
 def test_both_forms_of_a_dead_letter_are_one_call(stack: Stack, api: Api) -> None:
@@ -76,10 +71,10 @@ def test_both_forms_of_a_dead_letter_are_one_call(stack: Stack, api: Api) -> Non
         for letter in (call, record, call):
             send(stack, "FailedRollups", letter, {})
     done = replay(stack)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.code, done.error) == (0, "")
     told = ": done (had failed: DynamoDB was out and its function was killed"
-    assert done.stdout.count(told) == LOCAL_SHARDS
-    assert f"{3 * LOCAL_SHARDS} of {3 * LOCAL_SHARDS} failed calls are done." in done.stdout
+    assert done.out.count(told) == LOCAL_SHARDS
+    assert f"{3 * LOCAL_SHARDS} of {3 * LOCAL_SHARDS} failed calls are done." in done.out
     [summary] = api.get("/api/summaries", userId=user_id).body["days"]
     assert summary["requests"] == 3
 
@@ -97,9 +92,9 @@ def test_a_scheduled_call_that_could_not_be_delivered_is_repeated(stack: Stack, 
     send(stack, "FailedSchedules", SCHEDULED, attributes)
     send(stack, "FailedSchedules", SCHEDULED, attributes)
     done = replay(stack)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.code, done.error) == (0, "")
     told = ": done (had failed: TooManyRequestsException)"
-    assert done.stdout.count(told) == 1  # the same call in two messages is made once
+    assert done.out.count(told) == 1  # the same call in two messages is made once
 
     def make_up_again() -> None:
         send(stack, "FailedSchedules", SCHEDULED, attributes)
@@ -115,15 +110,14 @@ def test_a_scheduled_call_that_could_not_be_delivered_is_repeated(stack: Stack, 
 def test_a_message_that_is_no_record_of_a_call_stays_and_is_reported(stack: Stack) -> None:
     send(stack, "FailedRollups", "what is this?", {})
     told = replay(stack)
-    assert told.returncode == 1
-    assert "it is not a record of a failed call" in told.stdout
+    assert told.code == 1
+    assert "it is not a record of a failed call" in told.out
     assert visible(stack, "FailedRollups") == 1
 
 
-def test_a_missing_stack_is_reported() -> None:
-    command = [sys.executable, "-m", "local.replay", "--help"]
-    helped = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
-    assert "make replay" in helped.stdout
+def test_a_missing_stack_is_reported(stack: Stack) -> None:
+    ran = impact(stack, "replay", "--stack", "nowhere")
+    assert (ran.code, "nowhere" in ran.error) == (1, True)
 
 
 def fail(stack: Stack) -> int:

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from typing import Any
 
@@ -13,16 +11,17 @@ from impact.calendar import Calendar, day_before, days_between
 from impact.keys import day_shard, shard_of
 from impact.state_store import StateStore
 from impact.summary import MODELS_MAX
-from local import PROJECT
-from local.deployed_stack import calendar_of
+from impact_cli.deployed_stack import calendar_of
+from impact_cli.tokens import sha256
 from local.stack import Stack
 from local.stack.api_routes import make_routes
-from local.stack.stack import LOCAL_SHARDS, SCHEDULED, sha256
+from local.stack.stack import LOCAL_SHARDS, SCHEDULED
 from local.tables import schemas
 from local.template import template
 from local.waiting import wait_until
 from request_events.limits import MODEL_MAX
 from tests.e2e.api import Api, a_user, an_event, count, day, late_marks, store_of
+from tests.e2e.command import impact
 from tests.leaks import leaks
 
 
@@ -145,17 +144,12 @@ def test_the_next_rollup_adds_a_late_event_to_its_summary(stack: Stack, api: Api
 def test_a_day_can_be_recomputed_by_hand(stack: Stack, api: Api) -> None:
     user_id = a_user()
     api.post(an_event(user_id, days_ago=5))
-    command = [sys.executable, "-m", "local.rollup", day(5)]
-    ran = subprocess.run(
-        command, cwd=PROJECT, env=stack.environment, capture_output=True, text=True, check=True
-    )
-    assert "1 events of 1 users, 1 summaries written, 2 of 2 shards recomputed" in ran.stdout
+    ran = impact(stack, "rollup", day(5))
+    assert "1 events of 1 users, 1 summaries written, 2 of 2 shards recomputed" in ran.out
     [summary] = api.get("/api/summaries", userId=user_id).body["days"]
     assert summary["requests"] == 1
-    expired = subprocess.run(
-        [*command[:-1], "2001-01-01"], cwd=PROJECT, env=stack.environment, stderr=subprocess.PIPE, check=False
-    )
-    assert (expired.returncode, b"retention" in expired.stderr) == (1, True)
+    expired = impact(stack, "rollup", "2001-01-01")
+    assert (expired.code, "retention" in expired.error) == (1, True)
 
 
 def test_a_user_can_be_erased(stack: Stack, api: Api) -> None:
@@ -163,20 +157,16 @@ def test_a_user_can_be_erased(stack: Stack, api: Api) -> None:
     api.post([an_event(user, days_ago=ago) for user in (user_id, other) for ago in (6, 0)])
     for ago in (6, 0):
         count(stack, day(ago))
-    command = [sys.executable, "-m", "local.erase"]
 
     def erase(*options: str) -> str:
-        return subprocess.run(
-            [*command, *options, "--", user_id], cwd=PROJECT, env=stack.environment, stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, check=False,
-        ).stdout  # fmt: skip
+        return impact(stack, "erase", *options, "--", user_id).out
 
     def counted() -> int:
         return int(api.get("/api/totals", **{"from": day(6), "to": day(6)}).body["total"]["requests"])
 
     before = counted()
-    found = f"{user_id!r}: 2 events of 2 days and 2 daily summaries.\n"
-    assert erase() == found + "Nothing was deleted: without a terminal, confirm with yes=1.\n"
+    found = f"'{user_id}': 2 events of 2 days and 2 daily summaries.\n"
+    assert erase() == found + "Nothing was deleted: without a terminal, confirm with --yes.\n"
     assert erase("--yes") == found + f"Deleted. The next rollup recomputes 2 days ({day(6)} to {day()}).\n"
     assert late_marks(stack, day(6)) == [day_shard(day(6), shard_of(user_id, LOCAL_SHARDS))]
     stack.rollup()
@@ -268,17 +258,11 @@ def test_an_update_in_place_keeps_events_tokens_and_address(stack: Stack, api: A
 
 def make_deploy(stack: Stack, *parameters: str, name: str) -> str:
     """Run what `make deploy` runs after the build, and return its output."""
-    command = [sys.executable, "-m", "local.deploy", "--stack", name]
-    command += ["--template", str(stack.build / "template.yaml")]
-    return subprocess.run(
-        [*command, *parameters],
-        cwd=PROJECT,
-        env=stack.environment | {"SAM_CLI_POLL_DELAY": "0.2", "PYTHONPATH": str(PROJECT / "functions")},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    template = str(stack.build / "template.yaml")
+    quick = {"SAM_CLI_POLL_DELAY": "0.2"}
+    ran = impact(stack, "deploy", "--stack", name, "--template", template, *parameters, environment=quick)
+    assert ran.code == 0, ran
+    return ran.out
 
 
 def test_another_shard_count_holds_from_the_day_that_make_deploy_names(stack: Stack, api: Api) -> None:

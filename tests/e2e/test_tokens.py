@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from impact_cli.tokens import sha256
 from local.stack import Stack
-from local.stack.stack import sha256
 from local.waiting import PATIENCE_SECONDS
 from tests.e2e.api import Api, a_user, an_event
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from local import PROJECT, deploy, rate, rollup
+from impact_cli import deployment, manual_rates, workers
+from local import PROJECT
 from local.template import resources, template
 from tests.translated import translated
 
@@ -50,8 +51,8 @@ def test_a_function_of_the_api_ends_before_api_gateway_gives_up(function: str) -
 
 def test_operators_commands_wait_for_longer_than_the_functions_run() -> None:
     """Or a command would report a failure while the function still works."""
-    assert FUNCTIONS["RollupWorkerFunction"]["Timeout"] == rollup.WORKER_SECONDS == 900
-    patient: Any = rate.ONCE
+    assert FUNCTIONS["RollupWorkerFunction"]["Timeout"] == workers.WORKER_SECONDS == 900
+    patient: Any = manual_rates.ONCE
     assert FUNCTIONS["RatesFunction"]["Timeout"] < patient.read_timeout
 
 
@@ -155,8 +156,8 @@ def test_every_function_logs_to_a_group_of_its_own_which_is_kept_for_30_days() -
 
 def test_make_deploy_offers_the_defaults_of_the_template() -> None:
     parameters = template()["Parameters"]
-    assert {name: default for name, (_, default) in deploy.QUESTIONS.items()} == {
-        name: str(parameters[name]["Default"]) for name in deploy.QUESTIONS
+    assert {name: default for name, (_, default) in deployment.QUESTIONS.items()} == {
+        name: str(parameters[name]["Default"]) for name in deployment.QUESTIONS
     }
     assert str(parameters["RetentionDays"]["Default"]) == "400"
     assert parameters["ShardCount"]["Default"] == 16

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from samcli.cli.types import CfnParameterOverridesType  # type: ignore[import-untyped]
 
+from impact_cli.template_parameters import override
 from local.stack import Stack
 from local.stack.__main__ import update_rates
-from local.stack.sam import override
 from local.stack.stack import FunctionFailed
 
 

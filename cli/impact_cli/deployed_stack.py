@@ -1,0 +1,101 @@
+"""What the operator's commands need of a deployed stack: its state, tables, calendar, and physical ids."""
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from impact.calendar import Calendar, Settings
+from impact.day_settings import effective_calendar, parse_settings
+from impact.store import Store
+
+FoundStack = Mapping[str, Any]
+"""A stack as CloudFormation describes it."""
+POLL: Any = {"Delay": 3, "MaxAttempts": 400}  # seconds; CloudFormation takes minutes at most
+EMPTY = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE")
+"""Nobody confirmed the first change set, or the first deployment failed: only tables can be there."""
+
+
+def cannot_call(error: Exception) -> str:
+    """What to say where AWS refuses a command, or is out of reach."""
+    return f"AWS cannot be called: {error}\nSet AWS_PROFILE and AWS_REGION, or run `aws configure`."
+
+
+def find_stack(session: boto3.Session, stack: str) -> FoundStack | None:
+    """Look a stack up. Raises ClientError."""
+    try:
+        [found] = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    except ClientError as error:
+        if "does not exist" in str(error):
+            return None
+        raise
+    return found
+
+
+def is_empty(found: FoundStack) -> bool:
+    return found["StackStatus"] in EMPTY
+
+
+def holds_only(session: boto3.Session, found: FoundStack, logical_ids: Collection[str]) -> bool:
+    """Whether a stack has no other resources than these: a deployment of it was begun and is not whole."""
+    if is_empty(found):
+        return True
+    described = session.client("cloudformation").describe_stack_resources(StackName=found["StackId"])
+    left = [r for r in described["StackResources"] if r["ResourceStatus"] != "DELETE_COMPLETE"]
+    return {resource["LogicalResourceId"] for resource in left} <= set(logical_ids)
+
+
+def parameters_of(found: FoundStack | None) -> dict[str, str]:
+    """The parameters that a stack was deployed with: none if it never was."""
+    if found is None or is_empty(found):
+        return {}
+    return {item["ParameterKey"]: item["ParameterValue"] for item in found.get("Parameters", [])}
+
+
+def delete_stack(session: boto3.Session, found: FoundStack) -> None:
+    """Delete a stack, but not its tables, and wait until it is gone. Raises ClientError, WaiterError."""
+    cloudformation = session.client("cloudformation")
+    cloudformation.delete_stack(StackName=found["StackId"])
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName=found["StackId"], WaiterConfig=POLL)
+
+
+def store_of(session: boto3.Session, stack: str, *, connections: int = 10) -> Store:
+    """The stack's tables. `connections` is the maximum number of calls at a time."""
+    config = Config(max_pool_connections=connections, retries={"mode": "standard", "total_max_attempts": 10})
+    client: Any = session.client("dynamodb", config=config)
+    return Store.of(client, f"{stack}-RequestEvents", f"{stack}-DailySummaries", f"{stack}-State")
+
+
+def calendar_of(session: boto3.Session, stack: str, store: Store) -> Calendar:
+    """Read the effective settings of the stack's days: from State, or else from the stack's parameters.
+
+    Raises BotoCoreError, ClientError.
+    """
+    return effective_calendar(store, lambda: _requested_settings(session, stack))
+
+
+def today_of(session: boto3.Session, stack: str, store: Store) -> str:
+    """The current day in the stack's reporting time zone. Raises BotoCoreError, ClientError."""
+    return calendar_of(session, stack, store).day_of(datetime.now(UTC))
+
+
+def physical_id(session: boto3.Session, stack: str, logical_id: str) -> str:
+    """Look up the name (or URL) that a resource of template.yaml has in this stack.
+
+    Raises BotoCoreError, ClientError.
+    """
+    resource = session.client("cloudformation").describe_stack_resource(
+        StackName=stack, LogicalResourceId=logical_id
+    )
+    return resource["StackResourceDetail"]["PhysicalResourceId"]
+
+
+def _requested_settings(session: boto3.Session, stack: str) -> Settings:
+    [described] = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    parameters = parameters_of(described)
+    return parse_settings(
+        parameters["ReportingTimeZone"], parameters["RetentionDays"], parameters["ShardCount"]
+    )

@@ -1,0 +1,50 @@
+"""How a command prints: a table for people, or --json, --jsonl, --csv for programs."""
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from impact_cli.records import Record, to_json, write_csv
+
+R = TypeVar("R")
+
+TABLE, JSON, JSONL, CSV = "table", "json", "jsonl", "csv"
+
+
+def with_format(function: Callable[..., R]) -> Callable[..., R]:
+    """Let a command take --json, --jsonl and --csv, and pass it the choice as `form`."""
+    choices = {
+        "--csv": (CSV, "Print rows as CSV."),
+        "--jsonl": (JSONL, "Print a line of JSON a row."),
+        "--json": (JSON, "Print one JSON document, with the API's field names."),
+    }
+    for name, (form, about) in choices.items():
+        function = click.option(name, "form", flag_value=form, help=about)(function)
+    return click.option("--table", "form", flag_value=TABLE, default=TABLE, hidden=True)(function)
+
+
+def show(
+    form: str,
+    *,
+    document: Callable[[], Any],
+    records: Callable[[], Iterable[Record]],
+    columns: Sequence[str],
+    table: Callable[[], str],
+) -> None:
+    """Print in the form that was chosen; only that one is made."""
+    if form == JSON:
+        print(to_json(document()))
+    elif form == JSONL:
+        for record in records():
+            print(to_json(record))
+    elif form == CSV:
+        write_csv(sys.stdout, records(), columns)
+    else:
+        print(table())
+
+
+def note(message: str) -> None:
+    """Say something that is no data, on standard error."""
+    click.echo(message, err=True)

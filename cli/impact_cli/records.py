@@ -1,0 +1,77 @@
+"""Rows for programs: JSON, JSON Lines and CSV, exact, under the API's field names."""
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, TextIO, get_type_hints
+
+import simplejson
+
+from impact_client import DayTotal, Range, Summary, Terms
+
+Record = Mapping[str, Any]
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""A spreadsheet runs a text that begins with one of these (OWASP, "CSV Injection")."""
+WRITTEN_AS = {Range: tuple(Range.__annotations__), Terms: tuple(Terms.__annotations__)}
+
+
+def columns_of(fields: type) -> tuple[str, ...]:
+    """The columns of a response's type, the user and the day first. Those of a nested field have a dot.
+
+    A summary's `models` have no column: a row each would be needed. JSON and FOCUS have them.
+    """
+    names = []
+    for name, kind in get_type_hints(fields).items():
+        names += [f"{name}.{part}" for part in WRITTEN_AS.get(kind, ())] or [name]
+    first = [name for name in ("userId", "day", "users") if name in names]
+    return (*first, *(name for name in names if name not in (*first, "models")))
+
+
+SUMMARY_COLUMNS = columns_of(Summary)
+DAY_COLUMNS = columns_of(DayTotal)
+
+
+def to_json(value: Any) -> str:
+    """Write JSON on one line. Decimals are numbers, with all their digits."""
+    return simplejson.dumps(value, use_decimal=True, ensure_ascii=False, default=_plain)
+
+
+def write_csv(file: TextIO, records: Iterable[Record], columns: Sequence[str]) -> None:
+    """Write a line of column names, and a line for each record."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+    for record in records:
+        writer.writerow(csv_row(record, columns))
+
+
+def csv_row(record: Record, columns: Sequence[str]) -> list[str]:
+    return [cell(_at(record, name)) for name in columns]
+
+
+def cell(value: Any) -> str:
+    """Write a value for a spreadsheet: numbers with all their digits, no text that it would run."""
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(FORMULA) else value
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return "" if value is None else to_json(value)
+
+
+def json_lines(records: Iterable[Record]) -> Iterator[str]:
+    return (to_json(record) for record in records)
+
+
+def _at(record: Record, name: str) -> Any:
+    """The value of a column; None where the record has none."""
+    value: Any = record
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _plain(value: Any) -> str:
+    raise TypeError(f"{type(value).__name__} is not written as JSON")

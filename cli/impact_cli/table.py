@@ -1,0 +1,90 @@
+"""Tables for people: aligned columns, rounded numbers, ids that cannot control the terminal."""
+
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+from typing import Any
+
+Row = Mapping[str, Any]
+Cell = Callable[[Any], str]
+
+TEXT_MAX = 48
+"""Longest text in a cell, in columns of the terminal. Files and --json have the whole text."""
+NONE = "-"
+"""Not known: not the same as zero."""
+
+
+def table(rows: Sequence[Any], columns: Mapping[str, Cell], *, left: int = 1) -> str:
+    """Make a line for each row, below a line of column names. The first `left` columns are aligned left."""
+    lines = [tuple(columns), *(tuple(cell(row) for cell in columns.values()) for row in rows)]
+    widths = [max(map(width, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(_line(line, widths, left) for line in lines)
+
+
+def visible(text: str, longest: int | None = None) -> str:
+    """Write a text on one line: what a terminal would obey is escaped. With `longest`, the text is cut."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    if longest is None or width(shown) <= longest:
+        return shown
+    while width(shown) >= longest:
+        shown = shown[:-1]
+    return shown + "…"
+
+
+def width(text: str) -> int:
+    """Columns that a text takes on a terminal: wide characters take two, combining ones none."""
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
+    )
+
+
+def text(name: str) -> Cell:
+    return lambda row: visible(str(row[name]), TEXT_MAX) if row.get(name) is not None else NONE
+
+
+def count(name: str) -> Cell:
+    return lambda row: f"{row[name]:,}"
+
+
+def money(name: str) -> Cell:
+    return lambda row: amount(row[name]) if row.get(name) is not None else NONE
+
+
+def footprint(name: str, factor: int = 1) -> Cell:
+    """Low to high, each with two digits; a dash where there is no estimate."""
+
+    def cell(row: Row) -> str:
+        bounds = row.get(name)
+        if not bounds:
+            return NONE
+        return f"{rounded(bounds['low'] * factor)}-{rounded(bounds['high'] * factor)}"
+
+    return cell
+
+
+def amount(number: Decimal) -> str:
+    """Round an amount of money: two decimals from 100 on, else up to six."""
+    with localcontext(Context(prec=60, rounding=ROUND_HALF_EVEN)):
+        return f"{number:,.2f}" if abs(number) >= 100 else f"{number:,.6f}"
+
+
+def rounded(number: Decimal) -> str:
+    """Round to two significant digits: 0.00012, 5.7."""
+    return f"{Context(prec=2).plus(number):f}"
+
+
+def share(part: Decimal, whole: Decimal) -> str:
+    return f"{part / whole:.1%}" if whole else NONE
+
+
+def bar(part: Decimal, largest: Decimal, columns: int = 20) -> str:
+    """A bar whose length is proportional to the part."""
+    return "█" * int(part / largest * columns + Decimal("0.5")) if largest else ""
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], left: int) -> str:
+    parts = []
+    for number, (cell, of) in enumerate(zip(cells, widths, strict=True)):
+        padding = " " * (of - width(cell))
+        parts.append(cell + padding if number < left else padding + cell)
+    return "  ".join(parts).rstrip()

@@ -1,0 +1,69 @@
+"""`impact day`: every user of a day."""
+
+from collections.abc import Iterator
+from itertools import islice
+
+import click
+
+from impact_cli import records
+from impact_cli.days import SingleDay, first_day
+from impact_cli.missing import ROUNDED
+from impact_cli.output import CSV, JSONL, note, show, with_format
+from impact_cli.table import table, text
+from impact_cli.target import Target, with_target
+from impact_cli.verbs.usage import COLUMNS
+from impact_client import Impact, Summary
+
+PAGE_ROWS = 50
+
+
+@click.command()
+@click.argument("day", type=SingleDay(), default="today")
+@with_format
+@with_target
+def command(day: str, form: str, target: Target) -> None:
+    """Show every user of DAY (YYYY-MM-DD, today or yesterday).
+
+    The table comes in pages of 50 users. --csv and --jsonl print each user as it is read.
+
+    \b
+    Examples:
+      impact day yesterday
+      impact day 2026-11-23 --csv > day.csv
+    """
+    impact = target.reader()
+    day = first_day(day, impact.today)
+    if form in (CSV, JSONL):
+        show(form, document=list, records=lambda: impact.day(day), columns=records.SUMMARY_COLUMNS, table=str)
+    else:
+        show(
+            form,
+            document=lambda: {"day": day, "items": list(impact.day(day))},
+            records=list,
+            columns=(),
+            table=lambda: _pages(impact, day),
+        )
+
+
+def _pages(impact: Impact, day: str) -> str:
+    """Print all pages but the last one, and return that."""
+    summaries = impact.day(day)
+    page, users = _page(summaries), 0
+    while len(page) == PAGE_ROWS and (following := _page(summaries)):
+        users += len(page)
+        print(_table(page), end="\n\n")
+        page = following
+    if not page:
+        return f"{day}: no requests."
+    users += len(page)
+    note(f"{day}: {users:,} users. {ROUNDED}")
+    return _table(page)
+
+
+def _page(summaries: Iterator[Summary]) -> list[Summary]:
+    return list(islice(summaries, PAGE_ROWS))
+
+
+def _table(page: list[Summary]) -> str:
+    final = {"final": lambda row: "yes" if row["final"] else "no"}
+    return table(page, {"user": text("userId"), **COLUMNS, **final})

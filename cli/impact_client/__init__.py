@@ -1,0 +1,33 @@
+"""A Python client of the Impact Service's HTTP API.
+
+    from impact_client import Impact
+
+    impact = Impact("https://abc.execute-api.eu-central-1.amazonaws.com", read_token="...")
+    usage = impact.usage("alice", "2026-11-01", "2026-11-30")
+    print(usage["total"]["costEUR"])          # Decimal, exact
+    for summary in impact.day("2026-11-23"):  # every user of a day; pages are read as needed
+        print(summary["userId"], summary["billedEUR"])
+
+Responses are the API's own, under its field names. Numbers are exact: money and footprints are Decimal,
+counts are int.
+"""
+
+from impact_client.client import Impact
+from impact_client.errors import ImpactError, Rejected, Unauthorized, Unavailable
+from impact_client.responses import DayTotal, Figures, Range, Summary, Sums, Terms, Totals, Usage
+
+__all__ = [
+    "DayTotal",
+    "Figures",
+    "Impact",
+    "ImpactError",
+    "Range",
+    "Rejected",
+    "Summary",
+    "Sums",
+    "Terms",
+    "Totals",
+    "Unauthorized",
+    "Unavailable",
+    "Usage",
+]

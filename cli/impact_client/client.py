@@ -1,0 +1,186 @@
+"""Reads usage from the service, and sends events to it."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from importlib import metadata
+from typing import Any, cast
+
+import requests
+import simplejson
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from impact_client.errors import ImpactError, Rejected, Unauthorized, Unavailable
+from impact_client.responses import Summary, Totals, Usage
+
+ATTEMPTS = 4
+"""Attempts of a call, the first one included: each can be repeated without harm, a POST of events too."""
+TIMEOUT_SECONDS = 35.0
+"""Longest wait for a response: more than the 30 s of an HTTP API."""
+EVENTS_PATH = "/api/request-event"
+
+_COUNTS = {
+    *("requests", "failures", "tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning", "users"),
+    *("rated", "unrated", "unpriced", "estimated", "created", "duplicates", "index"),
+}
+"""Fields that are whole numbers. All other numbers are Decimal, whole or not."""
+
+
+class _BearerToken(requests.auth.AuthBase):
+    """Sends the token, and nothing that a `.netrc` has for the host."""
+
+    def __init__(self, token: str):
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+class Impact:
+    """A service, by the URL of its API.
+
+    Calls honour the proxies of the environment, and are repeated after a 429, a 5xx or a lost connection.
+    Each raises Unauthorized, Rejected or Unavailable, all of them ImpactError.
+    """
+
+    def __init__(self, url: str, *, read_token: str | None = None, ingest_token: str | None = None):
+        """`url` may be that of the API, or IMPACT_SERVICE_URL, which ends with /api/request-event."""
+        self.url = url.rstrip("/").removesuffix(EVENTS_PATH)
+        self._read_token = read_token
+        self._ingest_token = ingest_token
+        self._session = requests.Session()
+        self._session.headers["User-Agent"] = f"impact-client/{_version()}"
+        retry = Retry(
+            total=ATTEMPTS - 1,
+            backoff_factor=0.5,
+            backoff_jitter=0.5,
+            status_forcelist=(429, 500, 502, 503, 504),
+            allowed_methods=None,
+            raise_on_status=False,
+        )
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(max_retries=retry))
+
+    def usage(
+        self, user_id: str, first: str | None = None, last: str | None = None, *, fresh: bool = False
+    ) -> Usage:
+        """Read a user's days with use from the first to the last day (YYYY-MM-DD), and their sum.
+
+        Without days: the last 30. `fresh` computes days that are not final from the ledger, now; `notFresh`
+        names those that there was no time for. At most 366 days.
+        """
+        query = _days(first, last) | {"userId": user_id} | ({"fresh": "true"} if fresh else {})
+        pages = self._pages("/api/summaries", query)
+        usage = next(pages)
+        for page in pages:
+            usage["days"] += page["days"]
+        return cast("Usage", usage)
+
+    def day(self, day: str) -> Iterator[Summary]:
+        """Yield the summary of every user of a day, page by page, always in the same order."""
+        for page in self._pages("/api/summaries", {"day": day}):
+            yield from page["items"]
+
+    def totals(self, first: str | None = None, last: str | None = None) -> Totals:
+        """Read the platform's days with use from the first to the last day, and their sum."""
+        return cast("Totals", self._read("/api/totals", _days(first, last)))
+
+    def today(self) -> str:
+        """The current day in the service's reporting time zone."""
+        return self.totals()["to"]
+
+    def send(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Send an event. Returns its `eventId`, and as `status` `created`, or `duplicate` if it was there."""
+        return self._send(event)
+
+    def send_many(self, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Send up to 500 events. Returns how many were `created`, `duplicates`, and which were `rejected`."""
+        return self._send(events)
+
+    def _send(self, body: Any) -> dict[str, Any]:
+        content = simplejson.dumps(body, use_decimal=True)
+        headers = {"Content-Type": "application/json"}
+        token = self._ingest_token
+        return self._call("POST", EVENTS_PATH, token, "ingest", data=content, headers=headers)
+
+    def _pages(self, path: str, query: dict[str, str]) -> Iterator[dict[str, Any]]:
+        cursor: dict[str, str] = {}
+        while True:
+            page = self._read(path, query | cursor)
+            following = page.pop("next", None)
+            yield page
+            if not following:
+                return
+            cursor = {"cursor": following}
+
+    def _read(self, path: str, query: Mapping[str, str]) -> dict[str, Any]:
+        return self._call("GET", path, self._read_token, "read", params=query)
+
+    def _call(self, method: str, path: str, token: str | None, kind: str, **what: Any) -> dict[str, Any]:
+        if not token:
+            raise Unauthorized(f"No {kind} token was given.")
+        try:
+            response = self._session.request(
+                method,
+                self.url + path,
+                auth=_BearerToken(token),
+                timeout=TIMEOUT_SECONDS,
+                allow_redirects=False,
+                **what,
+            )
+        except (requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema, ValueError) as error:
+            raise ImpactError(
+                f"{self.url!r} is not a URL, such as https://abc.example.com: {error}"
+            ) from None
+        except requests.RequestException as error:
+            raise Unavailable(f"No response from {self.url}: {error}") from error
+        if not response.ok or response.is_redirect:
+            raise _error(response, kind)
+        return self._parsed(response)
+
+    def _parsed(self, response: requests.Response) -> dict[str, Any]:
+        try:
+            parsed = json.loads(response.content, parse_float=Decimal, object_hook=_exact)
+        except ValueError:
+            parsed = None
+        if not isinstance(parsed, dict):
+            raise ImpactError(f"{self.url} is not the API of an Impact Service: its response is not JSON.")
+        return parsed
+
+
+def _exact(fields: dict[str, Any]) -> dict[str, Any]:
+    """Make whole amounts Decimal too: a cost of 1 is not of another type than one of 1.5."""
+    return {
+        name: Decimal(value) if type(value) is int and name not in _COUNTS else value
+        for name, value in fields.items()
+    }
+
+
+def _days(first: str | None, last: str | None) -> dict[str, str]:
+    return {name: day for name, day in (("from", first), ("to", last)) if day is not None}
+
+
+def _error(response: requests.Response, kind: str) -> ImpactError:
+    """Make an error of a response, with the service's own words."""
+    try:
+        error = response.json()["error"]
+        message, details = str(error["message"]), error["details"]
+    except (ValueError, KeyError, TypeError):
+        message, details = f"HTTP {response.status_code} {response.reason}".rstrip(), ()
+    status = response.status_code
+    if status in (401, 403):
+        return Unauthorized(
+            f"The {kind} token is not valid for {response.url.partition('?')[0]} ({message})."
+        )
+    if 400 <= status < 500 and status != 429:
+        return Rejected(message, details)
+    return Unavailable(f"{response.url.partition('?')[0]}: {message}")
+
+
+def _version() -> str:
+    try:
+        return metadata.version("impact-cli")
+    except metadata.PackageNotFoundError:  # run from a folder
+        return "0"

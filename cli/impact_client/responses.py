@@ -1,0 +1,98 @@
+"""The API's responses, as types. docs/openapi.json describes each field.
+
+A response may have more fields than these: a later release adds some.
+"""
+
+from decimal import Decimal
+from typing import NotRequired, TypedDict
+
+
+class Range(TypedDict):
+    """An estimate."""
+
+    low: Decimal
+    high: Decimal
+
+
+class Terms(TypedDict, total=False):
+    """The operator's terms, at which a day is billed."""
+
+    markupPercent: Decimal
+    restorationFeePercent: Decimal
+    restorationKgCO2ePerM2: Decimal
+    restorationSource: str
+
+
+class Figures(TypedDict):
+    """The sums of a model, and of all models."""
+
+    requests: int
+    tokens_in: int
+    tokens_out: int
+    costEUR: Decimal
+    costUSD: Decimal
+    unconverted: Decimal
+    rated: int
+    unrated: int
+    energyKWh: NotRequired[Range]
+    co2eKg: NotRequired[Range]
+    waterL: NotRequired[Range]
+    restoredM2: NotRequired[Decimal]
+
+
+class Sums(Figures):
+    """The sums of a day, or of several."""
+
+    failures: int
+    tokens_cached: int
+    tokens_reasoning: int
+    unpriced: int
+    estimated: int
+    latencyTotal: Decimal
+    latencyMax: Decimal
+    firstTs: NotRequired[str]
+    lastTs: NotRequired[str]
+    markupEUR: Decimal
+    restorationFeeEUR: Decimal
+    billedEUR: Decimal
+    models: NotRequired[dict[str, Figures]]
+
+
+class Summary(Sums):
+    """A user's day."""
+
+    userId: str
+    day: str
+    terms: Terms
+    fxRate: NotRequired[Decimal]
+    fxDate: NotRequired[str]
+    asOf: str
+    final: bool
+
+
+class DayTotal(Sums):
+    """The platform's day."""
+
+    day: str
+    users: int
+    fxRate: NotRequired[Decimal]
+    fxDate: NotRequired[str]
+    asOf: str
+    final: bool
+
+
+Usage = TypedDict(
+    "Usage",
+    {
+        "userId": str,
+        "from": str,
+        "to": str,
+        "days": list[Summary],
+        "total": Sums,
+        "notFresh": NotRequired[list[str]],
+    },
+)
+Usage.__doc__ = "A user's days with use, in order, and their sum."
+
+Totals = TypedDict("Totals", {"from": str, "to": str, "days": list[DayTotal], "total": Sums})
+Totals.__doc__ = "The platform's days with use, in order, and their sum."
