@@ -1,0 +1,614 @@
+"""The FOCUS export: rows add up to the API's totals to the last digit, and are valid."""
+
+import csv
+import io
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+import simplejson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from impact.billing import Terms, statement
+from impact.calendar import Settings, timestamp
+from impact.daily_totals import as_response, daily_total, sum_totals
+from impact.decimals import EXACT, stored
+from impact.dynamodb import item_from_wire, to_wire
+from impact.fx_rates import FxRate
+from impact.keys import shard_of
+from impact.summary import Tally, tallies_by_user
+from impact_cli.focus import (
+    AMOUNTS,
+    COLUMNS,
+    COUNTS,
+    CUSTOM_COLUMNS,
+    DESCRIPTION_MAX,
+    MANDATORY,
+    TOLERANCE,
+    DayChanged,
+    Identity,
+    check,
+    check_row,
+    day_rows,
+    metadata,
+)
+from impact_cli.records import csv_row, write_csv
+from tests.events import NOON, entry_builder, event
+
+DAY = "2026-11-23"
+SHARDS = 3
+RATE = FxRate("2026-11-20", Decimal("1.1172"))
+TERMS = Terms(Decimal(10), Decimal(2))
+WHO = Identity("impact-123456789012", "impact", "Example University")
+BUILDER = entry_builder()
+FOOTPRINT = {
+    "energyKWh": {"low": Decimal("0.0005"), "high": Decimal("0.0009")},
+    "co2eKg": {"low": Decimal("0.0002"), "high": Decimal("0.0004")},
+    "waterL": {"low": Decimal("0.002"), "high": Decimal("0.003")},
+}
+
+Event = dict[str, Any]
+starts_at = Settings(ZoneInfo("Europe/Vienna"), 400 * (NOON - NOON), SHARDS).starts_at
+
+
+def wire(added: Event | None = None, **fields: Any) -> Event:
+    """An event as the rollup reads it, with what ingest added to it."""
+    return to_wire(BUILDER.build(event(**fields), NOON).with_fields(added or {}).item)
+
+
+def from_api(row: Event) -> Event:
+    """What DynamoDB stores of a row, as a client reads it from the API's JSON."""
+    text = simplejson.dumps(item_from_wire(to_wire(row)), use_decimal=True)
+    return dict(simplejson.loads(text, use_decimal=True))
+
+
+def summaries_and_total(
+    events: Iterable[Event], rate: FxRate | None = RATE, terms: Terms = TERMS, day: str = DAY
+) -> tuple[list[Event], Event]:
+    """What the rollup and the API make of a day's events."""
+    shards: dict[int, list[Event]] = {shard: [] for shard in range(SHARDS)}
+    for one in sorted(events, key=lambda one: str(one["userId"]["S"])):
+        shards[shard_of(one["userId"]["S"], SHARDS)].append(one)
+    summaries, totals = [], []
+    stamp = {"asOf": timestamp(NOON), "final": True}
+    for shard, of_shard in shards.items():
+        whole, users = Tally(), 0
+        for user_id, tally in tallies_by_user([of_shard]):
+            summaries.append(
+                from_api({"userId": user_id, "day": day} | statement(tally, rate, terms) | stamp)
+            )
+            whole.merge(tally)
+            users += 1
+        fields = {name: value for name, value in whole.as_fields().items() if name != "models"}
+        exchange = rate.as_fields() if rate else {}
+        known = {"day": day, "shard": shard, "users": users, "terms": terms.as_fields()}
+        totals.append(from_api(known | exchange | fields | stamp))
+    return summaries, from_api(as_response(daily_total(day, totals, SHARDS), reopened=False))
+
+
+def rows_of(events: Iterable[Event], rate: FxRate | None = RATE, terms: Terms = TERMS) -> list[Event]:
+    summaries, total = summaries_and_total(events, rate, terms)
+    return list(day_rows(total, summaries, WHO, starts_at))
+
+
+def column_sum(rows: Iterable[Event], column: str) -> Fraction:
+    return sum((Fraction(row[column]) for row in rows if row[column] is not None), Fraction(0))
+
+
+def as_file(rows: Iterable[Event]) -> "csv.DictReader[str]":
+    """The rows, read back from the CSV that is written of them."""
+    file = io.StringIO(newline="")
+    write_csv(file, rows, COLUMNS)
+    file.seek(0)
+    return csv.DictReader(file)
+
+
+def violations(rows: Iterable[Event]) -> list[str]:
+    reader = as_file(rows)
+    return check(reader.fieldnames or (), reader)
+
+
+# --- examples ---
+
+EVENTS = [
+    wire(FOOTPRINT, userId="alice", costUSD=Decimal("1.1172")),
+    wire(
+        userId="alice",
+        model="claude",
+        provider="anthropic",
+        costUSD=Decimal("2.2344"),
+        tokens_in=7,
+        tokens_out=5,
+    ),
+    wire(userId="bob", costUSD=None, costEUR=Decimal("0.5")),
+    wire(userId="carol", status="failure", costUSD=0, tokens_in=0, tokens_out=0),
+]
+
+
+def test_a_day_by_hand() -> None:
+    rows = rows_of(EVENTS)
+    shown = {
+        (row["x_UserId"], row["ChargeDescription"]): (
+            row["ChargeCategory"],
+            row["BilledCost"],
+            row["ConsumedQuantity"],
+        )
+        for row in rows
+    }
+    counts = "No charge: counts of requests that failed, are unpriced or estimated"
+    assert shown == {
+        ("alice", "Requests to openai/gpt-4o"): ("Usage", 1, 1500),
+        ("alice", "Requests to anthropic/claude"): ("Usage", 2, 12),
+        ("alice", "Markup, 10% of the user's cost"): ("Adjustment", Decimal("0.3"), None),
+        ("alice", "Fee for the restoration of ecosystems, 2% of the user's cost"): (
+            "Adjustment",
+            Decimal("0.06"),
+            None,
+        ),
+        ("bob", "Requests to openai/gpt-4o"): ("Usage", Decimal("0.5"), 1500),
+        ("bob", "Markup, 10% of the user's cost"): ("Adjustment", Decimal("0.05"), None),
+        ("bob", "Fee for the restoration of ecosystems, 2% of the user's cost"): (
+            "Adjustment",
+            Decimal("0.01"),
+            None,
+        ),
+        ("carol", "Requests to openai/gpt-4o"): ("Usage", 0, 0),
+        ("carol", counts): ("Adjustment", 0, None),
+    }
+    assert len(rows) == len(shown)
+    assert all(tuple(row) == COLUMNS for row in rows)
+    assert violations(rows) == []
+
+
+def test_a_usage_row_by_hand() -> None:
+    [first] = [row for row in rows_of(EVENTS) if row["x_UserId"] == "alice" and row["x_Model"] == "gpt-4o"]
+    assert first == {
+        **dict.fromkeys(("BilledCost", "ContractedCost", "EffectiveCost", "ListCost"), 1),
+        **dict.fromkeys(
+            ("HostProviderName", "ProviderName", "PublisherName", "ServiceProviderName"), "openai"
+        ),
+        "BillingAccountId": "impact-123456789012",
+        "BillingAccountName": "impact",
+        "BillingCurrency": "EUR",
+        "BillingPeriodStart": datetime(2026, 10, 31, 23, tzinfo=UTC),
+        "BillingPeriodEnd": datetime(2026, 11, 30, 23, tzinfo=UTC),
+        "ChargeCategory": "Usage",
+        "ChargeClass": None,
+        "ChargeDescription": "Requests to openai/gpt-4o",
+        "ChargeFrequency": "Usage-Based",
+        "ChargePeriodStart": datetime(2026, 11, 22, 23, tzinfo=UTC),
+        "ChargePeriodEnd": datetime(2026, 11, 23, 23, tzinfo=UTC),
+        "ConsumedQuantity": 1500,
+        "ConsumedUnit": "Tokens",
+        "InvoiceIssuerName": "Example University",
+        "PricingQuantity": 1500,
+        "PricingUnit": "Tokens",
+        "ServiceCategory": "AI and Machine Learning",
+        "ServiceName": "gpt-4o",
+        "ServiceSubcategory": "Generative AI",
+        "x_UserId": "alice",
+        "x_Provider": "openai",
+        "x_Model": "gpt-4o",
+        "x_CostUSD": Decimal("1.1172"),
+        "x_UnconvertedUSD": 0,
+        "x_FxRate": Decimal("1.1172"),
+        "x_FxDate": "2026-11-20",
+        "x_Requests": 1,
+        "x_TokensIn": 1200,
+        "x_TokensOut": 300,
+        "x_Rated": 1,
+        "x_Unrated": 0,
+        "x_Failures": None,
+        "x_Unpriced": None,
+        "x_Estimated": None,
+        "x_EnergyKWhLow": Decimal("0.0005"),
+        "x_EnergyKWhHigh": Decimal("0.0009"),
+        "x_Co2eKgLow": Decimal("0.0002"),
+        "x_Co2eKgHigh": Decimal("0.0004"),
+        "x_WaterLLow": Decimal("0.002"),
+        "x_WaterLHigh": Decimal("0.003"),
+        "x_Final": True,
+    }
+
+
+def test_a_footprint_that_nobody_knows_and_a_rate_that_nothing_needed_are_null() -> None:
+    rows = {(row["x_UserId"], row["x_Model"]): row for row in rows_of(EVENTS)}
+    assert rows["alice", "claude"]["x_Co2eKgLow"] is None
+    assert rows["carol", "gpt-4o"]["x_Co2eKgLow"] == 0  # a failure generated nothing
+    assert rows["bob", "gpt-4o"]["x_FxRate"] is rows["bob", "gpt-4o"]["x_FxDate"] is None
+
+
+def test_dollars_without_a_rate_are_not_billed_and_stand_beside() -> None:
+    summaries, total = summaries_and_total(EVENTS[:2], rate=None)
+    rows = list(day_rows(total, summaries, WHO, starts_at))
+    assert [row["BilledCost"] for row in rows] == [0, 0]
+    assert [row["x_UnconvertedUSD"] for row in rows] == [Decimal("1.1172"), Decimal("2.2344")]
+    assert [row["x_FxRate"] for row in rows] == [None, None]
+    assert metadata([total], DAY, DAY, time_zone="UTC", who=WHO)["x_Sums"]["x_UnconvertedUSD"] == Decimal(
+        "3.3516"
+    )
+
+
+def test_counts_of_a_user_stand_on_one_row_however_many_models_there_are() -> None:
+    models = ("a", "b", "c")
+    rows = rows_of([wire(model=model, costUSD=None, estimated=True) for model in models])
+    assert [row["x_Requests"] for row in rows] == [1, 1, 1, None]
+    assert (
+        [row["x_Unpriced"] for row in rows] == [row["x_Estimated"] for row in rows] == [None, None, None, 3]
+    )
+    assert rows[-1]["BilledCost"] == 0
+
+
+def test_a_users_further_models_stand_on_one_row() -> None:
+    rows = rows_of([wire(model=f"m{n:03d}", costUSD=Decimal("1.1172")) for n in range(203)])
+    [rest] = [row for row in rows if row["x_Model"] == "other"]
+    assert (rest["x_Requests"], rest["BilledCost"], rest["ServiceName"]) == (3, 3, "other")
+    assert rest["ChargeDescription"] == "Requests to further models: a summary names 200 of a user and day"
+    assert violations(rows) == []
+
+
+def test_what_rounding_leaves_stands_on_one_row_that_nobody_used() -> None:
+    *rows, last = rows_of([wire(model=name, costUSD=1) for name in ("a", "b", "c")], terms=Terms())
+    assert (last["ServiceName"], last["ChargeCategory"], last["x_UserId"]) == ("Rounding", "Adjustment", None)
+    quotient = Decimal("0.89509488005728607232366630862871464375")  # 1 / 1.1172
+    assert [row["BilledCost"] for row in rows] == [quotient] * 3
+    assert last["BilledCost"] == Decimal("5E-38")  # 3 / 1.1172 = 2.6852846401718582169709989258861439313
+    assert violations([*rows, last]) == []
+
+
+def test_names_that_are_blank_or_text_that_a_spreadsheet_would_run_are_valid() -> None:
+    rows = rows_of(
+        [
+            wire(userId="=1+1\n", model=" ", provider="\t", costUSD=Decimal("1E-7")),
+            wire(userId="-", model='@x/y,"z"', provider="p" * 64),
+            wire(userId="😀" * 64, model="m" * 256, provider="p" * 64),
+        ]
+    )
+    assert violations(rows) == []
+    assert {row["ServiceName"] for row in rows if row["x_Model"] == " "} == {"unknown"}
+    assert max(len(row["ChargeDescription"]) for row in rows) <= DESCRIPTION_MAX
+
+
+# --- a day that was recomputed meanwhile ---
+
+
+def changed(summaries: list[Event], total: Event) -> bool:
+    try:
+        list(day_rows(total, summaries, WHO, starts_at))
+    except DayChanged:
+        return True
+    return False
+
+
+def more(amount: Any, step: str) -> Decimal:
+    return EXACT.add(amount, Decimal(step))
+
+
+def test_a_day_that_changed_is_never_taken_for_rounding() -> None:
+    summaries, total = summaries_and_total(EVENTS)
+    assert not changed(summaries, total)
+    assert changed(summaries[1:], total)
+    assert changed([*summaries, summaries[0]], total)
+    assert changed([{**summaries[0], "final": False}, *summaries[1:]], total)
+    for name in (
+        "requests",
+        "tokens_in",
+        "tokens_out",
+        "failures",
+        "unpriced",
+        "estimated",
+        "rated",
+        "unrated",
+        "users",
+    ):
+        assert changed(summaries, total | {name: total[name] + 1}), name
+    for name in ("billedEUR", "costUSD", "unconverted"):
+        assert changed(summaries, total | {name: more(total[name], "1E-30")}), name
+    for name in ("energyKWh", "co2eKg", "waterL"):
+        for bound in ("low", "high"):
+            other = total[name] | {bound: more(total[name][bound], "1E-30")}
+            assert changed(summaries, total | {name: other}), name
+
+
+@pytest.mark.parametrize("rate", ["1.1171", "1.11720000001"])
+def test_a_day_converted_at_another_rate_has_changed(rate: str) -> None:
+    summaries, _ = summaries_and_total(EVENTS)
+    _, total = summaries_and_total(EVENTS, FxRate(RATE.date, Decimal(rate)))
+    assert changed(summaries, total)
+
+
+def test_a_day_at_other_terms_has_changed() -> None:
+    summaries, _ = summaries_and_total(EVENTS)
+    _, total = summaries_and_total(EVENTS, terms=Terms(Decimal("10.0001"), Decimal(2)))
+    assert changed(summaries, total)
+
+
+def test_the_bound_is_a_share_of_the_total() -> None:
+    summaries, total = summaries_and_total(EVENTS)
+    assert total["billedEUR"] == Decimal("3.92")
+    assert str(TOLERANCE) == "6.0E-37"
+    for step, is_changed in (("2.3E-36", False), ("2.4E-36", True), ("-2.3E-36", False), ("-2.4E-36", True)):
+        assert changed(summaries, total | {"billedEUR": more(total["billedEUR"], step)}) == is_changed, step
+
+
+# --- whatever the events are ---
+
+MONEY = st.one_of(
+    st.sampled_from(
+        [Decimal(0), Decimal("1E-38"), Decimal("0.1"), Decimal("999999999.99999999999999999999999999999")]
+    ),
+    st.decimals(0, 10**9, places=29),
+    st.decimals(0, 1, places=38),
+).map(stored)
+FOOTPRINTS: st.SearchStrategy[Event] = st.one_of(
+    st.just({}),
+    st.tuples(MONEY, MONEY).map(
+        lambda bounds: {name: {"low": min(bounds), "high": max(bounds)} for name in FOOTPRINT},
+    ),
+)
+TOKEN_COUNTS = st.integers(0, 10**12)
+
+
+@st.composite
+def wire_events(draw: st.DrawFn) -> Event:
+    costs = {"costUSD": draw(st.none() | MONEY), "costEUR": draw(st.none() | MONEY)}
+    return wire(
+        draw(FOOTPRINTS),
+        **costs,
+        userId=draw(st.sampled_from(["alice", "bob", "=cmd", "dörte", "e", "f"])),
+        model=draw(st.sampled_from(["gpt-4o", "a/b", " ", "m" * 256])),
+        provider=draw(st.sampled_from(["openai", "anthropic", "other"])),
+        status=draw(st.sampled_from(["success", "failure"])),
+        cacheHit=draw(st.sampled_from([None, True])),
+        estimated=draw(st.sampled_from([None, True])),
+        tokens_in=draw(TOKEN_COUNTS),
+        tokens_out=draw(TOKEN_COUNTS),
+    )
+
+
+DAYS_EVENTS = st.lists(wire_events(), min_size=1, max_size=12)
+RATES = st.none() | st.decimals("0.5", 2, places=5).map(lambda usd: FxRate("2026-11-20", usd))
+PERCENT = st.sampled_from([Decimal(0), Decimal("7.5"), Decimal("33.3333")])
+ALL_TERMS = st.builds(Terms, PERCENT, PERCENT)
+
+
+def shown_sums(total: Event) -> dict[str, Fraction]:
+    sums = Tally.from_fields(dict(total))
+    return {column: Fraction(getattr(sums, name)) for column, name in (AMOUNTS | COUNTS).items()}
+
+
+@given(DAYS_EVENTS, RATES, ALL_TERMS)
+def test_every_column_adds_up_to_the_total_of_the_day(
+    events: list[Event], rate: FxRate | None, terms: Terms
+) -> None:
+    summaries, total = summaries_and_total(events, rate, terms)
+    rows = list(day_rows(total, summaries, WHO, starts_at))
+    assert {column: column_sum(rows, column) for column in (*AMOUNTS, *COUNTS)} == shown_sums(total)
+    assert column_sum(rows, "ConsumedQuantity") == total["tokens_in"] + total["tokens_out"]
+    assert all(tuple(row) == COLUMNS for row in rows)
+    assert violations(rows) == []
+
+
+@given(st.lists(st.tuples(DAYS_EVENTS, RATES), min_size=1, max_size=4), ALL_TERMS)
+def test_a_file_adds_up_to_the_total_of_its_days(
+    days: list[tuple[list[Event], FxRate | None]], terms: Terms
+) -> None:
+    """The API's total of several days is their exact sum, rounded to 38 digits once: so is the file's."""
+    rows, totals = [], []
+    for number, (events, rate) in enumerate(days):
+        summaries, total = summaries_and_total(events, rate, terms, f"2026-11-{number + 1:02d}")
+        rows += list(day_rows(total, summaries, WHO, starts_at))
+        totals.append(total)
+    whole = from_api(sum_totals(totals))
+    read_back = list(as_file(rows))
+    for column, name in (
+        ("BilledCost", "billedEUR"),
+        ("x_CostUSD", "costUSD"),
+        ("x_UnconvertedUSD", "unconverted"),
+    ):
+        cells = [Decimal(row[column]) for row in read_back if row[column]]
+        exact = Decimal(0)
+        for cell in cells:
+            exact = EXACT.add(exact, cell)
+        assert stored(exact) == whole[name], column
+    assert column_sum(rows, "x_Requests") == whole["requests"] == sum(len(events) for events, _ in days)
+
+
+@given(DAYS_EVENTS, wire_events(), RATES, ALL_TERMS)
+def test_one_event_more_is_always_found(
+    events: list[Event], late: Event, rate: FxRate | None, terms: Terms
+) -> None:
+    before, total_before = summaries_and_total(events, rate, terms)
+    after, total_after = summaries_and_total([*events, late], rate, terms)
+    assert changed(before, total_after)
+    assert changed(after, total_before)
+
+
+# --- the check finds what it claims to ---
+
+
+def cells() -> dict[str, str]:
+    """A valid row of usage, as text."""
+    row, *_ = rows_of(EVENTS)
+    return dict(zip(COLUMNS, csv_row(row, COLUMNS), strict=True))
+
+
+WRONG_CELLS = [
+    *(
+        (column, "", "must not be empty")
+        for column in sorted(
+            MANDATORY
+            - {"BillingAccountName", "ChargeClass", "ChargeDescription", "PricingQuantity", "PricingUnit"}
+        )
+    ),
+    ("x_Final", "", "must not be empty"),
+    ("ServiceProviderName", "", "must not be empty"),
+    ("ProviderName", "  ", "must not be empty"),
+    ("PricingQuantity", " ", "must not be empty"),
+    *(
+        ("x_CostUSD", text, "is not written as Decimal")
+        for text in ("1,5", "+1", "1e5", "1E+5", "1E10000", "$1", "NaN", ".5", "١", "1 ")
+    ),
+    *(("x_Requests", text, "is not written as Integer") for text in ("1.0", "1E3")),
+    *(
+        ("ChargePeriodEnd", text, "is not written as Date/Time")
+        for text in (
+            "2026-11-24",
+            "2026-11-24 23:00:00Z",
+            "2026-11-24T23:00:00+00:00",
+            "2026-11-24T23:00:00.5Z",
+        )
+    ),
+    ("ChargePeriodEnd", "2026-11-31T23:00:00Z", "is no date and time"),
+    *(("BillingCurrency", text, "is not written as Currency Format") for text in ("eur", "EURO", "€")),
+    ("ChargeCategory", "usage", "is not an allowed value"),
+    ("ChargeClass", "Rounding", "is not an allowed value"),
+    ("ChargeFrequency", "Daily", "is not an allowed value"),
+    ("ServiceCategory", "AI", "is not an allowed value"),
+    ("ServiceSubcategory", "Chat", "is not an allowed value"),
+    ("x_Final", "True", "is not written as Boolean"),
+]
+
+
+@pytest.mark.parametrize(("column", "text", "reason"), WRONG_CELLS)
+def test_a_wrong_cell_is_found(column: str, text: str, reason: str) -> None:
+    [violation] = check_row(cells() | {column: text})
+    assert violation.startswith(f"{column} {reason}")
+
+
+RELATIONS: list[tuple[dict[str, str], str]] = [
+    ({"ChargePeriodEnd": "2026-11-22T23:00:00Z"}, "ChargePeriodEnd must be after ChargePeriodStart"),
+    ({"BillingPeriodEnd": "2026-10-31T22:59:59Z"}, "BillingPeriodEnd must be after BillingPeriodStart"),
+    ({"ContractedCost": "1.01"}, "ContractedCost must match BilledCost"),
+    ({"EffectiveCost": "0"}, "EffectiveCost must match BilledCost"),
+    ({"ListCost": "2"}, "ListCost must match BilledCost"),
+    ({"ChargeCategory": "Adjustment"}, "ConsumedQuantity must be null unless ChargeCategory is Usage"),
+    ({"ConsumedQuantity": "", "ConsumedUnit": ""}, "ConsumedQuantity must not be null for Usage"),
+    ({"PricingQuantity": "", "PricingUnit": ""}, "PricingQuantity must not be null for Usage and Purchase"),
+    (
+        {"ChargeCategory": "Tax", "ConsumedQuantity": "", "ConsumedUnit": ""},
+        "PricingQuantity must be null for Tax",
+    ),
+    ({"ConsumedUnit": ""}, "ConsumedUnit and ConsumedQuantity must both be null or neither"),
+    ({"PricingUnit": ""}, "PricingUnit and PricingQuantity must both be null or neither"),
+    (
+        {"ChargeCategory": "Purchase", "ConsumedQuantity": "", "ConsumedUnit": ""},
+        "ChargeFrequency must not be Usage-Based for a Purchase",
+    ),
+    ({"ServiceCategory": "Compute"}, "ServiceSubcategory belongs to AI and Machine Learning"),
+]
+
+
+@pytest.mark.parametrize(("changes", "violation"), RELATIONS)
+def test_cells_that_contradict_each_other_are_found(changes: dict[str, str], violation: str) -> None:
+    assert check_row(cells() | changes) == [violation]
+
+
+def test_a_correction_may_lack_quantities_and_numbers_may_have_exponents() -> None:
+    nothing = dict.fromkeys(("ConsumedQuantity", "ConsumedUnit", "PricingQuantity", "PricingUnit"), "")
+    assert check_row(cells() | nothing | {"ChargeClass": "Correction"}) == []
+    assert (
+        check_row(
+            cells() | dict.fromkeys(("BilledCost", "ContractedCost", "EffectiveCost", "ListCost"), "-35.2E-7")
+        )
+        == []
+    )
+
+
+def test_a_header_is_checked() -> None:
+    assert check(COLUMNS) == []
+    assert check(MANDATORY) == []
+    for name in MANDATORY:
+        assert check(column for column in COLUMNS if column != name) == [f"{name} is mandatory and missing"]
+    assert check([*COLUMNS, "Model", "x_Anything"]) == [
+        "'Model' is not a column of FOCUS that we write, nor begins with x_"
+    ]
+    assert check([*COLUMNS, "BilledCost"]) == ["'BilledCost' stands there twice"]
+
+
+def test_a_row_is_named_and_must_fit_the_header() -> None:
+    file = io.StringIO("BilledCost,x_A\n1,2\n1\n1,2,3\nx,2\n")
+    reader = csv.DictReader(file)
+    found = check(MANDATORY, reader)
+    assert found == [
+        "row 2: it has more or fewer cells than the header",
+        "row 3: it has more or fewer cells than the header",
+        "row 4: BilledCost is not written as Decimal: 'x'",
+    ]
+
+
+def test_the_mandatory_columns_are_those_of_the_specification() -> None:
+    assert set(MANDATORY) == {
+        "BilledCost",
+        "BillingAccountId",
+        "BillingAccountName",
+        "BillingCurrency",
+        "BillingPeriodEnd",
+        "BillingPeriodStart",
+        "ChargeCategory",
+        "ChargeClass",
+        "ChargeDescription",
+        "ChargePeriodEnd",
+        "ChargePeriodStart",
+        "ContractedCost",
+        "EffectiveCost",
+        "InvoiceIssuerName",
+        "ListCost",
+        "PricingQuantity",
+        "PricingUnit",
+        "ProviderName",
+        "PublisherName",
+        "ServiceCategory",
+        "ServiceName",
+    }
+    assert all(name.startswith("x_") for name in CUSTOM_COLUMNS)
+
+
+# --- metadata ---
+
+
+def test_metadata_says_what_is_in_the_file_and_up_to_which_day_it_is_final() -> None:
+    totals = [summaries_and_total(EVENTS, day=f"2026-11-{day}")[1] for day in (20, 22, 23)]
+    totals[1]["final"] = False
+    found = metadata(totals, "2026-11-19", "2026-11-30", time_zone="Europe/Vienna", who=WHO)
+    assert found["DataGenerator"] == "Example University (Impact Service)"
+    assert found["FocusVersion"] == "1.2"
+    assert [column["ColumnName"] for column in found["ColumnDefinition"]] == list(COLUMNS)
+    types = {column["ColumnName"]: column["DataType"] for column in found["ColumnDefinition"]}
+    assert (types["BilledCost"], types["ChargePeriodEnd"], types["x_Final"]) == (
+        "DECIMAL",
+        "DATETIME",
+        "BOOLEAN",
+    )
+    assert (found["x_FirstDay"], found["x_LastDay"]) == ("2026-11-19", "2026-11-30")
+    assert (found["x_TimeZone"], found["x_FinalThrough"], found["x_DaysWithUse"]) == (
+        "Europe/Vienna",
+        "2026-11-20",
+        3,
+    )
+    assert found["x_Sums"]["BilledCost"] == Decimal("11.76")
+    assert (found["x_Sums"]["x_Requests"], found["x_Sums"]["x_Failures"]) == (12, 3)
+    assert found["x_Sums"]["x_EnergyKWhLow"] == Decimal("0.0015")
+    assert "null" not in simplejson.dumps(found, use_decimal=True)
+
+
+def test_without_a_final_day_or_a_footprint_metadata_names_none() -> None:
+    _, total = summaries_and_total([wire()])
+    found = metadata([total | {"final": False}], DAY, DAY, time_zone="UTC", who=WHO)
+    assert "x_FinalThrough" not in found
+    assert not {name for name in found["x_Sums"] if name.startswith("x_Energy")}
+    assert metadata([], DAY, DAY, time_zone="UTC", who=WHO)["x_Sums"]["BilledCost"] == 0
+
+
+def test_another_schema_has_another_id_and_date() -> None:
+    """The columns or their types have changed? Then give SCHEMA_CREATED a new date, and both here."""
+    found = metadata([], DAY, DAY, time_zone="UTC", who=WHO)
+    assert (found["SchemaId"], found["CreationDate"]) == (
+        "a3eaea6d-4508-5edd-a130-4ad219828c53",
+        "2026-11-28T00:00:00Z",
+    )
