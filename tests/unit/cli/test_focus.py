@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impact.billing import Terms, statement
-from impact.calendar import Settings, timestamp
+from impact.calendar import Settings, day_after, timestamp
 from impact.daily_totals import as_response, daily_total, sum_totals
 from impact.decimals import EXACT, stored
 from impact.dynamodb import item_from_wire, to_wire
@@ -217,10 +217,27 @@ def test_a_usage_row_by_hand() -> None:
 
 
 def test_a_footprint_that_nobody_knows_and_a_rate_that_nothing_needed_are_null() -> None:
-    rows = {(row["x_UserId"], row["x_Model"]): row for row in rows_of(EVENTS)}
+    in_euros = wire(userId="alice", model="llama", costUSD=None, costEUR=1)
+    rows = {(row["x_UserId"], row["x_Model"]): row for row in rows_of([*EVENTS, in_euros])}
     assert rows["alice", "claude"]["x_Co2eKgLow"] is None
     assert rows["carol", "gpt-4o"]["x_Co2eKgLow"] == 0  # a failure generated nothing
-    assert rows["bob", "gpt-4o"]["x_FxRate"] is rows["bob", "gpt-4o"]["x_FxDate"] is None
+    assert rows["alice", "claude"]["x_FxDate"] == "2026-11-20"
+    assert rows["alice", "llama"]["x_FxRate"] is rows["alice", "llama"]["x_FxDate"] is None
+
+
+@pytest.mark.parametrize(
+    ("day", "first", "following"),
+    [
+        ("2026-12-31", "2026-12-01", "2027-01-01"),
+        ("2026-02-28", "2026-02-01", "2026-03-01"),
+        ("2026-03-29", "2026-03-01", "2026-04-01"),  # 23 hours
+    ],
+)
+def test_days_and_months_begin_in_the_stacks_time_zone(day: str, first: str, following: str) -> None:
+    summaries, total = summaries_and_total(EVENTS, day=day)
+    row = next(day_rows(total, summaries, WHO, starts_at))
+    assert (row["BillingPeriodStart"], row["BillingPeriodEnd"]) == (starts_at(first), starts_at(following))
+    assert (row["ChargePeriodStart"], row["ChargePeriodEnd"]) == (starts_at(day), starts_at(day_after(day)))
 
 
 def test_dollars_without_a_rate_are_not_billed_and_stand_beside() -> None:
@@ -264,7 +281,7 @@ def test_what_rounding_leaves_stands_on_one_row_that_nobody_used() -> None:
 def test_names_that_are_blank_or_text_that_a_spreadsheet_would_run_are_valid() -> None:
     rows = rows_of(
         [
-            wire(userId="=1+1\n", model=" ", provider="\t", costUSD=Decimal("1E-7")),
+            wire(userId="=1+1\n", model=" ", provider="  ", costUSD=Decimal("1E-7")),
             wire(userId="-", model='@x/y,"z"', provider="p" * 64),
             wire(userId="😀" * 64, model="m" * 256, provider="p" * 64),
         ]
