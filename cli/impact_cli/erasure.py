@@ -14,26 +14,24 @@ recomputes it and its totals. The totals of days older than RetentionDays keep t
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from impact.calendar import AHEAD, Calendar, day_after, day_before, days_between, timestamp
-from impact.keys import day_shard, parse_day_shard, user_prefix
+from impact.calendar import Calendar, timestamp
+from impact.keys import day_shard, parse_day_shard
 from impact.store import Store
 from impact.summary_store import TooBusy
 from impact.types import WireItem
 from impact_cli import ledger_scan
+from impact_cli.ledger_reader import WORKERS, partitions_of, summary_keys, user_pages
 from impact_cli.output import note
 from impact_cli.progress import Progress
 from impact_cli.table import visible
 
-WORKERS = 32
-"""Maximum number of calls at a time."""
-TTL_DAYS = 10
-"""For so many days after it expires an event may still be stored: TTL deletes with a delay."""
+KEYS = {"ProjectionExpression": "dayShard, userEvent"}
 MARK_MARGIN = timedelta(days=1)
 """A day that can be recomputed for less than this is not marked: the rollup might be too late."""
 BATCH_MAX = 25
@@ -83,8 +81,10 @@ class Erasure:
                 return 1
             touched = self._delete_everywhere()
             print(f"{self._whose}: {touched.total()} events deleted from the whole ledger.")
-        summaries = self._summaries()
-        found = Found(self._count(self._partitions(summaries)), summaries)
+        summaries = summary_keys(self.store, self.user_id)
+        found = Found(
+            self._count(partitions_of(self.store, self.calendar, self.user_id, self.now)), summaries
+        )
         if not (touched or found.events or found.summaries):
             print(f"{self._whose}: nothing was found.")
             return 0
@@ -116,50 +116,22 @@ class Erasure:
         print("Nothing was deleted.")
         return False
 
-    def _summaries(self) -> list[WireItem]:
-        pages = self.store.client.get_paginator("query").paginate(
-            TableName=self.store.summaries.name,
-            KeyConditionExpression="userId = :u",
-            ExpressionAttributeValues={":u": {"S": self.user_id}},
-            ProjectionExpression="userId, #day, dayShard",
-            ExpressionAttributeNames={"#day": "day"},
-            ConsistentRead=True,
-        )
-        return [item for page in pages for item in page["Items"]]
-
-    def _partitions(self, summaries: list[WireItem]) -> list[str]:
-        """The partitions that may have events of the user: by the calendar, and by the user's summaries."""
-        first = day_before(self.calendar.oldest_day(self.now), TTL_DAYS)
-        days = days_between(first, day_after(self.calendar.day_of(self.now + AHEAD)))
-        by_day = {day_shard(day, self.calendar.shard_of(self.user_id, day)) for day in days}
-        return sorted(by_day | {item["dayShard"]["S"] for item in summaries if "dayShard" in item})
-
     def _count(self, partitions: list[str]) -> dict[str, int]:
         progress = Progress()
 
         def count(partition: str) -> int:
-            return sum(page["Count"] for page in self._event_pages(partition, Select="COUNT"))
+            return sum(map(len, user_pages(self.store, self.user_id, partition, **KEYS)))
 
         with ThreadPoolExecutor(WORKERS) as workers:
             counts = progress.of(workers.map(count, partitions), f"of {len(partitions)} days looked up")
             return {partition: n for partition, n in zip(partitions, counts, strict=True) if n}
 
-    def _event_pages(self, partition: str, **what: Any) -> Iterator[Any]:
-        pages = self.store.client.get_paginator("query").paginate(
-            TableName=self.store.ledger.name,
-            KeyConditionExpression="dayShard = :d AND begins_with(userEvent, :u)",
-            ExpressionAttributeValues={":d": {"S": partition}, ":u": {"S": user_prefix(self.user_id)}},
-            ConsistentRead=True,
-            **what,
-        )
-        yield from pages
-
     def _delete_events(self, events: Iterable[str]) -> None:
         partitions = list(events)
 
         def delete(partition: str) -> None:
-            for page in self._event_pages(partition, ProjectionExpression="dayShard, userEvent"):
-                self._delete(self.store.ledger.name, page["Items"])
+            for page in user_pages(self.store, self.user_id, partition, **KEYS):
+                self._delete(self.store.ledger.name, page)
 
         with ThreadPoolExecutor(WORKERS) as workers:
             for _ in Progress().of(workers.map(delete, partitions), f"of {len(partitions)} days deleted"):

@@ -102,6 +102,9 @@ def _properties(dynamodb: Any, logical_id: str, table: dict[str, Any]) -> dict[s
         "TimeToLiveSpecification": {"AttributeName": expiry.get("AttributeName"), "Enabled": True},
         "SSESpecification": {"SSEEnabled": True},
     }
+    properties.pop("StreamSpecification", None)
+    if (stream := table.get("StreamSpecification", {})).get("StreamEnabled"):
+        properties["StreamSpecification"] = {"StreamViewType": stream["StreamViewType"]}
     if expiry["TimeToLiveStatus"] not in ("ENABLED", "ENABLING"):
         del properties["TimeToLiveSpecification"]
     if not encrypted:

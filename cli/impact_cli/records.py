@@ -17,16 +17,21 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 WRITTEN_AS = {Range: tuple(Range.__annotations__), Terms: tuple(Terms.__annotations__)}
 
 
-def columns_of(fields: type) -> tuple[str, ...]:
+def column_types(fields: type) -> dict[str, type]:
     """The columns of a response's type, the user and the day first. Those of a nested field have a dot.
 
     A summary's `models` have no column: a row each would be needed. JSON and FOCUS have them.
     """
-    names = []
+    kinds: dict[str, type] = {}
     for name, kind in get_type_hints(fields).items():
-        names += [f"{name}.{part}" for part in WRITTEN_AS.get(kind, ())] or [name]
-    first = [name for name in ("userId", "day", "users") if name in names]
-    return (*first, *(name for name in names if name not in (*first, "models")))
+        kinds |= {f"{name}.{part}": Decimal for part in WRITTEN_AS.get(kind, ())} or {name: kind}
+    kinds.pop("models", None)
+    first = {name: kinds[name] for name in ("userId", "day", "users") if name in kinds}
+    return first | kinds
+
+
+def columns_of(fields: type) -> tuple[str, ...]:
+    return tuple(column_types(fields))
 
 
 SUMMARY_COLUMNS = columns_of(Summary)
@@ -38,22 +43,45 @@ def to_json(value: Any) -> str:
     return simplejson.dumps(value, use_decimal=True, ensure_ascii=False, default=_plain)
 
 
+def csv_header(columns: Sequence[str]) -> str:
+    return ",".join(columns) + "\n"
+
+
+def csv_lines(records: Iterable[Record], columns: Sequence[str]) -> Iterator[str]:
+    """Write a line for each record, without a header."""
+    writer = csv.writer(_Echo(), lineterminator="\n")
+    for record in records:
+        yield writer.writerow(csv_row(record, columns))  # what _Echo returns
+
+
+class _Echo:
+    """A file whose `write` returns the text."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
 def write_csv(file: TextIO, records: Iterable[Record], columns: Sequence[str]) -> None:
     """Write a line of column names, and a line for each record."""
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(columns)
-    for record in records:
-        writer.writerow(csv_row(record, columns))
+    file.write(csv_header(columns))
+    file.writelines(csv_lines(records, columns))
 
 
 def csv_row(record: Record, columns: Sequence[str]) -> list[str]:
-    return [cell(_at(record, name)) for name in columns]
+    return [cell(at(record, name)) for name in columns]
 
 
 def cell(value: Any) -> str:
     """Write a value for a spreadsheet: numbers with all their digits, no text that it would run."""
     if isinstance(value, str):
         return f"'{value}" if value.startswith(FORMULA) else value
+    return text(value)
+
+
+def text(value: Any) -> str:
+    """Write a value: a number with all its digits, an instant in UTC; nothing for None."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, datetime):
@@ -62,10 +90,10 @@ def cell(value: Any) -> str:
 
 
 def json_lines(records: Iterable[Record]) -> Iterator[str]:
-    return (to_json(record) for record in records)
+    return (f"{to_json(record)}\n" for record in records)
 
 
-def _at(record: Record, name: str) -> Any:
+def at(record: Record, name: str) -> Any:
     """The value of a column; None where the record has none."""
     value: Any = record
     for part in name.split("."):

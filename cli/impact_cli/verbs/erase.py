@@ -30,7 +30,8 @@ def command(user: str | None, everywhere: bool, yes: bool, target: Target) -> in
     from botocore.exceptions import BotoCoreError, ClientError
 
     from impact_cli.deployed_stack import calendar_of, store_of
-    from impact_cli.erasure import WORKERS, Erasure
+    from impact_cli.erasure import Erasure
+    from impact_cli.ledger_reader import WORKERS
 
     user_id = _line() if user is None else user
     session = target.session()

@@ -1,0 +1,39 @@
+"""What a stack has of a user's day: events, summary, rate, terms."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from impact.calendar import Calendar
+from impact.fx_rates import FxRate
+from impact.keys import day_shard
+from impact.store import Store
+from impact.types import Item
+from impact_cli.ledger_reader import events_of_user
+
+
+@dataclass(frozen=True)
+class UserDay:
+    """As it was read; the mark first, the events last."""
+
+    is_marked: bool
+    """A late event waits to be counted."""
+    summary: Item | None
+    rate: FxRate | None
+    rate_entry: Item | None
+    """How that rate was stored."""
+    terms: Mapping[str, Any]
+    events: list[Item]
+
+
+def read_user_day(store: Store, calendar: Calendar, user_id: str, day: str) -> UserDay:
+    """Read a user's day. Raises BotoCoreError, ClientError."""
+    shard = calendar.shard_of(user_id, day)
+    mark = store.state.late_mark(day, shard)
+    summary = next(store.summaries.of_user(user_id, day, day), None)
+    rate = store.state.fx_rate_of(day)
+    entries = store.state.fx_rate_entries(rate.date) if rate else []
+    total = store.state.shard_total(day_shard(day, shard)) or {}
+    terms = (summary or total).get("terms", {})
+    events = list(events_of_user(store, calendar, user_id, day))
+    return UserDay(mark.since is not None, summary, rate, entries[-1] if entries else None, terms, events)

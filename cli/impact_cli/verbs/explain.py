@@ -1,0 +1,138 @@
+"""`impact explain`: how the figure of a user's day comes about."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from impact_cli.days import SingleDay, UserId, first_day
+from impact_cli.records import to_json
+from impact_cli.table import table, visible
+from impact_cli.target import Target, with_target
+from impact_cli.verbs.events import COLUMNS as EVENT_COLUMNS
+
+if TYPE_CHECKING:
+    from impact_cli.explanation import Explanation
+    from impact_cli.user_day import UserDay
+
+EVENTS_SHOWN = 20
+
+
+@click.command()
+@click.argument("user", type=UserId())
+@click.option(
+    "--day", type=SingleDay(), default="yesterday", help="YYYY-MM-DD, today or yesterday. [yesterday]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print steps, events and fields as JSON.")
+@with_target
+def command(user: str, day: str, as_json: bool, target: Target) -> int:
+    """Show each step from the requests of USER to the figure of a day, and check it. Needs AWS credentials.
+
+    Its sums are computed from the ledger anew, and compared with the stored summary, to the last digit. Exit
+    code 1 if they differ.
+
+    \b
+    Example:
+      impact explain alice --day 2026-11-23
+    """
+    from impact_cli.deployed_stack import calendar_of, store_of, today_of
+    from impact_cli.explanation import explain
+    from impact_cli.user_day import read_user_day
+
+    session = target.session()
+    store = store_of(session, target.stack)
+    day = first_day(day, lambda: today_of(session, target.stack, store))
+    found = read_user_day(store, calendar_of(session, target.stack, store), user, day)
+    explanation = explain(found.events, found.summary, found.rate, found.terms)
+    if as_json:
+        print(to_json(_document(user, day, found, explanation)))
+    else:
+        print("\n".join(_lines(user, day, found, explanation)))
+    return 1 if explanation.differences or (found.summary is None) != (not found.events) else 0
+
+
+def _lines(user: str, day: str, found: "UserDay", explanation: "Explanation") -> list[str]:
+    head = f"{visible(user)}, {day}"
+    if not found.events and found.summary is None:
+        return [f"{head}: no requests, and no summary."]
+    return [
+        f"{head}: {len(found.events):,} requests in the ledger",
+        "",
+        *_events(found.events, user, day),
+        *_rate(found),
+        *_steps(explanation),
+        "",
+        *_check(found, explanation),
+    ]
+
+
+def _events(events: list[dict[str, Any]], user: str, day: str) -> list[str]:
+    if not events:
+        return []
+    first = sorted(events, key=lambda event: str(event["ts"]))[:EVENTS_SHOWN]
+    lines = [table(first, EVENT_COLUMNS, left=3), ""]
+    if len(events) > EVENTS_SHOWN:
+        lines.insert(
+            1, f"... and {len(events) - EVENTS_SHOWN:,} more: impact events {visible(user)} --day {day}"
+        )
+    return lines
+
+
+def _rate(found: "UserDay") -> list[str]:
+    if found.rate is None or found.rate_entry is None:
+        return ["The day's fx rate is not known yet: dollars wait in `unconverted`.", ""]
+    entry = found.rate_entry
+    why = f", corrected: {visible(str(entry['reason']))}" if "replaces" in entry else ""
+    return [
+        f"Fx rate: {found.rate.usd:f} dollars for one euro, of {found.rate.date}, the last ECB date before"
+        f" the day (from {visible(str(entry['source']))}, stored {str(entry['recordedAt'])[:19]}{why})",
+        "",
+    ]
+
+
+def _steps(explanation: "Explanation") -> list[str]:
+    columns = {
+        "step": lambda step: visible(step.what, 60),
+        "how": lambda step: visible(step.how),
+        "result": lambda step: f"{step.result:f}",
+        "": lambda step: str(step.unit),
+    }
+    return [table(explanation.steps, columns, left=2)]
+
+
+def _check(found: "UserDay", explanation: "Explanation") -> list[str]:
+    if found.summary is None:
+        return ["There is no summary yet: the next rollup makes it."]
+    if not explanation.differences:
+        state = "final" if found.summary["final"] and not found.is_marked else "not final"
+        return [f"The stored summary has the same figures, to the last digit. It is {state}."]
+    lines = ["The stored summary differs:"]
+    for name, (stored, computed) in explanation.differences.items():
+        lines.append(f"  {name}: stored {_short(stored)}, from the ledger {_short(computed)}")
+    if found.is_marked or not found.summary["final"]:
+        lines.append("The day is not final: the next rollup counts what came since.")
+    else:
+        lines.append(
+            f"Recompute the day: impact rollup {found.summary['day']}. If it stays, see docs/runbook.md."
+        )
+    return lines
+
+
+def _short(value: Any) -> str:
+    return visible(to_json(value), 100)
+
+
+def _document(user: str, day: str, found: "UserDay", explanation: "Explanation") -> dict[str, Any]:
+    return {
+        "userId": user,
+        "day": day,
+        "fxRate": found.rate_entry,
+        "terms": found.terms,
+        "events": found.events,
+        "steps": [vars(step) for step in explanation.steps],
+        "stored": found.summary,
+        "computed": explanation.computed,
+        "differences": {
+            name: {"stored": stored, "computed": computed}
+            for name, (stored, computed) in explanation.differences.items()
+        },
+    }
