@@ -135,10 +135,13 @@ proxy-env: .venv-proxy/.installed ## Install the real LiteLLM proxy, in an envir
 	UV_PROJECT_ENVIRONMENT=.venv-proxy-newest $(UV) sync --quiet --frozen --only-group proxy-newest --python .venv/bin/python
 	@touch $@
 
-.PHONY: openapi
+.PHONY: openapi cli-reference
 
 openapi: .venv/.installed ## Write docs/openapi.json, the description of the HTTP API, from the code
 	@PYTHONPATH=functions:layers/callback:. .venv/bin/python -m local.openapi
+
+cli-reference: .venv/.installed ## Write docs/cli.md, the reference of the command line, from the code
+	@.venv/bin/python -m local.cli_reference
 
 .PHONY: fuzz crashes
 

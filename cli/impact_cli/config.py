@@ -57,6 +57,8 @@ def write_profile(path: Path, name: str, values: dict[str, str]) -> None:
     """
     import tomlkit
 
+    if odd := [name for name, value in values.items() if not value.isprintable()]:
+        raise InvalidConfig(f"{odd[0]} holds a character that cannot be printed. Nothing was written.")
     Config.read(path)
     document = tomlkit.parse(path.read_text(encoding="utf-8")) if path.exists() else tomlkit.document()
     profile = tomlkit.table()

@@ -13,6 +13,7 @@ from impact.keys import has_room
 from request_events.limits import USER_ID_MAX
 
 WORDS = ("today", "yesterday", "this-month", "last-month")
+MONTH = "2[0-9]{3}-[0-9]{2}"  # a regular expression
 EXAMPLES = "YYYY-MM-DD, YYYY-MM, today, yesterday, this-month or last-month"
 
 
@@ -26,7 +27,9 @@ class Day(click.ParamType):
         if text in WORDS:
             return text
         try:
-            date.fromisoformat(f"{text}-01" if re.fullmatch(DAY[:-9], text) else text)
+            if not re.fullmatch(rf"{DAY}|{MONTH}", text):
+                raise ValueError
+            date.fromisoformat(f"{text}-01"[: len("YYYY-MM-DD")])
         except ValueError:
             self.fail(f"{text!r} is not a day: {EXAMPLES}.", param, ctx)
         return text

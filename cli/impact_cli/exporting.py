@@ -121,11 +121,11 @@ class _State:
         except FileNotFoundError:
             return [], 0
         except ValueError:
-            saved = {}
-        if saved.get("export") != self.identity:
+            saved = None
+        if not isinstance(saved, dict) or saved.get("export") != self.identity:
             whole = self.path.name.removesuffix(".json")
             raise CannotExport(
-                f"{whole} is of another export that was stopped: {saved.get('export')}."
+                f"{whole} is of another export that was stopped."
                 f" Delete {whole} and {self.path.name}, or choose another file."
             )
         return saved["results"], saved["bytes"]

@@ -12,6 +12,7 @@ from impact_client import DayTotal, Range, Summary, Terms
 
 Record = Mapping[str, Any]
 
+CRLF = "\r\n"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet runs a text that begins with one of these (OWASP, "CSV Injection")."""
 WRITTEN_AS = {Range: tuple(Range.__annotations__), Terms: tuple(Terms.__annotations__)}
@@ -49,9 +50,10 @@ def csv_header(columns: Sequence[str]) -> str:
 
 def csv_lines(records: Iterable[Record], columns: Sequence[str]) -> Iterator[str]:
     """Write a line for each record, without a header."""
-    writer = csv.writer(_Echo(), lineterminator="\n")
+    writer = csv.writer(_Echo(), lineterminator=CRLF)  # of its characters, each is quoted in a cell
     for record in records:
-        yield writer.writerow(csv_row(record, columns))  # what _Echo returns
+        line: str = writer.writerow(csv_row(record, columns))  # what _Echo returns
+        yield line.removesuffix(CRLF) + "\n"
 
 
 class _Echo:

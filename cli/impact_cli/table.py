@@ -47,7 +47,14 @@ def count(name: str) -> Cell:
 
 
 def money(name: str) -> Cell:
-    return lambda row: amount(row[name]) if row.get(name) is not None else NONE
+    """An amount; a dash where it is not known, also where all of it waits for an fx rate."""
+
+    def cell(row: Row) -> str:
+        value = row.get(name)
+        waits = name.endswith("EUR") and not value and row.get("unconverted")
+        return NONE if value is None or waits else amount(value)
+
+    return cell
 
 
 def footprint(name: str, factor: int = 1) -> Cell:
