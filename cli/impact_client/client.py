@@ -16,6 +16,8 @@ from impact_client.responses import Summary, Totals, Usage
 
 ATTEMPTS = 4
 """Attempts of a call, the first one included: each can be repeated without harm, a POST of events too."""
+BACKOFF_SECONDS = 0.5
+"""Pause before the third attempt; it doubles with each further one, and as much again by chance."""
 TIMEOUT_SECONDS = 35.0
 """Longest wait for a response: more than the 30 s of an HTTP API."""
 EVENTS_PATH = "/api/request-event"
@@ -54,8 +56,8 @@ class Impact:
         self._session.headers["User-Agent"] = f"impact-client/{_version()}"
         retry = Retry(
             total=ATTEMPTS - 1,
-            backoff_factor=0.5,
-            backoff_jitter=0.5,
+            backoff_factor=BACKOFF_SECONDS,
+            backoff_jitter=BACKOFF_SECONDS,
             status_forcelist=(429, 500, 502, 503, 504),
             allowed_methods=None,
             raise_on_status=False,

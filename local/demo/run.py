@@ -6,9 +6,8 @@ import json
 import secrets
 import sys
 import tempfile
-import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -105,7 +104,8 @@ def _chat_and_check(say: Say, rates: Rates, provider_url: str, proxy: Proxy, sta
     users = {call.user for call in CALLS}
     say(f"{len(users)} users make {len(CALLS)} requests")
     unexpected = make_calls(CALLS, proxy.url, proxy.key)
-    journal = _get(f"{provider_url}/journal")
+    with urllib.request.urlopen(f"{provider_url}/journal", timeout=WAIT_SECONDS) as response:
+        journal = json.load(response, parse_float=Decimal)
     events = sum(totals.requests for totals in expected(CALLS, journal, price_list()).values())
     say(f"Waiting until the callback has delivered {events} events")
     _wait(lambda: len(_scan(stack, stack.request_events_table)) >= events)
@@ -117,7 +117,7 @@ def _chat_and_check(say: Say, rates: Rates, provider_url: str, proxy: Proxy, sta
     summaries = _scan(stack, stack.daily_summaries_table)
     if not summaries:
         return [*unexpected, "summaries: there are none"]
-    found = Found(ledger, summaries, _read(stack, "totals", _range(summaries)))
+    found = Found(ledger, summaries, stack.impact.totals(*_range(summaries)))
     print(f"\n{report(summaries, found.totals)}\n")
     truth = expected(CALLS, journal, price_list(), ledger)
     return [*unexpected, *check(truth, found, rates), *_check_reading(stack, summaries)]
@@ -125,28 +125,24 @@ def _chat_and_check(say: Say, rates: Rates, provider_url: str, proxy: Proxy, sta
 
 def _check_reading(stack: Stack, summaries: Items) -> list[str]:
     """Check one user's days as clients read them: by a DynamoDB query, and from the API."""
-    user, days = CALLS[0].user, _range(summaries)
+    user, (first, last) = CALLS[0].user, _range(summaries)
     stored = [summary for summary in summaries if summary["userId"] == user]
     dynamodb: Any = stack.session.resource("dynamodb")
     queried = dynamodb.Table(stack.daily_summaries_table).query(
         KeyConditionExpression="userId = :u AND #d BETWEEN :a AND :b",
         ExpressionAttributeNames={"#d": "day"},
-        ExpressionAttributeValues={":u": user, ":a": days["from"], ":b": days["to"]},
+        ExpressionAttributeValues={":u": user, ":a": first, ":b": last},
     )["Items"]
-    returned = _read(stack, "summaries", {"userId": user, **days})["days"]
+    returned = stack.impact.usage(user, first, last)["days"]
     return [
         *check_reading("DynamoDB query", queried, stored),
         *check_reading("GET /api/summaries", returned, stored),
     ]
 
 
-def _range(summaries: Items) -> dict[str, str]:
+def _range(summaries: Items) -> tuple[str, str]:
     days = sorted(summary["day"] for summary in summaries)
-    return {"from": days[0], "to": days[-1]}
-
-
-def _read(stack: Stack, route: str, query: Mapping[str, str]) -> Any:
-    return _get(f"{stack.api_url}/api/{route}?{urllib.parse.urlencode(query)}", stack.read_token)
+    return days[0], days[-1]
 
 
 def _wait(condition: Callable[[], bool]) -> None:
@@ -159,12 +155,6 @@ def _scan(stack: Stack, name: str) -> Items:
     dynamodb: Any = stack.session.resource("dynamodb")
     pages = dynamodb.meta.client.get_paginator("scan").paginate(TableName=name, ConsistentRead=True)
     return [item for page in pages for item in page["Items"]]
-
-
-def _get(url: str, token: str = "") -> Any:
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
-    with urllib.request.urlopen(request, timeout=WAIT_SECONDS) as response:
-        return json.load(response, parse_float=Decimal)
 
 
 def _show_log(log: Path) -> None:

@@ -18,6 +18,7 @@ from botocore.config import Config
 from impact_cli.deployed_stack import physical_id
 from impact_cli.template_parameters import override
 from impact_cli.tokens import sha256
+from impact_client import Impact
 from local import PROJECT
 from local.stack.api_routes import make_routes
 from local.stack.ministack import REGION, ROOT, aws_environment, running_ministack
@@ -80,6 +81,11 @@ class Stack:
             "IMPACT_SERVICE_TOKEN": self.ingest_token,
             "IMPACT_READ_TOKEN": self.read_token,
         }
+
+    @property
+    def impact(self) -> Impact:
+        """A client of its API, with both tokens."""
+        return Impact(self.api_url, read_token=self.read_token, ingest_token=self.ingest_token)
 
     @cached_property
     def session(self) -> boto3.Session:

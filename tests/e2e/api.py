@@ -13,6 +13,7 @@ from uuid import uuid4
 from impact.keys import day_shard
 from impact.store import Store
 from impact_cli import deployed_stack
+from impact_client import Impact
 from local.stack import Stack
 from local.stack.stack import LOCAL_SHARDS
 from local.waiting import PATIENCE_SECONDS
@@ -40,6 +41,11 @@ class Api:
     """Sends requests. The token is a valid one unless another is given."""
 
     stack: Stack
+
+    @property
+    def impact(self) -> Impact:
+        """A client that reads usage as programs do; `get` and `post` show the response itself."""
+        return self.stack.impact
 
     def post(self, body: object, token: str | None = None, **headers: str) -> Answer:
         """Post an event, an array of events, or bytes as they are."""

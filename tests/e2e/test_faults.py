@@ -65,7 +65,7 @@ def test_nothing_is_lost_or_doubled(
     assert {
         (user_id, row["day"]): (row["requests"], row["costEUR"])
         for user_id in users
-        for row in api.get("/api/summaries", userId=user_id).exact["days"]
+        for row in api.impact.usage(user_id)["days"]
     } == sent
     # After an interrupted recomputation, a mark stays until another one runs alone.
     wait_until(lambda: late_marks(stack, day(14)) == [], "no late mark", again=stack.rollup)

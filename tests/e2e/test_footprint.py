@@ -49,7 +49,8 @@ def test_ten_models_in_three_zones(stack_of_zones: Stack, api: Api, zone: str) -
     ]
     assert api.post(events).body["created"] == len(events)
     count(stack, events[0]["ts"][:10])
-    [day] = api.get("/api/summaries", userId=user).exact["days"]
+    [summary] = api.impact.usage(user)["days"]
+    day: Any = summary
     assert (day["rated"], day["unrated"]) == (len(MODELS) * len(REQUESTS), 0)
     of_all: dict[str, list[Decimal]] = {}
     for (provider, model), (theirs, name) in MODELS.items():

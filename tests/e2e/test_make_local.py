@@ -63,8 +63,8 @@ def test_it_serves_counts_and_ends_clean(local: Running, tmp_path: Path) -> None
     assert stack.environment == values
     api, user_id = Api(stack), a_user()
     assert api.post(an_event(user_id, costEUR=None, costUSD=0.0064)).status == 201
-    wait_until(lambda: bool(api.get("/api/summaries", userId=user_id).body["days"]), "a rollup by itself")
-    [day] = api.get("/api/summaries", userId=user_id).body["days"]
+    wait_until(lambda: bool(api.impact.usage(user_id)["days"]), "a rollup by itself")
+    [day] = api.impact.usage(user_id)["days"]
     assert day["unconverted"] == 0
     assert float(day["costEUR"]) == pytest.approx(0.0064 / float(day["fxRate"]))
 

@@ -66,7 +66,7 @@ def test_messages_are_processed_however_often_they_come(stack: Stack, api: Api) 
         assert stack.invoke("RollupFunction", SCHEDULED)["planned"] >= 2
 
     def requests() -> list[int]:
-        return [row["requests"] for row in api.get("/api/summaries", userId=user_id).body["days"]]
+        return [row["requests"] for row in api.impact.usage(user_id)["days"]]
 
     wait_until(lambda: requests() == [1], "a summary made by a worker of the queue")
     wait_until(lambda: in_queue(stack) == 0, "an empty queue")

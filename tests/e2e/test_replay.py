@@ -41,7 +41,7 @@ def test_a_worker_that_failed_for_good_is_called_again(stack: Stack, api: Api) -
         assert api.post(an_event(user_id, days_ago=DAYS_AGO)).status == 201
         waiting = fail(stack)
         assert_alarm(stack, "FailedRollupsWaiting", "FailedRollups")
-        assert api.get("/api/summaries", userId=user_id).body["days"] == []
+        assert api.impact.usage(user_id)["days"] == []
         broken = replay(stack)
         assert broken.code == 1
         assert "failed: An error occurred (AccessDenied" in broken.out
@@ -51,7 +51,7 @@ def test_a_worker_that_failed_for_good_is_called_again(stack: Stack, api: Api) -
     assert (mended.code, mended.error) == (0, "")
     assert mended.out.count(": done") == LOCAL_SHARDS
     assert "done (had failed: An error occurred (AccessDenied" in mended.out
-    [summary] = api.get("/api/summaries", userId=user_id).body["days"]
+    [summary] = api.impact.usage(user_id)["days"]
     assert (summary["requests"], summary["final"]) == (1, True)
     again = replay(stack)
     assert (again.code, again.out) == (0, "Nothing waits in FailedRollups or FailedSchedules.\n")
@@ -75,7 +75,7 @@ def test_both_forms_of_a_dead_letter_are_one_call(stack: Stack, api: Api) -> Non
     told = ": done (had failed: DynamoDB was out and its function was killed"
     assert done.out.count(told) == LOCAL_SHARDS
     assert f"{3 * LOCAL_SHARDS} of {3 * LOCAL_SHARDS} failed calls are done." in done.out
-    [summary] = api.get("/api/summaries", userId=user_id).body["days"]
+    [summary] = api.impact.usage(user_id)["days"]
     assert summary["requests"] == 3
 
 
@@ -101,7 +101,7 @@ def test_a_scheduled_call_that_could_not_be_delivered_is_repeated(stack: Stack, 
         replay(stack)
 
     wait_until(
-        lambda: bool(api.get("/api/summaries", userId=user_id).body["days"]),
+        lambda: bool(api.impact.usage(user_id)["days"]),
         "the summary",
         again=make_up_again,
     )

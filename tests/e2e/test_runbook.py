@@ -164,7 +164,7 @@ def test_a_cent_can_be_explained(shell: Shell, user_id: str, stack: Stack, api: 
     for whose, costs in asked.items():
         listed, total = shell(naming + listing + adding, typed=f"{whose}\n").rstrip("\n").rsplit("\n", 1)
         assert sorted(Decimal(line.split("\t")[5]) for line in listed.splitlines()) == sorted(costs)
-        [summary] = api.get("/api/summaries", userId=whose).exact["days"]
+        [summary] = api.impact.usage(whose)["days"]
         assert Decimal(total) == summary["costUSD"] == sum(costs)
 
 
@@ -205,7 +205,7 @@ def test_restored_days_are_recomputed(shell: Shell, stack: Stack, user_id: str, 
 
 
 def summed(api: Api, user_id: str) -> Any:
-    [summary] = api.get("/api/summaries", userId=user_id).exact["days"]
+    [summary] = api.impact.usage(user_id)["days"]
     return summary["costUSD"]
 
 

@@ -133,11 +133,11 @@ def test_the_next_rollup_adds_a_late_event_to_its_summary(stack: Stack, api: Api
     api.post(an_event(user_id, days_ago=10))
     stack.rollup()
     api.post(an_event(user_id, days_ago=10))
-    [before] = api.get("/api/summaries", userId=user_id).body["days"]
+    [before] = api.impact.usage(user_id)["days"]
     assert (before["requests"], before["final"]) == (1, False)
     planned = stack.rollup()
     assert day(10) in planned["days"]
-    [after] = api.get("/api/summaries", userId=user_id).body["days"]
+    [after] = api.impact.usage(user_id)["days"]
     assert (after["requests"], after["final"]) == (2, True)
 
 
@@ -146,7 +146,7 @@ def test_a_day_can_be_recomputed_by_hand(stack: Stack, api: Api) -> None:
     api.post(an_event(user_id, days_ago=5))
     ran = impact(stack, "rollup", day(5))
     assert "1 events of 1 users, 1 summaries written, 2 of 2 shards recomputed" in ran.out
-    [summary] = api.get("/api/summaries", userId=user_id).body["days"]
+    [summary] = api.impact.usage(user_id)["days"]
     assert summary["requests"] == 1
     expired = impact(stack, "rollup", "2001-01-01")
     assert (expired.code, "retention" in expired.error) == (1, True)
@@ -162,7 +162,7 @@ def test_a_user_can_be_erased(stack: Stack, api: Api) -> None:
         return impact(stack, "erase", *options, "--", user_id).out
 
     def counted() -> int:
-        return int(api.get("/api/totals", **{"from": day(6), "to": day(6)}).body["total"]["requests"])
+        return api.impact.totals(day(6), day(6))["total"]["requests"]
 
     before = counted()
     found = f"'{user_id}': 2 events of 2 days and 2 daily summaries.\n"
@@ -172,9 +172,9 @@ def test_a_user_can_be_erased(stack: Stack, api: Api) -> None:
     stack.rollup()
     wait_until(lambda: late_marks(stack, day(6)) == [], "the day to be counted again")
     assert counted() == before - 1
-    assert api.get("/api/summaries", userId=user_id, fresh="true").body["days"] == []
+    assert api.impact.usage(user_id, fresh=True)["days"] == []
     assert items_of(stack, stack.request_events_table, user_id) == []
-    assert [row["requests"] for row in api.get("/api/summaries", userId=other).body["days"]] == [1, 1]
+    assert [row["requests"] for row in api.impact.usage(other)["days"]] == [1, 1]
 
 
 def test_a_stack_that_has_no_calendar_yet_is_read_by_its_parameters(stack: Stack) -> None:
@@ -284,7 +284,7 @@ def test_another_shard_count_holds_from_the_day_that_make_deploy_names(stack: St
     for user in users:
         [stored] = items_of(stack, stack.request_events_table, user)
         assert stored["dayShard"] == day_shard(stored["day"], shard_of(user, 2))
-        assert api.get("/api/summaries", userId=user).body["total"]["requests"] == 1
+        assert api.impact.usage(user)["total"]["requests"] == 1
     assert deploy(2) == [f"ShardCount stays 2: the change to 8 on {found[1]} is taken back."]
     stack.rollup()
     assert {period.settings.shard_count for period in store_of(stack).state.periods()} == {2}

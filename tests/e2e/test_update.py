@@ -110,7 +110,7 @@ def summed_up(api: Api, users: set[str]) -> Sums:
     return {
         (user_id, row["day"]): (row["requests"], Decimal(str(row["costEUR"])))
         for user_id in users
-        for row in api.get("/api/summaries", userId=user_id).exact["days"]
+        for row in api.impact.usage(user_id)["days"]
     }
 
 
