@@ -44,6 +44,7 @@ WORD = "erase"
 REMAINS = """\
 What remains elsewhere:
   - Backups: point-in-time recovery keeps the deleted items for 35 days, for whoever may restore a table.
+  - The ledger's stream, for `impact tail`: 24 hours.
   - Outboxes of proxies: requests that are not delivered yet. Run this again in an hour; it finds what came.
   - Totals of days older than RetentionDays keep their sums. They name no user.
   - Files that were exported, and LiteLLM's and LibreChat's own databases: delete them there."""

@@ -10,7 +10,7 @@ import yaml
 
 PROJECT = Path(__file__).parents[2]
 PAGES = [*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md")]
-FOLDERS = ("functions", "layers", "local", "tests", "benchmarks", "deploy", "events", "docs", ".github")
+FOLDERS = ("functions", "layers", "cli", "local", "tests", "benchmarks", "deploy", "events", "docs", ".github")
 CODE = [
     path
     for path in chain.from_iterable((PROJECT / folder).rglob("*") for folder in FOLDERS)
@@ -88,7 +88,7 @@ def test_commands_that_a_page_names_are_there(page: Path) -> None:
 
 def test_the_map_names_every_module() -> None:
     readme = (PROJECT / "README.md").read_text()
-    for folder in ("functions/impact", "layers/callback/request_events"):
+    for folder in ("functions/impact", "layers/callback/request_events", "cli/impact_cli"):
         modules = {path.name for path in (PROJECT / folder).glob("*.py")} - {"__init__.py"}
         _, _, section = readme.partition(f"\n`{folder}/`:\n")
         named = set(re.findall(r"`(\w+\.py)`", re.split(r"\n\n(?!\|)", section.lstrip())[0]))
