@@ -16,7 +16,7 @@ ARE_TESTS = {
 }
 """Commands that run tests of `make test-all`: so only one test of each is run here."""
 COMMANDS = {
-    **dict.fromkeys(("help", "lint", "lock", "audit", "validate", "build", "openapi"), ""),
+    **dict.fromkeys(("help", "lint", "lock", "audit", "validate", "build", "openapi", "cli-reference"), ""),
     **dict.fromkeys(ARE_TESTS, ""),
     "test-litellm": "only=.venv-proxy",
     "simulate": "seeds=10",

@@ -10,7 +10,18 @@ import yaml
 
 PROJECT = Path(__file__).parents[2]
 PAGES = [*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md")]
-FOLDERS = ("functions", "layers", "cli", "local", "tests", "benchmarks", "deploy", "events", "docs", ".github")
+FOLDERS = (
+    "functions",
+    "layers",
+    "cli",
+    "local",
+    "tests",
+    "benchmarks",
+    "deploy",
+    "events",
+    "docs",
+    ".github",
+)
 CODE = [
     path
     for path in chain.from_iterable((PROJECT / folder).rglob("*") for folder in FOLDERS)

@@ -20,6 +20,7 @@ from impact_cli.records import (
     to_json,
 )
 from impact_cli.target import Target, with_target
+from impact_cli.usage_days import days_with_use
 from impact_client import Impact, Summary
 
 
@@ -143,10 +144,9 @@ def focus(
 
     impact = target.reader()
     zone, begin = starts_at(target, time_zone)
-    totals = impact.totals(*bounds(since, until, impact.today))
+    first, last, totals = days_with_use(impact, *bounds(since, until, impact.today))
     who = format_.Identity(target.stack, target.stack, issuer or target.stack)
-    steps = [day_lines(impact, total["day"], who, begin) for total in totals["days"]]
-    first, last = totals["from"], totals["to"]
+    steps = [day_lines(impact, total["day"], who, begin) for total in totals]
     identity = _identity("focus", target, first, last, False) | {
         "issuer": who.invoice_issuer,
         "timeZone": zone,
@@ -189,12 +189,11 @@ def _parts(target: Target, since: str | None, until: str | None, events: bool) -
 
         return shards(target, since, until)
     impact = target.reader()
-    totals = impact.totals(*bounds(since, until, impact.today))
+    first, last, totals = days_with_use(impact, *bounds(since, until, impact.today))
     days: list[Part] = [
-        (f"day={total['day']}/summaries", partial(_summaries, impact, total["day"]))
-        for total in totals["days"]
+        (f"day={total['day']}/summaries", partial(_summaries, impact, total["day"])) for total in totals
     ]
-    return totals["from"], totals["to"], days
+    return first, last, days
 
 
 def _summaries(impact: Impact, day: str) -> Iterator[Summary]:

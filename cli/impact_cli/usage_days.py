@@ -1,0 +1,24 @@
+"""The days with use of a range of any length: the API gives a year at a time."""
+
+from datetime import date, timedelta
+
+from impact.daily_totals import DAYS_MAX
+from impact_client import DayTotal, Impact
+
+
+def days_with_use(impact: Impact, first: str | None, last: str | None) -> tuple[str, str, list[DayTotal]]:
+    """Return the first and the last day of a range, and the platform's days with use in it, in order.
+
+    Without days: the last 30.
+    """
+    if first is None:
+        totals = impact.totals(first, last)
+        return totals["from"], totals["to"], totals["days"]
+    last = last or impact.today()
+    days: list[DayTotal] = []
+    begin, end = date.fromisoformat(first), date.fromisoformat(last)
+    while begin <= end:
+        until = min(end, begin + timedelta(days=DAYS_MAX - 1))
+        days += impact.totals(str(begin), str(until))["days"]
+        begin = until + timedelta(days=1)
+    return first, last, days
