@@ -10,7 +10,7 @@ import click
 import pytest
 
 from impact_cli.main import VERBS, cli, main
-from local import cli_reference
+from local import PROJECT, cli_reference
 
 IMPACT = str(Path(sys.executable).with_name("impact"))
 HEAVY = ("boto3", "botocore", "requests", "pydantic", "simplejson", "yaml", "tomlkit", "dateutil")
@@ -73,7 +73,7 @@ def test_help_is_for_a_terminal_of_80_columns(
 
 
 def test_the_help_lists_every_module_of_verbs() -> None:
-    folder = Path(str(cli_reference.PROJECT)) / "cli" / "impact_cli" / "verbs"
+    folder = PROJECT / "cli" / "impact_cli" / "verbs"
     modules = {path.stem.replace("_", "-") for path in folder.glob("*.py")} - {"--init--"}
     assert {name for verbs in VERBS.values() for name in verbs} == modules
 

@@ -13,6 +13,7 @@ from impact.footprint import Footprints
 from impact.fx_conversion import euro_fields
 from impact.fx_rates import FxRate, FxRates
 from impact.summary import tally
+from impact_cli.table import rounded, table
 from local.demo.calls import CALLS, CHAT, EMBEDDINGS, HEADER, METADATA, RESPONSES, UNFILLED, Call
 from local.demo.check import Found, check
 from local.demo.expected_cost import cost
@@ -25,7 +26,7 @@ from local.demo.expected_euros import (
     STORED,
     compare_events,
 )
-from local.demo.report import COST, report, rounded, table
+from local.demo.report import COST, report
 from local.demo.usage_totals import (
     EXACT,
     TOLERANCE,
