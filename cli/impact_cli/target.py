@@ -56,6 +56,13 @@ class Target:
         """A client that sends events. Raises NotFound."""
         return self._impact("ingest_token")
 
+    def api(self) -> "Impact":
+        """A client with the tokens that are configured. Raises NotFound without a URL."""
+        from impact_client import Impact
+
+        url = self.url or self._url_of_stack()
+        return Impact(url, read_token=self.read_token, ingest_token=self.ingest_token)
+
     def session(self, **options: Any) -> "boto3.Session":
         """A session of boto3, with the profile and the region that are configured."""
         import boto3

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
-from importlib import metadata
+from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 import requests
@@ -13,6 +14,7 @@ from urllib3.util import Retry
 
 from impact_client.errors import ImpactError, Rejected, Unauthorized, Unavailable
 from impact_client.responses import Summary, Totals, Usage
+from impact_client.version import version
 
 ATTEMPTS = 4
 """Attempts of a call, the first one included: each can be repeated without harm, a POST of events too."""
@@ -21,6 +23,9 @@ BACKOFF_SECONDS = 0.5
 TIMEOUT_SECONDS = 35.0
 """Longest wait for a response: more than the 30 s of an HTTP API."""
 EVENTS_PATH = "/api/request-event"
+NO_EVENTS = 422
+"""Status of the response to an empty array."""
+SERVER_ERROR = 500
 
 _COUNTS = {
     *("requests", "failures", "tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning", "users"),
@@ -40,6 +45,11 @@ class _BearerToken(requests.auth.AuthBase):
         return request
 
 
+def _no_token(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Send no Authorization, also if a `.netrc` has the host."""
+    return request
+
+
 class Impact:
     """A service, by the URL of its API.
 
@@ -53,7 +63,7 @@ class Impact:
         self._read_token = read_token
         self._ingest_token = ingest_token
         self._session = requests.Session()
-        self._session.headers["User-Agent"] = f"impact-client/{_version()}"
+        self._session.headers["User-Agent"] = f"impact-client/{version()}"
         retry = Retry(
             total=ATTEMPTS - 1,
             backoff_factor=BACKOFF_SECONDS,
@@ -101,11 +111,28 @@ class Impact:
         """Send up to 500 events. Returns how many were `created`, `duplicates`, and which were `rejected`."""
         return self._send(events)
 
+    def clock(self) -> datetime:
+        """The time by the service's clock, to the second. No token is needed."""
+        response = self._request("GET", "/api/totals", None)
+        if response.status_code >= SERVER_ERROR:
+            raise _error(response, "read")
+        try:
+            return parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
+        except (KeyError, ValueError):
+            raise ImpactError(f"{self.url} does not say what time it is: its response has no Date.") from None
+
+    def check_ingest_token(self) -> None:
+        """Raise Unauthorized if the ingest token is not valid. Sends no event."""
+        if not self._ingest_token:
+            raise Unauthorized("No ingest token was given.")
+        response = self._request("POST", EVENTS_PATH, self._ingest_token, **_json([]))
+        if response.ok or response.is_redirect:
+            raise ImpactError(f"{self.url} is not the API of an Impact Service: it takes anything.")
+        if response.status_code != NO_EVENTS:
+            raise _error(response, "ingest")
+
     def _send(self, body: Any) -> dict[str, Any]:
-        content = simplejson.dumps(body, use_decimal=True)
-        headers = {"Content-Type": "application/json"}
-        token = self._ingest_token
-        return self._call("POST", EVENTS_PATH, token, "ingest", data=content, headers=headers)
+        return self._call("POST", EVENTS_PATH, self._ingest_token, "ingest", **_json(body))
 
     def _pages(self, path: str, query: dict[str, str]) -> Iterator[dict[str, Any]]:
         cursor: dict[str, str] = {}
@@ -123,11 +150,17 @@ class Impact:
     def _call(self, method: str, path: str, token: str | None, kind: str, **what: Any) -> dict[str, Any]:
         if not token:
             raise Unauthorized(f"No {kind} token was given.")
+        response = self._request(method, path, token, **what)
+        if not response.ok or response.is_redirect:
+            raise _error(response, kind)
+        return self._parsed(response)
+
+    def _request(self, method: str, path: str, token: str | None, **what: Any) -> requests.Response:
         try:
-            response = self._session.request(
+            return self._session.request(
                 method,
                 self.url + path,
-                auth=_BearerToken(token),
+                auth=_BearerToken(token) if token else _no_token,
                 timeout=TIMEOUT_SECONDS,
                 allow_redirects=False,
                 **what,
@@ -138,9 +171,6 @@ class Impact:
             ) from None
         except requests.RequestException as error:
             raise Unavailable(f"No response from {self.url}: {error}") from error
-        if not response.ok or response.is_redirect:
-            raise _error(response, kind)
-        return self._parsed(response)
 
     def _parsed(self, response: requests.Response) -> dict[str, Any]:
         try:
@@ -158,6 +188,11 @@ def _exact(fields: dict[str, Any]) -> dict[str, Any]:
         name: Decimal(value) if type(value) is int and name not in _COUNTS else value
         for name, value in fields.items()
     }
+
+
+def _json(body: Any) -> dict[str, Any]:
+    content = simplejson.dumps(body, use_decimal=True)
+    return {"data": content, "headers": {"Content-Type": "application/json"}}
 
 
 def _days(first: str | None, last: str | None) -> dict[str, str]:
@@ -179,10 +214,3 @@ def _error(response: requests.Response, kind: str) -> ImpactError:
     if 400 <= status < 500 and status != 429:
         return Rejected(message, details)
     return Unavailable(f"{response.url.partition('?')[0]}: {message}")
-
-
-def _version() -> str:
-    try:
-        return metadata.version("impact-cli")
-    except metadata.PackageNotFoundError:  # run from a folder
-        return "0"

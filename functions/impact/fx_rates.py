@@ -12,12 +12,15 @@ from decimal import Decimal
 
 from dateutil.easter import easter
 
-from impact.calendar import day_before
+from impact.calendar import day_before, days_between
 from impact.decimals import quotient
 from impact.types import Item
 
 FX_LOOKBACK_DAYS = 7
 """Days to look back for a rate. TARGET days are at most five days apart."""
+
+DUE = timedelta(days=85)
+"""Each TARGET day of so long back needs its rate: a little less than the ECB's file of 90 days covers."""
 
 _ONE_DAY = timedelta(days=1)
 
@@ -58,6 +61,12 @@ def days_converted_at(ecb_date: str) -> list[str]:
     """Return the days that are converted at the rate of an ECB date, in order."""
     after = (date.fromisoformat(ecb_date) + number * _ONE_DAY for number in range(1, FX_LOOKBACK_DAYS + 1))
     return [day.isoformat() for day in after if fx_date_of(day.isoformat()) == ecb_date]
+
+
+def due_dates(today: date) -> set[str]:
+    """Return the ECB dates whose rate must be known: up to the one that today is converted at."""
+    days = days_between((today - DUE).isoformat(), fx_date_of(today.isoformat()))
+    return {day for day in days if is_target_day(date.fromisoformat(day))}
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,9 @@ from operator import itemgetter
 from typing import Any, TypeGuard
 
 from impact import ecb
-from impact.calendar import days_between
 from impact.daily_totals import day_statements
 from impact.decimals import EXACT, ZERO, stored
-from impact.fx_rates import FxRate, days_converted_at, fx_date_of, is_target_day
+from impact.fx_rates import FxRate, days_converted_at, due_dates, fx_date_of, is_target_day
 from impact.store import Store
 from impact.summary import Tally
 from impact.types import Item
@@ -26,8 +25,6 @@ CHANGE_MAX = Decimal("0.2")
 SOURCE_OPERATOR = "operator"  # the source of a manual rate
 REASON_MAX = 500  # characters of a reason
 REASON = f"says why in 1 to {REASON_MAX} characters"
-DUE = timedelta(days=85)
-"""Each TARGET day of so long back needs its rate: a little less than the ECB's file of 90 days covers."""
 AT_LEAST = timedelta(days=400)  # rates are seeded at least this far back, however short the retention
 
 
@@ -104,7 +101,7 @@ def update_fx_rates(store: Store, base_url: str, retention: timedelta, now: date
     if first not in run.known:
         run.seed(ecb.packaged(first, today.isoformat()))
     rates = run.read(base_url, ecb.DAILY)
-    due = _due(today)
+    due = due_dates(today)
     if due - run.known.keys() - {day for day, _ in rates}:
         rates |= run.read(base_url, ecb.LAST_90_DAYS)
     for day, usd in sorted(rates):
@@ -211,12 +208,6 @@ def _euros(totals: Iterable[Item]) -> Decimal:
 def _sum(numbers: Iterable[Decimal]) -> Decimal:
     with localcontext(EXACT):
         return stored(sum(numbers, ZERO))
-
-
-def _due(today: date) -> set[str]:
-    """The ECB dates whose rate must be known: up to the one that today is converted at."""
-    days = days_between((today - DUE).isoformat(), fx_date_of(today.isoformat()))
-    return {day for day in days if is_target_day(date.fromisoformat(day))}
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from impact import ecb, fx_conversion, fx_update, recompute, rollup_queue, summary_store
+from impact import ecb, fx_conversion, fx_rates, recompute, rollup_queue, summary_store
 from local.template import resources
 from rollup import app as planner
 
@@ -44,4 +44,4 @@ def test_rates_in_memory_are_hours_younger_than_the_days_that_they_convert() -> 
 
 
 def test_each_missing_rate_of_the_ecbs_file_of_90_days_is_asked_for() -> None:
-    assert timedelta(days=80) <= fx_update.DUE < timedelta(days=90)
+    assert timedelta(days=80) <= fx_rates.DUE < timedelta(days=90)

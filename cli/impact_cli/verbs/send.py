@@ -10,6 +10,7 @@ from impact_cli.output import note
 from impact_cli.records import to_json
 from impact_cli.table import visible
 from impact_cli.target import Target, with_target
+from impact_client.version import version
 
 SAMPLE = {
     "model": "gpt-4o",
@@ -19,6 +20,7 @@ SAMPLE = {
     "latency": 2.5,
     "costUSD": 0,
     "callType": "impact-send",
+    "source": f"impact-cli/{version()}",
 }
 USER = "impact-sample"
 
