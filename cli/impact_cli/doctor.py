@@ -177,8 +177,7 @@ class TableState:
 
 
 def check_tables(tables: Sequence[TableState]) -> list[Finding]:
-    found = [finding for table in tables for finding in _check_table(table)]
-    return found or [
+    return [finding for table in tables for finding in _check_table(table)] or [
         ok(f"{', '.join(table.name for table in tables)}: there, protected from deletion, and backed up.")
     ]
 
@@ -187,17 +186,19 @@ def _check_table(table: TableState) -> list[Finding]:
     name = table.name
     if table.status is None:
         return [fault(f"{name} is gone.", f"Restore it at once, AWS keeps a backup for 35 days: {RESTORING}")]
-    found = []
     if table.status not in ("ACTIVE", "UPDATING"):
-        found.append(fault(f"{name} is {table.status}.", f"{RESTORING}"))
-    mend = f"`impact revert-drift`, or by hand: {RESTORING}"
-    if not table.is_protected:
-        found.append(fault(f"{name} is not protected from deletion.", mend))
-    if not table.has_recovery:
-        found.append(fault(f"{name} has no point-in-time recovery: nothing backs it up.", mend))
-    if table.has_ttl is False:
-        found.append(fault(f"{name} has no TTL: events are kept for longer than RetentionDays.", mend))
-    return found
+        return [fault(f"{name} is {table.status}.", RESTORING)]
+    lacks = [
+        problem
+        for is_there, problem in (
+            (table.is_protected, "is not protected from deletion"),
+            (table.has_recovery, "has no point-in-time recovery, so no backup"),
+            (table.has_ttl is not False, "has no TTL, so events stay for longer than RetentionDays"),
+        )
+        if not is_there
+    ]
+    action = f"`impact revert-drift`, or by hand: {RESTORING}"
+    return [fault(f"{name} {'; it '.join(lacks)}.", action)] if lacks else []
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from local.stack.api_routes import make_routes
 from local.stack.ministack import REGION, ROOT, aws_environment, running_ministack
 from local.stack.reverse_proxy import running_reverse_proxy
 from local.stack.sam import SCRATCH, build, sam
+from local.stack.table_settings import complete_tables
 from local.waiting import PATIENCE_SECONDS, wait_until
 
 SCHEDULED = {"source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": "{}"}
@@ -118,6 +119,7 @@ class Stack:
         [described] = self.client("cloudformation").describe_stacks(StackName=self.name)["Stacks"]
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
         self.api_id = make_routes(self.session, self.name)
+        complete_tables(self.session, self.name)
 
     def physical_id(self, logical_id: str) -> str:
         """Look up the name (or URL) that a resource of template.yaml has in this stack."""
