@@ -52,7 +52,8 @@ SAMPLED_SHARDS = 16
 SAMPLED_EVENTS = 200
 """Most events of a shard that are looked at: a day may have millions."""
 MESSAGES, NOT_VISIBLE = "ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"
-ALARMS_AT_ONCE = 100
+ALARMS_MAX = 100
+"""Most alarms that CloudWatch describes in one response."""
 
 
 def examine(target: Target, now: datetime) -> Report:
@@ -362,9 +363,9 @@ def _throttles(deployed: Deployed) -> list[Finding]:
 
 def _alarms(deployed: Deployed) -> list[Finding]:
     names = {deployed.resources[alarm]: alarm for alarm in deployed.alarms}
-    described = deployed.client("cloudwatch").describe_alarms(
-        AlarmNames=list(names)[:ALARMS_AT_ONCE], MaxRecords=ALARMS_AT_ONCE
-    )["MetricAlarms"]
+    described = deployed.client("cloudwatch").describe_alarms(AlarmNames=list(names), MaxRecords=ALARMS_MAX)[
+        "MetricAlarms"
+    ]
     states = {
         names[alarm["AlarmName"]]: AlarmState(
             names[alarm["AlarmName"]],

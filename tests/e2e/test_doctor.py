@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from impact.fx_rates import fx_date_of
 from impact.keys import FX_RATE, day_shard, user_event
 from impact_cli.doctor_parts import PARTS
 from impact_client.version import version
+from local import PROJECT
 from local.fake_ecb import published, serving
 from local.http_server import running_server
 from local.stack import Stack, running_stack
@@ -121,11 +123,11 @@ def other_shard_count(stack: Stack) -> Planted:
 
 
 def throttled_table(stack: Stack) -> Planted:
-    """Of a table without an alarm. MiniStack keeps each value: so as many are taken from it as were added."""
+    """By a metric without an alarm. MiniStack keeps each value: so they are taken from it again."""
 
     def throttle(times: int) -> None:
-        dimensions = [{"Name": "TableName", "Value": stack.daily_summaries_table}]
-        datum = {"MetricName": "WriteThrottleEvents", "Dimensions": dimensions, "Value": times}
+        dimensions = [{"Name": "TableName", "Value": stack.state_table}]
+        datum = {"MetricName": "ReadThrottleEvents", "Dimensions": dimensions, "Value": times}
         stack.client("cloudwatch").put_metric_data(Namespace="AWS/DynamoDB", MetricData=[datum])
 
     throttle(12)
@@ -243,7 +245,7 @@ CASES = [
         throttled_table,
         "throttling",
         "warning",
-        "throttled 12 writes of impact-DailySummaries",
+        "throttled 12 reads of impact-State",
         "#ledgerthrottled",
     ),
     Case(no_topic, "alarms", "warning", "AlarmTopic is empty", "`impact deploy AlarmTopic="),
@@ -305,6 +307,42 @@ def test_at_a_terminal_levels_are_coloured_signs(stack: Stack) -> None:
     assert "✓  API           http" in plain.out
     assert "\x1b" not in plain.out
     assert "What to do:\n  dead letters  `impact replay`" in plain.out
+
+
+@pytest.fixture
+def reader(stack: Stack) -> Iterator[dict[str, str]]:
+    """The credentials of a user with the rights that docs/operating.md lists, and nothing else."""
+    page = (PROJECT / "docs/operating.md").read_text().partition("## Is everything all right?")[2]
+    actions = re.findall(r"`(\w+:\w+)`", page.partition("\n## ")[0])
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": actions, "Resource": "*"}],
+    }
+    iam, user = stack.client("iam"), {"UserName": "reader"}
+    iam.create_user(**user)
+    iam.put_user_policy(**user, PolicyName="doctor", PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(**user)["AccessKey"]
+    yield {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+    iam.delete_access_key(**user, AccessKeyId=key["AccessKeyId"])
+    iam.delete_user_policy(**user, PolicyName="doctor")
+    iam.delete_user(**user)
+
+
+def test_it_needs_no_other_rights_than_the_page_says(stack: Stack, reader: dict[str, str]) -> None:
+    assert examined(stack, 0, **reader) == []
+
+
+def test_a_right_that_is_missing_is_a_fault_of_its_part(stack: Stack, reader: dict[str, str]) -> None:
+    policy = {"Effect": "Deny", "Action": "scheduler:GetSchedule", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [policy]})
+    iam = stack.client("iam")
+    iam.put_user_policy(UserName="reader", PolicyName="less", PolicyDocument=document)
+    try:
+        [found] = examined(stack, 1, **reader)
+    finally:
+        iam.delete_user_policy(UserName="reader", PolicyName="less")
+    assert (found.part, found.level) == ("schedules", "fault")
+    assert "AccessDenied" in found.message
 
 
 @pytest.mark.parametrize(

@@ -186,7 +186,8 @@ def test_patience_follows_the_schedule(schedule: str, hours: int) -> None:
 
 def test_patience_is_that_of_the_alarms() -> None:
     alarms = resources("AWS::CloudWatch::Alarm")
-    assert {alarms[name]["Threshold"] for name in ("RollupLagging",)} == {PATIENCE.total_seconds()}
+    for name in ("RollupLagging", "LateMarksStanding"):
+        assert alarms[name]["Threshold"] == PATIENCE.total_seconds()
     assert doctor.patience("rate(1 hour)") == PATIENCE
     assert alarms["RollupQueueWaiting"]["Threshold"] == doctor.QUEUE_AGE_MAX.total_seconds()
 
