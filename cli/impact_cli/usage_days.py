@@ -1,12 +1,16 @@
 """The days with use of a range of any length: the API gives a year at a time."""
 
 from datetime import date, timedelta
+from typing import TYPE_CHECKING
 
 from impact.daily_totals import DAYS_MAX
-from impact_client import DayTotal, Impact
+from impact_client import DayTotal
+
+if TYPE_CHECKING:
+    from impact_client import Impact
 
 
-def days_with_use(impact: Impact, first: str | None, last: str | None) -> tuple[str, str, list[DayTotal]]:
+def days_with_use(impact: "Impact", first: str | None, last: str | None) -> tuple[str, str, list[DayTotal]]:
     """Return the first and the last day of a range, and the platform's days with use in it, in order.
 
     Without days: the last 30.

@@ -12,9 +12,13 @@ Responses are the API's own, under its field names. Numbers are exact: money and
 counts are int.
 """
 
-from impact_client.client import Impact
+from typing import TYPE_CHECKING, Any
+
 from impact_client.errors import ImpactError, Rejected, Unauthorized, Unavailable
 from impact_client.responses import DayTotal, Figures, Range, Summary, Sums, Terms, Totals, Usage
+
+if TYPE_CHECKING:
+    from impact_client.client import Impact
 
 __all__ = [
     "DayTotal",
@@ -31,3 +35,12 @@ __all__ = [
     "Unavailable",
     "Usage",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the client when it is asked for: who needs the types alone need not wait for `requests`."""
+    if name == "Impact":
+        from impact_client.client import Impact
+
+        return Impact
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

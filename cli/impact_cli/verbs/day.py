@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,7 +13,10 @@ from impact_cli.output import CSV, JSONL, note, show, with_format
 from impact_cli.table import table, text
 from impact_cli.target import Target, with_target
 from impact_cli.verbs.usage import COLUMNS
-from impact_client import Impact, Summary
+from impact_client import Summary
+
+if TYPE_CHECKING:
+    from impact_client import Impact
 
 PAGE_ROWS = 50
 
@@ -45,7 +49,7 @@ def command(day: str, form: str, target: Target) -> None:
         )
 
 
-def _pages(impact: Impact, day: str) -> str:
+def _pages(impact: "Impact", day: str) -> str:
     """Print all pages but the last one, and return that."""
     summaries = impact.day(day)
     page, users = _page(summaries), 0

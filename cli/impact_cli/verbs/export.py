@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,7 +21,10 @@ from impact_cli.records import (
 )
 from impact_cli.target import Target, with_target
 from impact_cli.usage_days import days_with_use
-from impact_client import Impact, Summary
+from impact_client import Summary
+
+if TYPE_CHECKING:
+    from impact_client import Impact
 
 
 def _to_a_file(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -196,7 +199,7 @@ def _parts(target: Target, since: str | None, until: str | None, events: bool) -
     return first, last, days
 
 
-def _summaries(impact: Impact, day: str) -> Iterator[Summary]:
+def _summaries(impact: "Impact", day: str) -> Iterator[Summary]:
     return impact.day(day)
 
 

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,7 +15,10 @@ from impact_cli.progress import Progress
 from impact_cli.records import columns_of
 from impact_cli.table import bar, count, footprint, money, share, table, text
 from impact_cli.target import Target, with_target
-from impact_client import Figures, Impact, Summary, Sums, Totals
+from impact_client import Figures, Summary, Sums, Totals
+
+if TYPE_CHECKING:
+    from impact_client import Impact
 
 Item = dict[str, Any]
 
@@ -57,7 +60,7 @@ def command(by: str, since: str | None, until: str | None, limit: int, form: str
     )
 
 
-def _items(impact: Impact, by: str, totals: Totals) -> list[Item]:
+def _items(impact: "Impact", by: str, totals: Totals) -> list[Item]:
     """Add up every summary of the days, by user or by model."""
     sums: defaultdict[str, Tally] = defaultdict(Tally)
     for summary in _summaries(impact, totals):
@@ -75,7 +78,7 @@ def _items(impact: Impact, by: str, totals: Totals) -> list[Item]:
     ]
 
 
-def _summaries(impact: Impact, totals: Totals) -> Iterator[Summary]:
+def _summaries(impact: "Impact", totals: Totals) -> Iterator[Summary]:
     progress, read = Progress(), 0
     for day in totals["days"]:
         for summary in impact.day(day["day"]):

@@ -13,7 +13,7 @@ from impact_cli.main import VERBS, cli, main
 from local import PROJECT, cli_reference
 
 IMPACT = str(Path(sys.executable).with_name("impact"))
-HEAVY = ("boto3", "botocore", "requests", "pydantic", "simplejson", "yaml", "tomlkit", "dateutil")
+HEAVY = ("boto3", "botocore", "requests", "pydantic", "yaml", "tomlkit", "dateutil")
 
 
 @pytest.fixture(autouse=True)
