@@ -2,6 +2,7 @@
 
 import os
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,14 +65,15 @@ def write_profile(path: Path, name: str, values: dict[str, str]) -> None:
     profile = tomlkit.table()
     profile.update(values)
     document[name] = profile
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with os.fdopen(
             os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
         ) as file:
             file.write(tomlkit.dumps(document))
         new.replace(path)
     except OSError as error:
-        new.unlink(missing_ok=True)
-        raise InvalidConfig(f"{path} cannot be written: {error}") from None
+        with suppress(OSError):
+            new.unlink()
+        raise InvalidConfig(f"{path} cannot be written: {error.strerror}.") from None

@@ -1,10 +1,12 @@
 """What the operator's commands need of a deployed stack: its state, tables, calendar, and physical ids."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import boto3
+import click
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -14,14 +16,44 @@ from impact.store import Store
 
 FoundStack = Mapping[str, Any]
 """A stack as CloudFormation describes it."""
+UNKNOWN_KEYS = (
+    *("UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException"),
+    *("SignatureDoesNotMatch", "ExpiredToken", "ExpiredTokenException", "AuthFailure"),
+)
+"""What AWS says to credentials that it does not know, or no longer."""
 POLL: Any = {"Delay": 3, "MaxAttempts": 400}  # seconds; CloudFormation takes minutes at most
 EMPTY = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE")
 """Nobody confirmed the first change set, or the first deployment failed: only tables can be there."""
 
 
 def cannot_call(error: Exception) -> str:
-    """What to say where AWS refuses a command, or is out of reach."""
-    return f"AWS cannot be called: {error}\nSet AWS_PROFILE and AWS_REGION, or run `aws configure`."
+    """What to say where AWS refuses a command, or is out of reach, on one line."""
+    if isinstance(error, ClientError) and error.response["Error"]["Code"] not in UNKNOWN_KEYS:
+        return f"AWS refused this: {error}"
+    return f"AWS cannot be called: {error}. Set AWS_PROFILE and AWS_REGION, or run `aws configure`."
+
+
+class NoStack(click.ClickException):
+    """There is no stack of that name."""
+
+    def __init__(self, stack: str, session: boto3.Session):
+        super().__init__(
+            f"There is no stack {stack} in {session.region_name} of this AWS account. Name another: --stack."
+        )
+
+
+@contextmanager
+def existing(session: boto3.Session, stack: str) -> Iterator[None]:
+    """Turn what AWS says to a name that it does not know into NoStack."""
+    try:
+        yield
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code == "ResourceNotFoundException" or (
+            code == "ValidationError" and "does not exist" in str(error)
+        ):
+            raise NoStack(stack, session) from None
+        raise
 
 
 def find_stack(session: boto3.Session, stack: str) -> FoundStack | None:
@@ -72,24 +104,26 @@ def store_of(session: boto3.Session, stack: str, *, connections: int = 10) -> St
 def calendar_of(session: boto3.Session, stack: str, store: Store) -> Calendar:
     """Read the effective settings of the stack's days: from State, or else from the stack's parameters.
 
-    Raises BotoCoreError, ClientError.
+    Raises NoStack, BotoCoreError, ClientError.
     """
-    return effective_calendar(store, lambda: _requested_settings(session, stack))
+    with existing(session, stack):
+        return effective_calendar(store, lambda: _requested_settings(session, stack))
 
 
 def today_of(session: boto3.Session, stack: str, store: Store) -> str:
-    """The current day in the stack's reporting time zone. Raises BotoCoreError, ClientError."""
+    """The current day in the stack's reporting time zone. Raises NoStack, BotoCoreError, ClientError."""
     return calendar_of(session, stack, store).day_of(datetime.now(UTC))
 
 
 def physical_id(session: boto3.Session, stack: str, logical_id: str) -> str:
     """Look up the name (or URL) that a resource of template.yaml has in this stack.
 
-    Raises BotoCoreError, ClientError.
+    Raises NoStack, BotoCoreError, ClientError.
     """
-    resource = session.client("cloudformation").describe_stack_resource(
-        StackName=stack, LogicalResourceId=logical_id
-    )
+    with existing(session, stack):
+        resource = session.client("cloudformation").describe_stack_resource(
+            StackName=stack, LogicalResourceId=logical_id
+        )
     return resource["StackResourceDetail"]["PhysicalResourceId"]
 
 

@@ -109,12 +109,13 @@ class Erasure:
 
     def _confirmed(self, to_what: str) -> bool:
         if not sys.stdin.isatty():
-            print("Nothing was deleted: without a terminal, confirm with --yes.")
+            note("Nothing was deleted: without a terminal, confirm with --yes.")
             return False
-        print(f"Type {WORD} to delete {to_what} of {self._whose} for good: ", end="", flush=True)
+        question = f"Type {WORD} to delete {to_what} of {self._whose} for good: "
+        print(question, end="", file=sys.stderr, flush=True)
         if sys.stdin.buffer.readline().strip() == WORD.encode():
             return True
-        print("Nothing was deleted.")
+        note("Nothing was deleted.")
         return False
 
     def _count(self, partitions: list[str]) -> dict[str, int]:

@@ -44,7 +44,7 @@ class Step:
 def to_stdout(header: str, steps: Sequence[Step]) -> None:
     """Write an export to standard output."""
     sys.stdout.write(header)
-    progress = Progress()
+    progress = Progress(is_wanted=not sys.stdout.isatty())  # it would stand between the lines
     for number, step in enumerate(steps, start=1):
         for line in progress.of(step.lines(), f"lines of {step.name}, step {number} of {len(steps)}"):
             sys.stdout.write(line)
@@ -60,6 +60,8 @@ def to_file(
     `identity` says which export this is. Raises CannotExport if the file is there, or if another export of
     that name was stopped.
     """
+    if path.exists() and not path.is_file():
+        raise CannotExport(f"{path} is no file. Give --output another name.")
     if path.exists() and not overwrite:
         raise CannotExport(f"{path} is there already. Give --overwrite to replace it.")
     part = path.with_name(f"{path.name}.part")
@@ -150,6 +152,8 @@ def to_folder(
 
     Raises CannotExport if the folder has something else.
     """
+    if folder.exists() and not folder.is_dir():
+        raise CannotExport(f"{folder} is no folder. Give --output another name.")
     state = _State(folder / ".impact-export.json", dict(identity))
     done, _ = state.read()
     if not done and not overwrite and folder.exists() and any(folder.iterdir()):
@@ -169,6 +173,8 @@ def to_folder(
             done.append(name)
             state.write(done, 0)
     except OSError as error:
-        raise CannotExport(f"{folder} cannot be written: {error}. The same command continues.") from None
+        raise CannotExport(
+            f"{folder} cannot be written: {error.strerror}. The same command continues."
+        ) from None
     progress.clear()
     state.forget()

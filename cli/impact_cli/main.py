@@ -2,12 +2,15 @@
 
 import os
 import sys
+from contextlib import suppress
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
 import click
 
-from impact_client import ImpactError
+from impact_cli.table import visible
+from impact_client import ImpactError, Rejected
 
 VERBS = {
     "What it costs": {
@@ -65,7 +68,7 @@ class Verbs(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            close = [name for name in self.list_commands(ctx) if name.startswith(args[0][:2])]
+            close = get_close_matches(args[0], self.list_commands(ctx))
             if close and error.message.startswith("No such command"):
                 error.message += f" Did you mean {' or '.join(close)}?"
             raise
@@ -103,8 +106,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         code = cli.main(arguments, prog_name="impact", standalone_mode=False)
         sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush at exit
+    except (BrokenPipeError, SystemExit) as error:
+        # click itself ends with SystemExit: after a broken pipe, and after a completion.
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+            raise
+        _write_no_more()
         return 0
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)
@@ -112,18 +118,35 @@ def main(arguments: list[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except ImpactError as error:
-        return _failed(str(error))
     except Exception as error:
-        if message := _of_aws(error):
-            return _failed(message)
-        raise
+        message = _message(error)
+        if message is None:
+            raise
+        click.echo(f"Error: {message}", err=True)
+        if isinstance(error, OSError):
+            _write_no_more()
+        return 1
     return code if isinstance(code, int) else 0
 
 
-def _failed(message: str) -> int:
-    click.echo(f"Error: {message}", err=True)
-    return 1
+def _message(error: Exception) -> str | None:
+    """What to say to an error of the service, of AWS or of the machine; None for a fault of this command."""
+    if isinstance(error, Rejected):
+        reasons = [f"{reason.get('field')}: {reason.get('message')}" for reason in error.details]
+        return f"{error} {'; '.join(reasons)}".rstrip()
+    if isinstance(error, ImpactError):
+        return str(error)
+    if isinstance(error, OSError):
+        what = visible(str(error.filename)) if error.filename else "The output"
+        return f"{what} cannot be written or read: {error.strerror or error}."
+    return _of_aws(error)
+
+
+def _write_no_more() -> None:
+    """Leave nothing for Python to write at its exit: that would fail again."""
+    with suppress(OSError):
+        sys.stdout.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _of_aws(error: Exception) -> str | None:

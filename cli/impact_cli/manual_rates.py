@@ -26,6 +26,8 @@ ONCE = Config(read_timeout=80, retries={"total_max_attempts": 1})
 """RatesFunction's time limit is 60 s. No retry: if only the response was lost, the rate is stored already."""
 TO_SEND = ' If this is right, send it again with "confirm": true.'
 """RatesFunction ends a request for confirmation with this. The command asks a question instead."""
+REASON = ('send "reason" too', "give --reason")
+"""How RatesFunction asks for a reason, and what that is here."""
 
 Change = Mapping[str, str]
 
@@ -57,7 +59,7 @@ def store_rate(session: boto3.Session, stack: str, given: dict[str, Any], *, yes
         print(response["confirm"].removesuffix(TO_SEND))
         _show(response.get("changes", []))
         if not (yes or agreed("Store it?")):
-            print("Nothing was stored.")
+            note("Nothing was stored.")
             return 1
         response = _call(session, stack, given | {"confirm": True})
     print(f"Stored: {given['usd']} dollars for one euro on {given['date']}.")
@@ -93,7 +95,7 @@ def _call(session: boto3.Session, stack: str, payload: dict[str, Any]) -> dict[s
     )
     response: dict[str, Any] = json.loads(called["Payload"].read())
     if "FunctionError" in called:
-        raise RateRejected(response.get("errorMessage", response))
+        raise RateRejected(str(response.get("errorMessage", response)).replace(*REASON))
     return response
 
 

@@ -14,8 +14,8 @@ _CLEAR = "\r\x1b[K"
 class Progress:
     """Shows a line now and then. Where standard error is no terminal, it prints nothing."""
 
-    def __init__(self) -> None:
-        self._is_shown = sys.stderr.isatty()
+    def __init__(self, *, is_wanted: bool = True) -> None:
+        self._is_shown = is_wanted and sys.stderr.isatty()
         self._due = 0.0
 
     def show(self, line: str) -> None:

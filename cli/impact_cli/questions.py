@@ -4,8 +4,8 @@ import sys
 
 
 def agreed(question: str) -> bool:
-    """Ask for a yes. Without a terminal, the answer is no."""
-    try:
-        return sys.stdin.isatty() and input(f"{question} [y/N] ").lower() in ("y", "yes")
-    except EOFError:
+    """Ask for a yes on standard error. Without a terminal, the answer is no."""
+    if not sys.stdin.isatty():
         return False
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

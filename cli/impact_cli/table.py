@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+from shlex import quote
 from typing import Any
 
 Row = Mapping[str, Any]
@@ -29,6 +30,12 @@ def visible(text: str, longest: int | None = None) -> str:
     while width(shown) >= longest:
         shown = shown[:-1]
     return shown + "…"
+
+
+def as_argument(text: str) -> str:
+    """Write an id as the last argument of a shell's command, for a line to copy."""
+    quoted = quote(visible(text))
+    return f"-- {quoted}" if text.startswith("-") else quoted
 
 
 def width(text: str) -> int:

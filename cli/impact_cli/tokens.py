@@ -10,7 +10,8 @@ import boto3
 import click
 from botocore.exceptions import ClientError, WaiterError
 
-from impact_cli.deployed_stack import POLL, find_stack, parameters_of
+from impact_cli.deployed_stack import POLL, NoStack, find_stack, parameters_of
+from impact_cli.output import note
 
 LISTS = {"ingest": "IngestTokenHashes", "read": "ReadTokenHashes"}
 """The stack's parameters, by what their tokens are good for."""
@@ -19,6 +20,8 @@ TOKENS_MAX = 24
 TOKEN_BYTES = 32
 SHOWN_DIGITS = 12
 """Digits of a hash that name it: nobody can make a token of them."""
+DIGITS_MIN = 6
+"""Fewest digits that name a token to revoke."""
 CAPABILITIES: Any = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
 
 
@@ -47,10 +50,10 @@ def sha256(token: str) -> str:
 
 
 def stored_tokens(session: boto3.Session, stack: str) -> list[StoredToken]:
-    """Read which tokens the stack accepts. Raises CannotChangeTokens, BotoCoreError, ClientError."""
+    """Read which tokens the stack accepts. Raises NoStack, BotoCoreError, ClientError."""
     parameters = parameters_of(find_stack(session, stack))
     if not parameters:
-        raise CannotChangeTokens(f"There is no stack {stack} in {session.region_name}.")
+        raise NoStack(stack, session)
     return [
         StoredToken(kind, digest)
         for kind, name in LISTS.items()
@@ -72,6 +75,8 @@ def add_token(session: boto3.Session, stack: str, kind: str, token: str) -> None
 
 def find_token(tokens: Sequence[StoredToken], name: str) -> StoredToken:
     """Find the token whose hash begins with `name`. Raises CannotChangeTokens."""
+    if len(name) < DIGITS_MIN:
+        raise CannotChangeTokens(f"{name!r} is too short: give {DIGITS_MIN} digits or more of the SHA-256.")
     found = [token for token in tokens if token.sha256.startswith(name)]
     if len(found) != 1:
         problem = "No token" if not found else "More than one token"
@@ -96,6 +101,7 @@ def _store(session: boto3.Session, stack: str, kind: str, hashes: Sequence[str])
         for other in parameters_of(find_stack(session, stack))
         if other != name
     ]
+    note(f"Updating the stack {stack} ...")
     try:
         cloudformation.update_stack(
             StackName=stack,

@@ -1,6 +1,7 @@
 """Reads usage from the service, and sends events to it."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -115,7 +116,7 @@ class Impact:
         """The time by the service's clock, to the second. No token is needed."""
         response = self._request("GET", "/api/totals", None)
         if response.status_code >= SERVER_ERROR:
-            raise _error(response, "read")
+            raise self._error(response, "read")
         try:
             return parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
         except (KeyError, ValueError):
@@ -129,7 +130,7 @@ class Impact:
         if response.ok or response.is_redirect:
             raise ImpactError(f"{self.url} is not the API of an Impact Service: it takes anything.")
         if response.status_code != NO_EVENTS:
-            raise _error(response, "ingest")
+            raise self._error(response, "ingest")
 
     def _send(self, body: Any) -> dict[str, Any]:
         return self._call("POST", EVENTS_PATH, self._ingest_token, "ingest", **_json(body))
@@ -152,10 +153,12 @@ class Impact:
             raise Unauthorized(f"No {kind} token was given.")
         response = self._request(method, path, token, **what)
         if not response.ok or response.is_redirect:
-            raise _error(response, kind)
-        return self._parsed(response)
+            raise self._error(response, kind)
+        return self._parsed(response, *(("eventId", "created") if method == "POST" else ("days", "items")))
 
     def _request(self, method: str, path: str, token: str | None, **what: Any) -> requests.Response:
+        if token and not (token.isascii() and token.isprintable()):
+            raise Unauthorized("The token has characters that no token has.")  # it may be another secret
         try:
             return self._session.request(
                 method,
@@ -170,16 +173,37 @@ class Impact:
                 f"{self.url!r} is not a URL, such as https://abc.example.com: {error}"
             ) from None
         except requests.RequestException as error:
-            raise Unavailable(f"No response from {self.url}: {error}") from error
+            raise Unavailable(f"No response from {self.url}: {_reason(error)}") from error
 
-    def _parsed(self, response: requests.Response) -> dict[str, Any]:
+    def _parsed(self, response: requests.Response, *either: str) -> dict[str, Any]:
+        """Parse a response, which has one of these fields."""
         try:
             parsed = json.loads(response.content, parse_float=Decimal, object_hook=_exact)
         except ValueError:
             parsed = None
-        if not isinstance(parsed, dict):
-            raise ImpactError(f"{self.url} is not the API of an Impact Service: its response is not JSON.")
+        if not isinstance(parsed, dict) or not any(name in parsed for name in either):
+            raise self._other_service("its response is not one of the API's.")
         return parsed
+
+    def _error(self, response: requests.Response, kind: str) -> ImpactError:
+        """Make an error of a response, with the service's own words."""
+        url, status = response.url.partition("?")[0], response.status_code
+        code = f"HTTP {status} {response.reason}".rstrip()
+        try:
+            error = response.json()["error"]
+            message, details = str(error["message"]), error["details"]
+        except (ValueError, KeyError, TypeError):
+            message, details = code, None
+        if status in (401, 403):
+            return Unauthorized(f"The {kind} token is not valid for {url} ({message}).")
+        if details is None and status in (404, 405):
+            return self._other_service(f"{code}.")
+        if 400 <= status < 500 and status != 429:
+            return Rejected(message if details is not None else f"{url}: {code}", details or ())
+        return Unavailable(f"{url}: {message}")
+
+    def _other_service(self, why: str) -> ImpactError:
+        return ImpactError(f"{self.url} is not the API of an Impact Service: {why}")
 
 
 def _exact(fields: dict[str, Any]) -> dict[str, Any]:
@@ -199,18 +223,9 @@ def _days(first: str | None, last: str | None) -> dict[str, str]:
     return {name: day for name, day in (("from", first), ("to", last)) if day is not None}
 
 
-def _error(response: requests.Response, kind: str) -> ImpactError:
-    """Make an error of a response, with the service's own words."""
-    try:
-        error = response.json()["error"]
-        message, details = str(error["message"]), error["details"]
-    except (ValueError, KeyError, TypeError):
-        message, details = f"HTTP {response.status_code} {response.reason}".rstrip(), ()
-    status = response.status_code
-    if status in (401, 403):
-        return Unauthorized(
-            f"The {kind} token is not valid for {response.url.partition('?')[0]} ({message})."
-        )
-    if 400 <= status < 500 and status != 429:
-        return Rejected(message, details)
-    return Unavailable(f"{response.url.partition('?')[0]}: {message}")
+def _reason(error: requests.RequestException) -> str:
+    """Why there is no response, from the innermost error: the others have the URL, with the user in it."""
+    inner: Any = error
+    while isinstance(following := getattr(inner, "reason", None) or (inner.args or (None,))[0], Exception):
+        inner = following
+    return re.sub(r"^\[Errno \d+\] ", "", str(inner).rpartition(": ")[2])

@@ -109,7 +109,7 @@ def test_a_mistyped_rate_is_corrected_and_its_days_are_recomputed(
 
     given = {"date": fx_date, "usd": str(right), "reason": "`$(id)` typed \u2013 a 0 too many"}
     unasked = correct(stack, given)
-    assert (unasked.code, "Nothing was stored." in unasked.out) == (1, True)
+    assert (unasked.code, unasked.error) == (1, "Nothing was stored.\n")
     assert rates(stack)[f"{fx_date}#01"][0] == right * 10
     assert f"{fx_date}#02" not in rates(stack)
 

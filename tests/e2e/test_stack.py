@@ -21,7 +21,7 @@ from local.template import template
 from local.waiting import wait_until
 from request_events.limits import MODEL_MAX
 from tests.e2e.api import Api, a_user, an_event, count, day, late_marks, store_of
-from tests.e2e.command import impact
+from tests.e2e.command import Ran, impact
 from tests.leaks import leaks
 
 
@@ -158,16 +158,17 @@ def test_a_user_can_be_erased(stack: Stack, api: Api) -> None:
     for ago in (6, 0):
         count(stack, day(ago))
 
-    def erase(*options: str) -> str:
-        return impact(stack, "erase", *options, "--", user_id).out
+    def erase(*options: str) -> Ran:
+        return impact(stack, "erase", *options, "--", user_id)
 
     def counted() -> int:
         return api.impact.totals(day(6), day(6))["total"]["requests"]
 
     before = counted()
     found = f"'{user_id}': 2 events of 2 days and 2 daily summaries.\n"
-    assert erase() == found + "Nothing was deleted: without a terminal, confirm with --yes.\n"
-    assert erase("--yes") == found + f"Deleted. The next rollup recomputes 2 days ({day(6)} to {day()}).\n"
+    assert erase() == (1, found, "Nothing was deleted: without a terminal, confirm with --yes.\n")
+    erased = erase("--yes").out
+    assert erased == found + f"Deleted. The next rollup recomputes 2 days ({day(6)} to {day()}).\n"
     assert late_marks(stack, day(6)) == [day_shard(day(6), shard_of(user_id, LOCAL_SHARDS))]
     stack.rollup()
     wait_until(lambda: late_marks(stack, day(6)) == [], "the day to be counted again")

@@ -38,6 +38,7 @@ def command(profile: str, **given: str | None) -> None:
       impact configure --profile prod --stack impact-prod --aws-region eu-central-1
     """
     path = config_path()
+    _check(profile, given["url"])
     former = Config.read(path).profiles.get(profile, {})
     values = {name: value for name, value in given.items() if value is not None}
     if sys.stdin.isatty():
@@ -45,8 +46,17 @@ def command(profile: str, **given: str | None) -> None:
     else:
         from_environment = {name: os.environ.get(ENVIRONMENT[name], "") for name in TOKENS}
         values = former | {name: value for name, value in from_environment.items() if value} | values
+    _check(profile, values.get("url"))
     write_profile(path, profile, {name: values[name] for name in QUESTIONS if values.get(name)})
     note(f"Written: the profile {profile} in {path}. `impact doctor` looks whether all is right.")
+
+
+def _check(profile: str, url: str | None) -> None:
+    """Raise BadParameter for what cannot be a profile or a URL."""
+    if not profile.strip():
+        raise click.BadParameter("A profile has a name.", param_hint="--profile")
+    if url and not url.startswith(("http://", "https://")):
+        raise click.BadParameter(f"{url!r} is no URL, such as https://abc.example.com.", param_hint="--url")
 
 
 def _ask(name: str, former: dict[str, str]) -> str:

@@ -49,7 +49,7 @@ def command(user: str | None, everywhere: bool, yes: bool, target: Target) -> in
 def _line() -> str:
     """Read the id from the terminal, or as a line from a pipe. Raises BadParameter."""
     if sys.stdin.isatty():
-        print("User id: ", end="", flush=True)
+        print("User id: ", end="", file=sys.stderr, flush=True)
     line = sys.stdin.buffer.readline().removesuffix(b"\n")
     if not line:
         raise click.UsageError("No id was given: impact erase USER, or the id as a line on standard input.")

@@ -6,7 +6,7 @@ import click
 
 from impact_cli.days import SingleDay, UserId, first_day
 from impact_cli.records import to_json
-from impact_cli.table import table, visible
+from impact_cli.table import as_argument, table, visible
 from impact_cli.target import Target, with_target
 from impact_cli.verbs.events import COLUMNS as EVENT_COLUMNS
 
@@ -27,8 +27,8 @@ EVENTS_SHOWN = 20
 def command(user: str, day: str, as_json: bool, target: Target) -> int:
     """Show each step from the requests of USER to the figure of a day, and check it. Needs AWS credentials.
 
-    Its sums are computed from the ledger anew, and compared with the stored summary, to the last digit. Exit
-    code 1 if they differ.
+    The sums are computed anew from the ledger, and compared with the stored summary, to the last digit. The
+    exit code is 1 if they differ.
 
     \b
     Example:
@@ -72,7 +72,7 @@ def _events(events: list[dict[str, Any]], user: str, day: str) -> list[str]:
     lines = [table(first, EVENT_COLUMNS, left=3), ""]
     if len(events) > EVENTS_SHOWN:
         lines.insert(
-            1, f"... and {len(events) - EVENTS_SHOWN:,} more: impact events {visible(user)} --day {day}"
+            1, f"... and {len(events) - EVENTS_SHOWN:,} more: impact events --day {day} {as_argument(user)}"
         )
     return lines
 

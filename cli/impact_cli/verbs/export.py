@@ -26,11 +26,13 @@ from impact_client import Summary
 if TYPE_CHECKING:
     from impact_client import Impact
 
+STDOUT = Path("-")
+
 
 def _to_a_file(function: Callable[..., Any]) -> Callable[..., Any]:
     options = [
         click.option("--overwrite", is_flag=True, help="Replace what is there."),
-        click.option("--output", "-o", type=click.Path(path_type=Path), help="File. [standard output]"),
+        click.option("--output", "-o", type=click.Path(path_type=Path), help="File. [standard output: -]"),
     ]
     for option in options:
         function = option(function)
@@ -44,12 +46,16 @@ _events = click.option("--events", is_flag=True, help="The single requests inste
 def command() -> None:
     """Write days as files: summaries, or with --events the single requests.
 
-    Amounts have all their digits. Files are written in constant memory. If an export to a file is stopped,
-    the same command continues it.
+    Amounts have all their digits. If an export to a file is stopped, the same command continues it.
+
+    \b
+    Examples:
+      impact export csv --since last-month -o last-month.csv
+      impact export person alice -o alice/
     """
 
 
-@command.command("csv")
+@command.command("csv", short_help="rows for a spreadsheet")
 @_events
 @_to_a_file
 @with_target
@@ -58,8 +64,9 @@ def csv_(
 ) -> None:
     """Write a row a user and day as CSV, or with --events a row a request.
 
-    Fields of fields have a dot in their column's name, such as co2eKg.low. A summary's models are left out:
-    see `export jsonl` and `export focus`. `'` stands before a text that a spreadsheet would run as a formula.
+    A column of a nested field has a dot in its name, such as co2eKg.low. The models of a summary are left
+    out: `export jsonl` and `export focus` have them. Text that a spreadsheet would run as a formula begins
+    with `'`.
 
     \b
     Examples:
@@ -72,7 +79,7 @@ def csv_(
     _write(output, csv_header(columns), steps, _identity("csv", target, first, last, events), overwrite)
 
 
-@command.command()
+@command.command(short_help="lines of JSON")
 @_events
 @_to_a_file
 @with_target
@@ -90,7 +97,7 @@ def jsonl(
     _write(output, "", steps, _identity("jsonl", target, first, last, events), overwrite)
 
 
-@command.command()
+@command.command(short_help="a folder for Athena, DuckDB and Spark")
 @_events
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder.")
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
@@ -101,8 +108,8 @@ def parquet(
 ) -> None:
     """Write a folder of Parquet files, `day=YYYY-MM-DD/...`, as Athena, DuckDB and Spark read it.
 
-    Amounts are text with all their digits: CAST("costEUR" AS DECIMAL(38, 18)). Needs pip install
-    'impact-cli[parquet]'.
+    Amounts are text with all their digits: CAST("costEUR" AS DECIMAL(38, 18)). It needs more packages:
+    pip install './cli[parquet]'.
 
     \b
     Example:
@@ -117,7 +124,7 @@ def parquet(
     note(f"Written: {len(files)} files in {output}.")
 
 
-@command.command()
+@command.command(short_help="costs for FinOps tools")
 @click.option("--issuer", help="Who runs the stack: InvoiceIssuerName. [the stack's name]")
 @click.option(
     "--time-zone", help="Time zone in which a day begins. [the stack's, which needs AWS credentials]"
@@ -155,7 +162,7 @@ def focus(
         "timeZone": zone,
     }
     header = csv_header(format_.COLUMNS)
-    if output is None:
+    if output is None or output == STDOUT:
         to_stdout(header, steps)
         return
     days = to_file(output, header, steps, identity, overwrite=overwrite)
@@ -166,7 +173,7 @@ def focus(
     note(f"Written: {output} and {beside.name}. Final through: {final}.")
 
 
-@command.command()
+@command.command(short_help="all that is held of one user, for them to read")
 @click.argument("user", type=UserId())
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder.")
 @with_target
@@ -211,7 +218,7 @@ def _identity(kind: str, target: Target, first: str, last: str, events: bool) ->
 def _write(
     output: Path | None, header: str, steps: list[Step], identity: dict[str, Any], overwrite: bool
 ) -> None:
-    if output is None:
+    if output is None or output == STDOUT:
         to_stdout(header, steps)
     else:
         to_file(output, header, steps, identity, overwrite=overwrite)

@@ -17,7 +17,7 @@ def command() -> None:
     """List, store and correct the fx rates that days are converted at."""
 
 
-@command.command("list")
+@command.command("list", short_help="list stored rates")
 @with_range
 @with_format
 @with_target
@@ -56,7 +56,7 @@ def list_(since: str | None, until: str | None, form: str, target: Target) -> No
     )
 
 
-@command.command()
+@command.command(short_help="store or correct a rate")
 @click.argument("date", type=SingleDay(words=False))
 @click.argument("usd")
 @click.option("--reason", help="Why a stored rate is corrected.")

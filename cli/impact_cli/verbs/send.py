@@ -8,7 +8,7 @@ import click
 from impact_cli.days import UserId
 from impact_cli.output import note
 from impact_cli.records import to_json
-from impact_cli.table import visible
+from impact_cli.table import as_argument, visible
 from impact_cli.target import Target, with_target
 from impact_client.version import version
 
@@ -32,7 +32,7 @@ USER = "impact-sample"
 def command(user: str, as_json: bool, target: Target) -> None:
     """Send one sample event: a request of now, which costs nothing.
 
-    It stays in the ledger, under the user `impact-sample`. `impact erase impact-sample` deletes it.
+    It stays in the ledger, under the user impact-sample: `impact erase impact-sample` deletes it.
 
     \b
     Examples:
@@ -50,4 +50,4 @@ def command(user: str, as_json: bool, target: Target) -> None:
         print(to_json({"event": event, "response": response}))
         return
     print(f"Stored: one request of {visible(user)}, event {response['eventId']}.")
-    note(f"The next rollup counts it. Now: impact usage {visible(user)} --fresh")
+    note(f"The next rollup counts it. Now: impact usage --fresh {as_argument(user)}")

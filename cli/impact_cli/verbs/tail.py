@@ -27,21 +27,22 @@ def command(user: str | None, as_json: bool, target: Target) -> None:
       impact tail
       impact tail --user alice --jsonl
     """
-    from impact_cli.deployed_stack import store_of
+    from impact_cli.deployed_stack import existing, store_of
     from impact_cli.event_stream import arriving
 
     session = target.session()
     table = store_of(session, target.stack).ledger.name
     try:
         is_ready = False
-        for event in arriving(session, table):
-            if event is None:
-                if not is_ready:
-                    note(f"Waiting for events of {target.stack}. Ctrl-C ends this.")
-                is_ready = True
-                sys.stdout.flush()
-            elif user in (None, event["userId"]):
-                print(to_json(event) if as_json else _line(event))
+        with existing(session, target.stack):
+            for event in arriving(session, table):
+                if event is None:
+                    if not is_ready:
+                        note(f"Waiting for events of {target.stack}. Ctrl-C ends this.")
+                    is_ready = True
+                    sys.stdout.flush()
+                elif user in (None, event["userId"]):
+                    print(to_json(event) if as_json else _line(event))
     except KeyboardInterrupt:
         note("")
 

@@ -23,7 +23,7 @@ def command() -> None:
     """
 
 
-@command.command()
+@command.command(short_help="create a token, and print it once")
 @click.argument("kind", type=click.Choice(tuple(KINDS)))
 @with_target
 def new(kind: str, target: Target) -> None:
@@ -36,7 +36,6 @@ def new(kind: str, target: Target) -> None:
     from impact_cli.tokens import StoredToken, add_token, new_token, sha256
 
     token = new_token()
-    note(f"Updating the stack {target.stack} ...")
     add_token(target.session(), target.stack, kind, token)
     name = StoredToken(kind, sha256(token)).name
     note(f"A new {kind} token, {name} in `impact token list`. It {KINDS[kind]}.")
@@ -44,11 +43,14 @@ def new(kind: str, target: Target) -> None:
     print(token)
 
 
-@command.command("list")
+@command.command("list", short_help="list the tokens by their SHA-256")
 @with_format
 @with_target
 def list_(form: str, target: Target) -> None:
-    """List the tokens by the first digits of their SHA-256: nobody can make a token of them."""
+    """List the tokens that the stack accepts, each by the first digits of its SHA-256.
+
+    Nobody can make a token of these digits. `impact token revoke` takes them.
+    """
     from impact_cli.tokens import sha256, stored_tokens
 
     known = {sha256(value): field for field in TOKENS if (value := getattr(target, field))}
@@ -70,12 +72,14 @@ def list_(form: str, target: Target) -> None:
     )
 
 
-@command.command()
+@command.command(short_help="take a token back")
 @click.argument("name", metavar="SHA256")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @with_target
 def revoke(name: str, yes: bool, target: Target) -> None:
-    """Revoke the token whose SHA-256 begins with these digits. Who has it gets 403 within a minute or so.
+    """Revoke the token whose SHA-256 begins with these digits (see `impact token list`).
+
+    Whoever still uses it gets 403: after five minutes at most, for API Gateway remembers tokens that long.
 
     \b
     Example:
@@ -93,6 +97,5 @@ def revoke(name: str, yes: bool, target: Target) -> None:
     if not (yes or agreed(f"Revoke the {token.kind} token {token.name}?{warning if last else ''}")):
         advice = "" if sys.stdin.isatty() else " Without a terminal, confirm with --yes."
         raise click.ClickException(f"Nothing was revoked.{advice}")
-    note(f"Updating the stack {target.stack} ...")
     revoke_token(target.session(), target.stack, token)
     print(f"Revoked: the {token.kind} token {token.name}.")

@@ -28,13 +28,19 @@ SHOWN = 20
 @click.command()
 @click.argument("by", type=click.Choice(["users", "models"]))
 @with_range
-@click.option("--limit", type=click.IntRange(min=1), default=SHOWN, help=f"Rows of the table. [{SHOWN}]")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=SHOWN,
+    metavar="NUMBER",
+    help=f"Rows of the table. [{SHOWN}]",
+)
 @with_format
 @with_target
 def command(by: str, since: str | None, until: str | None, limit: int, form: str, target: Target) -> None:
     """Show the users or the models of a range of days, dearest first, with their shares.
 
-    --json, --jsonl and --csv have all of them.
+    The table has the first --limit of them; --json, --jsonl and --csv have all.
 
     \b
     Examples:

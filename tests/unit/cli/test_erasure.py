@@ -151,11 +151,11 @@ def test_it_asks(
 ) -> None:
     put(store, "\x1b[31malice", 0)
     assert run("\x1b[31malice", typed=typed) == code
-    told = capfd.readouterr().out
+    told = capfd.readouterr()
     assert users(store, store.ledger.name).total() == left
-    assert ("Deleted." in told, "Nothing was deleted" in told) == (code == 0, code == 1)
-    assert r"'\x1b[31malice'" in told
-    assert "\x1b" not in told
+    assert ("Deleted." in told.out, "Nothing was deleted" in told.err) == (code == 0, code == 1)
+    assert r"'\x1b[31malice'" in told.out
+    assert "\x1b" not in told.out + told.err
 
 
 def test_an_id_is_typed_at_a_terminal(store: Store, run: Erase) -> None:

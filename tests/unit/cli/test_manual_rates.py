@@ -58,6 +58,8 @@ class CloudFormation:
 
 
 class Session:
+    region_name = "eu-central-1"
+
     def __init__(self, **_: object) -> None: ...
 
     def client(self, service: str, **_: object) -> Any:
@@ -128,9 +130,10 @@ def euros(store: Store) -> Decimal:
     return Decimal(summary["costEUR"])
 
 
-def printed(capsys: pytest.CaptureFixture[str]) -> str:
-    """The command's output, without the functions' logs, which are printed in this process too."""
-    return re.sub(r'\{"(_aws|level)".*\n', "", capsys.readouterr().out)
+def printed(capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
+    """The command's output and its questions, without the functions' logs: they are printed here too."""
+    told = capsys.readouterr()
+    return re.sub(r'\{"(_aws|level)".*\n', "", told.out), told.err
 
 
 def holds(store: Store) -> Decimal | None:
@@ -146,7 +149,7 @@ def test_an_ordinary_rate_is_stored_at_once(
 ) -> None:
     publish(store, FxRate("2026-11-19", Decimal("1.1148")))
     assert run(**RIGHT) == 0
-    assert printed(capsys) == STORED
+    assert printed(capsys) == (STORED, "")
     assert holds(store) == Decimal("1.1172")
 
 
@@ -154,11 +157,9 @@ def test_an_odd_rate_is_asked_for(store: Store, run: Run, capsys: pytest.Capture
     publish(store, FxRate("2026-11-19", Decimal("1.1148")))
     odd = {"date": "2026-11-20", "usd": "11.172"}
     assert run(**odd, typed="\n") == 1
-    told = printed(capsys)
-    assert told == (
-        "2026-11-20: 11.172 is more than 20% away from 1.1148 on 2026-11-19.\n"
-        "Store it? [y/N] Nothing was stored.\n"
-    )
+    told, asked = printed(capsys)
+    assert told == "2026-11-20: 11.172 is more than 20% away from 1.1148 on 2026-11-19.\n"
+    assert asked == "Store it? [y/N] Nothing was stored.\n"
     assert holds(store) is None
     assert run(**odd, typed="y\n") == 0
     assert holds(store) == Decimal("11.172")
@@ -169,8 +170,8 @@ def test_a_correction_is_shown_and_stored_and_its_days_recomputed(
     store: Store, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(**CORRECTION, typed="y\ny\n") == 0
-    asked = f"{SHOWN}Store it? [y/N] {STORED}Recompute 2026-11-23 now? [y/N] {COUNTED}"
-    assert printed(capsys) == asked
+    asked = "Store it? [y/N] Recompute 2026-11-23 now? [y/N] "
+    assert printed(capsys) == (SHOWN + STORED + COUNTED, asked)
     assert holds(store) == Decimal("1.1172")
     assert euros(store) == 20
     assert store.state.fx_rate_entries("2026-11-20")[-1]["reason"] == "typed 11.172 for 1.1172"
@@ -179,7 +180,7 @@ def test_a_correction_is_shown_and_stored_and_its_days_recomputed(
 @pytest.mark.usefixtures("mistyped")
 def test_with_yes_nobody_is_asked(store: Store, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--yes", **CORRECTION) == 0
-    assert printed(capsys) == SHOWN + STORED + COUNTED
+    assert printed(capsys) == (SHOWN + STORED + COUNTED, "")
     assert euros(store) == 20
 
 
@@ -189,7 +190,8 @@ def test_days_are_recomputed_only_after_a_yes(
     store: Store, run: Run, capsys: pytest.CaptureFixture[str], typed: str
 ) -> None:
     assert run(**CORRECTION, typed=f"y\n{typed}") == 0
-    assert printed(capsys).endswith(f"Recompute 2026-11-23 now? [y/N] {TO_COUNT}")
+    told, asked = printed(capsys)
+    assert (told.endswith(TO_COUNT), asked.endswith("Recompute 2026-11-23 now? [y/N] ")) == (True, True)
     assert holds(store) == Decimal("1.1172")
     assert euros(store) == 2
 
@@ -200,9 +202,8 @@ def test_nothing_is_stored_without_a_yes_at_a_terminal(
     store: Store, run: Run, capsys: pytest.CaptureFixture[str], typed: str | None
 ) -> None:
     assert run(**CORRECTION, typed=typed) == 1
-    told = printed(capsys)
-    assert told.startswith(SHOWN)
-    assert told.endswith("Nothing was stored.\n")
+    told, asked = printed(capsys)
+    assert (told, asked.endswith("Nothing was stored.\n")) == (SHOWN, True)
     assert holds(store) == Decimal("11.172")
     assert euros(store) == 2
 
@@ -238,7 +239,7 @@ def test_a_worker_that_cannot_be_called_is_reported(
 @pytest.mark.parametrize(
     ("variables", "reason"),
     [
-        (RIGHT, '2026-11-20 has 11.172 already: to correct it, send "reason" too'),
+        (RIGHT, "2026-11-20 has 11.172 already: to correct it, give --reason"),
         ({"date": "2026-11-20", "usd": "1,1172"}, "'1,1172' is no rate"),
         (CORRECTION | {"usd": "11.172"}, "2026-11-20 has that rate already: 11.172"),
     ],
