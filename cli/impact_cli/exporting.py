@@ -15,7 +15,7 @@ from typing import IO, Any
 import click
 import simplejson
 
-from impact_cli.output import note
+from impact_cli.output import note, write
 from impact_cli.progress import Progress
 from impact_cli.records import Record, to_json
 
@@ -43,11 +43,11 @@ class Step:
 
 def to_stdout(header: str, steps: Sequence[Step]) -> None:
     """Write an export to standard output."""
-    sys.stdout.write(header)
+    write(header)
     progress = Progress(is_wanted=not sys.stdout.isatty())  # it would stand between the lines
     for number, step in enumerate(steps, start=1):
         for line in progress.of(step.lines(), f"lines of {step.name}, step {number} of {len(steps)}"):
-            sys.stdout.write(line)
+            write(line)
 
 
 def to_file(

@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 
 import click
 
-from impact_cli.records import Record, to_json, write_csv
+from impact_cli.records import Record, csv_header, csv_lines, to_json
+from impact_cli.table import visible
 
 R = TypeVar("R")
 
@@ -35,14 +36,28 @@ def show(
 ) -> None:
     """Print in the form that was chosen; only that one is made."""
     if form == JSON:
-        print(to_json(document()))
+        write_json(document())
     elif form == JSONL:
         for record in records():
-            print(to_json(record))
+            write_json(record)
     elif form == CSV:
-        write_csv(sys.stdout, records(), columns)
+        write(csv_header(columns))
+        for line in csv_lines(records(), columns):
+            write(line)
     else:
         print(table())
+
+
+def write_json(value: Any) -> None:
+    """Write a line of JSON to standard output."""
+    write(f"{to_json(value)}\n")
+
+
+def write(lines: str) -> None:
+    """Write data to standard output: as they are, but to a terminal nothing that it would obey."""
+    if sys.stdout.isatty():
+        lines = "\n".join(map(visible, lines.split("\n")))
+    sys.stdout.write(lines)
 
 
 def note(message: str) -> None:

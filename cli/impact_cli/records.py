@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, TextIO, get_type_hints
+from typing import Any, get_type_hints
 
 import simplejson
 
@@ -61,12 +61,6 @@ class _Echo:
 
     def write(self, text: str) -> str:
         return text
-
-
-def write_csv(file: TextIO, records: Iterable[Record], columns: Sequence[str]) -> None:
-    """Write a line of column names, and a line for each record."""
-    file.write(csv_header(columns))
-    file.writelines(csv_lines(records, columns))
 
 
 def csv_row(record: Record, columns: Sequence[str]) -> list[str]:

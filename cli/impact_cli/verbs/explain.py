@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from impact_cli.days import SingleDay, UserId, first_day
+from impact_cli.output import write_json
 from impact_cli.records import to_json
 from impact_cli.table import as_argument, table, visible
 from impact_cli.target import Target, with_target
@@ -44,7 +45,7 @@ def command(user: str, day: str, as_json: bool, target: Target) -> int:
     found = read_user_day(store, calendar_of(session, target.stack, store), user, day)
     explanation = explain(found.events, found.summary, found.rate, found.terms)
     if as_json:
-        print(to_json(_document(user, day, found, explanation)))
+        write_json(_document(user, day, found, explanation))
     else:
         print("\n".join(_lines(user, day, found, explanation)))
     return 1 if explanation.differences or (found.summary is None) != (not found.events) else 0

@@ -6,8 +6,7 @@ from uuid import uuid4
 import click
 
 from impact_cli.days import UserId
-from impact_cli.output import note
-from impact_cli.records import to_json
+from impact_cli.output import note, write_json
 from impact_cli.table import as_argument, visible
 from impact_cli.target import Target, with_target
 from impact_client.version import version
@@ -47,7 +46,7 @@ def command(user: str, as_json: bool, target: Target) -> None:
     }
     response = target.sender().send(event)
     if as_json:
-        print(to_json({"event": event, "response": response}))
+        write_json({"event": event, "response": response})
         return
     print(f"Stored: one request of {visible(user)}, event {response['eventId']}.")
     note(f"The next rollup counts it. Now: impact usage --fresh {as_argument(user)}")

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from impact_cli.days import UserId
-from impact_cli.output import note
+from impact_cli.output import note, write
 from impact_cli.records import to_json
 from impact_cli.table import NONE, amount, visible
 from impact_cli.target import Target, with_target
@@ -42,7 +42,7 @@ def command(user: str | None, as_json: bool, target: Target) -> None:
                     is_ready = True
                     sys.stdout.flush()
                 elif user in (None, event["userId"]):
-                    print(to_json(event) if as_json else _line(event))
+                    write(f"{to_json(event) if as_json else _line(event)}\n")
     except KeyboardInterrupt:
         note("")
 

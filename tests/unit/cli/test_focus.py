@@ -37,7 +37,7 @@ from impact_cli.focus import (
     day_rows,
     metadata,
 )
-from impact_cli.records import csv_row, write_csv
+from impact_cli.records import csv_header, csv_lines, csv_row
 from tests.events import NOON, entry_builder, event
 
 DAY = "2026-11-23"
@@ -103,7 +103,7 @@ def column_sum(rows: Iterable[Event], column: str) -> Fraction:
 def as_file(rows: Iterable[Event]) -> "csv.DictReader[str]":
     """The rows, read back from the CSV that is written of them."""
     file = io.StringIO(newline="")
-    write_csv(file, rows, COLUMNS)
+    file.writelines([csv_header(COLUMNS), *csv_lines(rows, COLUMNS)])
     file.seek(0)
     return csv.DictReader(file)
 
