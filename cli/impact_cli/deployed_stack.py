@@ -37,9 +37,7 @@ class NoStack(click.ClickException):
     """There is no stack of that name."""
 
     def __init__(self, stack: str, session: boto3.Session):
-        super().__init__(
-            f"There is no stack {stack} in {session.region_name} of this AWS account. Name another: --stack."
-        )
+        super().__init__(f"There is no stack {stack} in {session.region_name}. Name another with --stack.")
 
 
 @contextmanager
