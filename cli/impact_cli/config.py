@@ -5,6 +5,7 @@ import tomllib
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -62,9 +63,10 @@ def write_profile(path: Path, name: str, values: dict[str, str]) -> None:
         raise InvalidConfig(f"{odd[0]} holds a character that cannot be printed. Nothing was written.")
     Config.read(path)
     document = tomlkit.parse(path.read_text(encoding="utf-8")) if path.exists() else tomlkit.document()
-    profile = tomlkit.table()
+    profile: Any = document.setdefault(name, tomlkit.table())
+    for former in [former for former in profile if former not in values]:
+        del profile[former]
     profile.update(values)
-    document[name] = profile
     new = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

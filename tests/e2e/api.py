@@ -3,6 +3,8 @@
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -10,6 +12,9 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
 
+from boto3.dynamodb.conditions import Key
+
+from impact.fx_rates import FxRate, fx_date_of
 from impact.keys import day_shard
 from impact.store import Store
 from impact_cli import deployed_stack
@@ -86,6 +91,30 @@ def late_marks(stack: Stack, of: str = "") -> list[str]:
 def store_of(stack: Stack) -> Store:
     """The stack's tables, with the rights of its owner."""
     return deployed_stack.store_of(stack.session, stack.name)
+
+
+@contextmanager
+def fx_rates(stack: Stack, *days: str, usd: str) -> Iterator[None]:
+    """Let the stack have this rate, and no other, for these days. Afterwards its rates are as they were."""
+    state: Any = stack.session.resource("dynamodb").Table(stack.state_table)
+    dates = {fx_date_of(of) for of in days}
+    between = [Key("kind").eq("rate") & Key("key").between(date, f"{date}#99") for date in dates]
+
+    def forget() -> list[Any]:
+        items = [item for key in between for item in state.query(KeyConditionExpression=key)["Items"]]
+        for item in items:
+            state.delete_item(Key={name: item[name] for name in ("kind", "key")})
+        return items
+
+    before = forget()
+    for date in dates:
+        store_of(stack).state.put_fx_rate(FxRate(date, Decimal(usd)), source="a test", now=datetime.now(UTC))
+    try:
+        yield
+    finally:
+        forget()
+        for item in before:
+            state.put_item(Item=item)
 
 
 def a_user() -> str:

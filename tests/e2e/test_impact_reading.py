@@ -6,17 +6,16 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from impact.fx_rates import FxRate, fx_date_of
+from impact.fx_rates import fx_date_of
 from impact_cli.records import DAY_COLUMNS, SUMMARY_COLUMNS
 from local.stack import Stack
-from tests.e2e.api import Api, a_user, an_event, count, day, store_of
+from tests.e2e.api import Api, a_user, an_event, count, day, fx_rates
 from tests.e2e.command import IMPACT, Ran, environment_of, impact, impact_in_a_terminal, running, shell
 
 OF, CROWDED = 150, 151
@@ -34,29 +33,21 @@ DETAILS = ("--json", "--jsonl", "--csv")
 @pytest.fixture(scope="module", autouse=True)
 def used(stack: Stack, api: Api) -> Iterator[None]:
     """A day with a rate and three models, and a day with many users."""
-    state = stack.session.resource("dynamodb").Table(stack.state_table)
-    key = {"kind": "rate", "key": fx_date_of(DAY)}
-    before = state.get_item(Key=key).get("Item")
-    state.delete_item(Key=key)
-    rate = FxRate(fx_date_of(DAY), Decimal(USD))
-    store_of(stack).state.put_fx_rate(rate, source="a test", now=datetime.now(UTC))
     events = [
         an_event(USER, OF, costEUR=None, costUSD=2.5, eventId="a"),
         an_event(USER, OF, costUSD=1, eventId="b", model="claude-sonnet-4-5", provider="anthropic"),
         an_event(USER, OF, costEUR=None, eventId="c", model=RED, provider="x", status="failure"),
     ]
     crowd = [an_event(f"{USER}-{number:03d}", CROWDED) for number in range(CROWD)]
-    assert api.post([*events, *crowd]).body["created"] == len(events) + CROWD
-    for ago in (OF, CROWDED):
-        count(stack, day(ago))
-    yield
-    state.delete_item(Key=key)
-    if before:
-        state.put_item(Item=before)
+    with fx_rates(stack, DAY, usd=USD):
+        assert api.post([*events, *crowd]).body["created"] == len(events) + CROWD
+        for ago in (OF, CROWDED):
+            count(stack, day(ago))
+        yield
 
 
 def pipe(stack: Stack, *arguments: str) -> str:
-    """Run a command in a pipe that must succeed. Return the data: all there is, and nothing for a terminal."""
+    """Run a command in a pipe that must succeed. Return the data: there is nothing else."""
     ran = impact(stack, *arguments)
     told = (ran.out + ran.error).replace(RED, "")
     assert (ran.code, ran.error, "\x1b" in told) == (0, "", False), ran
