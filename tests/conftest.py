@@ -102,7 +102,10 @@ class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]
     """Run the tests of a file in one process, and all that share something expensive, such as a stack."""
 
     SHARED = ("tests/e2e/", "tests/samlocal/", "tests/faults/")
-    ON_THEIR_OWN = ("build", "callback_process", "demo", "doctor", "make_local", "reverse_proxy", "update")
+    ON_THEIR_OWN = (
+        *("build", "callback_process", "demo", "doctor", "impact_alone", "make_local"),
+        *("reverse_proxy", "update"),
+    )
     """Files of tests/e2e that deploy a stack of their own, or none."""
     SPLIT = ("tests/simulation/test_simulation.py", "tests/commands/test_make.py")
     """Files whose tests may run in different processes: they share nothing, and take long."""

@@ -19,8 +19,8 @@ def shards(target: Target, since: str | None, until: str | None) -> tuple[str, s
     """
     session = target.session()
     store = store_of(session, target.stack)
+    first, last = bounds(since, until, lambda: today_of(session, target.stack, store))
     today = today_of(session, target.stack, store)
-    first, last = bounds(since, until, lambda: today)
     last = last or today
     first = first or day_before(last, DEFAULT_DAYS - 1)
     calendar = calendar_of(session, target.stack, store)

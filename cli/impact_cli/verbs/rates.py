@@ -35,9 +35,8 @@ def list_(since: str | None, until: str | None, form: str, target: Target) -> No
 
     session = target.session()
     store = store_of(session, target.stack)
-    today = today_of(session, target.stack, store)
-    first, last = bounds(since, until, lambda: today)
-    last = last or today
+    first, last = bounds(since, until, lambda: today_of(session, target.stack, store))
+    last = last or today_of(session, target.stack, store)
     rates = entries(store, first or day_before(last, LISTED_DAYS - 1), last)
     columns = {
         "ECB date": text("date"),
