@@ -30,7 +30,8 @@ def cannot_call(error: Exception) -> str:
     """What to say where AWS refuses a command, or is out of reach, on one line."""
     if isinstance(error, ClientError) and error.response["Error"]["Code"] not in UNKNOWN_KEYS:
         return f"AWS refused this: {error}"
-    return f"AWS cannot be called: {error}. Set AWS_PROFILE and AWS_REGION, or run `aws configure`."
+    reason = str(error).removesuffix(".")
+    return f"AWS cannot be called: {reason}. Set AWS_PROFILE and AWS_REGION, or run `aws configure`."
 
 
 class NoStack(click.ClickException):

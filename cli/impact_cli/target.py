@@ -64,13 +64,14 @@ class Target:
         return Impact(url, read_token=self.read_token, ingest_token=self.ingest_token)
 
     def session(self, **options: Any) -> "boto3.Session":
-        """A session of boto3, with the profile and the region that are configured. Raises NotFound."""
+        """A session of boto3, with the profile and the region that are configured. Raises BotoCoreError."""
         import boto3
+        from botocore.exceptions import NoRegionError
 
         region = self.aws_region or os.environ.get("AWS_REGION") or None
         session = boto3.Session(profile_name=self.aws_profile, region_name=region, **options)
-        if not session.region_name:
-            raise NotFound("No AWS region is known. Set AWS_REGION, or run `impact configure`.")
+        if session.region_name == "":  # botocore itself says so only where the variable is not set at all
+            raise NoRegionError
         return session
 
     def _impact(self, token: str) -> "Impact":

@@ -52,7 +52,8 @@ WRONG: dict[str, tuple[tuple[str, ...], ...]] = {
     "completion": ((), ("tcsh",), ("",), ("bash", "zsh"), ("--nope",)),
 }
 """Five wrong inputs or more of each command."""
-SAID = r"(Usage: impact {0}[^\n]*\nTry 'impact {0}[^\n]*' for help\.\n\n)?Error: [^\n]+(\n\t\w+,?)*\n"  # as click says it
+SAID = r"(Usage: impact {0}[^\n]*\nTry 'impact {0}[^\n]*' for help\.\n\n)?Error: [^\n]+(\n\t\w+,?)*\n"
+"""How click says what is wrong; where something is to be chosen, a line for each choice follows."""
 
 
 def impact(*arguments: str, **environment: str) -> Ran:

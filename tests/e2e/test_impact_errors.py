@@ -120,9 +120,12 @@ def test_a_stack_that_does_not_exist(stack: Stack) -> None:
 def test_no_aws_credentials(stack: Stack, tmp_path: Path) -> None:
     nothing = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADATA_DISABLED": "true"}
     nothing |= {"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"), "HOME": str(tmp_path)}
-    all_fail(stack, ON_AWS, "Unable to locate credentials. Set AWS_PROFILE and AWS_REGION", **nothing)
+    commands = (*ON_AWS, ("put-back", "a", "b"))
+    all_fail(stack, commands, "Unable to locate credentials. Set AWS_PROFILE and AWS_REGION", **nothing)
     all_fail(stack, ON_AWS[:3], "The config profile (nope) could not be found", AWS_PROFILE="nope")
-    all_fail(stack, ON_AWS[:3], "No AWS region is known. Set AWS_REGION", AWS_DEFAULT_REGION="")
+    all_fail(
+        stack, ON_AWS[:3], "You must specify a region. Set AWS_PROFILE and AWS_REGION", AWS_DEFAULT_REGION=""
+    )
 
 
 def test_what_the_service_rejects_is_named(stack: Stack) -> None:

@@ -29,7 +29,7 @@ def command(user: str | None, everywhere: bool, yes: bool, target: Target) -> in
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from impact_cli.deployed_stack import calendar_of, store_of
+    from impact_cli.deployed_stack import calendar_of, cannot_call, store_of
     from impact_cli.erasure import Erasure
     from impact_cli.ledger_reader import WORKERS
 
@@ -40,7 +40,9 @@ def command(user: str | None, everywhere: bool, yes: bool, target: Target) -> in
         calendar = calendar_of(session, target.stack, store)
         return Erasure(store, calendar, user_id, datetime.now(UTC)).run(everywhere=everywhere, agreed=yes)
     except (BotoCoreError, ClientError) as error:
-        raise click.ClickException(f"Not everything was deleted. Run it again: {error}") from None
+        raise click.ClickException(
+            f"Not everything was deleted. Run it again. {cannot_call(error)}"
+        ) from None
     except KeyboardInterrupt:
         click.echo("Not everything was deleted. Run it again: it continues with the rest.", err=True)
         raise

@@ -22,9 +22,12 @@ def command(source: str, target_table: str, target: Target) -> None:
         raise click.UsageError("SOURCE and TABLE are the same table.")
     from botocore.exceptions import BotoCoreError, ClientError
 
+    from impact_cli.deployed_stack import cannot_call
     from impact_cli.restored_table import CALLS, put_back
 
     try:
         put_back(target.session().client("dynamodb", config=CALLS), source, target_table)
     except (BotoCoreError, ClientError) as error:
-        raise click.ClickException(f"Not all items were put back. Run it again: {error}") from None
+        raise click.ClickException(
+            f"Not all items were put back. Run it again. {cannot_call(error)}"
+        ) from None

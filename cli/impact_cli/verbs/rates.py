@@ -73,6 +73,7 @@ def enter(date: str, usd: str, reason: str | None, yes: bool, target: Target) ->
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
+    from impact_cli.deployed_stack import cannot_call
     from impact_cli.manual_rates import store_rate
 
     given = {"date": date, "usd": usd} | ({"reason": reason} if reason else {})
@@ -80,5 +81,6 @@ def enter(date: str, usd: str, reason: str | None, yes: bool, target: Target) ->
         return store_rate(target.session(), target.stack, given, yes=yes)
     except (BotoCoreError, ClientError) as error:
         raise click.ClickException(
-            f"No response. Run it again to see whether the stack {target.stack} has stored the rate: {error}"
+            f"No response. Run it again to see whether the stack {target.stack} has stored the rate."
+            f" {cannot_call(error)}"
         ) from None

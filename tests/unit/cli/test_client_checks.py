@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from impact_client import Impact, ImpactError, Rejected, Unauthorized
+from impact_client import Impact, ImpactError, Unauthorized
 from local.http_server import running_server
 
 
@@ -48,7 +48,7 @@ def test_an_ingest_token_is_valid_if_only_the_missing_event_is_refused() -> None
 
 @pytest.mark.parametrize(
     ("status", "error"),
-    [(401, Unauthorized), (403, Unauthorized), (404, Rejected), (200, ImpactError), (301, ImpactError)],
+    [(401, Unauthorized), (403, Unauthorized), (404, ImpactError), (200, ImpactError), (301, ImpactError)],
 )
 def test_any_other_response_says_nothing_good_of_an_ingest_token(status: int, error: type[Exception]) -> None:
     with pytest.raises(error):
