@@ -393,7 +393,7 @@ def test_without_anything_configured_it_says_what_is_missing(
 ) -> None:
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name)
-    monkeypatch.setenv("IMPACT_CONFIG", "/nonexistent")
+    monkeypatch.setenv("IMPACT_CONFIG", "/nonexistent/config.toml")
     assert main(["doctor", "--quiet"]) == 1
     out = capsys.readouterr().out
     assert "fault    API" in out
