@@ -54,8 +54,8 @@ def explain(
         whole = _figures(events, rate, terms, "All models" if len(models) != 1 else "", steps)
         bill = _bill(whole["costEUR"], terms, steps)
         computed = {**whole, **_of_the_day(events), **bill, "models": models}
-        if rate is not None and any(_is_converted(event) for event in events):
-            computed |= rate.as_fields()
+        if rate is not None and any(_is_converted(event) and event["costUSD"] for event in events):
+            computed |= rate.as_fields()  # not where all dollars are 0: those of failures
     return Explanation(steps, computed, _differences(summary, computed) if summary is not None else {})
 
 
@@ -76,34 +76,24 @@ def _figures(
     dollars = [event["costUSD"] for event in events if "costUSD" in event]
     to_convert = [event["costUSD"] for event in events if _is_converted(event)]
     euros = [event["costEUR"] for event in events if "costEUR" in event and "fxRate" not in event]
-    usd, eur = sum(to_convert, ZERO), sum(euros, ZERO)
-    converted = quotient(stored(usd), rate.usd) if rate is not None else ZERO
-    cost = stored(stored(eur) + converted) if rate is not None else stored(eur)
-    if name:
-        steps += _cost_steps(name, to_convert, euros, rate, cost)
-    rated = [event for event in events if "energyKWh" in event]
-    unrated = [
-        event
-        for event in events
-        if event["status"] == "success" and not event.get("cacheHit") and "energyKWh" not in event
-    ]
-    figures = {
+    usd, eur = stored(sum(to_convert, ZERO)), stored(sum(euros, ZERO))
+    cost = stored(eur + quotient(usd, rate.usd)) if rate is not None else eur
+    if name and to_convert:
+        steps += _conversion_steps(name, len(to_convert), usd, rate)
+    if name and euros:
+        steps.append(Step(f"{name}: sent as euros", _sum_of(len(euros)), eur, "EUR"))
+    if name and euros and to_convert and rate is not None:
+        how = f"{quotient(usd, rate.usd):f} EUR + {eur:f} EUR"
+        steps.append(Step(f"{name}: together", how, cost, "EUR"))
+    return {
         "requests": len(events),
         "tokens_in": sum(event["tokens_in"] for event in events),
         "tokens_out": sum(event["tokens_out"] for event in events),
         "costEUR": cost,
         "costUSD": stored(sum(dollars, ZERO)),
-        "unconverted": ZERO if rate is not None else stored(usd),
-        "rated": len(rated),
-        "unrated": len(unrated),
+        "unconverted": ZERO if rate is not None else usd,
+        **_footprint(events, terms),
     }
-    if rated or not unrated:
-        figures |= {
-            name: {bound: stored(sum((e[name][bound] for e in rated), ZERO)) for bound in ("low", "high")}
-            for name in RANGES
-        }
-        figures |= _square_metres(figures["co2eKg"], terms)
-    return figures
 
 
 def _is_converted(event: Item) -> bool:
@@ -111,25 +101,34 @@ def _is_converted(event: Item) -> bool:
     return "costUSD" in event and ("costEUR" not in event or "fxRate" in event)
 
 
-def _cost_steps(
-    name: str, dollars: Sequence[Decimal], euros: Sequence[Decimal], rate: FxRate | None, cost: Decimal
-) -> list[Step]:
-    usd, eur = sum(dollars, ZERO), sum(euros, ZERO)
-    steps = []
-    if dollars:
-        steps.append(Step(f"{name}: dollars", _requests(dollars), usd, "USD"))
-    if dollars and rate is not None:
+def _conversion_steps(name: str, requests: int, usd: Decimal, rate: FxRate | None) -> list[Step]:
+    steps = [Step(f"{name}: dollars", _sum_of(requests), usd, "USD")]
+    if rate is not None:
         how = f"{usd:f} USD / {rate.usd:f}, the ECB's rate of {rate.date}"
-        steps.append(Step(f"{name}: in euros", how, quotient(stored(usd), rate.usd), "EUR"))
-    if euros:
-        steps.append(Step(f"{name}: sent as euros", _requests(euros), eur, "EUR"))
-    if euros and dollars and rate is not None:
-        steps.append(Step(f"{name}: together", "both", cost, "EUR"))
+        steps.append(Step(f"{name}: in euros", how, quotient(usd, rate.usd), "EUR"))
     return steps
 
 
-def _requests(amounts: Sequence[Decimal]) -> str:
-    return "of 1 request" if len(amounts) == 1 else f"sum of {len(amounts)} requests"
+def _sum_of(requests: int) -> str:
+    return "of 1 request" if requests == 1 else f"sum of {requests:,} requests"
+
+
+def _footprint(events: Sequence[Item], terms: Mapping[str, Any]) -> Item:
+    """The sums of the low and of the high figures. Nothing where none is known, which differs from zero."""
+    rated = [event for event in events if "energyKWh" in event]
+    unrated = [
+        event
+        for event in events
+        if event["status"] == "success" and not event.get("cacheHit") and "energyKWh" not in event
+    ]
+    counts: Item = {"rated": len(rated), "unrated": len(unrated)}
+    if unrated and not rated:
+        return counts
+    sums = {
+        quantity: {bound: stored(sum((e[quantity][bound] for e in rated), ZERO)) for bound in ("low", "high")}
+        for quantity in RANGES
+    }
+    return counts | sums | _square_metres(sums["co2eKg"], terms)
 
 
 def _bill(cost: Decimal, terms: Mapping[str, Any], steps: list[Step]) -> Item:

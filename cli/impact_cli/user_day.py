@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from impact.calendar import Calendar
@@ -24,9 +25,11 @@ class UserDay:
     """How that rate was stored."""
     terms: Mapping[str, Any]
     events: list[Item]
+    may_have_expired: bool
+    """TTL may have deleted some of the events. The summary stays."""
 
 
-def read_user_day(store: Store, calendar: Calendar, user_id: str, day: str) -> UserDay:
+def read_user_day(store: Store, calendar: Calendar, user_id: str, day: str, now: datetime) -> UserDay:
     """Read a user's day. Raises BotoCoreError, ClientError."""
     shard = calendar.shard_of(user_id, day)
     mark = store.state.late_mark(day, shard)
@@ -36,4 +39,12 @@ def read_user_day(store: Store, calendar: Calendar, user_id: str, day: str) -> U
     total = store.state.shard_total(day_shard(day, shard)) or {}
     terms = (summary or total).get("terms", {})
     events = list(events_of_user(store, calendar, user_id, day))
-    return UserDay(mark.since is not None, summary, rate, entries[-1] if entries else None, terms, events)
+    return UserDay(
+        is_marked=mark.since is not None,
+        summary=summary,
+        rate=rate,
+        rate_entry=entries[-1] if entries else None,
+        terms=terms,
+        events=events,
+        may_have_expired=calendar.may_have_expired(day, now),
+    )

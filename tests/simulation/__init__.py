@@ -8,5 +8,5 @@ summary once.
 
 `world` simulates time and processes, `database` DynamoDB, `cloud` Lambda, API Gateway and SQS, `proxy`
 LiteLLM proxies. `scenario` is what a seed decides, `oracle` what must hold, `mutants` the defects that must
-be found.
+be found. `explained` computes each final summary once more, as `impact explain` does.
 """

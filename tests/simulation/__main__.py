@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import tests.conftest  # noqa: F401  # the functions read their environment when they are imported
+from tests.simulation.explained import ALL
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.oracle import Violation
 from tests.simulation.run import Result, run, run_all, trace
@@ -51,10 +52,11 @@ def _one(seed: int) -> int:
 
 
 def _many(seeds: range, jobs: int) -> int:
-    start, done, events = time.monotonic(), 0, 0
+    start, done, events, summaries = time.monotonic(), 0, 0, 0
     failed: list[Result] = []
     for result in run_all(seeds, jobs):
         done, events = done + 1, events + result.events
+        summaries += result.explained[ALL]
         if result.violation:
             failed.append(result)
             if len(failed) <= SHOWN_MAX:
@@ -65,7 +67,11 @@ def _many(seeds: range, jobs: int) -> int:
     if sys.stderr.isatty():
         print(file=sys.stderr)
     seconds = time.monotonic() - start
-    print(f"{done} seeds from {seeds.start} on, {events} events, {seconds:.0f} s: ", end="")
+    print(
+        f"{done} seeds from {seeds.start} on, {events} events, {summaries} summaries explained,"
+        f" {seconds:.0f} s: ",
+        end="",
+    )
     print(
         f"{len(failed)} failed: {sorted(result.seed for result in failed)[:50]}"
         if failed

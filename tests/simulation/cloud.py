@@ -85,6 +85,7 @@ class Cloud:
     wish: Settings
     """The settings that the stack's parameters request now."""
     sky: Callable[[], Sky]
+    terms: Terms
     planned: list[int] = field(default_factory=list)
     """Number of (day, shard)s that each run of the planner planned."""
     failed: list[Any] = field(default_factory=list)
@@ -455,7 +456,7 @@ def deployed(cloud: Cloud) -> Any:
             common
             | {
                 "config": parameters,
-                "terms": Terms(),
+                "terms": cloud.terms,
                 "store": cloud.store(attempts=8),
             },
         ),

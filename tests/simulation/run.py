@@ -2,8 +2,9 @@
 
 import multiprocessing
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.simulation.oracle import Violation
@@ -21,6 +22,8 @@ class Result:
     seed: int
     events: int
     """Number of events in the ledger at the end."""
+    explained: Counter[str] = field(default_factory=Counter)
+    """Number of summaries that were explained, by what is in them."""
     violation: str = ""
     trace: str = ""
 
@@ -39,8 +42,8 @@ def run(seed: int) -> Result:
         except (Violation, Stuck, Exception) as failure:
             about = failure.about if isinstance(failure, Violation) else ()
             what = f"{type(failure).__name__}: {failure}"
-            return Result(seed, len(simulation.oracle.stored), what, trace(simulation, about))
-        return Result(seed, len(simulation.oracle.stored))
+            return Result(seed, len(simulation.oracle.stored), violation=what, trace=trace(simulation, about))
+        return Result(seed, len(simulation.oracle.stored), simulation.explained)
 
 
 def trace(simulation: Simulation, about: Iterable[str], lines: int = TRACE_LINES) -> str:

@@ -1,6 +1,7 @@
 """What a seed decides: the requests, the failures, and the end."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from impact.keys import parse_day_shard
 from impact.usage_reader import UsageReader
 from tests.simulation.cloud import CALM, EVENTS, WORKER_SECONDS, Cloud, Sky, deployed
 from tests.simulation.database import LATE_SECONDS, STALE_SECONDS, Weather
+from tests.simulation.explained import explain_summaries
 from tests.simulation.oracle import Oracle, Violation, records
 from tests.simulation.proxy import Disk, Machine, Worker, installed
 from tests.simulation.world import Process, World
@@ -42,6 +44,8 @@ ZONES = (
     "Pacific/Pago_Pago",
 )
 USERS = ("alice", "bob", "a#", "a", "zoë 😀")
+MODELS = ("gpt-4o-mini", "m2")
+"""One with a known footprint, one without."""
 STARTS = (
     *("2026-03-27", "2026-10-23", "2026-03-06", "2026-10-30"),  # summer time begins or ends
     *("2026-04-01", "2026-12-24", "2026-07-15", "2026-01-30"),  # Easter, Christmas, a week, a month's end
@@ -80,7 +84,7 @@ class Simulation:
         self.skies = random.choice(((CALM,), (RAIN,), (RAIN, STORM), (CALM, STORM)))
         self.is_over = False
         self.world = World(random.getrandbits(64), self.start.astimezone(UTC))
-        self.cloud = Cloud(self.world, settings, self.sky)
+        self.cloud = Cloud(self.world, settings, self.sky, self._terms())
         self.cloud.meddling = random.choice((0.0, 0.3, 0.5))
         self.oracle = Oracle(self.world, self.cloud)
         self.disk = Disk(self.world)
@@ -89,6 +93,7 @@ class Simulation:
         self.call_ids = 0
         self.operating = 0
         """Number of the operator's actions that have begun and not ended."""
+        self.explained: Counter[str] = Counter()
 
     def __str__(self) -> str:
         workers = sum(len(machine.workers) for machine in self.machines)
@@ -111,6 +116,7 @@ class Simulation:
                 self._live()
                 self._drain()
                 self.oracle.check(self._refused(), self._rates())
+                self.explained = explain_summaries(self.cloud)
             finally:
                 self.world.close()
                 for process in list(self.disk.open_files):
@@ -227,12 +233,12 @@ class Simulation:
         tokens = 0 if failed else random.randint(1, 10**6)
         return {
             "litellm_call_id": f"call-{self.call_ids}",
-            "model": random.choice(("m1", "m2")),
+            "model": random.choice(MODELS),
             "standard_logging_object": {
                 "status": "failure" if failed else "success",
                 "error_information": {"llm_provider": "sim"} if failed else {},
                 "end_user": random.choice(USERS),
-                "custom_llm_provider": "sim",
+                "custom_llm_provider": "openai",
                 "startTime": start,
                 "endTime": start + random.random() * 30,
                 "prompt_tokens": tokens,
@@ -438,6 +444,12 @@ class Simulation:
         self.world.spawn(Process("reader"), look)
 
     # What there is
+
+    def _terms(self) -> Terms:
+        random = Random(f"{self.seed} terms")
+        markup, fee = random.choice((0, 10, Decimal("7.25"))), random.choice((0, 2, Decimal("0.333")))
+        kg_per_m2 = random.choice((None, Decimal("0.7")))
+        return Terms(Decimal(markup), Decimal(fee), kg_per_m2)
 
     def _machine(self, number: int) -> Machine:
         folder = self.folder / f"outbox-{number}"

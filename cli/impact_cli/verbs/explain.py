@@ -1,5 +1,6 @@
 """`impact explain`: how the figure of a user's day comes about."""
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,7 +30,7 @@ def command(user: str, day: str, as_json: bool, target: Target) -> int:
     """Show each step from the requests of USER to the figure of a day, and check it. Needs AWS credentials.
 
     The sums are computed anew from the ledger, and compared with the stored summary, to the last digit. The
-    exit code is 1 if they differ.
+    exit code is 1 if they differ. A day of which requests may have expired is not checked.
 
     \b
     Example:
@@ -42,13 +43,15 @@ def command(user: str, day: str, as_json: bool, target: Target) -> int:
     session = target.session()
     store = store_of(session, target.stack)
     day = first_day(day, lambda: today_of(session, target.stack, store))
-    found = read_user_day(store, calendar_of(session, target.stack, store), user, day)
+    calendar = calendar_of(session, target.stack, store)
+    found = read_user_day(store, calendar, user, day, datetime.now(UTC))
     explanation = explain(found.events, found.summary, found.rate, found.terms)
     if as_json:
         write_json(_document(user, day, found, explanation))
     else:
         print("\n".join(_lines(user, day, found, explanation)))
-    return 1 if explanation.differences or (found.summary is None) != (not found.events) else 0
+    differs = explanation.differences or (found.summary is None) != (not found.events)
+    return 1 if differs and not found.may_have_expired else 0
 
 
 def _lines(user: str, day: str, found: "UserDay", explanation: "Explanation") -> list[str]:
@@ -59,9 +62,7 @@ def _lines(user: str, day: str, found: "UserDay", explanation: "Explanation") ->
         f"{head}: {len(found.events):,} requests in the ledger",
         "",
         *_events(found.events, user, day),
-        *_rate(found),
-        *_steps(explanation),
-        "",
+        *([] if found.may_have_expired else [*_rate(found), *_steps(explanation), ""]),
         *_check(found, explanation),
     ]
 
@@ -101,6 +102,11 @@ def _steps(explanation: "Explanation") -> list[str]:
 
 
 def _check(found: "UserDay", explanation: "Explanation") -> list[str]:
+    if found.may_have_expired:
+        return [
+            "The ledger keeps requests for RetentionDays only: some of this day may be gone. The summary"
+            " stays as it was computed, and cannot be checked against them."
+        ]
     if found.summary is None:
         return ["There is no summary yet: the next rollup makes it."]
     if not explanation.differences:
@@ -126,6 +132,7 @@ def _document(user: str, day: str, found: "UserDay", explanation: "Explanation")
     return {
         "userId": user,
         "day": day,
+        "mayHaveExpired": found.may_have_expired,
         "fxRate": found.rate_entry,
         "terms": found.terms,
         "events": found.events,
