@@ -13,6 +13,7 @@ SMALLEST = {
     "senders": ("--scenarios=1", "--seconds=1"),
     "outbox": ("--events=10000",),
     "cost": (),
+    "export": ("--events=50000",),
     "units": ("--shards", "2", "--users=20"),
 }
 """For each benchmark, options that make it quick. Its results mean nothing then."""

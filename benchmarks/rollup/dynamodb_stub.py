@@ -9,6 +9,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 from zoneinfo import ZoneInfo
 
 from impact.calendar import Calendar, Settings
@@ -45,10 +46,10 @@ def page(projected: bool) -> bytes:
             "tokens_cached": n // 2,
             "latency": Decimal(n) / 1000 + Decimal("0.123456"),
             "costUSD": Decimal(repr(0.00001 * n + 1e-7)),
-            "eventId": f"7396d650-5725-4480-a15e-{n:012d}:success",
+            "eventId": f"{PAGE.decode()}-4480-a15e-{n:012d}:success",
             "callType": "acompletion",
             "modelGroup": "chat",
-            "conversationId": f"0f8fad5b-d9cb-469f-a165-{n:012d}",
+            "conversationId": f"{PAGE.decode()}-469f-a165-{n:012d}",
         }
         entry = ledger.build(event, NOON)
         item = entry.with_fields(footprints.of(entry.item) | euro_fields(entry.item, RATES)).item
@@ -61,6 +62,8 @@ class Wire(BaseHTTPRequestHandler):
     pages: int
     projected = page(projected=True)
     whole = page(projected=False)
+    answers: ClassVar[dict[bytes, bytes]] = {b'"byDay"': NOTHING, b'"rate"': RATE}
+    """Responses to other queries than those for events, by what they have in them."""
 
     def do_POST(self) -> None:
         request = self.rfile.read(int(self.headers["Content-Length"]))
@@ -68,11 +71,13 @@ class Wire(BaseHTTPRequestHandler):
         # For every other call of the rollup: nothing is stored, and every put succeeds.
         body = b'{"Responses":{}}'
         if operation == "Query":
-            body = (
-                NOTHING if b'"byDay"' in request else RATE if b'"rate"' in request else self._query(request)
-            )
+            body = next((answer for has, answer in self.answers.items() if has in request), b"")
+            body = body or self._query(request)
+        self.respond(body, "application/x-amz-json-1.0")
+
+    def respond(self, body: bytes, content_type: str) -> None:
         self.send_response(200)
-        self.send_header("Content-Type", "application/x-amz-json-1.0")
+        self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

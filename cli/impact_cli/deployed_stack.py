@@ -1,8 +1,10 @@
 """What the operator's commands need of a deployed stack: its state, tables, calendar, and physical ids."""
 
+import json
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 import boto3
@@ -97,7 +99,23 @@ def store_of(session: boto3.Session, stack: str, *, connections: int = 10) -> St
     """The stack's tables. `connections` is the maximum number of calls at a time."""
     config = Config(max_pool_connections=connections, retries={"mode": "standard", "total_max_attempts": 10})
     client: Any = session.client("dynamodb", config=config)
+    for operation in ("Query", "Scan"):
+        client.meta.events.register(f"before-parse.dynamodb.{operation}", _take_items_as_they_are)
     return Store.of(client, f"{stack}-RequestEvents", f"{stack}-DailySummaries", f"{stack}-State")
+
+
+def _take_items_as_they_are(
+    response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any
+) -> None:
+    """Spare botocore the walk through its model of a page, as the functions do (impact.dynamodb).
+
+    The two differ only in binary attributes, and there are none. The walk takes half the time of an export.
+    """
+    if response_dict["status_code"] != HTTPStatus.OK:
+        return
+    with suppress(TypeError, ValueError):  # what is no JSON object is botocore's to report
+        customized_response_dict.update(json.loads(response_dict["body"]))
+        response_dict["body"] = b"{}"
 
 
 def calendar_of(session: boto3.Session, stack: str, store: Store) -> Calendar:

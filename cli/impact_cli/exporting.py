@@ -94,19 +94,19 @@ def _opened(part: Path, size: int) -> Iterator[IO[bytes]]:
         descriptor = os.open(part, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise CannotExport(f"{part} cannot be written: {error.strerror}.") from None
-    with os.fdopen(descriptor, "r+b") as file:
-        if file.seek(0, os.SEEK_END) < size:
-            raise CannotExport(
-                f"{part} is shorter than it was: delete it and {part.name}.json, and begin again."
-            )
-        file.truncate(size)
-        file.seek(size)
-        try:
+    try:
+        with os.fdopen(descriptor, "r+b") as file:  # its end writes too
+            if file.seek(0, os.SEEK_END) < size:
+                raise CannotExport(
+                    f"{part} is shorter than it was: delete it and {part.name}.json, and begin again."
+                )
+            file.truncate(size)
+            file.seek(size)
             yield file
-        except OSError as error:
-            raise CannotExport(
-                f"{part} cannot be written: {error.strerror}. The same command continues."
-            ) from None
+    except OSError as error:
+        raise CannotExport(
+            f"{part} cannot be written: {error.strerror}. The same command continues."
+        ) from None
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,10 @@ from impact_cli.records import Record, at, text
 if TYPE_CHECKING:
     from arro3.core import RecordBatch, Schema
 
-BATCH_ROWS = 10_000
+BATCH_ROWS = 2_000
 """Rows in memory at a time."""
+ROW_GROUP_ROWS = 50_000
+"""Rows that the writer keeps, compressed, until it writes them. Its default is a million."""
 KINDS = {int: "int64", bool: "bool"}
 """Types of Parquet by types of Python. All else is text: an exact amount has up to 38 digits, anywhere."""
 
@@ -32,7 +34,8 @@ def write_parquet(path: Path, records: Iterable[Record], columns: Mapping[str, t
         for name, kind in columns.items()
     ]
     schema = Schema(fields)
-    write(RecordBatchReader.from_batches(schema, _batches(iter(records), columns, schema)), str(path))
+    batches = RecordBatchReader.from_batches(schema, _batches(iter(records), columns, schema))
+    write(batches, str(path), max_row_group_size=ROW_GROUP_ROWS)
 
 
 def _batches(

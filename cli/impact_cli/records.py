@@ -39,9 +39,17 @@ SUMMARY_COLUMNS = columns_of(Summary)
 DAY_COLUMNS = columns_of(DayTotal)
 
 
+def _plain(value: Any) -> str:
+    raise TypeError(f"{type(value).__name__} is not written as JSON")
+
+
+_encode = simplejson.JSONEncoder(use_decimal=True, ensure_ascii=False, default=_plain).encode
+
+
 def to_json(value: Any) -> str:
     """Write JSON on one line. Decimals are numbers, with all their digits."""
-    return simplejson.dumps(value, use_decimal=True, ensure_ascii=False, default=_plain)
+    written: str = _encode(value)
+    return written
 
 
 def csv_header(columns: Sequence[str]) -> str:
@@ -76,13 +84,17 @@ def cell(value: Any) -> str:
 
 def text(value: Any) -> str:
     """Write a value: a number with all its digits, an instant in UTC; nothing for None."""
+    if value is None:
+        return ""
     if isinstance(value, str):
         return value
+    if type(value) is int:
+        return str(value)
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, datetime):
         return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    return "" if value is None else to_json(value)
+    return to_json(value)
 
 
 def json_lines(records: Iterable[Record]) -> Iterator[str]:
@@ -91,11 +103,6 @@ def json_lines(records: Iterable[Record]) -> Iterator[str]:
 
 def at(record: Record, name: str) -> Any:
     """The value of a column; None where the record has none."""
-    value: Any = record
-    for part in name.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
-
-
-def _plain(value: Any) -> str:
-    raise TypeError(f"{type(value).__name__} is not written as JSON")
+    field, _, part = name.partition(".")
+    value = record.get(field)
+    return value if not part else value.get(part) if isinstance(value, dict) else None

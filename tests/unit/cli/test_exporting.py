@@ -1,6 +1,7 @@
 """An export to a file can be stopped at any point and continued: the file is the same."""
 
 import json
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,20 @@ def test_a_file_that_is_there_is_replaced_only_if_asked(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_reported(tmp_path: Path) -> None:
     with pytest.raises(CannotExport, match=r"cannot be written: No such file or directory"):
         to_file(tmp_path / "no" / "out.csv", HEADER, steps([1]), IDENTITY, overwrite=False)
+
+
+def test_a_full_disk_is_reported_and_the_export_continues(tmp_path: Path) -> None:
+    """Python writes the rest when it closes the file: this fails too."""
+    path, sizes = tmp_path / "out.csv", [300, 300]
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, former[1]))
+    try:
+        with pytest.raises(CannotExport, match=r"cannot be written: File too large\. The same command"):
+            to_file(path, HEADER, steps(sizes), IDENTITY, overwrite=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+    to_file(path, HEADER, steps(sizes), IDENTITY, overwrite=False)
+    assert path.read_text() == expected(sizes)
 
 
 def test_standard_output_gets_the_same(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,1 @@
+"""Rate and memory of `impact export`. `python -m benchmarks.export`."""
