@@ -38,6 +38,10 @@ ON_AWS: tuple[tuple[str, ...], ...] = (
     ("token", "revoke", "3f9a2c81d07e", "--yes"),
 )
 """Commands that need AWS credentials, and a stack of the name."""
+some_and_all = pytest.mark.parametrize(
+    "commands",
+    [pytest.param(ON_AWS[::3], id="some"), pytest.param(ON_AWS, id="all", marks=pytest.mark.long)],
+)
 
 
 def all_fail(stack: Stack, commands: tuple[tuple[str, ...], ...], reason: str, **environment: str) -> None:
@@ -63,7 +67,7 @@ def test_no_token(stack: Stack) -> None:
 
 def test_a_wrong_token(stack: Stack) -> None:
     reason = f"The read token is not valid for {stack.api_url}/api/"
-    all_fail(stack, READING, reason, IMPACT_READ_TOKEN="nope")
+    all_fail(stack, READING[1:4], reason, IMPACT_READ_TOKEN="nope")
     all_fail(stack, READING[:1], reason, IMPACT_READ_TOKEN=stack.ingest_token)
     all_fail(stack, (("send",),), "The ingest token is not valid", IMPACT_SERVICE_TOKEN=stack.read_token)
     for token in ("s3cret\n", "s3cret\u20ac"):
@@ -105,22 +109,24 @@ def test_a_url_that_is_not_the_services(stack: Stack, stranger: str) -> None:
         all_fail(stack, READING[:1], "is not a URL, such as https://abc.example.com", IMPACT_SERVICE_URL=url)
 
 
-def test_a_stack_that_does_not_exist(stack: Stack) -> None:
+@some_and_all
+def test_a_stack_that_does_not_exist(stack: Stack, commands: tuple[tuple[str, ...], ...]) -> None:
     reason = "There is no stack nowhere in us-east-1. Name another with --stack."
-    all_fail(stack, tuple((*command, "--stack", "nowhere") for command in ON_AWS), reason)
+    all_fail(stack, tuple((*command, "--stack", "nowhere") for command in commands), reason)
     all_fail(
         stack,
-        tuple((*command, "--stack", "nowhere") for command in READING),
+        tuple((*command, "--stack", "nowhere") for command in READING[:2]),
         "No read token of the stack nowhere",
     )
     shown = impact_in_a_terminal(stack, "replay", "--stack", "nowhere")
     assert (shown.code, shown.out) == (1, f"Error: {reason}\n")
 
 
-def test_no_aws_credentials(stack: Stack, tmp_path: Path) -> None:
+@some_and_all
+def test_no_aws_credentials(stack: Stack, tmp_path: Path, commands: tuple[tuple[str, ...], ...]) -> None:
     nothing = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADATA_DISABLED": "true"}
     nothing |= {"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"), "HOME": str(tmp_path)}
-    commands = (*ON_AWS, ("put-back", "a", "b"))
+    commands = (*commands, ("put-back", "a", "b"))
     all_fail(stack, commands, "Unable to locate credentials. Set AWS_PROFILE and AWS_REGION", **nothing)
     all_fail(stack, ON_AWS[:2], "The config profile (nope) could not be found", AWS_PROFILE="nope")
     nowhere = {"AWS_REGION": "", "AWS_DEFAULT_REGION": ""}

@@ -143,7 +143,7 @@ def test_the_sum_of_a_focus_file_is_the_apis(stack: Stack, api: Api, tmp_path: P
     assert zone == path.read_text()
 
 
-@pytest.mark.parametrize("of", ["summaries", "events"])
+@pytest.mark.parametrize("of", ["summaries", pytest.param("events", marks=pytest.mark.long)])
 def test_parquet_has_the_same_rows(stack: Stack, tmp_path: Path, of: str) -> None:
     options = ["--events"] if of == "events" else []
     folders = [tmp_path / "first", tmp_path / "second"]
