@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from datetime import timedelta
-from tempfile import SpooledTemporaryFile
+from tempfile import TemporaryFile
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
@@ -19,8 +19,6 @@ from impact_client import DayTotal, Impact
 
 ATTEMPTS = 5
 PAUSE_SECONDS = 1.0
-MEMORY_BYTES = 16 * 2**20
-"""Largest day that is kept in memory until it is known to add up; a larger one is kept in a file."""
 
 
 def day_lines(impact: Impact, day: str, who: Identity, begin: StartsAt) -> Step:
@@ -30,7 +28,8 @@ def day_lines(impact: Impact, day: str, who: Identity, begin: StartsAt) -> Step:
     def lines() -> Iterator[str]:
         for attempt in range(ATTEMPTS):
             [total] = impact.totals(day, day)["days"]
-            with SpooledTemporaryFile(MEMORY_BYTES, "w+", encoding="utf-8", newline="") as file:
+            # Not in memory, and not SpooledTemporaryFile: its writelines keeps all lines there.
+            with TemporaryFile("w+", encoding="utf-8", newline="") as file:
                 try:
                     file.writelines(csv_lines(day_rows(total, impact.day(day), who, begin), COLUMNS))
                 except DayChanged as changed:
