@@ -219,6 +219,7 @@ def models_max(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("models_max")
+@settings(deadline=None)
 @given(DAYS_EVENTS, RATES, ALL_TERMS)
 def test_what_is_computed_is_what_the_rollup_stores(
     events: list[Event], rate: FxRate | None, terms: Terms
@@ -227,6 +228,7 @@ def test_what_is_computed_is_what_the_rollup_stores(
     assert explained(events, stored, rate, terms).differences == {}
 
 
+@settings(deadline=None)
 @given(DAYS_EVENTS, RATES, ALL_TERMS)
 def test_the_steps_lead_to_the_figures(events: list[Event], rate: FxRate | None, terms: Terms) -> None:
     stored = summary_of(events, rate, terms)
