@@ -276,7 +276,15 @@ def test_a_stack_with_nothing_wrong_is_all_right(stack: Stack) -> None:
     assert impact(stack, "doctor", "--quiet") == Ran(0, "", "")
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.fault.__name__)
+DEPLOYED = (other_shard_count, no_topic)
+"""Faults that take two deployments."""
+
+
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=[pytest.mark.long] * (case.fault in DEPLOYED)) for case in CASES],
+    ids=lambda case: case.fault.__name__,
+)
 def test_a_planted_fault_is_named_with_its_remedy_until_it_is_gone(stack: Stack, case: Case) -> None:
     with planted(stack, case.fault) as environment:
         found = examined(stack, int(case.level == "fault"), **environment)
@@ -287,6 +295,7 @@ def test_a_planted_fault_is_named_with_its_remedy_until_it_is_gone(stack: Stack,
     assert examined(stack, 0) == []
 
 
+@pytest.mark.long
 def test_a_change_that_the_rollup_has_scheduled_is_all_right(stack: Stack) -> None:
     stack.deploy(RetentionDays=500)
     stack.rollup()
