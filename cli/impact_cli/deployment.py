@@ -28,7 +28,7 @@ from impact_cli.deployed_stack import (
 )
 from impact_cli.left_tables import TABLES, find_tables, take_over
 from impact_cli.output import note
-from impact_cli.questions import agreed
+from impact_cli.questions import agreed, answer
 from impact_cli.template import checkout
 from impact_cli.template_parameters import check, defaults, override
 from impact_cli.tokens import LISTS, new_token, sha256
@@ -154,7 +154,7 @@ def _answers(given: dict[str, str], kept: dict[str, str]) -> dict[str, str]:
     questions: Any = {name: question for name, question in QUESTIONS.items() if name not in given}
     offered = {name: kept.get(name, default) for name, (_, default) in questions.items()}
     return kept | {
-        name: input(f"{text} [{offered[name]}]: ") or offered[name] for name, (text, _) in questions.items()
+        name: answer(f"{text} [{offered[name]}]: ") or offered[name] for name, (text, _) in questions.items()
     }
 
 

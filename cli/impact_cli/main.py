@@ -101,8 +101,7 @@ def cli(context: click.Context, profile: str | None, stack: str | None) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command, and return its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # an id in any terminal
+    _prepare_streams()
     try:
         code = cli.main(arguments, prog_name="impact", standalone_mode=False)
         sys.stdout.flush()
@@ -127,6 +126,14 @@ def main(arguments: list[str] | None = None) -> int:
             _write_no_more()
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _prepare_streams() -> None:
+    """Let an id stand in any terminal. A stream that the caller has closed takes all and keeps nothing."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        getattr(sys, name).reconfigure(errors="backslashreplace")
 
 
 def _message(error: Exception) -> str | None:
@@ -155,7 +162,8 @@ def _of_aws(error: Exception) -> str | None:
         return None
     from botocore.exceptions import BotoCoreError, ClientError
 
-    if not isinstance(error, BotoCoreError | ClientError):
+    is_endpoint = isinstance(error, ValueError) and str(error).startswith("Invalid endpoint")
+    if not (is_endpoint or isinstance(error, BotoCoreError | ClientError)):
         return None
     from impact_cli.deployed_stack import cannot_call
 

@@ -10,6 +10,9 @@ from typing import Any
 
 import boto3
 
+from impact.calendar import FIRST_DAY
+from impact.keys import parse_day_shard
+from impact.state_store import LAST_DAY
 from impact.types import Item
 from impact_cli.deployed_stack import calendar_of, store_of
 from impact_cli.exporting import CannotExport
@@ -69,6 +72,7 @@ def write_person(session: boto3.Session, stack: str, user_id: str, folder: Path)
     Raises CannotExport, BotoCoreError, ClientError.
     """
     store = store_of(session, stack, connections=WORKERS)
+    marked = store.state.marked()  # before the summaries, as the API does
     calendar = calendar_of(session, stack, store)
     partitions = partitions_of(store, calendar, user_id, datetime.now(UTC))
     with ThreadPoolExecutor(WORKERS) as workers:
@@ -77,7 +81,8 @@ def write_person(session: boto3.Session, stack: str, user_id: str, folder: Path)
     events = [shown(item) for partition in pages for page in partition for item in page]
     summaries = [
         {name: value for name, value in summary.items() if name not in INTERNAL}
-        for summary in store.summaries.of_user(user_id, "2000-01-01", "9999-12-31")
+        | {"final": summary["final"] and parse_day_shard(summary["dayShard"]) not in marked}
+        for summary in store.summaries.of_user(user_id, FIRST_DAY, LAST_DAY)
     ]
     held = {
         "userId": user_id,

@@ -7,5 +7,10 @@ def agreed(question: str) -> bool:
     """Ask for a yes on standard error. Without a terminal, the answer is no."""
     if not sys.stdin.isatty():
         return False
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return answer(f"{question} [y/N] ").lower() in ("y", "yes")
+
+
+def answer(question: str) -> str:
+    """Ask on standard error, and return the line that is typed."""
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip()

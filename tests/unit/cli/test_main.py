@@ -110,3 +110,19 @@ def test_a_full_disk_is_an_error() -> None:
     assert ran.returncode == 1
     assert "No space left on device" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_an_endpoint_that_is_none_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "nonsense")
+    assert main(["rollup", "2026-11-23"]) == 1
+    assert capsys.readouterr().err.startswith("Error: AWS cannot be called: Invalid endpoint: nonsense")
+
+
+def test_a_closed_standard_output_is_no_fault() -> None:
+    command = [sys.executable, "-c", "import os, sys; os.close(1); os.execv(sys.argv[1], sys.argv[1:])"]
+    ran = subprocess.run(
+        [*command, IMPACT, "completion", "bash"], stderr=subprocess.PIPE, text=True, check=False
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")

@@ -1,0 +1,64 @@
+"""`impact export person` on tables: all that is held, as the API would show it, and harmless on its page."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import boto3
+import pytest
+
+from impact.store import Store
+from impact_cli import person
+from impact_cli.person import write_person
+from tests.events import NOON, event, freeze
+from tests.integration.steps import BUILDER, TODAY, put, recompute_again
+
+HOSTILE = '<script>alert("1")</script>'
+CLOSED = NOON + timedelta(days=2)
+
+Write = Callable[[str], tuple[int, int]]
+
+
+@pytest.fixture
+def write(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Write:
+    freeze(monkeypatch, person, CLOSED)
+    monkeypatch.setattr(person, "store_of", lambda *_, **__: store)
+    monkeypatch.setattr(person, "calendar_of", lambda *_: BUILDER.calendar)
+    return lambda user_id: write_person(boto3.Session(), "impact", user_id, tmp_path / "out")
+
+
+def test_everything_of_one_person_and_nothing_of_others(store: Store, write: Write, tmp_path: Path) -> None:
+    put(store, event(eventId="1"), event(eventId="2"), event(userId="alice2"), event(userId="al"))
+    recompute_again(store, CLOSED)
+    assert write("alice") == (2, 1)
+    held = json.loads((tmp_path / "out" / "data.json").read_text())
+    assert [one["eventId"] for one in held["events"]] == ["1", "2"]
+    [summary] = held["summaries"]
+    assert (summary["day"], summary["requests"], summary["final"]) == (TODAY, 2, True)
+    assert not {"dayShard", "userEvent", "revision"} & {*summary, *held["events"][0]}
+
+
+def test_a_day_that_waits_to_be_recomputed_is_not_final(store: Store, write: Write, tmp_path: Path) -> None:
+    put(store, event())
+    recompute_again(store, CLOSED)
+    store.state.mark_late(TODAY, [BUILDER.calendar.shard_of("alice", TODAY)], CLOSED)
+    assert write("alice") == (1, 1)
+    [summary] = json.loads((tmp_path / "out" / "data.json").read_text())["summaries"]
+    assert summary["final"] is False
+
+
+def test_what_users_chose_is_text_on_the_page(store: Store, write: Write, tmp_path: Path) -> None:
+    put(store, event(userId=HOSTILE, model=HOSTILE, conversationId='"><img src=x onerror=alert(1)>'))
+    assert write(HOSTILE) == (1, 0)
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "<script" not in page
+    assert "<img" not in page
+    assert "&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;" in page
+    assert "default-src 'none'" in page
+
+
+def test_of_somebody_unknown_nothing_is_held(write: Write, tmp_path: Path) -> None:
+    assert write("nobody") == (0, 0)
+    assert json.loads((tmp_path / "out" / "data.json").read_text())["events"] == []
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "out").iterdir()} == {0o600}
