@@ -34,8 +34,25 @@ def write_parquet(path: Path, records: Iterable[Record], columns: Mapping[str, t
         for name, kind in columns.items()
     ]
     schema = Schema(fields)
-    batches = RecordBatchReader.from_batches(schema, _batches(iter(records), columns, schema))
-    write(batches, str(path), max_row_group_size=ROW_GROUP_ROWS)
+    stopped: list[BaseException] = []
+    batches = RecordBatchReader.from_batches(
+        schema, _noting(_batches(iter(records), columns, schema), stopped)
+    )
+    try:
+        write(batches, str(path), max_row_group_size=ROW_GROUP_ROWS)
+    except Exception:
+        if stopped:
+            raise stopped[0] from None
+        raise
+
+
+def _noting(batches: Iterator["RecordBatch"], stopped: list[BaseException]) -> Iterator["RecordBatch"]:
+    """Keep what stops the records: the writer raises an Exception of its own in its place."""
+    try:
+        yield from batches
+    except BaseException as error:
+        stopped.append(error)
+        raise
 
 
 def _batches(
