@@ -18,6 +18,18 @@ def lock(fd: int) -> None:
         fcntl.flock(fd, fcntl.LOCK_EX)
 
 
+def try_lock(fd: int) -> bool:
+    """Take the lock. False if another process holds it; True also on a file system without locks."""
+    if fcntl:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+    return True
+
+
 def open_locked(path: Path, flags: int = 0) -> int | None:
     """Open a file and lock it. None if another process holds the lock, or has just deleted the file."""
     fd = os.open(path, os.O_RDWR | flags, 0o600)

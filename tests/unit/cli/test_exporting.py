@@ -86,6 +86,27 @@ def test_another_export_of_that_name_is_not_continued(tmp_path: Path) -> None:
         to_file(path, HEADER, steps([2, 3]), IDENTITY, overwrite=False)
 
 
+def test_an_export_whose_days_are_others_by_now_begins_again(tmp_path: Path) -> None:
+    """A late event gave a day its first user, or an erasure took its last one."""
+    path = tmp_path / "out.csv"
+    with pytest.raises(Stopped):
+        to_file(path, HEADER, steps([1, 1, 1], stop_at=1)[1:], IDENTITY, overwrite=False)
+    to_file(path, HEADER, steps([1, 1, 1]), IDENTITY, overwrite=False)
+    assert path.read_text() == expected([1, 1, 1])
+
+
+def test_two_runs_at_once_do_not_write_into_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+
+    def lines() -> Iterator[str]:
+        yield "0,zoë 0\n"
+        with pytest.raises(CannotExport, match=r"out.csv.part is being written by another run"):
+            to_file(path, HEADER, steps([1]), IDENTITY, overwrite=False)
+
+    to_file(path, HEADER, [Step("day 0", lines)], IDENTITY, overwrite=False)
+    assert path.read_text() == expected([1])
+
+
 @pytest.mark.parametrize("damaged", ["", "{", "[]", "null", '{"export": 1}'])
 def test_a_damaged_note_is_reported(tmp_path: Path, damaged: str) -> None:
     (tmp_path / "out.csv.part.json").write_text(damaged)
@@ -141,7 +162,7 @@ def test_a_folder_continues_too(tmp_path: Path) -> None:
     folder, names = tmp_path / "out", ["day=1/a", "day=2/b", "day=2/c"]
     with pytest.raises(Stopped):
         to_folder(folder, files(names, fails="b"), IDENTITY, overwrite=False)
-    assert json.loads((folder / ".impact-export.json").read_text())["results"] == ["day=1/a"]
+    assert json.loads((folder / ".impact-export.json").read_text())["steps"] == ["day=1/a"]
     with pytest.raises(CannotExport, match="of another export"):
         to_folder(folder, files(names), {}, overwrite=False)
     to_folder(folder, files(names), IDENTITY, overwrite=False)
@@ -150,3 +171,28 @@ def test_a_folder_continues_too(tmp_path: Path) -> None:
     with pytest.raises(CannotExport, match=r"is not empty. Give --overwrite"):
         to_folder(folder, files(names), IDENTITY, overwrite=False)
     to_folder(folder, files(names), IDENTITY, overwrite=True)
+
+
+def test_two_runs_at_once_do_not_write_into_one_folder(tmp_path: Path) -> None:
+    def write(path: Path) -> None:
+        with pytest.raises(CannotExport, match="is being written by another run"):
+            to_folder(tmp_path, files(["day=1/a.parquet"]), IDENTITY, overwrite=True)
+        path.write_text("whole")
+
+    to_folder(tmp_path, [("day=1/a.parquet", write)], IDENTITY, overwrite=True)
+    assert (tmp_path / "day=1" / "a.parquet").read_text() == "whole"
+
+
+def test_no_file_of_an_earlier_export_stays_in_the_folder(tmp_path: Path) -> None:
+    """Whoever reads the folder would add it up too: another range, or a day whose only user was erased."""
+    to_folder(tmp_path / "out", files(["day=1/a.parquet", "day=2/a.parquet"]), IDENTITY, overwrite=False)
+    (tmp_path / "out" / "README").write_text("mine")
+    to_folder(tmp_path / "out", files(["day=2/a.parquet", "day=3/a.parquet"]), IDENTITY, overwrite=True)
+    there = {path.name for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert there == {"a.parquet", "README"}
+    assert [path.parent.name for path in sorted((tmp_path / "out").rglob("*.parquet"))] == ["day=2", "day=3"]
+
+
+def test_only_the_owner_can_look_into_the_folder(tmp_path: Path) -> None:
+    to_folder(tmp_path / "out", files(["day=1/a.parquet"]), IDENTITY, overwrite=False)
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o700
