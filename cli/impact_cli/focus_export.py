@@ -22,12 +22,14 @@ PAUSE_SECONDS = 1.0
 
 
 def day_lines(impact: Impact, day: str, who: Identity, begin: StartsAt) -> Step:
-    """A step that reads a day again while it changes. Its result is the day's total."""
+    """A step that reads a day again while it changes. Its result is the day's total; None without any use."""
     used: list[DayTotal] = []
 
     def lines() -> Iterator[str]:
         for attempt in range(ATTEMPTS):
-            [total] = impact.totals(day, day)["days"]
+            if not (days := impact.totals(day, day)["days"]):
+                return  # all its users were erased since the days were listed
+            [total] = days
             # Not in memory, and not SpooledTemporaryFile: its writelines keeps all lines there.
             with TemporaryFile("w+", encoding="utf-8", newline="") as file:
                 try:
@@ -44,7 +46,7 @@ def day_lines(impact: Impact, day: str, who: Identity, begin: StartsAt) -> Step:
             f"{reason}, {ATTEMPTS} times. Export days that are final, or try again in an hour."
         )
 
-    return Step(day, lines, lambda: used[0])
+    return Step(day, lines, lambda: next(iter(used), None))
 
 
 def starts_at(target: Target, time_zone: str | None) -> tuple[str, StartsAt]:

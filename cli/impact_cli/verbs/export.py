@@ -165,7 +165,7 @@ def focus(
     if output is None or output == STDOUT:
         to_stdout(header, steps)
         return
-    days = to_file(output, header, steps, identity, overwrite=overwrite)
+    days = [total for total in to_file(output, header, steps, identity, overwrite=overwrite) if total]
     beside = output.with_name(f"{output.name}.metadata.json")
     described = format_.metadata(days, first, last, time_zone=zone, who=who)
     beside.write_text(to_json(described) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A day of a FOCUS export is not kept in memory."""
+"""A day of a FOCUS export: it is not kept in memory, and it may be gone when its turn comes."""
 
 import tracemalloc
 from collections.abc import Iterator
@@ -39,3 +39,12 @@ def test_a_day_is_not_kept_in_memory() -> None:
         tracemalloc.stop()
     assert size > 2_000_000
     assert peak < size / 2  # of all that the process does meanwhile
+
+
+def test_a_day_whose_users_were_erased_meanwhile_has_no_rows() -> None:
+    class Erased(Service):
+        def totals(self, first: str, last: str) -> dict[str, Any]:
+            return {"days": []}
+
+    step = day_lines(cast("Impact", Erased()), DAY, WHO, starts_at)
+    assert (list(step.lines()), step.result()) == ([], None)
