@@ -1,6 +1,7 @@
 """Rows for programs: JSON, JSON Lines and CSV, exact, under the API's field names."""
 
 import csv
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -13,8 +14,9 @@ from impact_client import DayTotal, Range, Summary, Terms
 Record = Mapping[str, Any]
 
 CRLF = "\r\n"
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A spreadsheet runs a text that begins with one of these (OWASP, "CSV Injection")."""
+FORMULA = re.compile(r"(^|[;\t\r\n])(?=[=+\-@\t\r])")
+"""Where a spreadsheet would begin to run a text (OWASP, "CSV Injection"): at its beginning, and after what some
+take for the end of a cell. Excel does so with `;` in the countries that write 0,5 for a half."""
 WRITTEN_AS = {Range: tuple(Range.__annotations__), Terms: tuple(Terms.__annotations__)}
 
 
@@ -78,7 +80,7 @@ def csv_row(record: Record, columns: Sequence[str]) -> list[str]:
 def cell(value: Any) -> str:
     """Write a value for a spreadsheet: numbers with all their digits, no text that it would run."""
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(FORMULA) else value
+        return FORMULA.sub(r"\1'", value)
     return text(value)
 
 
