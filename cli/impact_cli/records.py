@@ -14,9 +14,9 @@ from impact_client import DayTotal, Range, Summary, Terms
 Record = Mapping[str, Any]
 
 CRLF = "\r\n"
-FORMULA = re.compile(r"(^|[;\t\r\n])(?=[=+\-@\t\r])")
-"""Where a spreadsheet would begin to run a text (OWASP, "CSV Injection"): at its beginning, and after what some
-take for the end of a cell. Excel does so with `;` in the countries that write 0,5 for a half."""
+FORMULA = re.compile(r"(?<![^;\t\r\n])[=+\-@\t\r]")
+"""Where a spreadsheet begins to run a text (OWASP, "CSV Injection"): at its start, and after what some take
+for the end of a cell. Excel does so with `;` where a half is written 0,5."""
 WRITTEN_AS = {Range: tuple(Range.__annotations__), Terms: tuple(Terms.__annotations__)}
 
 
@@ -80,7 +80,7 @@ def csv_row(record: Record, columns: Sequence[str]) -> list[str]:
 def cell(value: Any) -> str:
     """Write a value for a spreadsheet: numbers with all their digits, no text that it would run."""
     if isinstance(value, str):
-        return FORMULA.sub(r"\1'", value)
+        return FORMULA.sub(r"'\g<0>", value)
     return text(value)
 
 
