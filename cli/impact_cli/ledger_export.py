@@ -1,32 +1,44 @@
 """The ledger's events as the parts of an export: a part a day and shard."""
 
+from datetime import UTC, datetime
 from functools import partial
+
+import boto3
 
 from impact.calendar import day_before, days_between
 from impact_cli.days import bounds
-from impact_cli.deployed_stack import calendar_of, store_of, today_of
+from impact_cli.deployed_stack import calendar_of, store_of
 from impact_cli.exporting import Part
 from impact_cli.ledger_reader import events_of_shard
-from impact_cli.target import Target
 
 DEFAULT_DAYS = 30
 
 
-def shards(target: Target, since: str | None, until: str | None) -> tuple[str, str, list[Part]]:
+def shards(
+    session: boto3.Session, stack: str, since: str | None, until: str | None
+) -> tuple[str, str, list[Part]]:
     """Return the first and the last day, and each (day, shard) with a function that reads its events.
 
-    Raises BotoCoreError, ClientError.
+    Raises BadParameter, NoStack, BotoCoreError, ClientError.
     """
-    session = target.session()
-    store = store_of(session, target.stack)
-    first, last = bounds(since, until, lambda: today_of(session, target.stack, store))
-    today = today_of(session, target.stack, store)
+    store = store_of(session, stack)
+    calendar = calendar_of(session, stack, store)
+    today = calendar.day_of(datetime.now(UTC))
+    first, last = bounds(since, until, lambda: today)
     last = last or today
     first = first or day_before(last, DEFAULT_DAYS - 1)
-    calendar = calendar_of(session, target.stack, store)
     parts: list[Part] = [
         (f"day={day}/events-{shard:03d}", partial(events_of_shard, store, day, shard))
         for day in days_between(first, min(last, today))
         for shard in range(calendar.shard_count(day))
     ]
     return first, last, parts
+
+
+def source_of(session: boto3.Session) -> str:
+    """Where the tables of a stack are: account and region, or the emulator of AWS.
+
+    Raises BotoCoreError, ClientError.
+    """
+    account = session.client("sts").get_caller_identity()["Account"]
+    return f"{account} {session.client('dynamodb').meta.endpoint_url}"

@@ -74,9 +74,9 @@ def csv_(
       impact export csv --events --since yesterday --until yesterday | gzip > requests.csv.gz
     """
     columns = _event_columns() if events else SUMMARY_COLUMNS
-    first, last, parts = _parts(target, since, until, events)
+    identity, parts = _parts("csv", target, since, until, events)
     steps = [Step(name, lambda of=of: csv_lines(of(), columns)) for name, of in parts]  # type: ignore[misc]
-    _write(output, csv_header(columns), steps, _identity("csv", target, first, last, events), overwrite)
+    _write(output, csv_header(columns), steps, identity, overwrite)
 
 
 @command.command(short_help="lines of JSON")
@@ -92,9 +92,9 @@ def jsonl(
     Example:
       impact export jsonl --since last-month -o last-month.jsonl
     """
-    first, last, parts = _parts(target, since, until, events)
+    identity, parts = _parts("jsonl", target, since, until, events)
     steps = [Step(name, lambda of=of: json_lines(of())) for name, of in parts]  # type: ignore[misc]
-    _write(output, "", steps, _identity("jsonl", target, first, last, events), overwrite)
+    _write(output, "", steps, identity, overwrite)
 
 
 @command.command(short_help="a folder for Athena, DuckDB and Spark")
@@ -118,9 +118,9 @@ def parquet(
     from impact_cli.parquet import write_parquet
 
     columns = _event_column_types() if events else column_types(Summary) | {"models": dict}
-    first, last, parts = _parts(target, since, until, events)
+    identity, parts = _parts("parquet", target, since, until, events)
     files = [(f"{name}.parquet", partial(_write_part, write_parquet, of, columns)) for name, of in parts]
-    to_folder(output, files, _identity("parquet", target, first, last, events), overwrite=overwrite)
+    to_folder(output, files, identity, overwrite=overwrite)
     note(f"Written: {len(files)} files in {output}.")
 
 
@@ -157,7 +157,7 @@ def focus(
     first, last, totals = days_with_use(impact, *bounds(since, until, impact.today))
     who = format_.Identity(target.stack, target.stack, issuer or target.stack)
     steps = [day_lines(impact, total["day"], who, begin) for total in totals]
-    identity = _identity("focus", target, first, last, False) | {
+    identity = _identity("focus", target, impact.url, first, last) | {
         "issuer": who.invoice_issuer,
         "timeZone": zone,
     }
@@ -192,27 +192,33 @@ def person(user: str, output: Path, target: Target) -> None:
     note(f"Written: {events:,} events and {summaries:,} daily summaries in {output}.")
 
 
-def _parts(target: Target, since: str | None, until: str | None, events: bool) -> tuple[str, str, list[Part]]:
-    """The parts of an export, and its first and last day."""
+def _parts(
+    kind: str, target: Target, since: str | None, until: str | None, events: bool
+) -> tuple[dict[str, Any], list[Part]]:
+    """Which export this is, and its parts."""
     if events:
-        from impact_cli.ledger_export import shards
+        from impact_cli.ledger_export import shards, source_of
 
-        return shards(target, since, until)
+        session = target.session()
+        first, last, parts = shards(session, target.stack, since, until)
+        return _identity(kind, target, source_of(session), first, last, of="events"), parts
     impact = target.reader()
     first, last, totals = days_with_use(impact, *bounds(since, until, impact.today))
     days: list[Part] = [
         (f"day={total['day']}/summaries", partial(_summaries, impact, total["day"])) for total in totals
     ]
-    return first, last, days
+    return _identity(kind, target, impact.url, first, last), days
 
 
 def _summaries(impact: "Impact", day: str) -> Iterator[Summary]:
     return impact.day(day)
 
 
-def _identity(kind: str, target: Target, first: str, last: str, events: bool) -> dict[str, Any]:
-    of = "events" if events else "summaries"
-    return {"format": kind, "of": of, "stack": target.stack, "from": first, "to": last}
+def _identity(
+    kind: str, target: Target, source: str, first: str, last: str, of: str = "summaries"
+) -> dict[str, Any]:
+    """Which export this is. Stacks of one name may be in several accounts: `source` tells them apart."""
+    return {"format": kind, "of": of, "stack": target.stack, "source": source, "from": first, "to": last}
 
 
 def _write(
