@@ -29,6 +29,9 @@ TO_SEND = ' If this is right, send it again with "confirm": true.'
 REASON = ('send "reason" too', "give --reason")
 """How RatesFunction asks for a reason, and what that is here."""
 
+REFUSALS = ("BadRates", "BadReason", "NotATargetDay", "RateKnown")
+"""Errors that RatesFunction raises before it stores anything. After others, such as a time-out, it may have."""
+
 Change = Mapping[str, str]
 
 
@@ -37,6 +40,15 @@ class RateRejected(click.ClickException):
 
     def __init__(self, reason: str):
         super().__init__(f"Nothing was stored: {reason}")
+
+
+class RateUncertain(click.ClickException):
+    """RatesFunction failed. Nobody knows whether it had stored the rate."""
+
+    def __init__(self, stack: str, reason: str):
+        super().__init__(
+            f"RatesFunction failed: {reason}. Run it again to see whether the stack {stack} has stored the rate."
+        )
 
 
 def entries(store: Store, first: str, last: str) -> list[Item]:
@@ -52,7 +64,7 @@ def entries(store: Store, first: str, last: str) -> list[Item]:
 def store_rate(session: boto3.Session, stack: str, given: dict[str, Any], *, yes: bool) -> int:
     """Store a rate: `date`, `usd`, and for a correction `reason`. Return the exit code.
 
-    Raises RateRejected, BotoCoreError, ClientError.
+    Raises RateRejected, RateUncertain, BotoCoreError, ClientError.
     """
     response = _call(session, stack, given)
     if not response["stored"]:
@@ -89,13 +101,16 @@ def _is_recomputed(session: boto3.Session, stack: str, day: str) -> bool:
 
 
 def _call(session: boto3.Session, stack: str, payload: dict[str, Any]) -> dict[str, Any]:
-    """Call RatesFunction. Raises RateRejected, BotoCoreError, ClientError."""
+    """Call RatesFunction. Raises RateRejected, RateUncertain, BotoCoreError, ClientError."""
     called = session.client("lambda", config=ONCE).invoke(
         FunctionName=physical_id(session, stack, "RatesFunction"), Payload=json.dumps(payload).encode()
     )
     response: dict[str, Any] = json.loads(called["Payload"].read())
     if "FunctionError" in called:
-        raise RateRejected(str(response.get("errorMessage", response)).replace(*REASON))
+        reason = str(response.get("errorMessage", response))
+        if response.get("errorType") in REFUSALS:
+            raise RateRejected(reason.replace(*REASON))
+        raise RateUncertain(stack, reason)
     return response
 
 

@@ -242,6 +242,7 @@ def test_a_worker_that_cannot_be_called_is_reported(
         (RIGHT, "2026-11-20 has 11.172 already: to correct it, give --reason"),
         ({"date": "2026-11-20", "usd": "1,1172"}, "'1,1172' is no rate"),
         (CORRECTION | {"usd": "11.172"}, "2026-11-20 has that rate already: 11.172"),
+        ({"date": "2026-11-21", "usd": "1.1172"}, "TARGET is closed on 2026-11-21"),
     ],
 )
 def test_a_rejected_rate_is_reported_with_the_reason(
@@ -250,6 +251,21 @@ def test_a_rejected_rate_is_reported_with_the_reason(
     assert run("--yes", **variables) == 1
     told = capsys.readouterr()
     assert (told.out, told.err.startswith(f"Error: Nothing was stored: {reason}")) == ("", True)
+
+
+def test_after_a_timeout_it_does_not_say_that_nothing_was_stored(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def timed_out(*_: object) -> None:
+        raise TimeoutError("Task timed out after 60.00 seconds")
+
+    monkeypatch.setitem(Lambda.functions, "stack-RatesFunction", timed_out)
+    assert run("--yes", **RIGHT) == 1
+    told = capsys.readouterr()
+    assert told.err.startswith(
+        "Error: RatesFunction failed: Task timed out after 60.00 seconds. Run it again to see"
+    )
+    assert "Nothing was stored" not in told.err
 
 
 @pytest.mark.parametrize("variables", [{}, {"date": "2026-11-20"}, {"usd": "1.1172"}])
