@@ -4,6 +4,7 @@ import re
 from calendar import monthrange
 from collections.abc import Callable
 from datetime import date, timedelta
+from functools import cache
 from typing import Any
 
 import click
@@ -84,10 +85,11 @@ def last_day(text: str, today: Callable[[], str]) -> str:
 
 
 def bounds(since: str | None, until: str | None, today: Callable[[], str]) -> tuple[str | None, str | None]:
-    """The first and the last day of a range. A month or a word as `since` alone is that month's range.
+    """The first and the last day of a range. A month, or last-month, as `since` alone is that month.
 
     Raises BadParameter if the range is empty.
     """
+    today = cache(today)  # it costs a call, and may be another day at the second one
     first = first_day(since, today) if since else None
     last = last_day(until, today) if until else None
     if since and not until and (since == "last-month" or len(since) == len("YYYY-MM")):

@@ -53,6 +53,11 @@ def test_a_range_has_a_first_and_a_last_day(
     assert bounds(since, until, today) == expected
 
 
+def test_a_range_has_one_current_day() -> None:
+    days = iter(["2026-10-31", "2026-11-01"])
+    assert bounds("last-month", None, lambda: next(days)) == ("2026-09-01", "2026-09-30")
+
+
 def test_a_range_that_ends_before_it_begins_is_rejected() -> None:
     with pytest.raises(click.BadParameter, match="2026-02-01 is after 2026-01-31"):
         bounds("2026-02-01", "2026-01-31", today)
