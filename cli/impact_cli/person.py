@@ -69,8 +69,9 @@ STYLE = (
 def write_person(session: boto3.Session, stack: str, user_id: str, folder: Path) -> tuple[int, int]:
     """Write `data.json` and `index.html`, readable by their owner only. Return how many events and summaries.
 
-    Raises CannotExport, BotoCoreError, ClientError.
+    Raises CannotExport, also if the folder has something, BotoCoreError, ClientError.
     """
+    _make_folder(folder)
     store = store_of(session, stack, connections=WORKERS)
     marked = store.state.marked()  # before the summaries, as the API does
     calendar = calendar_of(session, stack, store)
@@ -94,7 +95,6 @@ def write_person(session: boto3.Session, stack: str, user_id: str, folder: Path)
         "events": events,
     }
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write(folder / "data.json", to_json(held) + "\n")
         _write(folder / "index.html", "".join(_page(held)))
     except OSError as error:
@@ -102,10 +102,18 @@ def write_person(session: boto3.Session, stack: str, user_id: str, folder: Path)
     return len(events), len(summaries)
 
 
+def _make_folder(folder: Path) -> None:
+    """Make a folder that only its owner can look into. Raises CannotExport."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise CannotExport(f"{folder} is not empty. Give --output another name.")
+    except OSError as error:
+        raise CannotExport(f"{folder} cannot be written: {error.strerror}.") from None
+
+
 def _write(path: Path, content: str) -> None:
-    with os.fdopen(
-        os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
-    ) as file:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(content)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from impact.store import Store
 from impact_cli import person
+from impact_cli.exporting import CannotExport
 from impact_cli.person import write_person
 from tests.events import NOON, event, freeze
 from tests.integration.steps import BUILDER, TODAY, put, recompute_again
@@ -56,6 +57,14 @@ def test_what_users_chose_is_text_on_the_page(store: Store, write: Write, tmp_pa
     assert "<img" not in page
     assert "&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;" in page
     assert "default-src 'none'" in page
+
+
+def test_nothing_in_a_folder_is_overwritten(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "index.html").write_text("mine")
+    with pytest.raises(CannotExport, match="is not empty"):
+        write("alice")
+    assert (tmp_path / "out" / "index.html").read_text() == "mine"
 
 
 def test_of_somebody_unknown_nothing_is_held(write: Write, tmp_path: Path) -> None:
