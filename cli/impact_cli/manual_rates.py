@@ -30,7 +30,7 @@ REASON = ('send "reason" too', "give --reason")
 """How RatesFunction asks for a reason, and what that is here."""
 
 REFUSALS = ("BadRates", "BadReason", "NotATargetDay", "RateKnown")
-"""Errors that RatesFunction raises before it stores anything. After others, such as a time-out, it may have."""
+"""RatesFunction raises these before it stores a rate. After others, such as a time-out, it may be stored."""
 
 Change = Mapping[str, str]
 
@@ -47,7 +47,8 @@ class RateUncertain(click.ClickException):
 
     def __init__(self, stack: str, reason: str):
         super().__init__(
-            f"RatesFunction failed: {reason}. Run it again to see whether the stack {stack} has stored the rate."
+            f"RatesFunction failed: {reason}."
+            f" Run it again to see whether the stack {stack} has stored the rate."
         )
 
 
