@@ -1,10 +1,13 @@
 """The days with use of a range of any length: the API gives a year at a time."""
 
+from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from impact.daily_totals import DAYS_MAX
-from impact_client import DayTotal
+from impact_cli.output import note
+from impact_cli.progress import Progress
+from impact_client import DayTotal, Summary
 
 if TYPE_CHECKING:
     from impact_client import Impact
@@ -26,3 +29,20 @@ def days_with_use(impact: "Impact", first: str | None, last: str | None) -> tupl
         days += impact.totals(str(begin), str(until))["days"]
         begin = until + timedelta(days=1)
     return first, last, days
+
+
+def summaries_of(impact: "Impact", total: DayTotal) -> Iterator[Summary]:
+    """Yield the summary of every user of a day. Say so if they are not as many as its total has.
+
+    The API lists them by an index, which lags behind for a second or so after the day was recomputed.
+    """
+    users = 0
+    for summary in impact.day(total["day"]):
+        users += 1
+        yield summary
+    if users != total["users"]:
+        Progress().clear()
+        note(
+            f"{total['day']} has just changed: {users:,} users were read, its total has {total['users']:,}."
+            " Run it again in a minute."
+        )

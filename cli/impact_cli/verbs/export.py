@@ -1,9 +1,9 @@
 """`impact export`: summaries, or the ledger's events, as files."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -20,11 +20,8 @@ from impact_cli.records import (
     to_json,
 )
 from impact_cli.target import Target, with_target
-from impact_cli.usage_days import days_with_use
+from impact_cli.usage_days import days_with_use, summaries_of
 from impact_client import Summary
-
-if TYPE_CHECKING:
-    from impact_client import Impact
 
 STDOUT = Path("-")
 
@@ -205,13 +202,9 @@ def _parts(
     impact = target.reader()
     first, last, totals = days_with_use(impact, *bounds(since, until, impact.today))
     days: list[Part] = [
-        (f"day={total['day']}/summaries", partial(_summaries, impact, total["day"])) for total in totals
+        (f"day={total['day']}/summaries", partial(summaries_of, impact, total)) for total in totals
     ]
     return _identity(kind, target, impact.url, first, last), days
-
-
-def _summaries(impact: "Impact", day: str) -> Iterator[Summary]:
-    return impact.day(day)
 
 
 def _identity(

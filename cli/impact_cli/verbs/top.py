@@ -15,6 +15,7 @@ from impact_cli.progress import Progress
 from impact_cli.records import columns_of
 from impact_cli.table import bar, count, footprint, money, share, table, text
 from impact_cli.target import Target, with_target
+from impact_cli.usage_days import summaries_of
 from impact_client import Figures, Summary, Sums, Totals
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def _items(impact: "Impact", by: str, totals: Totals) -> list[Item]:
 def _summaries(impact: "Impact", totals: Totals) -> Iterator[Summary]:
     progress, read = Progress(), 0
     for day in totals["days"]:
-        for summary in impact.day(day["day"]):
+        for summary in summaries_of(impact, day):
             read += 1
             progress.show(f"{day['day']}: {read:,} summaries read")
             yield summary

@@ -27,7 +27,7 @@ class Service:
         raise AssertionError("nobody needs to know it")
 
     def totals(self, first: str, last: str) -> dict[str, Any]:
-        return {"from": first, "to": last, "days": [{"day": day} for day in DAYS]}
+        return {"from": first, "to": last, "days": [{"day": day, "users": 1} for day in DAYS]}
 
     def day(self, day: str) -> Iterator[dict[str, Any]]:
         if day == self._stops_at:

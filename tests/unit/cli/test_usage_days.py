@@ -3,12 +3,13 @@
 from datetime import date, timedelta
 from typing import Any, cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from impact.daily_totals import DAYS_MAX
-from impact_cli.usage_days import days_with_use
-from impact_client import Impact
+from impact_cli.usage_days import days_with_use, summaries_of
+from impact_client import DayTotal, Impact
 
 TODAY = date(2026, 11, 28)
 
@@ -43,3 +44,17 @@ def test_without_days_it_is_the_last_thirty() -> None:
     begin, end, days = days_with_use(service, None, None)
     assert (begin, end, len(days)) == ("2026-10-30", "2026-11-28", 30)
     assert days_with_use(service, None, "2026-11-01")[:2] == ("2026-10-03", "2026-11-01")
+
+
+def test_a_day_with_more_or_fewer_users_than_its_total_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    class Day:
+        def day(self, day: str) -> Any:
+            return iter([{"userId": "alice", "day": day}])
+
+    def noted(users: int) -> str:
+        total = cast("DayTotal", {"day": "2026-11-27", "users": users})
+        assert [summary["userId"] for summary in summaries_of(cast("Impact", Day()), total)] == ["alice"]
+        return capsys.readouterr().err
+
+    assert noted(1) == ""
+    assert noted(2).startswith("2026-11-27 has just changed: 1 users were read, its total has 2.")
