@@ -200,12 +200,12 @@ def to_folder(
     """
     if folder.exists() and not folder.is_dir():
         raise CannotExport(f"{folder} is no folder. Give --output another name.")
-    note_of_it = folder / ".impact-export.json"
+    state_file = folder / ".impact-export.json"
     others = (
         f"{folder} has a part of another export that was stopped."
-        f" Delete {note_of_it.name} in it, or choose another folder."
+        f" Delete {state_file.name} in it, or choose another folder."
     )
-    state = _State(note_of_it, dict(identity), others)
+    state = _State(state_file, dict(identity), others)
     done = state.read()["steps"]
     if not done and not overwrite and folder.exists() and any(folder.iterdir()):
         raise CannotExport(f"{folder} is not empty. Give --overwrite to replace what is there.")
