@@ -7,8 +7,9 @@ from itertools import pairwise
 import click
 
 from impact.calendar import Calendar, Period, Settings, day_before
-from impact.day_settings import LEAD_TIME, effective_calendar, next_period, parse_settings
+from impact.day_settings import LEAD_TIME, effective_calendar, next_period
 from impact.store import Store
+from impact_cli.deployed_stack import settings_of
 
 DAY_PARAMETERS = ("ShardCount", "ReportingTimeZone", "RetentionDays")
 """The parameters that take effect at the beginning of a day."""
@@ -45,7 +46,9 @@ def preview(
         )
     if not has_periods and not has_progress:
         return [f"{name} {current[name]} -> {requested[name]}: from the first event on." for name in changed]
-    return describe_changes(effective_calendar(store, lambda: _settings(current)), _settings(requested), now)
+    return describe_changes(
+        effective_calendar(store, lambda: settings_of(current)), settings_of(requested), now
+    )
 
 
 def describe_changes(calendar: Calendar, requested: Settings, now: datetime) -> list[str]:
@@ -64,12 +67,6 @@ def describe_changes(calendar: Calendar, requested: Settings, now: datetime) -> 
         f"The next run of the rollup stores this. If it runs after {until:%Y-%m-%d %H:%M} UTC,"
         " all is a day later.",
     ]
-
-
-def _settings(parameters: Mapping[str, str]) -> Settings:
-    return parse_settings(
-        parameters["ReportingTimeZone"], parameters["RetentionDays"], parameters["ShardCount"]
-    )
 
 
 def describe(settings: Settings) -> dict[str, str]:

@@ -144,9 +144,13 @@ def physical_id(session: boto3.Session, stack: str, logical_id: str) -> str:
     return resource["StackResourceDetail"]["PhysicalResourceId"]
 
 
-def _requested_settings(session: boto3.Session, stack: str) -> Settings:
-    [described] = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
-    parameters = parameters_of(described)
+def settings_of(parameters: Mapping[str, str]) -> Settings:
+    """The settings of days that a stack's parameters ask for. Raises InvalidSettings."""
     return parse_settings(
         parameters["ReportingTimeZone"], parameters["RetentionDays"], parameters["ShardCount"]
     )
+
+
+def _requested_settings(session: boto3.Session, stack: str) -> Settings:
+    [described] = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    return settings_of(parameters_of(described))

@@ -14,7 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from impact.calendar import Calendar, day_after, day_before
-from impact.day_settings import InvalidSettings, effective_calendar, parse_settings
+from impact.day_settings import InvalidSettings, effective_calendar
 from impact.dynamodb import to_wire
 from impact.fx_rates import due_dates
 from impact.keys import day_shard
@@ -22,7 +22,8 @@ from impact.recompute import is_unconverted
 from impact.rollup_planner import plan
 from impact.store import Store
 from impact_cli import doctor
-from impact_cli.deployed_stack import FoundStack, find_stack, is_empty, parameters_of, store_of
+from impact_cli.dead_letters import QUEUES
+from impact_cli.deployed_stack import FoundStack, find_stack, is_empty, parameters_of, settings_of, store_of
 from impact_cli.doctor import (
     AlarmState,
     Finding,
@@ -34,6 +35,7 @@ from impact_cli.doctor import (
     ok,
     warning,
 )
+from impact_cli.left_tables import TABLES
 from impact_cli.target import TOKENS, NotFound, Target
 from impact_client import Impact, ImpactError, Unauthorized
 from impact_client.version import version
@@ -41,9 +43,7 @@ from impact_client.version import version
 Report = dict[str, list[Finding]]
 """What was found, by part, in the order of the output."""
 
-TABLES = ("RequestEvents", "DailySummaries", "State")
 SCHEDULES = {"RollupFunctionSchedule": "RollupFunction", "RatesFunctionSchedule": "RatesFunction"}
-DEAD_LETTER_QUEUES = ("FailedRollups", "FailedSchedules")
 INDEX = "byDay"
 WORKERS = 8
 """Parts looked at, at a time."""
@@ -193,7 +193,7 @@ class Deployed:
 
     def calendar(self) -> Calendar:
         """The settings of the ledger's days. Raises InvalidSettings."""
-        return effective_calendar(self.store, lambda: _requested(self))
+        return effective_calendar(self.store, lambda: settings_of(self.parameters))
 
     def metric(
         self, namespace: str, name: str, stat: str, since: timedelta, **dimensions: str
@@ -230,14 +230,9 @@ def _version(deployed: Deployed) -> list[Finding]:
     return doctor.check_version(outputs.get("Version"), version())
 
 
-def _requested(deployed: Deployed) -> Any:
-    given = deployed.parameters
-    return parse_settings(given["ReportingTimeZone"], given["RetentionDays"], given["ShardCount"])
-
-
 def _settings(deployed: Deployed) -> list[Finding]:
     try:
-        requested, calendar = _requested(deployed), deployed.calendar()
+        requested, calendar = settings_of(deployed.parameters), deployed.calendar()
     except InvalidSettings as error:
         return [fault(_text(error), f"Deploy a right one: {doctor.section('RollupErrors')}")]
     return doctor.check_settings(calendar, requested, deployed.deployed_at, deployed.patience, deployed.now)
@@ -317,7 +312,7 @@ def _attributes(deployed: Deployed, queue: str, *names: str) -> dict[str, int]:
 
 def _dead_letters(deployed: Deployed) -> list[Finding]:
     return doctor.check_dead_letters(
-        {queue: _attributes(deployed, queue, MESSAGES)[MESSAGES] for queue in DEAD_LETTER_QUEUES}
+        {queue: _attributes(deployed, queue, MESSAGES)[MESSAGES] for queue in QUEUES}
     )
 
 
