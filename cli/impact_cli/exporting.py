@@ -201,10 +201,7 @@ def to_folder(
     if folder.exists() and not folder.is_dir():
         raise CannotExport(f"{folder} is no folder. Give --output another name.")
     state_file = folder / ".impact-export.json"
-    others = (
-        f"{folder} has a part of another export that was stopped."
-        f" Delete {state_file.name} in it, or choose another folder."
-    )
+    others = f"{state_file} is of another export that was stopped. Delete it, or choose another folder."
     state = _State(state_file, dict(identity), others)
     done = state.read()["steps"]
     if not done and not overwrite and folder.exists() and any(folder.iterdir()):

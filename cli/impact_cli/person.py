@@ -71,7 +71,7 @@ def write_person(session: boto3.Session, stack: str, user_id: str, folder: Path)
 
     Raises CannotExport, also if the folder has something, BotoCoreError, ClientError.
     """
-    _make_folder(folder)
+    _check_empty(folder)
     store = store_of(session, stack, connections=WORKERS)
     marked = store.state.marked()  # before the summaries, as the API does
     calendar = calendar_of(session, stack, store)
@@ -95,6 +95,7 @@ def write_person(session: boto3.Session, stack: str, user_id: str, folder: Path)
         "events": events,
     }
     try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write(folder / "data.json", to_json(held) + "\n")
         _write(folder / "index.html", "".join(_page(held)))
     except OSError as error:
@@ -102,11 +103,10 @@ def write_person(session: boto3.Session, stack: str, user_id: str, folder: Path)
     return len(events), len(summaries)
 
 
-def _make_folder(folder: Path) -> None:
-    """Make a folder that only its owner can look into. Raises CannotExport."""
+def _check_empty(folder: Path) -> None:
+    """Raises CannotExport if the folder has something, or is no folder."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if any(folder.iterdir()):
+        if folder.exists() and any(folder.iterdir()):
             raise CannotExport(f"{folder} is not empty. Give --output another name.")
     except OSError as error:
         raise CannotExport(f"{folder} cannot be written: {error.strerror}.") from None
