@@ -129,11 +129,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _prepare_streams() -> None:
-    """Let an id stand in any terminal. A stream that the caller has closed takes all and keeps nothing."""
+    """Let an id stand in any terminal. Elsewhere it is UTF-8, as in the files that --output names.
+
+    A stream that the caller has closed takes all and keeps nothing.
+    """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
-        getattr(sys, name).reconfigure(errors="backslashreplace")
+        stream = getattr(sys, name)
+        stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
 
 
 def _message(error: Exception) -> str | None:

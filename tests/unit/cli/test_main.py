@@ -37,6 +37,18 @@ def test_the_reference_page_is_what_the_commands_say() -> None:
     assert cli_reference.PAGE.read_text() == cli_reference.page()
 
 
+def test_an_id_in_a_pipe_is_utf8_whatever_the_locale() -> None:
+    """As in the file of --output: in another encoding it would be escaped, and so be another id."""
+    program = "from impact_cli.main import main; main(['usage', '--since', 'zoë-中'])"
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=True,
+    )
+    assert "'zoë-中' is not a day".encode() in ran.stderr
+
+
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], click.Command]:
     found: dict[tuple[str, ...], click.Command] = {}
     for name in group.list_commands(click.Context(group)):
