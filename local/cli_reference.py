@@ -21,9 +21,9 @@ page from the commands' own help.
     impact configure                 # once: where the stack is, and its tokens
 
 - **Which stack.** `--profile NAME`, or `IMPACT_PROFILE`, takes a profile of `~/.config/impact/config.toml`
-  (`IMPACT_CONFIG` names another file): its URL and tokens, and none from elsewhere. AWS credentials are those of
-  its `aws_profile`, else of the environment, as is `AWS_ENDPOINT_URL`, which `.local.env` sets.
-  Without a profile the environment counts: `IMPACT_SERVICE_URL`, `IMPACT_READ_TOKEN`,
+  (`IMPACT_CONFIG` names another file): its URL and tokens, and none from elsewhere. AWS credentials are
+  those of its `aws_profile`, else of the environment. In a shell with the `AWS_ENDPOINT_URL` of `.local.env`
+  it makes no AWS calls. Without a profile the environment counts: `IMPACT_SERVICE_URL`, `IMPACT_READ_TOKEN`,
   `IMPACT_SERVICE_TOKEN`, `IMPACT_STACK`. `make local` leaves them in `.local.env`. Without those, the profile
   `default` counts. `--stack NAME` takes the profile of that stack. No token is sent to another stack than its
   own, and no command takes one as an argument.

@@ -43,6 +43,8 @@ class _Reader:
     def __init__(self, streams: Any, arn: str):
         self._streams, self._arn = streams, arn
         self._iterators: dict[str, str] = {}
+        self._last: dict[str, str] = {}
+        """The last sequence number that was read, by shard."""
         self._known: set[str] = set()
         self._polls = 0
 
@@ -61,18 +63,31 @@ class _Reader:
         """Read each shard once."""
         closed = False
         for shard_id, iterator in list(self._iterators.items()):
-            got = self._streams.get_records(ShardIterator=iterator)
+            try:
+                got = self._streams.get_records(ShardIterator=iterator)
+            except self._streams.exceptions.ExpiredIteratorException:  # it was not used for 15 minutes
+                self._iterators[shard_id] = self._iterator_after(shard_id)
+                continue
             if following := got.get("NextShardIterator"):
                 self._iterators[shard_id] = following
             else:  # the shard was split, or it is four hours old: its children go on
                 del self._iterators[shard_id]
                 closed = True
             for record in got["Records"]:
+                self._last[shard_id] = record["dynamodb"]["SequenceNumber"]
                 if record["eventName"] == "INSERT":
                     yield shown(record["dynamodb"]["NewImage"])
         self._polls += 1
         if closed or self._polls % DISCOVERY_POLLS == 0:
             self.discover("TRIM_HORIZON")
+
+    def _iterator_after(self, shard_id: str) -> str:
+        """Go on behind the last record that was read."""
+        where: dict[str, str] = {"ShardIteratorType": "LATEST"}
+        if last := self._last.get(shard_id):
+            where = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": last}
+        got = self._streams.get_shard_iterator(StreamArn=self._arn, ShardId=shard_id, **where)
+        return str(got["ShardIterator"])
 
     def _shards(self) -> Iterator[Any]:
         start: dict[str, str] = {}

@@ -18,6 +18,7 @@ from impact.keys import parse_fx_rate_key
 from impact.store import Store
 from impact.types import Item
 from impact_cli.deployed_stack import physical_id
+from impact_cli.follow_up import same_stack
 from impact_cli.output import note
 from impact_cli.questions import agreed
 from impact_cli.workers import recompute_day
@@ -85,7 +86,7 @@ def _recompute(session: boto3.Session, stack: str, days: list[str], *, yes: bool
     left = [day for day in days if not (wanted and _is_recomputed(session, stack, day))]
     if left:
         print("Still converted at the old rate, until you recompute them:")
-        print(*(f"    impact rollup {day}" for day in left), sep="\n")
+        print(*(same_stack(f"    impact rollup {day}") for day in left), sep="\n")
     return 1 if wanted and left else 0
 
 

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
+from impact_cli.follow_up import same_stack
 from impact_cli.records import Record, csv_header, csv_lines, to_json
 from impact_cli.table import visible
 
@@ -62,4 +63,4 @@ def write(lines: str) -> None:
 
 def note(message: str) -> None:
     """Say something that is no data, on standard error."""
-    click.echo(message, err=True)
+    click.echo(same_stack(message), err=True)

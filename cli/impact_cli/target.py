@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import click
 
 from impact_cli.config import DEFAULT, Config, config_path
+from impact_cli.follow_up import remember
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +46,8 @@ class Target:
     url: str | None = None
     read_token: str | None = None
     ingest_token: str | None = None
+    is_profile: bool = False
+    """Whether it is of the configuration file."""
     aws_profile: str | None = None
     aws_region: str | None = None
 
@@ -66,6 +69,12 @@ class Target:
     def session(self, **options: Any) -> "boto3.Session":
         """A session of boto3, with the profile and the region that are configured. Raises BotoCoreError."""
         import boto3
+
+        if self.is_profile and os.environ.get("AWS_ENDPOINT_URL") and os.environ.get("IMPACT_SERVICE_URL"):
+            raise NotFound(
+                f"AWS_ENDPOINT_URL is set, as .local.env does: AWS calls would not reach the stack of"
+                f" {self.source}. Use a shell without it."
+            )
         from botocore.exceptions import NoRegionError
 
         region = self.aws_region or os.environ.get("AWS_REGION") or None
@@ -115,7 +124,9 @@ def find(
             raise NotFound(f"There is no profile {profile!r} in {path}. It has {known}. `impact configure`")
         target = _of_profile(config, profile, path)
     elif any(environment.get(name) for name in ("IMPACT_SERVICE_URL", *TOKENS.values())):
-        given = {field: environment[name] for field, name in ENVIRONMENT.items() if environment.get(name)}
+        given: dict[str, Any] = {
+            field: environment[name] for field, name in ENVIRONMENT.items() if environment.get(name)
+        }
         target = Target("the environment", **given)
     elif DEFAULT in config.profiles:
         target = _of_profile(config, DEFAULT, path)
@@ -127,7 +138,8 @@ def find(
 
 
 def _of_profile(config: Config, name: str, path: Path) -> Target:
-    return Target(f"the profile {name} of {path}", **config.profiles[name])
+    values: dict[str, Any] = {**config.profiles[name]}
+    return Target(f"the profile {name} of {path}", is_profile=True, **values)
 
 
 def _with_stack(target: Target, stack: str | None, config: Config, path: Path) -> Target:
@@ -153,6 +165,7 @@ def with_target(function: "Callable[..., R]") -> "Callable[..., R]":
         target = find(
             profile or chosen["profile"], stack or chosen["stack"], os.environ, Config.read(path), path
         )
+        remember(profile or chosen["profile"], stack or chosen["stack"])
         return function(*arguments, target=target, **options)
 
     return command

@@ -3,6 +3,7 @@
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -115,6 +116,7 @@ def running(stack: Stack, *arguments: str, terminal: bool) -> Iterator[Running]:
         stdin=theirs if terminal else subprocess.DEVNULL,
         stdout=theirs,
         stderr=theirs,
+        preexec_fn=_heed_ctrl_c,  # noqa: PLW1509  # it calls the kernel alone
     )
     os.close(theirs)
     try:
@@ -123,6 +125,11 @@ def running(stack: Stack, *arguments: str, terminal: bool) -> Iterator[Running]:
         process.kill()
         process.wait()
         os.close(ours)
+
+
+def _heed_ctrl_c() -> None:
+    """Whoever runs the tests in the background of a shell has Ctrl-C ignored in all that they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def environment_of(stack: Stack) -> dict[str, Any]:

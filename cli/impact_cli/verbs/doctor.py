@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from impact_cli.follow_up import same_stack
 from impact_cli.records import to_json
 from impact_cli.target import Target, with_target
 
@@ -51,7 +52,8 @@ def command(quiet: bool, as_json: bool, target: Target) -> int:
 
 
 def _record(part: str, finding: "Finding") -> dict[str, str | None]:
-    return {"part": part, "level": finding.level, "message": finding.message, "action": finding.action}
+    action = finding.action and same_stack(finding.action)
+    return {"part": part, "level": finding.level, "message": finding.message, "action": action}
 
 
 def _print(rows: "list[tuple[str, Finding]]") -> None:
@@ -62,7 +64,7 @@ def _print(rows: "list[tuple[str, Finding]]") -> None:
     if to_do:
         click.echo("\nWhat to do:")
     for part, action in to_do:
-        click.echo(f"  {part:{widest}}  {action}")
+        click.echo(f"  {part:{widest}}  {same_stack(action)}")
 
 
 def _mark(level: str) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from impact_cli.days import SingleDay, UserId, first_day
+from impact_cli.follow_up import same_stack
 from impact_cli.output import write_json
 from impact_cli.records import to_json
 from impact_cli.table import as_argument, table, visible
@@ -49,7 +50,7 @@ def command(user: str, day: str, as_json: bool, target: Target) -> int:
     if as_json:
         write_json(_document(user, day, found, explanation))
     else:
-        print("\n".join(_lines(user, day, found, explanation)))
+        print(same_stack("\n".join(_lines(user, day, found, explanation))))
     differs = explanation.differences or (found.summary is None) != (not found.events)
     return 1 if differs and not found.may_have_expired else 0
 

@@ -103,7 +103,9 @@ sum                22.344000          2.000000         20.000000
 """
 STORED = "Stored: 1.1172 dollars for one euro on 2026-11-20.\n"
 COUNTED = "2026-11-23: 1 events of 1 users, 1 summaries written, 16 of 16 shards recomputed\n"
-TO_COUNT = "Still converted at the old rate, until you recompute them:\n    impact rollup 2026-11-23\n"
+TO_COUNT = (
+    "Still converted at the old rate, until you recompute them:\n    impact --stack=stack rollup 2026-11-23\n"
+)
 
 
 @pytest.fixture
