@@ -30,8 +30,9 @@ TO_SEND = ' If this is right, send it again with "confirm": true.'
 REASON = ('send "reason" too', "give --reason")
 """How RatesFunction asks for a reason, and what that is here."""
 
-REFUSALS = ("BadRates", "BadReason", "NotATargetDay", "RateKnown")
-"""RatesFunction raises these before it stores a rate. After others, such as a time-out, it may be stored."""
+REFUSALS = ("BadRates", "BadReason", "NotATargetDay", "RateKnown", "Runtime.HandlerError")
+"""RatesFunction raises these before it stores a rate. After others, such as a time-out, it may be stored.
+The last one is what MiniStack calls whatever a function raises."""
 
 Change = Mapping[str, str]
 
