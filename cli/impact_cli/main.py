@@ -30,7 +30,7 @@ VERBS = {
         "configure": "write down where the stack is, and its tokens",
         "send": "send a sample event",
         "doctor": "look at every part: what is wrong, and what to do",
-        "token": "create, list and revoke tokens",
+        "token": "create, list and revoke tokens",  # nosec B105
         "rates": "list, store and correct fx rates",
         "rollup": "recompute a day",
         "replay": "repeat failed calls of the dead-letter queues",

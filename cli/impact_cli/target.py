@@ -27,7 +27,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 DEFAULT_STACK = "impact"
-TOKENS = {"read_token": "IMPACT_READ_TOKEN", "ingest_token": "IMPACT_SERVICE_TOKEN"}
+TOKENS = {"read_token": "IMPACT_READ_TOKEN", "ingest_token": "IMPACT_SERVICE_TOKEN"}  # nosec B105
 """Fields of a profile that hold tokens, and their environment variables."""
 ENVIRONMENT = {"url": "IMPACT_SERVICE_URL", "stack": "IMPACT_STACK", **TOKENS}
 

@@ -31,7 +31,7 @@ def checkout() -> Path:
 @cache
 def template() -> Any:
     """Parse template.yaml. Raises NoCheckout."""
-    return yaml.load((checkout() / "template.yaml").read_text(), Loader=_Loader)  # noqa: S506  # a SafeLoader
+    return _Loader((checkout() / "template.yaml").read_text()).get_single_data()
 
 
 class _Loader(yaml.SafeLoader):

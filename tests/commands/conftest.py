@@ -32,7 +32,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (copy / name).unlink(missing_ok=True)
     for name in (".venv", ".venv-proxy"):
         (copy / name).symlink_to(PROJECT / name)
-    for name in ("pyproject.toml", "layers/callback/pyproject.toml", "uv.lock"):
+    for name in ("pyproject.toml", "layers/callback/pyproject.toml", "cli/pyproject.toml", "uv.lock"):
         os.utime(copy / name, (0, 0))  # older than the environments: so no command updates these
     subprocess.run(["git", "add", "--all"], cwd=copy, check=True)
     return copy

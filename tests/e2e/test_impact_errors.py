@@ -35,7 +35,7 @@ ON_AWS: tuple[tuple[str, ...], ...] = (
     ("rates", "enter", "2026-11-20", "1.1"),
     ("token", "list"),
     ("token", "new", "read"),
-    ("token", "revoke", "3f9a2c81d07e", "--yes"),
+    ("token", "revoke", "0123456789ab", "--yes"),
 )
 """Commands that need AWS credentials, and a stack of the name."""
 some_and_all = pytest.mark.parametrize(

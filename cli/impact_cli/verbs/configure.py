@@ -14,7 +14,7 @@ QUESTIONS = {
     "aws_profile": "AWS profile (empty: as for other AWS tools)",
     "aws_region": "AWS region (empty: as for other AWS tools)",
     "url": "URL of the API (empty: look it up in the stack's outputs)",
-    "read_token": "Read token (not shown; empty: none)",
+    "read_token": "Read token (not shown; empty: none)",  # nosec B105
     "ingest_token": "Ingest token, for `impact send` (not shown; empty: none)",
 }
 
