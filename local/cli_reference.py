@@ -41,6 +41,7 @@ page from the commands' own help.
 def main() -> int:
     argparse.ArgumentParser(prog="make cli-reference", description=__doc__).parse_args()
     PAGE.write_text(page())
+    print(f"Written: {PAGE.relative_to(PROJECT)}")
     return 0
 
 

@@ -65,7 +65,11 @@ def stack(events: int) -> Iterator[str]:
 
 def export(url: str, options: tuple[str, ...], output: Path) -> Export:
     days = ("--since", DAY, "--until", DAY, "--output", str(output))
-    environment = ENVIRONMENT | {"AWS_ENDPOINT_URL_DYNAMODB": url, "IMPACT_SERVICE_URL": url}
+    environment = ENVIRONMENT | {
+        "AWS_ENDPOINT_URL_DYNAMODB": url,
+        "AWS_ENDPOINT_URL_STS": url,
+        "IMPACT_SERVICE_URL": url,
+    }
     began = time.perf_counter()
     process = subprocess.Popen([*IMPACT, "export", *options, *days], env=environment, stderr=subprocess.PIPE)
     assert process.stderr

@@ -77,8 +77,14 @@ def total(pages: int) -> dict[str, Any]:
     return as_response(daily_total(DAY, [known | rate.as_fields() | sums | STAMP], 1), reopened=False)
 
 
+ACCOUNT = (
+    b"<GetCallerIdentityResponse><GetCallerIdentityResult><Account>123456789012</Account>"
+    b"</GetCallerIdentityResult></GetCallerIdentityResponse>"
+)
+
+
 class Stack(Wire):
-    """DynamoDB, and the API of the service."""
+    """DynamoDB, the API of the service, and STS, which is asked for the account."""
 
     answers: ClassVar = Wire.answers | {
         b'"settings"': json.dumps({"Items": [to_wire(PERIOD)]}).encode(),
@@ -86,6 +92,13 @@ class Stack(Wire):
     page_of_summaries = to_json(summaries())
     user_pages: int
     totals: bytes
+
+    def do_POST(self) -> None:
+        if "X-Amz-Target" in self.headers:
+            super().do_POST()
+            return
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.respond(ACCOUNT, "text/xml")
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)

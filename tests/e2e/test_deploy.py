@@ -57,7 +57,7 @@ def test_a_new_stack_takes_over_the_tables_of_a_deleted_one(stack: Stack, name: 
     assert (
         f"An earlier stack has left {name}-RequestEvents, {name}-DailySummaries, {name}-State." in without.out
     )
-    assert "Nothing was deployed. Run it in a terminal and say y, or give yes=1." in without.out
+    assert "Nothing was deployed. Run it in a terminal and say y, or give --yes." in without.out
 
     ran = deploy(stack, name, "--yes")
     assert ran.code == 0, ran.out
