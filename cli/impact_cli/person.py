@@ -73,8 +73,8 @@ def write_person(session: boto3.Session, stack: str, user_id: str, folder: Path)
     """
     _check_empty(folder)
     store = store_of(session, stack, connections=WORKERS)
-    marked = store.state.marked()  # before the summaries, as the API does
     calendar = calendar_of(session, stack, store)
+    marked = store.state.marked()  # before the summaries, as the API does
     partitions = partitions_of(store, calendar, user_id, datetime.now(UTC))
     with ThreadPoolExecutor(WORKERS) as workers:
         reading = workers.map(lambda partition: list(user_pages(store, user_id, partition)), partitions)
