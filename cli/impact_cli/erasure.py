@@ -83,9 +83,8 @@ class Erasure:
             touched = self._delete_everywhere()
             print(f"{self._whose}: {touched.total()} events deleted from the whole ledger.")
         summaries = summary_keys(self.store, self.user_id)
-        found = Found(
-            self._count(partitions_of(self.store, self.calendar, self.user_id, self.now)), summaries
-        )
+        partitions = partitions_of(self.calendar, self.user_id, summaries, self.now)
+        found = Found(self._count(partitions), summaries)
         if not (touched or found.events or found.summaries):
             print(f"{self._whose}: nothing was found.")
             return 0

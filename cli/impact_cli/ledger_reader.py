@@ -1,6 +1,6 @@
 """The ledger's events as they are stored: of a day, or of one user."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, get_args
@@ -12,8 +12,6 @@ from impact.store import Store
 from impact.types import Item, WireItem
 from request_events.event import RequestEvent
 
-INTERNAL = ("dayShard", "userEvent")
-"""Keys of the table: made of other fields."""
 ADDED = (
     "day",
     "receivedAt",
@@ -77,14 +75,14 @@ def user_pages(store: Store, user_id: str, partition: str, **what: Any) -> Itera
     return _pages(store, "dayShard = :d AND begins_with(userEvent, :u)", values, **what)
 
 
-def partitions_of(store: Store, calendar: Calendar, user_id: str, now: datetime) -> list[str]:
-    """The partitions that may have events of a user: by the calendar, and by the user's summaries."""
+def partitions_of(
+    calendar: Calendar, user_id: str, summaries: Iterable[WireItem], now: datetime
+) -> list[str]:
+    """The partitions that may have events of a user: by the calendar, and by the keys of their summaries."""
     first = day_before(calendar.oldest_day(now), TTL_DAYS)
     days = days_between(first, day_after(calendar.day_of(now + AHEAD)))
     by_day = {day_shard(day, calendar.shard_of(user_id, day)) for day in days}
-    return sorted(
-        by_day | {item["dayShard"]["S"] for item in summary_keys(store, user_id) if "dayShard" in item}
-    )
+    return sorted(by_day | {item["dayShard"]["S"] for item in summaries if "dayShard" in item})
 
 
 def summary_keys(store: Store, user_id: str) -> list[WireItem]:

@@ -16,7 +16,7 @@ from impact.state_store import LAST_DAY
 from impact.types import Item
 from impact_cli.deployed_stack import calendar_of, store_of
 from impact_cli.exporting import CannotExport
-from impact_cli.ledger_reader import WORKERS, partitions_of, shown, user_pages
+from impact_cli.ledger_reader import WORKERS, partitions_of, shown, summary_keys, user_pages
 from impact_cli.progress import Progress
 from impact_cli.records import text, to_json
 
@@ -75,7 +75,7 @@ def write_person(session: boto3.Session, stack: str, user_id: str, folder: Path)
     store = store_of(session, stack, connections=WORKERS)
     calendar = calendar_of(session, stack, store)
     marked = store.state.marked()  # before the summaries, as the API does
-    partitions = partitions_of(store, calendar, user_id, datetime.now(UTC))
+    partitions = partitions_of(calendar, user_id, summary_keys(store, user_id), datetime.now(UTC))
     with ThreadPoolExecutor(WORKERS) as workers:
         reading = workers.map(lambda partition: list(user_pages(store, user_id, partition)), partitions)
         pages = list(Progress().of(reading, f"of {len(partitions)} days looked up"))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from impact_client import Impact
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 DEFAULT_STACK = "impact"
@@ -66,7 +65,7 @@ class Target:
         url = self.url or self._url_of_stack()
         return Impact(url, read_token=self.read_token, ingest_token=self.ingest_token)
 
-    def session(self, **options: Any) -> "boto3.Session":
+    def session(self) -> "boto3.Session":
         """A session of boto3, with the profile and the region that are configured. Raises BotoCoreError."""
         import boto3
 
@@ -78,7 +77,7 @@ class Target:
         from botocore.exceptions import NoRegionError
 
         region = self.aws_region or os.environ.get("AWS_REGION") or None
-        session = boto3.Session(profile_name=self.aws_profile, region_name=region, **options)
+        session = boto3.Session(profile_name=self.aws_profile, region_name=region)
         if session.region_name == "":  # botocore itself says so only where the variable is not set at all
             raise NoRegionError
         return session

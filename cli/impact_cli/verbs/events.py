@@ -1,5 +1,7 @@
 """`impact events`: the requests of a user's day."""
 
+from datetime import UTC, datetime
+
 import click
 
 from impact_cli.days import SingleDay, UserId, first_day
@@ -37,14 +39,15 @@ def command(user: str, day: str, form: str, target: Target) -> None:
       impact events alice --day yesterday
       impact events alice --day 2026-11-23 --jsonl
     """
-    from impact_cli.deployed_stack import calendar_of, store_of, today_of
+    from impact_cli.deployed_stack import calendar_of, store_of
     from impact_cli.ledger_reader import COLUMNS as FIELDS
     from impact_cli.ledger_reader import events_of_user
 
     session = target.session()
     store = store_of(session, target.stack)
-    day = first_day(day, lambda: today_of(session, target.stack, store))
-    events = events_of_user(store, calendar_of(session, target.stack, store), user, day)
+    calendar = calendar_of(session, target.stack, store)
+    day = first_day(day, lambda: calendar.day_of(datetime.now(UTC)))
+    events = events_of_user(store, calendar, user, day)
     show(
         form,
         document=lambda: {"userId": user, "day": day, "events": list(events)},

@@ -37,15 +37,16 @@ def command(user: str, day: str, as_json: bool, target: Target) -> int:
     Example:
       impact explain alice --day 2026-11-23
     """
-    from impact_cli.deployed_stack import calendar_of, store_of, today_of
+    from impact_cli.deployed_stack import calendar_of, store_of
     from impact_cli.explanation import explain
     from impact_cli.user_day import read_user_day
 
     session = target.session()
     store = store_of(session, target.stack)
-    day = first_day(day, lambda: today_of(session, target.stack, store))
     calendar = calendar_of(session, target.stack, store)
-    found = read_user_day(store, calendar, user, day, datetime.now(UTC))
+    now = datetime.now(UTC)
+    day = first_day(day, lambda: calendar.day_of(now))
+    found = read_user_day(store, calendar, user, day, now)
     explanation = explain(found.events, found.summary, found.rate, found.terms)
     if as_json:
         write_json(_document(user, day, found, explanation))
