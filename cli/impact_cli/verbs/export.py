@@ -70,7 +70,7 @@ def csv_(
       impact export csv --since 2026-11 -o november.csv
       impact export csv --events --since yesterday --until yesterday | gzip > requests.csv.gz
     """
-    columns = _event_columns() if events else SUMMARY_COLUMNS
+    columns = tuple(_event_column_types()) if events else SUMMARY_COLUMNS
     identity, parts = _parts("csv", target, since, until, events)
     steps = [Step(name, lambda of=of: csv_lines(of(), columns)) for name, of in parts]  # type: ignore[misc]
     _write(output, csv_header(columns), steps, identity, overwrite)
@@ -228,10 +228,6 @@ def _write_part(
     write: Callable[..., None], records: Callable[[], Iterable[Record]], columns: dict[str, type], path: Path
 ) -> None:
     write(path, records(), columns)
-
-
-def _event_columns() -> tuple[str, ...]:
-    return tuple(_event_column_types())
 
 
 def _event_column_types() -> dict[str, type]:
