@@ -2,6 +2,7 @@
 
 import json
 import os
+from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -9,6 +10,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any, cast
 
 import botocore.session
+import msgspec
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from botocore.parsers import JSONParser, ResponseParserFactory
@@ -25,14 +27,31 @@ class UnreadableResponse(BotoCoreError):
     fmt = "The response is not JSON"
 
 
+class QueryResponse(dict[str, Any]):
+    """A response with items: they are decoded when somebody reads `Items`, or by who takes `raw_items`."""
+
+    def __init__(self, body: bytes) -> None:
+        parts = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        self.raw_items = parts.pop("Items", msgspec.Raw(b"[]"))
+        super().__init__((name, json.loads(bytes(part))) for name, part in parts.items())
+
+    def __missing__(self, name: str) -> Any:
+        if name != "Items":
+            raise KeyError(name)
+        self[name] = json.loads(bytes(self.raw_items))
+        return self[name]
+
+
 class _WireParser(JSONParser):
     """Returns DynamoDB's JSON as it is, without a walk through botocore's model of it.
 
-    The two differ only in binary attributes, and there are none. The walk takes nine tenths of a rollup.
+    The two differ only in binary attributes, which stay in base64. The walk takes nine tenths of a rollup.
     """
 
-    def _handle_json_body(self, raw_body: bytes, shape: object) -> Any:
+    def _handle_json_body(self, raw_body: bytes, shape: Any) -> Any:
         try:
+            if shape is not None and shape.name == "QueryOutput" and raw_body:
+                return QueryResponse(raw_body)
             return json.loads(raw_body) if raw_body else {}
         except ValueError:
             raise UnreadableResponse from None
@@ -85,8 +104,8 @@ def _attribute(value: Any) -> WireItem:
             return {"BOOL": value}
         case int() | Decimal():
             return {"N": str(value)}
-        case str():
-            return {"S": value}
+        case str() | bytes():
+            return {"S" if isinstance(value, str) else "B": value}
         case list():
             return {"L": [_attribute(element) for element in value]}
         case dict():
@@ -105,6 +124,8 @@ def from_wire(value: dict[str, Any]) -> Any:
         return {name: from_wire(element) for name, element in content.items()}
     if kind == "L":
         return [from_wire(element) for element in content]
+    if kind == "B":
+        return content if isinstance(content, bytes) else b64decode(content)
     return content
 
 
@@ -140,10 +161,14 @@ class Table:
 
     def pages(self, **query: Any) -> Iterator[list[WireItem]]:
         """Run a Query, page by page."""
+        return (response["Items"] for response in self.responses(**query))
+
+    def responses(self, **query: Any) -> Iterator[dict[str, Any]]:
+        """Run a Query. Return its responses, one a page."""
         start: dict[str, Any] = {}
         while True:
             response: Any = self.client.query(TableName=self.name, **query, **start)
-            yield response["Items"]
+            yield response
             if "LastEvaluatedKey" not in response:
                 return
             start = {"ExclusiveStartKey": response["LastEvaluatedKey"]}

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from impact.dynamodb import Table
+from impact.dynamodb import QueryResponse, Table
 from impact.keys import user_prefix
-from impact.summary import EVENT_FIELDS
-from impact.types import Item, WireItem
+from impact.ledger_event import EVENT_FIELDS, LedgerEvent, decode_events, events_of
+from impact.types import Item
 
 
 class LedgerStore(Table):
@@ -21,20 +21,22 @@ class LedgerStore(Table):
 
     def event_pages(
         self, day_shard: str, *, user_id: str | None = None, consistent: bool
-    ) -> Iterator[list[WireItem]]:
+    ) -> Iterator[list[LedgerEvent]]:
         """Read the fields that a summary needs, page by page, sorted by user."""
         names = {f"#{i}": name for i, name in enumerate(EVENT_FIELDS)}
         condition, values = "dayShard = :d", {":d": {"S": day_shard}}
         if user_id is not None:
             condition += " AND begins_with(userEvent, :u)"
             values[":u"] = {"S": user_prefix(user_id)}
-        yield from self.pages(
+        for response in self.responses(
             KeyConditionExpression=condition,
             ExpressionAttributeValues=values,
             ProjectionExpression=", ".join(names),
             ExpressionAttributeNames=names,
             ConsistentRead=consistent,
-        )
+        ):
+            is_raw = isinstance(response, QueryResponse)
+            yield decode_events(response.raw_items) if is_raw else events_of(response["Items"])
 
     def created_at(self) -> datetime:
         """When the table was created: no event was stored before."""

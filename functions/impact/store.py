@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from impact.ledger_store import LedgerStore
+from impact.price_store import PriceStore
 from impact.state_store import StateStore
 from impact.summary_store import SummaryStore
 
@@ -16,11 +17,17 @@ class Store:
     ledger: LedgerStore
     summaries: SummaryStore
     state: StateStore
+    prices: PriceStore
 
     @classmethod
     def of(cls, client: Any, events: str, summaries: str, state: str) -> "Store":
         """Take the tables by their names."""
-        return cls(LedgerStore(client, events), SummaryStore(client, summaries), StateStore(client, state))
+        return cls(
+            LedgerStore(client, events),
+            SummaryStore(client, summaries),
+            StateStore(client, state),
+            PriceStore(client, state),
+        )
 
     @classmethod
     def from_environment(cls, client: Any) -> "Store":
