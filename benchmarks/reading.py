@@ -34,7 +34,7 @@ from impact.dynamodb import connect, to_wire  # noqa: E402
 from impact.keys import MARK, MARK_GROUP, SHARD_TOTAL, day_shard, shard_of  # noqa: E402
 from impact.rollup_planner import store_daily_totals  # noqa: E402
 from impact.store import Store  # noqa: E402
-from impact.summary import ModelTally, Tally  # noqa: E402
+from impact.summary import Figures, Tally  # noqa: E402
 from impact.usage_reader import LISTERS, PAGE_USERS, UsageReader  # noqa: E402
 from local.tables import schemas  # noqa: E402
 
@@ -171,9 +171,7 @@ def usage(models: int) -> Tally:
         for name in ("energy", "co2e", "water")
         for bound in ("Low", "High")
     }
-    named = {
-        f"openai/gpt-4o-{n}": ModelTally(requests=7, rated=7, **costs, **footprint) for n in range(models)
-    }
+    named = {f"openai/gpt-4o-{n}": Figures(requests=7, rated=7, **costs, **footprint) for n in range(models)}
     times: Any = {"firstTs": f"{TODAY}T00:00:00.000000Z", "lastTs": f"{TODAY}T11:00:00.000000Z"}
     return Tally(requests=7, rated=7, tokens_in=12_345, models=named, **times, **costs, **footprint)
 

@@ -9,7 +9,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from impact.calendar import Calendar, Settings, timestamp
+from impact.dynamodb import to_wire
 from impact.ledger_entry import EntryBuilder
+from impact.ledger_event import LedgerEvent, events_of
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 """The time of the tests, except for those of a whole function."""
@@ -43,6 +45,11 @@ def event(**fields: Any) -> dict[str, Any]:
         "eventId": "e-1",
     }
     return {name: value for name, value in (base | fields).items() if value is not None}
+
+
+def as_read(*items: dict[str, Any]) -> list[LedgerEvent]:
+    """Items of the ledger as the rollup reads them."""
+    return events_of([to_wire(item) for item in items])
 
 
 def entry_builder(zone: str = "UTC", retention_days: int = 400, shard_count: int = 4) -> EntryBuilder:

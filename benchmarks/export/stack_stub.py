@@ -18,7 +18,7 @@ from impact.billing import Terms, statement
 from impact.calendar import timestamp
 from impact.daily_totals import as_response, daily_total, sum_totals
 from impact.dynamodb import to_wire
-from impact.summary import ModelTally, Tally
+from impact.summary import Figures, Tally
 from impact.usage_reader import PAGE_USERS
 
 DAY = "2026-11-23"
@@ -38,7 +38,7 @@ def usage(user: int) -> Tally:
     """What the n-th user of a page used, of three models."""
     tally = Tally()
     for number, name in enumerate(MODELS):
-        model = ModelTally(
+        model = Figures(
             requests=user + 1,
             rated=user + 1,
             tokens_in=1000 * user + number,

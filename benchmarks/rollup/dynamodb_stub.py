@@ -18,7 +18,7 @@ from impact.footprint import Footprints
 from impact.fx_conversion import euro_fields
 from impact.fx_rates import FxRates
 from impact.ledger_entry import EntryBuilder
-from impact.summary import EVENT_FIELDS
+from impact.ledger_event import EVENT_FIELDS
 
 PAGE_EVENTS = 1250
 """Events in a page: DynamoDB reads 1 MB, and a ledger item has some 800 bytes."""

@@ -9,6 +9,12 @@ from impact.fx_rates import FxRate, to_euros
 from impact.summary import Tally
 from impact.types import Item
 
+CORRECTED = (
+    *("costUSD", "costEUR", "unconverted", "markupEUR", "restorationFeeEUR", "billedEUR"),
+    *("unpriced", "repriced", "prices"),
+)
+"""The fields of a statement that another price changes."""
+
 
 @dataclass(frozen=True)
 class Terms:
@@ -61,6 +67,20 @@ def statement(sums: Tally, rate: FxRate | None, terms: Terms) -> Item:
             row["restoredM2"] = _square_metres(row["co2eKg"], terms.restoration_kg_per_m2)
     exchange = rate.as_fields() if rate is not None and sums.unconverted > 0 else {}
     return fields | _bill(fields["costEUR"], terms) | exchange | {"terms": terms.as_fields()}
+
+
+def before_correction(sums: Tally, stated: Item, rate: FxRate | None, terms: Terms) -> Item:
+    """What a corrected day was final with at first, as `before`: {} where the correction changed nothing."""
+    if sums.first is None:
+        return {}
+    first = statement(sums.first, rate, terms)
+    before = {name: first[name] for name in CORRECTED if name in first}
+    before["models"] = {
+        name: {cost: model[cost] for cost in ("costEUR", "costUSD", "unconverted")}
+        for name, model in first["models"].items()
+    }
+    is_same = all(first.get(name) == stated.get(name) for name in CORRECTED)
+    return {} if is_same else {"before": before}
 
 
 def zero_sum() -> Tally:

@@ -1,7 +1,7 @@
 """Days: to which one an event belongs, when a day closes, and until when it can be recomputed."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -56,6 +56,17 @@ def days_between(first: str, last: str) -> Iterator[str]:
     while day <= last:
         yield day
         day = day_after(day)
+
+
+def runs_of(days: Iterable[str]) -> list[tuple[str, str]]:
+    """Join consecutive days: return the first and the last day of each run."""
+    runs: list[tuple[str, str]] = []
+    for day in days:
+        if runs and runs[-1][1] == day_before(day):
+            runs[-1] = (runs[-1][0], day)
+        else:
+            runs.append((day, day))
+    return runs
 
 
 @dataclass(frozen=True)

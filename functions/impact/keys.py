@@ -9,6 +9,7 @@ DAILY_TOTAL = "day"  # State kind: the total of a day, over its shards
 PERIOD = "settings"  # State kind: the settings of days
 PROGRESS = "rollup"  # State kind: the rollup's watermark
 FX_RATE = "rate"  # State kind: the euro reference rate of an ECB date
+BREAKDOWN = "breakdown"  # State kind: usage by dimension, of the shards of a day or of days
 PRICE = "price"  # State kind: the price book, a revision an item
 DAY_PRICES = "day-prices"  # State kind: the revision of the price book that a final day is counted with
 CORRECTION = "correction"  # State kind: corrections of final days

@@ -35,8 +35,10 @@ class LedgerStore(Table):
             ExpressionAttributeNames=names,
             ConsistentRead=consistent,
         ):
-            is_raw = isinstance(response, QueryResponse)
-            yield decode_events(response.raw_items) if is_raw else events_of(response["Items"])
+            if isinstance(response, QueryResponse):
+                yield decode_events(response.raw_items)
+            else:  # of a client that is not ours
+                yield events_of(response["Items"])
 
     def created_at(self) -> datetime:
         """When the table was created: no event was stored before."""

@@ -279,9 +279,12 @@ class DayBook:
         return cls(current, book.on(day, current), first, book.on(day, first))
 
 
-def used(prices: Iterable[str]) -> list[str]:
-    """Order the ids of entries."""
-    return sorted(prices, key=lambda price_id: tuple(map(int, price_id.split("."))))
+NO_BOOK = DayBook(0)
+
+
+def used(prices: Iterable[str]) -> tuple[str, ...]:
+    """Order the ids of entries, each of them once."""
+    return tuple(sorted(set(prices), key=lambda price_id: tuple(map(int, price_id.split(".")))))
 
 
 def as_listed(revision: Revision, price: Price) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Prices in State: the book's revisions, which of them each final day has, and corrections. None is edited."""
+"""Prices in State: revisions of the book, which of them a final day has, and corrections. None is edited."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -11,17 +11,20 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from hashlib import blake2b
 from itertools import islice
 from typing import TypeVar
 
-from impact.billing import Terms, statement, terms_of
+from impact.billing import Terms, before_correction, statement, terms_of
+from impact.breakdown import Breakdown
+from impact.breakdown_store import Overtaken
 from impact.calendar import CLOCK_SKEW_MAX, Calendar, DayExpired, timestamp
-from impact.decimals import stored
+from impact.decimals import EXACT, stored
 from impact.dynamodb import Version
 from impact.fx_rates import FxRate
 from impact.keys import day_shard
+from impact.price_book import DayBook
 from impact.state_store import LateMark
 from impact.store import Store
 from impact.summary import Tally, tallies_by_user
@@ -75,16 +78,18 @@ def recompute(
             except _Conflict as conflict:
                 hints.users |= conflict.users
                 hints.is_closed |= conflict.is_closed
+                hints.breakdown = conflict.breakdown
     raise TooManyConflicts(f"{day}, shard {shard}: others wrote what was read, in {ATTEMPTS} attempts")
 
 
 class _Conflict(Exception):
     """Another recompute has written what this attempt had read."""
 
-    def __init__(self, users: Iterable[str] = (), *, is_closed: bool = False):
+    def __init__(self, users: Iterable[str] = (), *, is_closed: bool = False, breakdown: str | None = None):
         super().__init__()
         self.users = set(users)
         self.is_closed = is_closed
+        self.breakdown = breakdown
 
 
 @dataclass
@@ -94,6 +99,7 @@ class _Hints:
     users: set[str] = field(default_factory=set)
     """They have summaries, though the index may not list them yet."""
     is_closed: bool = False  # another recompute, whose clock is ahead, has found the day closed
+    breakdown: str | None = None  # the breakdown's stored revision, where the total does not name it
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +126,7 @@ class _Snapshot:
     summaries: dict[str, _StoredSummary]  # by user
     rate: FxRate | None
     terms: Terms
+    book: DayBook
 
     @property
     def is_strict(self) -> bool:
@@ -136,6 +143,7 @@ class _Written:
     """The sums of the ledger, and how many summaries were written and deleted."""
 
     tally: Tally
+    breakdown: Breakdown
     users: int
     summaries_written: int
     summaries_deleted: int
@@ -163,6 +171,7 @@ class _Attempt:
         snapshot = self._read()
         written = self._write_summaries(snapshot)
         total = self._total(snapshot, written)
+        total["breakdown"] = self._write_breakdown(snapshot, total, written.breakdown.encoded())
         has_changed = written.summaries_written + written.summaries_deleted > 0
         self._write_total(snapshot, total, has_changed=has_changed)
         if snapshot.is_final:
@@ -194,8 +203,20 @@ class _Attempt:
         summaries = self._stored_summaries(consistent=is_final or mark.since is not None)
         if may_be_closed and not is_final and any(summary.is_final for summary in summaries.values()):
             raise _Conflict(is_closed=True)
-        rate = self.store.state.fx_rate_of(self.day)  # after the summaries: it may have been corrected since
-        return _Snapshot(mark, total, until, is_final, summaries, rate, terms_of(total, self.terms))
+        # After the summaries: rate and prices may have been corrected since.
+        rate = self.store.state.fx_rate_of(self.day)
+        book = self._book(total, is_final=is_final)
+        return _Snapshot(mark, total, until, is_final, summaries, rate, terms_of(total, self.terms), book)
+
+    def _book(self, total: Item | None, *, is_final: bool) -> DayBook:
+        """The prices that the day is counted with: an open day's follow the book, a final day's are fixed."""
+        book = self.store.prices.book()
+        revisions = self.store.prices.revisions_of(self.day) if is_final else [book.revision]
+        if not revisions:  # the first recompute of the day, in any shard, that finds it closed
+            is_older = bool(total and total["final"])  # it was final before there were prices
+            self.store.prices.fix_revision(self.day, 0 if is_older else book.revision, self.as_of)
+            revisions = self.store.prices.revisions_of(self.day)
+        return DayBook.of(book, self.day, revisions)
 
     def _countable_until(self, total: Item | None) -> str:
         """When the day's first events may expire; an earlier release may have stored a shorter time."""
@@ -214,24 +235,28 @@ class _Attempt:
         return dict(pair for pairs in self.workers.map(read, chunks) for pair in pairs)
 
     def _write_summaries(self, snapshot: _Snapshot) -> _Written:
-        tally, users, written = Tally(), 0, 0
+        tally, breakdown, users, written = Tally(), Breakdown(), 0, 0
         without_events = dict(snapshot.summaries)
         pages = self.store.ledger.event_pages(self.key, consistent=snapshot.is_strict)
-        for tallies in _chunks(tallies_by_user(pages), BATCH_GET_MAX):
+        for tallies in _chunks(tallies_by_user(pages, snapshot.book, breakdown.add), BATCH_GET_MAX):
             changed = []
             for user_id, user_tally in tallies:
                 summary = self._summary(snapshot, user_id, user_tally)
                 before = without_events.pop(user_id, None)
                 if before is None or before.digest != _digest(summary):
                     changed.append((summary, before.version if before else None))
-                tally.merge(user_tally)
+                with localcontext(EXACT):
+                    tally.add(user_tally)
             users += len(tallies)
             written += self._put(snapshot, changed)
-        return _Written(tally, users, written, self._delete(snapshot, without_events))
+        deleted = self._delete(snapshot, without_events)
+        return _Written(tally, breakdown, users, written, deleted)
 
     def _summary(self, snapshot: _Snapshot, user_id: str, tally: Tally) -> Item:
         key = {"userId": user_id, "day": self.day, "dayShard": self.key}
-        return key | statement(tally, snapshot.rate, snapshot.terms) | self._stamp(snapshot)
+        stated = statement(tally, snapshot.rate, snapshot.terms)
+        before = before_correction(tally, stated, snapshot.rate, snapshot.terms)
+        return key | stated | before | self._stamp(snapshot)
 
     def _stamp(self, snapshot: _Snapshot) -> Item:
         return {"asOf": timestamp(self.as_of), "final": snapshot.is_final}
@@ -273,6 +298,27 @@ class _Attempt:
             **self._stamp(snapshot),
         }
 
+    def _write_breakdown(self, snapshot: _Snapshot, total: Item, rows: bytes) -> Item:
+        """Store the rows with the total that they add up to. Return what the total names of them.
+
+        A conflict begins the attempt again, as that of a total does. On an open day it only replaces what is
+        there, unless that is final.
+        """
+        content = {"total": total, "rows": rows}
+        digest = blake2b(rows, digest_size=8, person=_digest(total)).hexdigest()
+        known = (snapshot.total or {}).get("breakdown", {})
+        if known.get("digest") == digest and self.hints.breakdown is None:
+            return dict(known)
+        before = self.hints.breakdown or known.get("revision")
+        put = self.store.breakdowns.put_shard(self.day, self.shard, content, before)
+        if isinstance(put, Overtaken):
+            if snapshot.is_strict or put.is_final:
+                raise _Conflict(is_closed=put.is_final, breakdown=put.revision)
+            put = self.store.breakdowns.put_shard(self.day, self.shard, content, put.revision)
+        if isinstance(put, Overtaken):
+            raise _Conflict(is_closed=put.is_final, breakdown=put.revision)
+        return {"revision": put, "digest": digest}
+
     def _write_total(self, snapshot: _Snapshot, total: Item, *, has_changed: bool) -> None:
         """The total of a closed day is written even where nothing has changed.
 
@@ -284,7 +330,7 @@ class _Attempt:
             return
         version = Version.of(before) if before else None
         if not self.store.state.put_shard_total(self.key, total, version) and snapshot.is_strict:
-            raise _Conflict
+            raise _Conflict(breakdown=total["breakdown"]["revision"])
 
 
 def is_unconverted(total: Item) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from impact.breakdown import DIMENSIONS, day_rows, shards_of_day
 from impact.calendar import (
     ALLOWED_LATENESS,
     CLOCK_SKEW_MAX,
@@ -13,12 +14,12 @@ from impact.calendar import (
     day_before,
     days_between,
 )
-from impact.daily_totals import DAYS_MAX, daily_total
+from impact.daily_totals import DAYS_MAX, NO_USE, daily_total
 from impact.fx_rates import FX_LOOKBACK_DAYS
 from impact.recompute import is_unconverted
 from impact.state_store import Progress
 from impact.store import Store
-from impact.types import DayShard
+from impact.types import DayShard, Item
 
 DAILY_TOTALS_MAX = 31  # most daily totals that one run of the planner stores
 
@@ -114,5 +115,17 @@ def _store_daily_total(store: Store, calendar: Calendar, day: str) -> bool:
     if not store.state.daily_totals(day, day):
         store.state.outdate_daily_total(day)
     changes = store.state.daily_totals(day, day)[day].changes  # before the shard totals
-    total = daily_total(day, store.state.shard_totals(day, day), calendar.shard_count(day))
-    return store.state.put_daily_total(day, total, changes)
+    totals = list(store.state.shard_totals(day, day))
+    _store_breakdowns(store, calendar, day, totals, changes)
+    return store.state.put_daily_total(day, daily_total(day, totals, calendar.shard_count(day)), changes)
+
+
+def _store_breakdowns(store: Store, calendar: Calendar, day: str, totals: list[Item], changes: int) -> None:
+    """Store a day by each dimension, with the total that the rows add up to."""
+    shards = shards_of_day(totals, store.breakdowns.of_shards(day))
+    total = daily_total(day, [shard.total for shard in shards], calendar.shard_count(day))
+    if total is NO_USE or not any(shard.rows for shard in shards):
+        return
+    for by in DIMENSIONS:
+        content = {"total": total, "rows": day_rows(by, shards).encoded(by)}
+        store.breakdowns.put_day(by, day, content, changes)

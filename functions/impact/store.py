@@ -1,9 +1,10 @@
-"""The three stores of a stack: the ledger, the summaries and State."""
+"""The stores of a stack: the ledger, the summaries, and what lies in State."""
 
 import os
 from dataclasses import dataclass
 from typing import Any
 
+from impact.breakdown_store import BreakdownStore
 from impact.ledger_store import LedgerStore
 from impact.price_store import PriceStore
 from impact.state_store import StateStore
@@ -18,6 +19,7 @@ class Store:
     summaries: SummaryStore
     state: StateStore
     prices: PriceStore
+    breakdowns: BreakdownStore
 
     @classmethod
     def of(cls, client: Any, events: str, summaries: str, state: str) -> "Store":
@@ -27,6 +29,7 @@ class Store:
             SummaryStore(client, summaries),
             StateStore(client, state),
             PriceStore(client, state),
+            BreakdownStore(client, state),
         )
 
     @classmethod

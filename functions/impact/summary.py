@@ -1,24 +1,19 @@
 """Sums over events: of a user's day, a shard, or the whole platform. Pure: no AWS."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, fields
 from decimal import Decimal, localcontext
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple
 
 from impact.decimals import EXACT, ZERO, stored
-from impact.types import WireItem
+from impact.ledger_event import LedgerEvent
+from impact.price_book import NO_BOOK, DayBook, Price, Usage, used
 
 MODELS_MAX = 200
 """Most models in a summary; the rest is summed under OTHER. With the longest names, in characters of four
 bytes, so many fit into the 400 KB of an item."""
 OTHER = "other/other"
-
-EVENT_FIELDS = (
-    *("userId", "ts", "provider", "model", "status", "cacheHit", "latency", "costEUR", "costUSD", "fxRate"),
-    *("tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning", "energyKWh", "co2eKg", "waterL"),
-    "estimated",
-)
-"""The fields of an event that a summary needs."""
 
 RANGES = {
     "energyKWh": ("energyLow", "energyHigh"),
@@ -58,49 +53,18 @@ class Figures:
 
 
 @dataclass(slots=True)
-class ModelTally(Figures):
-    """Sums over the events of one model."""
-
-    def add(self, event: WireItem) -> None:
-        """Add an event. Call it within `localcontext(EXACT)`: this is the rollup's inner loop."""
-        self.requests += 1
-        self.tokens_in += int(event["tokens_in"]["N"])
-        self.tokens_out += int(event["tokens_out"]["N"])
-        usd = event.get("costUSD")
-        if usd:
-            cost = Decimal(usd["N"])
-            self.costUSD += cost
-        if (eur := event.get("costEUR")) and "fxRate" not in event:
-            self.costEUR += Decimal(eur["N"])
-        elif usd:  # costEUR with an fxRate is ingest's own conversion of these dollars
-            self.unconverted += cost
-        if energy := event.get("energyKWh"):
-            self._add_footprint(energy["M"], event["co2eKg"]["M"], event["waterL"]["M"])
-        elif event["status"]["S"] == "success" and not event.get("cacheHit", _NO)["BOOL"]:
-            self.unrated += 1
-
-    def _add_footprint(self, energy: WireItem, co2e: WireItem, water: WireItem) -> None:
-        self.rated += 1
-        self.energyLow += Decimal(energy["low"]["N"])
-        self.energyHigh += Decimal(energy["high"]["N"])
-        self.co2eLow += Decimal(co2e["low"]["N"])
-        self.co2eHigh += Decimal(co2e["high"]["N"])
-        self.waterLow += Decimal(water["low"]["N"])
-        self.waterHigh += Decimal(water["high"]["N"])
-
-
-_NO = {"BOOL": False}
-
-
-@dataclass(slots=True)
-class Tally(Figures):
-    """Sums over events or summaries, with the contract's field names and units."""
+class Sums(Figures):
+    """Sums over requests, with the contract's field names and units."""
 
     failures: int = 0
     tokens_cached: int = 0
     tokens_reasoning: int = 0
     unpriced: int = 0
-    """Requests that came without any cost."""
+    """Requests of which no cost is known: none was reported, and the price book has none."""
+    costReportedUSD: Decimal = ZERO
+    """All that was reported in dollars. costUSD has the price book's costs in place of some."""
+    repriced: int = 0
+    """Requests whose cost is by the price book."""
     estimated: int = 0
     """Requests of which the sender guessed the tokens."""
     latencyTotal: Decimal = ZERO
@@ -117,39 +81,75 @@ class Tally(Figures):
     """What the operator adds for the restoration of ecosystems."""
     billedEUR: Decimal | None = None
     """The cost with both."""
-    models: dict[str, ModelTally] = field(default_factory=dict)
 
-    def _model(self, name: str) -> ModelTally:
+    def as_fields(self) -> dict[str, Any]:
+        """The sums under the contract's names."""
+        return _shown(self)
+
+    def add(self, other: "Sums") -> None:
+        """Add other sums, within `localcontext(EXACT)`."""
+        _add(self, other, _SUMS)
+        self.latencyMax = max(self.latencyMax, other.latencyMax)
+        if other.firstTs is not None and (self.firstTs is None or other.firstTs < self.firstTs):
+            self.firstTs = other.firstTs
+        if other.lastTs is not None and (self.lastTs is None or other.lastTs > self.lastTs):
+            self.lastTs = other.lastTs
+
+
+@dataclass(slots=True)
+class Tally(Sums):
+    """Sums over requests, and of each model."""
+
+    prices: tuple[str, ...] = ()
+    """Ids of the price book's entries that costs are by."""
+    models: dict[str, Figures] = field(default_factory=dict)
+    first: "Tally | None" = None
+    """The same requests by the prices that a day was final with at first, if it was corrected since."""
+
+    def _model(self, name: str) -> Figures:
         if name not in self.models and len(self.models) >= MODELS_MAX:
             name = OTHER
         try:
             return self.models[name]
         except KeyError:
-            return self.models.setdefault(name, ModelTally())
+            return self.models.setdefault(name, Figures())
+
+    def add_model(self, name: str, sums: Sums, price: Price | None = None) -> None:
+        """Add sums of requests to one model, within `localcontext(EXACT)`."""
+        self.add(sums)
+        _add(self._model(name), sums, _FIGURES)
+        if price is not None and sums.repriced:
+            self.prices = used((*self.prices, price.id))
 
     def merge(self, other: "Tally") -> None:
         """Add the sums of another tally."""
         with localcontext(EXACT):
-            _add(self, other, _SUMS)
-            self.latencyMax = max(self.latencyMax, other.latencyMax)
-            self.firstTs = min(filter(None, (self.firstTs, other.firstTs)), default=None)
-            self.lastTs = max(filter(None, (self.lastTs, other.lastTs)), default=None)
+            self.add(other)
             for name, model in other.models.items():
                 _add(self._model(name), model, _FIGURES)
+            if other.prices:
+                self.prices = used((*self.prices, *other.prices))
 
     def as_fields(self) -> dict[str, Any]:
         """The sums under the contract's names."""
-        return _shown(self) | {"models": {name: _shown(model) for name, model in self.models.items()}}
+        return (
+            _shown(self)
+            | ({"prices": list(self.prices)} if self.prices else {})
+            | {"models": {name: _shown(model) for name, model in self.models.items()}}
+        )
 
     @classmethod
     def from_fields(cls, values: dict[str, Any]) -> "Tally":
         """Read what `as_fields` wrote. Other fields (userId, asOf ...) are ignored."""
-        models = {name: ModelTally(**_read(ModelTally, of)) for name, of in values.get("models", {}).items()}
-        return cls(**_read(cls, values) | {"models": models})
+        models = {name: Figures(**_read(Figures, of)) for name, of in values.get("models", {}).items()}
+        read = _read(cls, values)
+        if "costReportedUSD" not in values:  # stored before there was a price book
+            read["costReportedUSD"] = values.get("costUSD", ZERO)
+        return cls(**read | {"models": models, "prices": tuple(values.get("prices", ()))})
 
 
 _FIGURES = tuple(f.name for f in fields(Figures))
-_SUMS = tuple(f.name for f in fields(Tally) if f.name not in ("models", "latencyMax", "firstTs", "lastTs"))
+_SUMS = tuple(f.name for f in fields(Sums) if f.name not in ("latencyMax", "firstTs", "lastTs"))
 _BOUNDS = {name for bounds in RANGES.values() for name in bounds}
 
 
@@ -171,7 +171,7 @@ def _shown(figures: Figures) -> dict[str, Any]:
     return {
         name: stored(value) if isinstance(value, Decimal) else value
         for name, value in shown.items()
-        if value is not None and name != "models"
+        if value is not None and name not in ("models", "prices", "first")
     }
 
 
@@ -187,69 +187,164 @@ def _read(cls: type[Figures], values: dict[str, Any]) -> dict[str, Any]:
     return known
 
 
-class _EventSums:
-    """Adds up events. The models are added up in the end: that costs less than for each event."""
+class Group(NamedTuple):
+    """What the events of a group have in common, beside their user."""
 
-    __slots__ = ("_sums",)
+    provider: str
+    model: str
+    team: str | None
+    key: str | None
+    tags: tuple[str, ...]
 
-    def __init__(self) -> None:
-        self._sums = Tally()
-
-    def add(self, event: WireItem) -> None:
-        """Add an event, within `localcontext(EXACT)`."""
-        sums = self._sums
-        sums._model(event["provider"]["S"] + "/" + event["model"]["S"]).add(event)
-        if event["status"]["S"] == "failure":
-            sums.failures += 1
-        if cached := event.get("tokens_cached"):
-            sums.tokens_cached += int(cached["N"])
-        if reasoning := event.get("tokens_reasoning"):
-            sums.tokens_reasoning += int(reasoning["N"])
-        if "costUSD" not in event and "costEUR" not in event:
-            sums.unpriced += 1
-        if event.get("estimated", _NO)["BOOL"]:
-            sums.estimated += 1
-        latency = Decimal(event["latency"]["N"])
-        sums.latencyTotal += latency
-        sums.latencyMax = max(sums.latencyMax, latency)
-        ts = event["ts"]["S"]
-        if sums.firstTs is None or ts < sums.firstTs:
-            sums.firstTs = ts
-        if sums.lastTs is None or ts > sums.lastTs:
-            sums.lastTs = ts
-
-    def tally(self) -> Tally:
-        """Return the sums of the events so far, within `localcontext(EXACT)`."""
-        figures = Figures()
-        for model in self._sums.models.values():
-            _add(figures, model, _FIGURES)
-        return replace(self._sums, **{name: getattr(figures, name) for name in _FIGURES})
+    @property
+    def model_name(self) -> str:
+        """The model as summaries and prices name it."""
+        return f"{self.provider}/{self.model}"
 
 
-def tally(events: Iterable[WireItem]) -> Tally:
+OnGroup = Callable[[str, Group, Sums], None]
+"""Gets the user, the group and the sums of some of its events. Called within `localcontext(EXACT)`."""
+
+
+def tally(events: Iterable[LedgerEvent], book: DayBook = NO_BOOK) -> Tally:
     """Sum events of any users."""
-    sums = _EventSums()
+    found = Tally()
     with localcontext(EXACT):
-        for event in events:
-            sums.add(event)
-        return sums.tally()
+        for group, of_group in _grouped(events).items():
+            _add_group(found, group, of_group, book)
+    return found
 
 
-def tallies_by_user(pages: Iterable[list[WireItem]]) -> Iterator[tuple[str, Tally]]:
-    """Sum events user by user, in constant memory. The events of a user must follow each other."""
+def tallies_by_user(
+    pages: Iterable[list[LedgerEvent]], book: DayBook = NO_BOOK, on_group: OnGroup | None = None
+) -> Iterator[tuple[str, Tally]]:
+    """Sum events user by user, in memory that does not grow. The events of a user must follow each other."""
     user_id: str | None = None
-    sums = _EventSums()
+    found = Tally()
     for page in pages:
         finished = []
         with localcontext(EXACT):
-            for event in page:
-                if event["userId"]["S"] != user_id:
+            for of_user, events in groupby(page, key=_user_of):
+                if of_user != user_id:
                     if user_id is not None:
-                        finished.append((user_id, sums.tally()))
-                    user_id, sums = event["userId"]["S"], _EventSums()
-                sums.add(event)
+                        finished.append((user_id, found))
+                    user_id, found = of_user, Tally()
+                for group, of_group in _grouped(events).items():
+                    sums = _add_group(found, group, of_group, book)
+                    if on_group is not None:
+                        on_group(of_user, group, sums)
         yield from finished
     if user_id is not None:
-        with localcontext(EXACT):
-            last = sums.tally()
-        yield user_id, last
+        yield user_id, found
+
+
+def _user_of(event: LedgerEvent) -> str:
+    return event.userId.S
+
+
+def _grouped(events: Iterable[LedgerEvent]) -> dict[Group, list[LedgerEvent]]:
+    groups: dict[Any, list[LedgerEvent]] = {}
+    for event in events:
+        team, key, tags = event.teamId, event.keyAlias, event.tags
+        group = (
+            event.provider.S,
+            event.model.S,
+            None if team is None else team.S,
+            None if key is None else key.S,
+            () if tags is None else tuple(dict.fromkeys(tag.S for tag in tags.L)),
+        )
+        if group in groups:
+            groups[group].append(event)
+        else:
+            groups[group] = [event]
+    return {Group(*group): of_group for group, of_group in groups.items()}
+
+
+def _add_group(to: Tally, group: Group, events: list[LedgerEvent], book: DayBook) -> Sums:
+    name = group.model_name
+    price = book.prices.of(name)
+    sums = sums_of(events, price)
+    to.add_model(name, sums, price)
+    if book.first_prices is not None:
+        first = book.first_prices.of(name)
+        to.first = to.first or Tally()
+        to.first.add_model(name, sums_of(events, first), first)
+    return sums
+
+
+def sums_of(events: list[LedgerEvent], price: Price | None = None) -> Sums:
+    """Sum events of one model, column by column, within `localcontext(EXACT)`: the rollup's inner loop."""
+    latencies = [event.latency.N for event in events]
+    times = [event.ts.S for event in events]
+    sums = Sums(
+        requests=len(events),
+        tokens_in=sum([event.tokens_in.N for event in events]),
+        tokens_out=sum([event.tokens_out.N for event in events]),
+        tokens_cached=sum([event.tokens_cached.N for event in events if event.tokens_cached is not None]),
+        tokens_reasoning=sum(
+            [event.tokens_reasoning.N for event in events if event.tokens_reasoning is not None]
+        ),
+        failures=sum([event.status.S == "failure" for event in events]),
+        estimated=sum([event.estimated.BOOL for event in events if event.estimated is not None]),
+        latencyTotal=sum(latencies, ZERO),
+        latencyMax=max(latencies),
+        firstTs=min(times),
+        lastTs=max(times),
+    )
+    sums.costReportedUSD = sum([event.costUSD.N for event in events if event.costUSD is not None], ZERO)
+    _add_costs(sums, events, price)
+    _add_footprints(sums, events)
+    return sums
+
+
+def _add_costs(sums: Sums, events: list[LedgerEvent], price: Price | None) -> None:
+    if price is not None:
+        covered = [event for event in events if price.covers(event)]
+        if covered:
+            _add_book_cost(sums, covered, price)
+            events = [event for event in events if not price.covers(event)]
+    in_euros = [event for event in events if event.costEUR is not None and event.fxRate is None]
+    in_dollars = [event.costUSD.N for event in events if event.costUSD is not None]
+    dollars = sum(in_dollars, ZERO)
+    sums.costUSD += dollars
+    sums.unconverted += dollars
+    sums.unpriced = len(events) - len(in_dollars)
+    for event in in_euros:  # costEUR with an fxRate is ingest's own conversion of the dollars
+        assert event.costEUR is not None
+        sums.costEUR += event.costEUR.N
+        if event.costUSD is None:
+            sums.unpriced -= 1
+        else:
+            sums.unconverted -= event.costUSD.N
+
+
+def _add_book_cost(sums: Sums, events: list[LedgerEvent], price: Price) -> None:
+    usage = Usage()
+    for event in events:
+        usage.add(event)
+    cost = price.cost(usage)
+    sums.repriced = len(events)
+    if price.currency == "EUR":
+        sums.costEUR += cost
+    else:
+        sums.costUSD += cost
+        sums.unconverted += cost
+
+
+def _add_footprints(sums: Sums, events: list[LedgerEvent]) -> None:
+    rated: list[Any] = [event for event in events if event.energyKWh is not None]
+    sums.rated = len(rated)
+    if rated:
+        sums.energyLow = sum([event.energyKWh.M.low.N for event in rated], ZERO)
+        sums.energyHigh = sum([event.energyKWh.M.high.N for event in rated], ZERO)
+        sums.co2eLow = sum([event.co2eKg.M.low.N for event in rated], ZERO)
+        sums.co2eHigh = sum([event.co2eKg.M.high.N for event in rated], ZERO)
+        sums.waterLow = sum([event.waterL.M.low.N for event in rated], ZERO)
+        sums.waterHigh = sum([event.waterL.M.high.N for event in rated], ZERO)
+    if len(rated) < len(events):
+        sums.unrated = sum([_is_unrated(event) for event in events])
+
+
+def _is_unrated(event: LedgerEvent) -> bool:
+    has_generated = event.status.S == "success" and not (event.cacheHit is not None and event.cacheHit.BOOL)
+    return event.energyKWh is None and has_generated

@@ -4,32 +4,28 @@ Each view reads the late marks first, then the figures, with strong consistency.
 has outdated never shows as final: either its mark was set, or the figure is the new one.
 """
 
-import base64
-import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import groupby
 from math import inf
-from typing import Any, TypeVar
+from typing import Any
 
 from impact import daily_totals
-from impact.billing import Terms, statement, terms_of, zero_sum
-from impact.calendar import Calendar, day_before, days_between, parse_day, timestamp
-from impact.http import sent_bytes
+from impact.billing import Terms, before_correction, statement, terms_of, zero_sum
+from impact.calendar import Calendar, days_between, parse_day, runs_of, timestamp
 from impact.keys import day_shard, has_room
+from impact.ledger_event import LedgerEvent
+from impact.pages import PageOfRows, cursor_of, parse_cursor
+from impact.price_book import DayBook
 from impact.store import Store
 from impact.summary import Tally, tally
 from impact.summary_store import UserPage
-from impact.types import Item, WireItem
+from impact.types import Item
 
-T = TypeVar("T")
-
-ROWS_BYTES = 5_000_000
-"""Most bytes of rows in a response. Lambda's limit is 6 MB: the rest is for a total with models."""
 PAGE_USERS = 100  # most users on one page of a day
 READ_USERS = 25  # summaries of a day read at a time: 10 MB of the largest
 LISTERS = 16  # shards of a day listed at a time
@@ -41,28 +37,8 @@ Place = tuple[int, str | None]
 """Where the next page of a day starts: in which shard, and after which of its users."""
 
 
-class BadCursor(ValueError):
-    """A cursor that this API did not return."""
-
-
 class _OutOfTime(Exception):
     """A day has more events than there is time to read."""
-
-
-@dataclass
-class _PageOfRows:
-    """The rows of a page: as many as fit, and at least one."""
-
-    rows: list[Item] = field(default_factory=list)
-    room: int = field(default_factory=lambda: ROWS_BYTES)
-
-    def add(self, row: Item) -> bool:
-        """Add a row if there is room for it. Return whether there was."""
-        self.room -= sent_bytes(row) + 1
-        if self.rows and self.room < 0:
-            return False
-        self.rows.append(row)
-        return True
 
 
 @dataclass(frozen=True)
@@ -88,7 +64,7 @@ class UsageReader:
 
         `fresh` computes days that are not final from the ledger; `notFresh` lists those without time for it.
         """
-        start = _parse_cursor(cursor, parse_day) if cursor else first
+        start = parse_cursor(cursor, parse_day) if cursor else first
         marks = self.store.state.marked(first, last)
         marked = {day for day, shard in marks if shard == self.calendar.shard_of(user_id, day)}
         summaries = self.store.summaries.of_user(user_id, first, last)
@@ -96,7 +72,7 @@ class UsageReader:
         if fresh:
             open_days = self._open_days(marked, first, last, now)
             summaries = _FreshDays(self, user_id, marked, now, time_left, not_fresh).of(summaries, open_days)
-        page, total, following = _PageOfRows(), zero_sum(), None
+        page, total, following = PageOfRows(), zero_sum(), None
         for summary in summaries:
             row = _shown(summary, reopened=summary["day"] in marked)
             total.merge(Tally.from_fields(row))
@@ -108,25 +84,25 @@ class UsageReader:
             "to": last,
             "days": page.rows,
             "total": total.as_fields(),
-            **({"next": _cursor(following)} if following else {}),
+            **({"next": cursor_of(following)} if following else {}),
             **({"notFresh": not_fresh} if not_fresh else {}),
         }
 
     def day(self, day: str, cursor: str | None) -> dict[str, Any]:
         """Return a page of the users of a day. Raises BadCursor."""
-        place: Place = _parse_cursor(cursor, _parse_place) if cursor else (0, None)
+        place: Place = parse_cursor(cursor, _parse_place) if cursor else (0, None)
         marked = {shard for _, shard in self.store.state.marked(day, day)}
         users, following = self._users(day, place)
-        page = _PageOfRows()
+        page = PageOfRows()
         for start in range(0, len(users), READ_USERS):
             some = users[start : start + READ_USERS]
             found = self.store.summaries.get_many([(user_id, day) for _, user_id in some], consistent=True)
             items = {item["userId"]: item for item in found}
             for shard, user_id in some:
                 if user_id in items and not page.add(_shown(items[user_id], reopened=shard in marked)):
-                    return {"day": day, "items": page.rows, "next": _cursor(place)}
+                    return {"day": day, "items": page.rows, "next": cursor_of(place)}
                 place = (shard, user_id)
-        return {"day": day, "items": page.rows, "next": _cursor(following) if following else None}
+        return {"day": day, "items": page.rows, "next": cursor_of(following) if following else None}
 
     def platform(self, first: str, last: str) -> dict[str, Any]:
         """Return the platform's days with use, in order, and their sum.
@@ -136,7 +112,7 @@ class UsageReader:
         marked = {day for day, _ in self.store.state.marked(first, last)}
         sums = self.store.state.daily_totals(first, last)
         rows = {d: kept.sums for d, kept in sums.items() if kept.sums is not None and d not in marked}
-        for run in _runs(day for day in days_between(first, last) if day not in rows):
+        for run in runs_of(day for day in days_between(first, last) if day not in rows):
             shard_totals = self.store.state.shard_totals(*run)
             for day, totals in groupby(shard_totals, key=lambda total: str(total["day"])):
                 rows[day] = daily_totals.daily_total(day, totals, self.calendar.shard_count(day))
@@ -216,15 +192,19 @@ class _FreshDays:
     def _computed(self, day: str) -> list[Item]:
         store, calendar = self.reader.store, self.reader.calendar
         key = day_shard(day, calendar.shard_of(self.user_id, day))
-        sums = tally(self._events(key))
+        revisions = store.prices.revisions_of(day) if calendar.is_closed(day, self.now) else []
+        book = store.prices.book()
+        sums = tally(self._events(key), DayBook.of(book, day, revisions or [book.revision]))
         if not sums.requests:
             return []
         terms = terms_of(store.state.shard_total(key), self.reader.terms)
         stamp = {"asOf": timestamp(self.now), "final": calendar.is_closed(day, self.now)}
-        euros = statement(sums, store.state.fx_rate_of(day), terms)
-        return [{"userId": self.user_id, "day": day} | euros | stamp]
+        rate = store.state.fx_rate_of(day)
+        stated = statement(sums, rate, terms)
+        stated |= before_correction(sums, stated, rate, terms)
+        return [{"userId": self.user_id, "day": day} | stated | stamp]
 
-    def _events(self, key: str) -> Iterator[WireItem]:
+    def _events(self, key: str) -> Iterator[LedgerEvent]:
         pages = self.reader.store.ledger.event_pages(key, user_id=self.user_id, consistent=True)
         while self.time_left() > 0:
             page = next(pages, None)
@@ -245,32 +225,9 @@ def _enough(places: Iterable[Place], users_by_shard: dict[int, int], room: int) 
     return some
 
 
-def _runs(days: Iterable[str]) -> list[tuple[str, str]]:
-    """Join consecutive days: return the first and the last day of each run."""
-    runs: list[tuple[str, str]] = []
-    for day in days:
-        if runs and runs[-1][1] == day_before(day):
-            runs[-1] = (runs[-1][0], day)
-        else:
-            runs.append((day, day))
-    return runs
-
-
 def _shown(summary: Item, *, reopened: bool) -> dict[str, Any]:
     shown = {name: value for name, value in summary.items() if name not in INTERNAL}
     return shown | {"final": summary["final"] and not reopened}
-
-
-def _cursor(content: object) -> str:
-    return base64.urlsafe_b64encode(json.dumps(content).encode()).decode()
-
-
-def _parse_cursor(cursor: str, parse: Callable[[Any], T]) -> T:
-    """Decode a cursor, and check with `parse` what is in it. Raises BadCursor."""
-    try:
-        return parse(json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True)))
-    except (ValueError, TypeError, RecursionError):
-        raise BadCursor("is not one that this API returned") from None
 
 
 def _parse_place(content: Any) -> Place:

@@ -1,4 +1,4 @@
-"""GET /api/summaries and /api/totals: usage by user, by day, and of the platform."""
+"""GET /api/summaries, /api/totals, /api/breakdown: usage by user, day, platform, dimension."""
 
 from datetime import UTC, date, datetime
 from typing import Any
@@ -6,13 +6,16 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from impact import config
+from impact.breakdown_reader import BreakdownReader
+from impact.calendar import Calendar
 from impact.day_settings import CachedCalendar, effective_calendar
 from impact.dynamodb import connect
 from impact.http import Event, HttpError, Response, query, respond
 from impact.observability import logger
+from impact.pages import BadCursor
 from impact.store import Store
-from impact.usage_reader import LISTERS, BadCursor, TimeLeft, UsageReader
-from summaries.parameters import days_asked, invalid, read_query
+from impact.usage_reader import LISTERS, TimeLeft, UsageReader
+from summaries.parameters import DIMENSION_OF, days_asked, invalid, read_query
 
 RESERVE_SECONDS = 10  # of the function's time limit, not used to compute days from the ledger
 
@@ -26,20 +29,24 @@ def handler(event: Event, context: LambdaContext) -> Response:
     """Answer one GET (HTTP API, payload 2.0)."""
     now = datetime.now(UTC)
     try:
-        reader = UsageReader(store, calendar(now), terms)
         asked = read_query(event["routeKey"], query(event))
-        return respond(200, _answer(reader, asked, now, lambda: _seconds_left(context)))
+        return respond(200, _answer(asked, calendar(now), now, lambda: _seconds_left(context)))
     except BadCursor as error:
         return invalid("cursor", str(error)).response()
     except HttpError as error:
         return error.response()
 
 
-def _answer(reader: UsageReader, asked: dict[str, Any], now: datetime, time_left: TimeLeft) -> dict[str, Any]:
-    cursor = asked.get("cursor")
+def _answer(asked: dict[str, Any], of_days: Calendar, now: datetime, time_left: TimeLeft) -> dict[str, Any]:
+    reader, cursor = UsageReader(store, of_days, terms), asked.get("cursor")
     if "day" in asked:
         return reader.day(asked["day"].isoformat(), cursor)
-    first, last = days_asked(asked, date.fromisoformat(reader.calendar.day_of(now)))
+    first, last = days_asked(asked, date.fromisoformat(of_days.day_of(now)))
+    breakdown = BreakdownReader(store, of_days)
+    if "by" in asked:
+        return breakdown.values(asked["by"], first, last, cursor)
+    for name in DIMENSION_OF.keys() & asked.keys():
+        return {name: asked[name]} | breakdown.days_of(DIMENSION_OF[name], asked[name], first, last)
     if "userId" in asked:
         fresh = asked.get("fresh", False)
         return reader.user(

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+from impact.breakdown import DIMENSIONS
 from impact.calendar import DAY, parse_day
 from impact.daily_totals import DAYS_MAX
 from impact.http import HttpError
 from impact.keys import SORT_KEY_BYTES, has_room
-from request_events.limits import USER_ID_MAX
+from request_events.limits import LABEL_MAX, USER_ID_MAX
 
 DEFAULT_DAYS = 30
+DIMENSION_OF = {"teamId": "team", "keyAlias": "key", "tag": "tag"}
+OF_WHAT = ("userId", *DIMENSION_OF, "day")
 
 
 def _user_id(text: str) -> str:
@@ -22,6 +25,18 @@ def _user_id(text: str) -> str:
 
 def _date(text: str) -> date:
     return date.fromisoformat(parse_day(text))
+
+
+def _label(text: str) -> str:
+    if not 1 <= len(text) <= LABEL_MAX:
+        raise ValueError
+    return text
+
+
+def _dimension(text: str) -> str:
+    if text not in DIMENSIONS:
+        raise ValueError
+    return text
 
 
 def _flag(text: str) -> bool:
@@ -47,9 +62,20 @@ _USER_RULE = f"must have 1 to {USER_ID_MAX} characters, and fit {SORT_KEY_BYTES}
 
 FROM = Parameter(f"First day; without it {DEFAULT_DAYS} days to `to`.", _A_DATE, _DATE_RULE, _date)
 TO = Parameter("Last day, included; without it today.", _A_DATE, _DATE_RULE, _date)
+CURSOR = Parameter("`next` of the page before.", {"type": "string"})
+_A_LABEL = {"type": "string", "minLength": 1, "maxLength": LABEL_MAX}
+VALUES = {
+    name: Parameter(f"The days of one {by}.", _A_LABEL, f"must have 1 to {LABEL_MAX} characters", _label)
+    for name, by in DIMENSION_OF.items()
+}
 PARAMETERS = {
     "GET /api/summaries": {
-        "userId": Parameter("Whose days; this or `day`, not both.", _A_USER, _USER_RULE, _user_id),
+        "userId": Parameter(
+            "Whose days. One of `userId`, `teamId`, `keyAlias`, `tag` and `day`.",
+            _A_USER,
+            _USER_RULE,
+            _user_id,
+        ),
         "from": FROM,
         "to": TO,
         "fresh": Parameter(
@@ -60,9 +86,21 @@ PARAMETERS = {
             _flag,
         ),
         "day": Parameter("Every user of this day.", _A_DATE, _DATE_RULE, _date),
-        "cursor": Parameter("`next` of the page before.", {"type": "string"}),
+        **VALUES,
+        "cursor": CURSOR,
     },
     "GET /api/totals": {"from": FROM, "to": TO},
+    "GET /api/breakdown": {
+        "by": Parameter(
+            "The dimension: what each of its values did.",
+            {"type": "string", "enum": list(DIMENSIONS)},
+            f"must be one of {', '.join(DIMENSIONS)}",
+            _dimension,
+        ),
+        "from": FROM,
+        "to": TO,
+        "cursor": CURSOR,
+    },
 }
 """By route. Other parameters are ignored."""
 
@@ -78,8 +116,10 @@ def read_query(route: str, query: Mapping[str, str]) -> dict[str, Any]:
                 wrong.append({"field": name, "message": parameter.rule})
     if wrong:
         raise HttpError(422, "invalid", f"{wrong[0]['field']} {wrong[0]['message']}.", wrong)
-    if "userId" in PARAMETERS[route] and ("userId" in values) == ("day" in values):
-        raise invalid("userId", "or day must be given, and not both")
+    if route == "GET /api/summaries" and sum(name in values for name in OF_WHAT) != 1:
+        raise invalid("userId", f"or one of {', '.join(OF_WHAT[1:])} must be given, and one alone")
+    if route == "GET /api/breakdown" and "by" not in values:
+        raise invalid("by", f"must be one of {', '.join(DIMENSIONS)}")
     return values
 
 

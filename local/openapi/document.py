@@ -12,7 +12,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from impact.billing import Terms
 from impact.calendar import AHEAD, RETENTION_RESERVE
 from impact.daily_totals import DAYS_MAX
-from impact.summary import MODELS_MAX, RANGES, Figures, ModelTally, Tally
+from impact.summary import MODELS_MAX, RANGES, Figures, Tally
 from impact.usage_reader import PAGE_USERS
 from local import PROJECT
 from local.openapi.examples import EVENT, MINIMAL, responses
@@ -188,7 +188,7 @@ def _headers(given: dict[str, Any]) -> Schema:
 
 
 def _schemas() -> Schema:
-    sums, model = _properties(Tally), _properties(ModelTally)
+    sums, model = _properties(Tally), _properties(Figures)
     least = set(Tally(requests=1, unrated=1).as_fields()) - {"models"}
     models = {
         "description": f"By `provider/model`, {MODELS_MAX} at most; the rest is under `other/other`.",

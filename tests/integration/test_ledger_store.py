@@ -17,7 +17,7 @@ def test_the_first_event_of_an_id_stays(store: Store) -> None:
     assert store.ledger.append(item)
     assert not store.ledger.append(item | {"costUSD": Decimal(99)})
     [page] = store.ledger.event_pages(item["dayShard"], consistent=True)
-    assert [each["costUSD"] for each in page] == [{"N": "0.00475"}]
+    assert [each.costUSD.N for each in page if each.costUSD] == [Decimal("0.00475")]
 
 
 def test_pages_go_on_after_one_megabyte(store: Store) -> None:
@@ -36,4 +36,4 @@ def test_a_user_whose_id_begins_like_another_is_another(store: Store) -> None:
     for user in users:
         assert summary(store, user)["requests"] == 3
         pages = store.ledger.event_pages(day_shard(TODAY, 0), user_id=user, consistent=True)
-        assert {e["userId"]["S"] for page in pages for e in page} == {user}
+        assert {e.userId.S for page in pages for e in page} == {user}

@@ -19,7 +19,7 @@ from impact.calendar import day_before, days_between, timestamp
 from impact.keys import day_shard, shard_of
 from impact.ledger_store import LedgerStore
 from impact.store import Store
-from impact.summary import MODELS_MAX, ModelTally, Tally
+from impact.summary import MODELS_MAX, Figures, Tally
 from impact.summary_store import SummaryStore
 from impact.usage_reader import UsageReader
 from request_events.limits import MODEL_MAX, PROVIDER_MAX
@@ -65,7 +65,7 @@ def pages(**query: str) -> Iterator[dict[str, Any]]:
 def summary(user_id: str, day: str, models: Any, shard: int | None = None) -> dict[str, Any]:
     """A summary of these models, each with figures as long as can be."""
     figures: Any = dict.fromkeys(("costEUR", "costUSD", "unconverted", *FOOTPRINT, "restoredM2"), LONGEST)
-    each: Any = {name: ModelTally(requests=1, rated=1, tokens_in=10**12, **figures) for name in models}
+    each: Any = {name: Figures(requests=1, rated=1, tokens_in=10**12, **figures) for name in models}
     shard = CALENDAR.shard_of(user_id, day) if shard is None else shard
     whose = {"userId": user_id, "day": day, "dayShard": day_shard(day, shard)}
     sums = statement(Tally(requests=len(each), rated=len(each), models=each), None, Terms())
@@ -103,7 +103,7 @@ def test_the_largest_days_come_in_pages_that_fit(
 
 
 def test_a_users_days_in_pages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(usage_reader, "ROWS_BYTES", 5_000)
+    monkeypatch.setattr(pages, "ROWS_BYTES", 5_000)
     days = list(days_between(day_before(TODAY, 24), TODAY))
     for day in days:
         put_summary(store, "alice", day, ["openai/gpt-4o"])
@@ -115,7 +115,7 @@ def test_a_users_days_in_pages(store: Store, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_row_larger_than_a_page_is_shown_by_itself(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(usage_reader, "ROWS_BYTES", 10)
+    monkeypatch.setattr(pages, "ROWS_BYTES", 10)
     days = list(days_between(day_before(TODAY, 2), TODAY))
     for day in days:
         put_summary(store, "alice", day, ["openai/gpt-4o"])
@@ -123,7 +123,7 @@ def test_a_row_larger_than_a_page_is_shown_by_itself(store: Store, monkeypatch: 
 
 
 def test_the_users_of_a_day_in_pages_that_fit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(usage_reader, "ROWS_BYTES", 5_000)
+    monkeypatch.setattr(pages, "ROWS_BYTES", 5_000)
     monkeypatch.setattr(usage_reader, "READ_USERS", 4)
     users = [f"user-{n:02d}" for n in range(25)]
     for user_id in users:

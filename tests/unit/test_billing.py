@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from impact.billing import Terms, statement, terms_of
 from impact.dynamodb import item_from_wire, to_wire
 from impact.fx_rates import FxRate
+from impact.ledger_event import LedgerEvent
 from impact.summary import tally
-from tests.events import NOON, entry_builder, event
+from tests.events import NOON, as_read, entry_builder, event
 
 RATE = FxRate("2026-11-20", Decimal("1.1172"))
 NO_TERMS = Terms()
@@ -21,9 +22,10 @@ MONEY = st.decimals(0, 10**9, places=20)
 PERCENT = st.decimals(0, 1000, places=4)
 
 
-def wire(added: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
+def wire(added: dict[str, Any] | None = None, **fields: Any) -> LedgerEvent:
     """An event as the rollup reads it, with what ingest added to it."""
-    return to_wire(BUILDER.build(event(**fields), NOON).with_fields(added or {}).item)
+    [read] = as_read(BUILDER.build(event(**fields), NOON).with_fields(added or {}).item)
+    return read
 
 
 def is_rounded(value: Decimal, exact: Fraction) -> bool:

@@ -12,8 +12,9 @@ from impact.billing import Terms, statement
 from impact.dynamodb import item_from_wire, to_wire
 from impact.fx_rates import FxRate
 from impact.ledger_entry import item_size
+from impact.ledger_event import LedgerEvent
 from impact.summary import MODELS_MAX, Tally, tallies_by_user, tally
-from tests.events import NOON, entry_builder, event
+from tests.events import NOON, as_read, entry_builder, event
 
 BUILDER = entry_builder()
 
@@ -25,9 +26,10 @@ FOOTPRINT = {
 }
 
 
-def wire(added: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
+def wire(added: dict[str, Any] | None = None, **fields: Any) -> LedgerEvent:
     """An event as the rollup reads it, with what ingest added to it."""
-    return to_wire(BUILDER.build(event(**fields), NOON).with_fields(added or {}).item)
+    [read] = as_read(BUILDER.build(event(**fields), NOON).with_fields(added or {}).item)
+    return read
 
 
 def test_ten_thousand_costs_sum_to_the_exact_decimal() -> None:

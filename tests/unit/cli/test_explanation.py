@@ -14,6 +14,7 @@ from impact.billing import Terms, statement
 from impact.decimals import quotient
 from impact.dynamodb import item_from_wire, to_wire
 from impact.fx_rates import FxRate
+from impact.ledger_event import events_of
 from impact.summary import MODELS_MAX, tallies_by_user
 from impact_cli import explanation
 from impact_cli.explanation import NOT_COMPARED, Explanation, explain
@@ -36,7 +37,7 @@ def wire(added: Event | None = None, **fields: Any) -> Event:
 
 def summary_of(events: list[Event], rate: FxRate | None = RATE, terms: Terms = TERMS) -> Event:
     """What the rollup stores, as it is read."""
-    [(_, tally)] = tallies_by_user([events])
+    [(_, tally)] = tallies_by_user([events_of(events)])
     return item_from_wire(to_wire(KEYS | statement(tally, rate, terms) | STAMP))
 
 

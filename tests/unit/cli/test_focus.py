@@ -21,6 +21,7 @@ from impact.decimals import EXACT, stored
 from impact.dynamodb import item_from_wire, to_wire
 from impact.fx_rates import FxRate
 from impact.keys import shard_of
+from impact.ledger_event import events_of
 from impact.summary import Tally, tallies_by_user
 from impact_cli.focus import (
     AMOUNTS,
@@ -78,7 +79,7 @@ def summaries_and_total(
     stamp = {"asOf": timestamp(NOON), "final": True}
     for shard, of_shard in shards.items():
         whole, users = Tally(), 0
-        for user_id, tally in tallies_by_user([of_shard]):
+        for user_id, tally in tallies_by_user([events_of(of_shard)]):
             summaries.append(
                 from_api({"userId": user_id, "day": day} | statement(tally, rate, terms) | stamp)
             )

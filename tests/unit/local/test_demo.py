@@ -37,7 +37,7 @@ from local.demo.usage_totals import (
     totals_of_summaries,
 )
 from local.fake_providers.prompt_directives import Usage
-from tests.events import NOON, entry_builder, event
+from tests.events import NOON, as_read, entry_builder, event
 
 COUNTS = (
     *("requests", "failures", "unpriced", "estimated", "rated", "unrated"),
@@ -187,7 +187,7 @@ def what_the_stack_says() -> Found:
         laid = entry_builder().build(event(userId="eve", **raw | {"status": "success"}), NOON)
         euros = euro_fields(laid.item, FxRates(RATES))
         ledger.append(laid.with_fields(Footprints({}, None).of(laid.item)).with_fields(euros).item)
-    stated = statement(tally(map(to_wire, ledger)), FxRate("2026-11-20", RATES["2026-11-20"]), terms)
+    stated = statement(tally(as_read(*ledger)), FxRate("2026-11-20", RATES["2026-11-20"]), terms)
     day = item_from_wire(to_wire(stated | {"userId": "eve", "day": "2026-11-23", "asOf": "now"}))
     row = {name: value for name, value in day.items() if name not in ("models", "terms", "userId")}
     ledger = [item_from_wire(to_wire(item)) for item in ledger]

@@ -1,0 +1,355 @@
+"""Usage by dimension: what each user, team, key, tag, model and provider did. Pure: no AWS.
+
+A recompute adds up the same groups of events as for the summaries, so no event is read twice. The dearest
+values of a dimension stand by themselves, and the others are one row together, the *rest*: the sum is always
+the whole. Memory is bounded by HELD_MAX values, and storage by VALUES_MAX.
+"""
+
+import json
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from decimal import Decimal, localcontext
+from hashlib import blake2b
+from heapq import nlargest
+from operator import add
+from typing import Any
+
+from impact.billing import Terms, statement
+from impact.decimals import EXACT, ZERO, stored
+from impact.fx_rates import FxRate
+from impact.summary import Group, Sums, Tally
+from impact.types import Item
+
+DIMENSIONS = ("user", "team", "key", "tag", "model", "provider")
+WHOLE = tuple(by for by in DIMENSIONS if by != "tag")
+"""Dimensions whose rows add up to the whole. A request can have several tags, or one row of many."""
+
+HELD_MAX = 10_000
+"""Most values of a dimension that a recompute holds. If a (day, shard) has no more, the dearest are exact."""
+VALUES_MAX = 1_000
+"""Most values of a dimension that are stored for a (day, shard), or a day."""
+STORED_BYTES_MAX = 256_000
+"""Most bytes of all rows of a (day, shard): an item of DynamoDB has room for 400 KB."""
+
+Value = str | None
+"""A team, a key ...; None for requests that have none."""
+Row = list[Any]
+"""Sums by COLUMNS, or of a whole day by DAY_COLUMNS."""
+
+COLUMNS = (
+    *("requests", "failures", "tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning"),
+    *("costEUR", "costUSD", "costReportedUSD", "unconverted", "unpriced", "repriced", "estimated"),
+    *("rated", "unrated", "energyLow", "energyHigh", "co2eLow", "co2eHigh", "waterLow", "waterHigh"),
+    *("latencyTotal", "latencyMax"),  # latencyMax last: it is not added
+)
+DAY_COLUMNS = ("markupEUR", "restorationFeeEUR", "billedEUR", "restoredM2", *COLUMNS)
+_EUR, _UNCONVERTED = COLUMNS.index("costEUR"), COLUMNS.index("unconverted")
+
+
+@dataclass
+class Rows:
+    """The sums of the values of one dimension."""
+
+    values: dict[Value, Row] = field(default_factory=dict)
+    rest: Row | None = None
+    """The sums of all other values; None if there are none."""
+    _folded: "_Seen | None" = None
+
+    def add(self, value: Value, row: Row) -> None:
+        """Add to a value, within `localcontext(EXACT)`."""
+        held = self.values.get(value)
+        if held is not None:
+            _add(held, row)
+        elif self._folded is not None and value in self._folded:
+            self.add_rest(row)
+        else:
+            self.values[value] = row.copy()
+            if len(self.values) > HELD_MAX:
+                self._folded = self._folded or _Seen()
+                self.fold(HELD_MAX // 2)
+
+    def add_rest(self, row: Row) -> None:
+        if self.rest is None:
+            self.rest = row.copy()
+        else:
+            _add(self.rest, row)
+
+    def fold(self, most: int) -> None:
+        """Keep the dearest values, and the requests that have none. Add the others to the rest."""
+        dearest = set(nlargest(most, self.values, key=self._dearness)) | {None}
+        for value in [value for value in self.values if value not in dearest]:
+            self.add_rest(self.values.pop(value))
+            if self._folded is not None:
+                self._folded.add(value)
+
+    def _dearness(self, value: Value) -> tuple[Decimal, int, str]:
+        row = self.values[value]
+        return row[_EUR] + row[_UNCONVERTED], row[0], value or ""
+
+
+class _Seen:
+    """The values that were folded: a Bloom filter of 2 MB. What it mistakes for one goes to the rest too.
+
+    So a value that stands by itself has all its requests. A million values are mistaken in 2 of 100 cases.
+    """
+
+    BITS = 1 << 24
+    HASHES = 4
+
+    def __init__(self) -> None:
+        self._bits = bytearray(self.BITS >> 3)
+
+    def add(self, value: Value) -> None:
+        for bit in self._places(value):
+            self._bits[bit >> 3] |= 1 << (bit & 7)
+
+    def __contains__(self, value: Value) -> bool:
+        return value is not None and all(
+            self._bits[bit >> 3] & (1 << (bit & 7)) for bit in self._places(value)
+        )
+
+    def _places(self, value: Value) -> list[int]:
+        digest = blake2b((value or "").encode("utf-8", "surrogatepass"), digest_size=4 * self.HASHES).digest()
+        return [int.from_bytes(digest[n : n + 4]) % self.BITS for n in range(0, len(digest), 4)]
+
+
+@dataclass
+class Breakdown:
+    """The sums of a (day, shard) by each dimension."""
+
+    rows: dict[str, Rows] = field(default_factory=lambda: {by: Rows() for by in DIMENSIONS})
+
+    def add(self, user: str, group: Group, sums: Sums) -> None:
+        """Add some requests of one user and group, within `localcontext(EXACT)`."""
+        row = [getattr(sums, name) for name in COLUMNS]
+        rows = self.rows
+        rows["user"].add(user, row)
+        rows["team"].add(group.team, row)
+        rows["key"].add(group.key, row)
+        rows["model"].add(group.model_name, row)
+        rows["provider"].add(group.provider, row)
+        for tag in group.tags or (None,):
+            rows["tag"].add(tag, row)
+
+    def encoded(self) -> bytes:
+        """Write the dearest values as compressed JSON: VALUES_MAX of each dimension, or as many as fit."""
+        most = VALUES_MAX
+        while True:
+            with localcontext(EXACT):
+                for rows in self.rows.values():
+                    rows.fold(most)
+            data = encode(COLUMNS, self.rows)
+            if len(data) <= STORED_BYTES_MAX:
+                return data
+            most //= 2
+
+
+def encode(columns: tuple[str, ...], rows: Mapping[str, Rows]) -> bytes:
+    """Write rows as compressed JSON. Whole numbers are numbers, others are strings of all their digits."""
+    content = {
+        "columns": columns,
+        "rows": {
+            by: [[value, *map(_written, row)] for value, row in sorted(of.values.items(), key=_by_value)]
+            for by, of in rows.items()
+        },
+        "rest": {by: [_written(number) for number in of.rest] for by, of in rows.items() if of.rest},
+    }
+    return zlib.compress(json.dumps(content, separators=(",", ":")).encode())
+
+
+class Encoded:
+    """Rows as `encode` wrote them. Those of a dimension are decoded when they are asked for."""
+
+    def __init__(self, data: bytes) -> None:
+        self._content = json.loads(zlib.decompress(data))
+
+    def rows(self, by: str) -> Rows:
+        """The rows of one dimension, by the columns that this release knows."""
+        columns = self._content["columns"]
+        rows = {value: _read(columns, numbers) for value, *numbers in self._content["rows"].get(by, [])}
+        rest = self._content["rest"].get(by)
+        return Rows(rows, None if rest is None else _read(columns, rest))
+
+
+def _written(number: Decimal | int | None) -> int | str | None:
+    if isinstance(number, Decimal):
+        return int(number) if number == number.to_integral_value() else str(stored(number))
+    return number
+
+
+def _read(columns: list[str], numbers: list[Any]) -> Row:
+    known = dict(zip(columns, numbers, strict=True))
+    names = DAY_COLUMNS if "billedEUR" in known else COLUMNS
+    return [_number(name, known.get(name, 0)) for name in names]
+
+
+def _number(name: str, written: int | str | None) -> Any:
+    return written if name in _COUNTS or written is None else Decimal(written)
+
+
+_COUNTS = {f.name for f in fields(Sums) if f.type in (int, "int")}
+
+
+def _by_value(pair: tuple[Value, Row]) -> tuple[bool, str]:
+    return pair[0] is not None, pair[0] or ""
+
+
+def _add(to: Row, other: Row) -> None:
+    longest = max(to[-1], other[-1])
+    to[:] = map(add, to, other)
+    to[-1] = longest
+
+
+# Days
+
+
+@dataclass(frozen=True)
+class ShardRows:
+    """The rows of a (day, shard), and the total that they add up to. Without rows, all of it is rest."""
+
+    total: Item
+    rows: Encoded | None = None
+
+
+def shards_of_day(totals: Iterable[Item], breakdowns: Iterable[Item]) -> list[ShardRows]:
+    """Put together the shards of a day: an earlier release has stored totals without rows."""
+    with_rows = {item["total"]["shard"]: item for item in breakdowns}
+    without = [ShardRows(total) for total in totals if total["shard"] not in with_rows]
+    return [ShardRows(item["total"], Encoded(item["rows"])) for item in with_rows.values()] + without
+
+
+@dataclass
+class SumRows:
+    """Rows as sums that can be shown: with euros, markup and fee."""
+
+    values: dict[Value, Sums] = field(default_factory=dict)
+    rest: Sums | None = None
+
+    def add(self, other: "SumRows") -> None:
+        """Add rows, within `localcontext(EXACT)`."""
+        for value, sums in other.values.items():
+            self.values.setdefault(value, Sums()).add(sums)
+        if other.rest is not None:
+            self.rest = self.rest or Sums()
+            self.rest.add(other.rest)
+
+    def fit(self, whole: Sums) -> None:
+        """Make each amount add up to the whole's to the last digit.
+
+        A division and a sum have 38 digits, so the last of them differ by their number at most. Each part is
+        rounded to the whole's last digit, and the largest gets what is left.
+        """
+        parts = [*self.values.values(), *([self.rest] if self.rest is not None else [])]
+        for name in _AMOUNTS:
+            _fit(parts, whole, name)
+
+    def folded(self, most: int) -> "SumRows":
+        """Return the dearest values by themselves, and the others as the rest."""
+        dearest = set(nlargest(most, self.values, key=lambda value: dearness(value, self.values[value])))
+        kept = SumRows({v: sums for v, sums in self.values.items() if v in dearest or v is None}, self.rest)
+        others = SumRows(rest=None)
+        with localcontext(EXACT):
+            for value, sums in self.values.items():
+                if value not in kept.values:
+                    others.rest = others.rest or Sums()
+                    others.rest.add(sums)
+            kept.add(others)
+        return kept
+
+    def encoded(self, by: str) -> bytes:
+        """Write the dearest values as compressed JSON: VALUES_MAX, or as many as fit."""
+        most = VALUES_MAX
+        while True:
+            folded = self.folded(most)
+            rest = None if folded.rest is None else _as_row(folded.rest)
+            rows = Rows({value: _as_row(sums) for value, sums in folded.values.items()}, rest)
+            data = encode(DAY_COLUMNS, {by: rows})
+            if len(data) <= STORED_BYTES_MAX:
+                return data
+            most //= 2
+
+    @classmethod
+    def of_rows(cls, rows: Rows) -> "SumRows":
+        """Read the rows of a day."""
+        rest = None if rows.rest is None else _of_row(rows.rest)
+        return cls({value: _of_row(row) for value, row in rows.values.items()}, rest)
+
+
+def day_rows(by: str, shards: Iterable[ShardRows]) -> SumRows:
+    """Add up the shards of a day, and convert each value at the day's rate, by a division of its own."""
+    alike: dict[tuple[FxRate | None, Terms], tuple[Rows, Tally]] = {}
+    for shard in shards:
+        total = shard.total
+        rate = FxRate(total["fxDate"], Decimal(total["fxRate"])) if "fxRate" in total else None
+        merged, whole = alike.setdefault((rate, Terms.from_fields(total.get("terms", {}))), (Rows(), Tally()))
+        sums = Tally.from_fields(total)
+        whole.merge(sums)
+        with localcontext(EXACT):
+            if shard.rows is None:
+                merged.add_rest([getattr(sums, name) for name in COLUMNS])
+                continue
+            rows = shard.rows.rows(by)
+            for value, row in rows.values.items():
+                if value in merged.values:
+                    _add(merged.values[value], row)
+                else:
+                    merged.values[value] = row
+            if rows.rest is not None:
+                merged.add_rest(rows.rest)
+    day = SumRows()
+    for (rate, terms), (merged, whole) in alike.items():
+        rest = None if merged.rest is None else _stated(merged.rest, rate, terms)
+        of_terms = SumRows({v: _stated(row, rate, terms) for v, row in merged.values.items()}, rest)
+        if by in WHOLE:
+            of_terms.fit(Tally.from_fields(statement(whole, rate, terms)))
+        with localcontext(EXACT):
+            day.add(of_terms)
+    return day
+
+
+def dearness(value: Value, sums: Sums) -> tuple[Decimal, Decimal, int, str]:
+    """What rows are ordered by: what they cost, then dollars without a rate, then requests."""
+    return sums.costEUR, sums.unconverted, sums.requests, value or ""
+
+
+def _stated(row: Row, rate: FxRate | None, terms: Terms) -> Sums:
+    sums = Tally(**dict(zip(COLUMNS, row, strict=True)))
+    return Tally.from_fields(statement(sums, rate, terms))
+
+
+def _as_row(sums: Sums) -> Row:
+    return [getattr(sums, name) for name in DAY_COLUMNS]
+
+
+def _of_row(row: Row) -> Sums:
+    return Sums(**dict(zip(DAY_COLUMNS, row, strict=True)))
+
+
+DIGITS_OFF_MAX = 100  # in the last digit, for each part: a markup is rounded after its cost is
+_AMOUNTS = tuple(f.name for f in fields(Sums) if f.name not in (*_COUNTS, "latencyMax", "firstTs", "lastTs"))
+
+
+def _fit(parts: list[Sums], whole: Sums, name: str) -> None:
+    amount = getattr(whole, name)
+    having = [part for part in parts if getattr(part, name)]
+    if not amount or not having:
+        return
+    with localcontext(EXACT):
+        difference = amount - sum((getattr(part, name) for part in having), ZERO)
+        if not difference:
+            return
+        digit = Decimal(1).scaleb(amount.adjusted() - 37)
+        for part in having:
+            setattr(part, name, _rounded(getattr(part, name), digit))
+        difference = amount - sum((getattr(part, name) for part in having), ZERO)
+        if abs(difference) > digit * DIGITS_OFF_MAX * (len(having) + 1):
+            raise ValueError(f"the rows' {name} differs from the whole's by {difference}")
+        largest = max(having, key=lambda part: getattr(part, name))
+        setattr(largest, name, getattr(largest, name) + difference)
+
+
+def _rounded(number: Decimal, digit: Decimal) -> Decimal:
+    with localcontext() as rounding:
+        rounding.prec = 200
+        return number.quantize(digit)

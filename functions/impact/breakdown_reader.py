@@ -1,0 +1,139 @@
+"""What the read API returns by dimension: what each value did in some days, and the days of one value."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from decimal import localcontext
+from itertools import groupby
+from typing import Any
+
+from impact import daily_totals
+from impact.billing import zero_sum
+from impact.breakdown import WHOLE, Encoded, SumRows, day_rows, dearness, shards_of_day
+from impact.calendar import Calendar, days_between, runs_of
+from impact.decimals import EXACT
+from impact.pages import PageOfRows, cursor_of, parse_cursor
+from impact.store import Store
+from impact.summary import Sums, Tally
+from impact.types import Item
+
+PAGE_VALUES = 1_000  # most values on a page
+READERS = 16  # days read at a time
+
+
+@dataclass(frozen=True)
+class _Day:
+    """A day with use: its total, and its rows by one dimension."""
+
+    total: Item
+    rows: SumRows
+
+
+@dataclass(frozen=True)
+class BreakdownReader:
+    """Reads usage by dimension. A day with a late mark reads as not final."""
+
+    store: Store
+    calendar: Calendar
+
+    def values(self, by: str, first: str, last: str, cursor: str | None = None) -> dict[str, Any]:
+        """Return a page of what each value of a dimension did, the dearest first. Raises BadCursor.
+
+        The last item may be the rest (`rest: true`): the values that did not stand by themselves.
+        """
+        start = parse_cursor(cursor, _parse_place) if cursor else 0
+        days = self._days(by, first, last)
+        rows = SumRows()
+        with localcontext(EXACT):
+            for day in days:
+                rows.add(day.rows)
+        if by in WHOLE:
+            rows.fit(Tally.from_fields(daily_totals.sum_totals(day.total for day in days)))
+        items = _items(rows)
+        page = PageOfRows()
+        for item in items[start : start + PAGE_VALUES]:
+            if not page.add(item):
+                break
+        following = start + len(page.rows)
+        return {
+            "by": by,
+            "from": first,
+            "to": last,
+            "items": page.rows,
+            "final": all(day.total["final"] for day in days),
+            "next": cursor_of(following) if following < len(items) else None,
+        }
+
+    def days_of(self, by: str, value: str, first: str, last: str) -> dict[str, Any]:
+        """Return the days of one value, in order, and their sum.
+
+        `inRest` lists days on which the value did not stand by itself: what it did is in that day's rest.
+        """
+        shown: list[Item] = []
+        in_rest: list[str] = []
+        total: Sums = zero_sum()
+        for day in self._days(by, first, last):
+            sums = day.rows.values.get(value)
+            if sums is not None:
+                with localcontext(EXACT):
+                    total.add(sums)
+                shown.append({"day": day.total["day"]} | _fields(sums) | {"final": day.total["final"]})
+            elif day.rows.rest is not None:
+                in_rest.append(day.total["day"])
+        answer = {"from": first, "to": last, "days": shown, "total": _fields(total)}
+        return answer | ({"inRest": in_rest} if in_rest else {})
+
+    def _days(self, by: str, first: str, last: str) -> list[_Day]:
+        """Read the days with use, in order. The planner stores final days; others are added up here."""
+        marked = {day for day, _ in self.store.state.marked(first, last)}  # first: see usage_reader.py
+        sums = self.store.state.daily_totals(first, last)
+        kept = {
+            day: item
+            for day, item in self.store.breakdowns.of_days(by, first, last).items()
+            if day not in marked and day in sums and item["changes"] == sums[day].changes
+        }
+        unused = {day for day, total in sums.items() if total.sums == daily_totals.NO_USE} - marked
+        others = [day for day in days_between(first, last) if day not in kept and day not in unused]
+        found = {
+            day: _Day(
+                daily_totals.as_response(item["total"], reopened=False),
+                SumRows.of_rows(Encoded(item["rows"]).rows(by)),
+            )
+            for day, item in kept.items()
+        }
+        found |= {day.total["day"]: day for day in self._added_up(by, others, marked)}
+        return [found[day] for day in sorted(found)]
+
+    def _added_up(self, by: str, days: list[str], marked: set[str]) -> Iterator[_Day]:
+        totals: dict[str, list[Item]] = {}
+        for run in runs_of(days):
+            shard_totals = self.store.state.shard_totals(*run)
+            for day, of_day in groupby(shard_totals, key=lambda total: str(total["day"])):
+                totals[day] = list(of_day)
+        with ThreadPoolExecutor(READERS) as readers:
+            breakdowns = readers.map(self.store.breakdowns.of_shards, totals)
+            for (day, each), stored in zip(totals.items(), breakdowns, strict=True):
+                shards = shards_of_day(each, stored)
+                whole = [shard.total for shard in shards]
+                total = daily_totals.daily_total(day, whole, self.calendar.shard_count(day))
+                if total is not daily_totals.NO_USE:
+                    yield _Day(daily_totals.as_response(total, reopened=day in marked), day_rows(by, shards))
+
+
+def _items(rows: SumRows) -> list[Item]:
+    ordered = sorted(rows.values.items(), key=lambda pair: dearness(*pair), reverse=True)
+    items: list[Item] = [{"value": value} | _fields(sums) for value, sums in ordered]
+    if rows.rest is not None:
+        items.append({"value": None, "rest": True} | _fields(rows.rest))
+    return items
+
+
+def _fields(sums: Sums) -> Item:
+    """The sums of a value, which has no models."""
+    return {name: amount for name, amount in sums.as_fields().items() if name != "models"}
+
+
+def _parse_place(content: Any) -> int:
+    if type(content) is not int or content < 0:
+        raise ValueError
+    return content
