@@ -120,8 +120,8 @@ class Breakdown:
 
     rows: dict[str, Rows] = field(default_factory=lambda: {by: Rows() for by in DIMENSIONS})
 
-    def add(self, user: str, group: Group, sums: Sums) -> None:
-        """Add some requests of one user and group, within `localcontext(EXACT)`."""
+    def add(self, user: str, group: Group, sums: Sums, first: Sums | None = None) -> None:
+        """Add some requests of one user and group, within `localcontext(EXACT)`. `first` is not kept."""
         row = [getattr(sums, name) for name in COLUMNS]
         rows = self.rows
         rows["user"].add(user, row)

@@ -12,6 +12,7 @@ FX_RATE = "rate"  # State kind: the euro reference rate of an ECB date
 BREAKDOWN = "breakdown"  # State kind: usage by dimension, of the shards of a day or of days
 PRICE = "price"  # State kind: the price book, a revision an item
 DAY_PRICES = "day-prices"  # State kind: the revision of the price book that a final day is counted with
+UNPRICED = "unpriced"  # State kind: models that had a request without a cost
 CORRECTION = "correction"  # State kind: corrections of final days
 MARK_GROUP = 32  # shards whose late marks share an item: as many as fit one write unit
 SORT_KEY_BYTES = 1024  # DynamoDB's limit for a sort key

@@ -1,14 +1,18 @@
 """Prices in State: revisions of the book, which of them a final day has, and corrections. None is edited."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import blake2b
 
 from impact import keys
 from impact.calendar import timestamp
 from impact.dynamodb import Table, item_from_wire, to_wire
 from impact.price_book import Price, PriceBook, Revision
 from impact.types import Item
+
+UNPRICED_MAX = 1_000
+"""Most models that are noted: a sender could make up any number of names."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Correction:
 class PriceStore(Table):
     """The price book, and what final days are counted with."""
 
+    _noted: set[str] = field(default_factory=set, compare=False, repr=False)
     _revisions: list[Revision] = field(default_factory=list, compare=False, repr=False)
     """Those read so far. They never change, so only later ones are asked for."""
 
@@ -100,12 +105,44 @@ class PriceStore(Table):
 
     def corrections(self) -> list[Correction]:
         """Read all corrections, in order."""
-        return [Correction.from_fields(item) for item in self._items(keys.CORRECTION)]
+        return [Correction.from_fields(item) for item in self._items(keys.CORRECTION) if "days" in item]
+
+    def unfinished(self) -> list[Correction]:
+        """Read the corrections that were begun, and of which nobody knows that they were finished."""
+        items = self._items(keys.CORRECTION)
+        finished = {item["number"] for item in items if "finishedAt" in item}
+        begun = (Correction.from_fields(item) for item in items if "days" in item)
+        return [correction for correction in begun if correction.number not in finished]
+
+    def put_finished(self, number: int, now: datetime) -> None:
+        """Record that all days of a correction are to be recomputed."""
+        what = {"number": number, "finishedAt": timestamp(now)}
+        item = {"kind": keys.CORRECTION, "key": f"{_number(number)}#finished"} | what
+        self.put_if("attribute_not_exists(finishedAt)", item)
 
     def put_correction(self, correction: Correction) -> bool:
         """Append a correction: its number is one more than the last. Return False if that one is there."""
         item = {"kind": keys.CORRECTION, "key": _number(correction.number)} | correction.as_fields()
         return self.put_once("attribute_not_exists(revision)", item)
+
+    # Models without a price
+
+    def unpriced(self) -> list[Item]:
+        """The models that had a request without a known cost: `model`, and the `day` where it was found first."""
+        return self._items(keys.UNPRICED)
+
+    def note_unpriced(self, models: Iterable[str], day: str, now: datetime) -> list[str]:
+        """Note models that had a request of which no cost was known. Return those that are new."""
+        if set(models) <= self._noted:
+            return []
+        self._noted.update(item["model"] for item in self.unpriced())
+        new = sorted(set(models) - self._noted)[: max(0, UNPRICED_MAX - len(self._noted))]
+        for model in new:
+            key = blake2b(model.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+            item = {"kind": keys.UNPRICED, "key": key, "model": model, "day": day}
+            self.put_if("attribute_not_exists(model)", item | {"recordedAt": timestamp(now)})
+        self._noted.update(new)
+        return new
 
     def _items(self, kind: str, *, after: str = "", begins: str = "") -> list[Item]:
         condition, names, values = "kind = :k", {}, {":k": kind}

@@ -17,7 +17,7 @@ from itertools import islice
 from typing import TypeVar
 
 from impact.billing import Terms, before_correction, statement, terms_of
-from impact.breakdown import Breakdown
+from impact.breakdown import COLUMNS, Breakdown
 from impact.breakdown_store import Overtaken
 from impact.calendar import CLOCK_SKEW_MAX, Calendar, DayExpired, timestamp
 from impact.decimals import EXACT, stored
@@ -57,6 +57,7 @@ class Recomputed:
     late: bool  # whether a late mark was set
     final: bool
     converted: bool  # whether the day's fx rate was known
+    new_unpriced: list[str]  # models of which a request had no cost for the first time
 
 
 def recompute(
@@ -188,6 +189,7 @@ class _Attempt:
             late=snapshot.mark.since is not None,
             final=snapshot.is_final,
             converted=snapshot.rate is not None,
+            new_unpriced=self._note_unpriced(written.breakdown),
         )
 
     def _read(self) -> _Snapshot:
@@ -318,6 +320,13 @@ class _Attempt:
         if isinstance(put, Overtaken):
             raise _Conflict(is_closed=put.is_final, breakdown=put.revision)
         return {"revision": put, "digest": digest}
+
+    def _note_unpriced(self, breakdown: Breakdown) -> list[str]:
+        """A failure without a cost was perhaps not charged: only successes tell that a price is missing."""
+        models = breakdown.rows["model"].values.items()
+        unpriced, failures = COLUMNS.index("unpriced"), COLUMNS.index("failures")
+        names = [str(model) for model, row in models if row[unpriced] > row[failures]]
+        return self.store.prices.note_unpriced(names, self.day, self.as_of) if names else []
 
     def _write_total(self, snapshot: _Snapshot, total: Item, *, has_changed: bool) -> None:
         """The total of a closed day is written even where nothing has changed.

@@ -202,8 +202,9 @@ class Group(NamedTuple):
         return f"{self.provider}/{self.model}"
 
 
-OnGroup = Callable[[str, Group, Sums], None]
-"""Gets the user, the group and the sums of some of its events. Called within `localcontext(EXACT)`."""
+OnGroup = Callable[[str, Group, Sums, Sums | None], None]
+"""Gets the user, the group and the sums of some of its events, within `localcontext(EXACT)`. On a corrected
+day also their sums by the prices that it was final with at first."""
 
 
 def tally(events: Iterable[LedgerEvent], book: DayBook = NO_BOOK) -> Tally:
@@ -232,7 +233,7 @@ def tallies_by_user(
                 for group, of_group in _grouped(events).items():
                     sums = _add_group(found, group, of_group, book)
                     if on_group is not None:
-                        on_group(of_user, group, sums)
+                        on_group(of_user, group, *sums)
         yield from finished
     if user_id is not None:
         yield user_id, found
@@ -260,16 +261,18 @@ def _grouped(events: Iterable[LedgerEvent]) -> dict[Group, list[LedgerEvent]]:
     return {Group(*group): of_group for group, of_group in groups.items()}
 
 
-def _add_group(to: Tally, group: Group, events: list[LedgerEvent], book: DayBook) -> Sums:
+def _add_group(to: Tally, group: Group, events: list[LedgerEvent], book: DayBook) -> tuple[Sums, Sums | None]:
     name = group.model_name
     price = book.prices.of(name)
     sums = sums_of(events, price)
     to.add_model(name, sums, price)
-    if book.first_prices is not None:
-        first = book.first_prices.of(name)
-        to.first = to.first or Tally()
-        to.first.add_model(name, sums_of(events, first), first)
-    return sums
+    if book.first_prices is None:
+        return sums, None
+    first_price = book.first_prices.of(name)
+    first = sums_of(events, first_price)
+    to.first = to.first or Tally()
+    to.first.add_model(name, first, first_price)
+    return sums, first
 
 
 def sums_of(events: list[LedgerEvent], price: Price | None = None) -> Sums:

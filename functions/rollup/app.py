@@ -9,6 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from impact import config, rollup_queue
 from impact.calendar import Calendar, parse_day
+from impact.corrections import finish_corrections
 from impact.day_settings import apply_parameters, ensure_calendar
 from impact.dynamodb import connect
 from impact.observability import emit, logger, metrics
@@ -44,6 +45,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 def _due(calendar: Calendar, now: datetime) -> list[DayShard]:
     store.state.migrate_old_marks(now)
+    for correction in finish_corrections(store, calendar, now):
+        logger.info("finished a correction", number=correction.number, days=len(correction.days))
     due = plan(store, calendar, now)
     store.state.put_progress(due.progress)
     store.state.delete_cleared_marks(before=calendar.oldest_day(now))
