@@ -128,7 +128,7 @@ class PriceStore(Table):
     # Models without a price
 
     def unpriced(self) -> list[Item]:
-        """The models that had a request without a known cost: `model`, and the `day` where it was found first."""
+        """Models that had a request without a known cost: `model`, and the `day` where it was found first."""
         return self._items(keys.UNPRICED)
 
     def note_unpriced(self, models: Iterable[str], day: str, now: datetime) -> list[str]:
