@@ -7,7 +7,8 @@ import click
 
 _OPTIONS = "impact_cli.follow_up"
 _COMMAND = re.compile(
-    r"(?<![\w/.-])impact (?=(?:deploy|events|rates|replay|revert-drift|rollup|token|usage)\b)"
+    r"(?<![\w/.-])impact (?="
+    r"(?:corrections|deploy|events|price|rates|replay|reprice|revert-drift|rollup|token|usage)\b)"
 )
 
 

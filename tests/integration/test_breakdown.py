@@ -27,8 +27,12 @@ pytestmark = pytest.mark.usefixtures("ledger_since_noon")
 CLOSED = BUILDER.calendar.closes_at(TODAY) + timedelta(minutes=1)
 CALENDAR = BUILDER.calendar
 
-amounts = st.decimals(0, 10**6, places=30).map(lambda number: +number) | st.sampled_from([Decimal("1E-30"), 0])
-labels = st.none() | st.sampled_from(["Marketing", "marketing", "MARKETING", "=1+1", "a#b", "\u202egnp", "null"])
+amounts = st.decimals(0, 10**6, places=30).map(lambda number: +number) | st.sampled_from(
+    [Decimal("1E-30"), 0]
+)
+labels = st.none() | st.sampled_from(
+    ["Marketing", "marketing", "MARKETING", "=1+1", "a#b", "\u202egnp", "null"]
+)
 events = st.lists(
     st.fixed_dictionaries(
         {

@@ -137,7 +137,7 @@ def test_an_item_is_read_as_it_was_written(value: Any) -> None:
     assert item_from_wire(to_wire({"it": value})) == {"it": value}
 
 
-@pytest.mark.parametrize("value", [1.5, b"x", {1}, (1,)])
+@pytest.mark.parametrize("value", [1.5, {1}, (1,)])
 def test_no_item_holds_a_float_or_what_nobody_reads(value: Any) -> None:
     with pytest.raises(TypeError, match="no type of an item"):
         to_wire({"it": [value]})

@@ -62,6 +62,8 @@ def test_a_day_of_one_user(store: Store) -> None:
         "unrated": 3,
         "estimated": 0,
         "unpriced": 1,
+        "costReportedUSD": Decimal("0.0095"),
+        "repriced": 0,
         "latencyTotal": Decimal("5.826214"),
         "latencyMax": Decimal("2.5"),
         "models": {

@@ -246,7 +246,9 @@ def test_a_condition_on_partition_keys_demands_that_there_are_some(name: str) ->
     assert conditions or name == "AuthorizerFunction"
     for condition in conditions:
         assert condition["Null"] == {"dynamodb:LeadingKeys": "false"}
-        assert condition["ForAllValues:StringEquals"].keys() == {"dynamodb:LeadingKeys"}
+        [(operator, keys)] = [(name, keys) for name, keys in condition.items() if name != "Null"]
+        assert operator in ("ForAllValues:StringEquals", "ForAllValues:StringLike")
+        assert keys.keys() == {"dynamodb:LeadingKeys"}
 
 
 LAMBDA_ENVIRONMENT_BYTES = 4096
