@@ -49,6 +49,8 @@ def page(projected: bool) -> bytes:
             "eventId": f"{PAGE.decode()}-4480-a15e-{n:012d}:success",
             "callType": "acompletion",
             "modelGroup": "chat",
+            "teamId": f"team-{n % 2}",
+            "keyAlias": f"{PAGE.decode()}-key-{n * USERS_A_PAGE // PAGE_EVENTS}",
             "conversationId": f"{PAGE.decode()}-469f-a165-{n:012d}",
         }
         entry = ledger.build(event, NOON)
@@ -62,7 +64,7 @@ class Wire(BaseHTTPRequestHandler):
     pages: int
     projected = page(projected=True)
     whole = page(projected=False)
-    answers: ClassVar[dict[bytes, bytes]] = {b'"byDay"': NOTHING, b'"rate"': RATE}
+    answers: ClassVar[dict[bytes, bytes]] = {b'"byDay"': NOTHING, b'"rate"': RATE, b'"kind = :k': NOTHING}
     """Responses to other queries than those for events, by what they have in them."""
 
     def do_POST(self) -> None:
