@@ -14,6 +14,7 @@ SMALLEST = {
     "outbox": ("--events=10000",),
     "cost": (),
     "export": ("--events=50000",),
+    "breakdown": ("--events=240", "--summed=2500", "--distinct=10"),
     "units": ("--shards", "2", "--users=20"),
 }
 """For each benchmark, options that make it quick. Its results mean nothing then."""
