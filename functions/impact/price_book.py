@@ -11,7 +11,8 @@ Which price a model has on a day:
 - A price that is ended fits no more from its last day on: a shorter beginning may.
 """
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from typing import Any, Literal
@@ -19,11 +20,16 @@ from typing import Any, Literal
 from impact.decimals import ZERO
 from impact.ledger_event import LedgerEvent
 from impact.types import Item
+from request_events.limits import DIGITS_MAX
 
 PRICES_MAX = 500
-"""Most prices in one revision: with the longest names they fit the 400 KB of an item."""
+"""Most prices in one revision: they fit an item, unless their names and sources are very long."""
+REVISION_BYTES_MAX = 390_000
+"""Bytes of the prices of a revision. An item of DynamoDB has 400 KB."""
 PATTERN_MAX = 321
 """Characters of `provider/model`, with the longest of both."""
+SOURCE_MAX = 200
+"""Characters."""
 RATE_MAX = Decimal(10**9)
 ANY = "*"  # ends a name that stands for all that begin so
 
@@ -172,20 +178,53 @@ class InvalidPrice(ValueError):
 
 def check(price: Price) -> Price:
     """Return the price. Raises InvalidPrice."""
+    for fault in faults(price):
+        raise fault
+    return price
+
+
+def faults(price: Price) -> Iterator[InvalidPrice]:
+    """Find all that is wrong with a price."""
     name = price.pattern.removesuffix(ANY)
-    if len(price.pattern) > PATTERN_MAX or ("/" not in name and name != ""):
-        raise InvalidPrice("model", "must be provider/model as events have it, or begin so and end in *")
+    if len(price.pattern) > PATTERN_MAX or not ("/" in name or price.pattern == ANY):
+        yield InvalidPrice("model", "must be provider/model as events have it, or begin so and end in *")
+    elif not _is_text(price.pattern):
+        yield InvalidPrice("model", "must be UTF-8")
+    if len(price.source) > SOURCE_MAX or not _is_text(price.source):
+        yield InvalidPrice("source", f"must be UTF-8 of at most {SOURCE_MAX} characters")
     if price.rates is None:
-        return price
+        return
     rates = price.rates.as_fields()
     if not rates:
-        raise InvalidPrice("price", "has no rate: give input and output, per request or per second")
+        yield InvalidPrice("price", "has no rate: give input and output, per request or per second")
     for kind, rate in rates.items():
-        if not (rate.is_finite() and 0 <= rate <= RATE_MAX) or len(rate.as_tuple().digits) > 38:
-            raise InvalidPrice(kind, f"must be a number from 0 to {RATE_MAX:,}")
-    if rates.keys() & set(TOKENS) and not {"input", "output"} <= rates.keys():
-        raise InvalidPrice("input" if "input" not in rates else "output", "is missing: say 0 if it is free")
-    return price
+        if not (rate.is_finite() and 0 <= rate <= RATE_MAX):
+            yield InvalidPrice(kind, f"must be a number from 0 to {RATE_MAX:,}")
+        elif len(rate.as_tuple().digits) > DIGITS_MAX or rate.as_tuple().exponent < -DIGITS_MAX:
+            yield InvalidPrice(kind, f"must have at most {DIGITS_MAX} digits")
+    if rates.keys() & set(TOKENS):
+        for kind in ("input", "output"):
+            if kind not in rates:
+                yield InvalidPrice(kind, "is missing: say 0 if it is free")
+
+
+def check_revision(prices: Sequence[Price]) -> None:
+    """Tell whether prices can be appended at once. Raises InvalidPrice."""
+    if len(prices) > PRICES_MAX:
+        raise InvalidPrice("file", f"has {len(prices):,} prices: at most {PRICES_MAX} are appended at once")
+    # As JSON they are larger than in DynamoDB, which counts no punctuation.
+    written = json.dumps([price.as_fields() for price in prices], ensure_ascii=False, default=str)
+    if len(written.encode()) > REVISION_BYTES_MAX:
+        raise InvalidPrice("file", "is too large to be appended at once: split it")
+
+
+def _is_text(text: str) -> bool:
+    """Tell whether DynamoDB can store a text: what a shell passes may be no UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
