@@ -32,6 +32,7 @@ VERBS = {
         "doctor": "look at every part: what is wrong, and what to do",
         "token": "create, list and revoke tokens",  # nosec B105
         "rates": "list, store and correct fx rates",
+        "price": "your own prices of models, and a second opinion",
         "reprice": "correct final days by the price book",
         "corrections": "how final days were corrected, by whom and why",
         "rollup": "recompute a day",

@@ -174,6 +174,7 @@ class InvalidPrice(ValueError):
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field} {message}")
         self.field = field
+        self.message = message
 
 
 def check(price: Price) -> Price:

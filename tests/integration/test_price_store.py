@@ -96,7 +96,10 @@ def test_a_final_day_keeps_its_revision_and_corrections_lie_beside_it(store: Sto
 
 
 def a_correction(number: int, revision: int = 2) -> Correction:
-    before = {DAY: {"costUSD": Decimal("1.10"), "unpriced": 3}, "2026-11-24": {"costUSD": Decimal(0)}}
+    before: dict[str, dict[str, Any]] = {
+        DAY: {"costUSD": Decimal("1.10"), "unpriced": 3},
+        "2026-11-24": {"costUSD": Decimal(0)},
+    }
     at = (NOON + timedelta(hours=number)).isoformat()
     return Correction(number, revision, (DAY, "2026-11-24"), "a wrong price", at, OPERATOR, before)
 

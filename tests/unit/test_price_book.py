@@ -38,7 +38,7 @@ CHEAP = Rates(input=Decimal(1), output=Decimal(2))
 
 
 def price(pattern: str = "openai/gpt-6", first_day: str = "2026-11-01", **fields: Any) -> Price:
-    return Price(**{"id": "", "pattern": pattern, "first_day": first_day, "rates": CHEAP} | fields)
+    return replace(Price("", pattern, first_day, CHEAP), **fields)
 
 
 def ends(pattern: str = "openai/gpt-6", first_day: str = "2026-11-01") -> Price:
@@ -242,6 +242,8 @@ def test_each_token_is_charged_once_whatever_a_sender_says_of_parts(
 def test_a_cost_is_the_sum_by_hand(rates: Rates, events: list[tuple[Any, ...]]) -> None:
     names = ("tokens_in", "tokens_cached", "tokens_cache_write", "tokens_out", "tokens_reasoning", "latency")
     total = Fraction(0)
+    assert rates.input is not None
+    assert rates.output is not None
     for tokens_in, cached, written, tokens_out, reasoning, latency in events:
         left = tokens_in
         for count, rate in ((cached, rates.cached), (written, rates.cacheWrite)):
