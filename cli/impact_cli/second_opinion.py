@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Context, Decimal, localcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,7 +17,7 @@ from impact.price_book import ANY, DayPrices, PriceBook
 from impact.types import Item
 from impact_cli.follow_up import same_stack
 from impact_cli.price_draft import AMOUNTS, InvalidDraft, read_price
-from impact_cli.records import text
+from impact_cli.records import Record, text
 from impact_cli.table import as_argument, visible
 
 if TYPE_CHECKING:
@@ -111,20 +111,20 @@ class SecondOpinion:
             raise CannotAsk from None
         self.source = f"genai-prices {genai_prices.__version__}"
 
-    def add(self, events: Iterable[Item]) -> None:
+    def add(self, events: Iterable[Record]) -> None:
         for event in events:
             has_tokens = event["tokens_in"] or event["tokens_out"]
             if has_tokens and not event.get("cacheHit") and not self._is_in_book(event):
                 self._add(event)
 
-    def _is_in_book(self, event: Item) -> bool:
+    def _is_in_book(self, event: Record) -> bool:
         day = event["day"]
         if day not in self._days:
             self._days[day] = self.book.on(day, self.book.revision)
         price = self._days[day].of(f"{event['provider']}/{event['model']}")
         return price is not None and (price.only == "all" or not _has_cost(event))
 
-    def _add(self, event: Item) -> None:
+    def _add(self, event: Record) -> None:
         sums = self.models.setdefault((event["provider"], event["model"]), Sums())
         found = _calculate(event)
         if found is None:
@@ -196,11 +196,11 @@ class SecondOpinion:
         return sorted(found, key=lambda row: row["requests"], reverse=True)
 
 
-def _has_cost(event: Mapping[str, Any]) -> bool:
+def _has_cost(event: Record) -> bool:
     return "costUSD" in event or "costEUR" in event
 
 
-def _calculate(event: Item) -> "PriceCalculation | None":
+def _calculate(event: Record) -> "PriceCalculation | None":
     """What genai-prices charges for the tokens of an event, at its time. None if it knows no price."""
     tokens_in, tokens_out = event["tokens_in"], event["tokens_out"]
     # A sender may report parts that are larger than the whole.

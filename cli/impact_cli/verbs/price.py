@@ -1,6 +1,7 @@
 """`impact price`: the operator's own prices."""
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,13 @@ _source = click.option("--source", required=True, help="Where it is from, for pe
     default=True,
     help="What amounts of tokens are for. [per million]",
 )
-@click.option("--currency", type=click.Choice(CHOICES["currency"]), default="USD", show_default=True)
+@click.option(
+    "--currency",
+    type=click.Choice(CHOICES["currency"]),
+    default="USD",
+    show_default=True,
+    help="What amounts are in.",
+)
 @click.option(
     "--only",
     type=click.Choice(CHOICES["only"]),
@@ -169,8 +176,6 @@ def list_(model: str | None, on: str | None, all_: bool, form: str, target: Targ
       impact price list openai/gpt-6-mini
       impact price list --all --csv
     """
-    from datetime import UTC, datetime
-
     from impact_cli import price_listing as listing
     from impact_cli.deployed_stack import calendar_of, existing, store_of
 
