@@ -306,7 +306,7 @@ def test_an_entry_is_found_by_its_id_and_ids_are_in_order_of_numbers() -> None:
         "e/f",
         None,
     ]
-    assert used(["10.1", "9.2", "9.10", "9.1"]) == ["9.1", "9.2", "9.10", "10.1"]
+    assert used(["10.1", "9.2", "9.10", "9.2", "9.1"]) == ("9.1", "9.2", "9.10", "10.1")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """`impact price`: the operator's own prices."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,7 +129,7 @@ def end(model: str, from_: str, source: str, yes: bool, dry_run: bool, target: T
 
 
 @command.command(short_help="append a file of prices")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @_with_answers
 @with_target
 def apply(file: Path, yes: bool, dry_run: bool, target: Target) -> int:
@@ -261,7 +261,7 @@ def _differences(rows: "list[Item]") -> str:
         "requests": count("requests"),
         "reported": money("reportedUSD"),
         "genai-prices": money("computedUSD"),
-        "ratio": text("ratio"),
+        "ratio": lambda row: written(row["ratio"]) or NONE,
     }
     return table(rows, columns)
 
@@ -285,13 +285,14 @@ def _rate(name: str) -> Cell:
     return lambda row: written(row.get("rates", {}).get(name)) or NONE
 
 
-def _rows(rows: "list[Item]", more: Mapping[str, Cell]) -> str:
+def _rows(rows: "list[Item]", more: dict[str, Cell]) -> str:
     """Make a table without the rates that no row has. `more` are its last columns."""
     used = {rate for row in rows for rate in row.get("rates", {})}
     columns: dict[str, Cell] = {"id": text("id"), "model": text("pattern"), "from": text("from")}
     columns |= {name.replace("-", " "): _rate(rate) for name, rate in AMOUNTS.items() if rate in used}
     columns |= {name: text(name) for name in ("currency", "only", "source")}
-    return table(rows, {**columns, **more}, left=3)
+    columns |= more
+    return table(rows, columns, left=len(columns))
 
 
 def _table_of_day(rows: "list[Item]", day: str) -> str:
