@@ -1,4 +1,4 @@
-"""`impact` changes a stack: erase, rollup, replay, put-back, rates, token; configure writes where it is."""
+"""`impact` changes a stack: erase, rollup, replay, put-back, rates, price, token; configure."""
 
 import json
 import re
@@ -146,6 +146,31 @@ def test_rates_are_listed_stored_and_corrected(stack: Stack) -> None:
         ]
         assert [json.loads(line) for line in impact(stack, *listing, "--jsonl").out.splitlines()] == told
         assert impact(stack, *listing, "--csv").out.splitlines()[2].startswith(f"{date},{RATE},operator,")
+
+
+def test_a_price_is_added_listed_and_ended(stack: Stack) -> None:
+    model = f"openai/$(id) \x1b[2J {uuid4().hex}"
+    rates = ("--input", "1.25", "--output", "10")
+    adding = ("price", "add", model, "--from", DAY, *rates, "--source", "`id` contract 17")
+    refused = impact(stack, *adding)
+    assert (refused.code, refused.error) == (
+        1,
+        "Nothing was appended: without a terminal, confirm with --yes.\n",
+    )
+    asked = impact_in_a_terminal(stack, *adding, answers=["y"])
+    assert (asked.code, "\x1b[2J" in asked.out) == (0, False)
+    assert "Append it? [y/N] " in asked.out
+    [row] = json.loads(impact(stack, "price", "list", model, "--json").out)
+    assert row["rates"] == {"input": 1.25, "output": 10}
+    assert (row["pattern"], row["source"], row["used"]) == (model, "`id` contract 17", True)
+    assert row["recordedBy"].startswith("arn:aws:")
+    assert asked.out.endswith(f"Appended: {row['id']}.\n")
+    ended = impact(stack, "price", "end", model, "--from", DAY, "--source", "over", "--yes")
+    assert (ended.code, ended.error) == (0, "")
+    assert json.loads(impact(stack, "price", "list", model, "--json").out) == []
+    entries = json.loads(impact(stack, "price", "list", model, "--all", "--json").out)
+    assert [entry.get("ends") for entry in entries] == [None, True]
+    assert entries[0]["endedBy"] == entries[1]["id"]
 
 
 @pytest.mark.parametrize(
