@@ -140,7 +140,11 @@ def apply(file: Path, yes: bool, dry_run: bool, target: Target) -> int:
     named as the options of `impact price add`; `per` is million or token.
 
     \b
-    Example of a prices.toml:
+    Example:
+      impact price apply prices.toml --dry-run
+
+    \b
+    A prices.toml:
       [[price]]
       model = "openai/gpt-6"
       from = 2026-12-01
