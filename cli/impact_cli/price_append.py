@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from shlex import quote
 
 import boto3
 import click
@@ -90,19 +91,21 @@ class PriceBookOfStack:
                 f"As in force already, and left out: {len(same):,} ({ids}{', ...' if len(same) > 5 else ''})."
             )
         if changes:
-            print(self._when(min(change.price.first_day for change in changes)))
+            print(self._when(changes))
             print(
                 f"It would be revision {book.revision + 1} of the price book of {self.stack}, by {self.by}."
             )
         return changes
 
-    def _when(self, first: str) -> str:
-        final = final_days(self.store, self.calendar, first, datetime.now(UTC))
+    def _when(self, changes: Sequence[Change]) -> str:
+        """Say from when they take effect, and how those days do that are final."""
+        first = min(change.price.first_day for change in changes)
         lines = ["Days that are not final take it at the next rollup."]
-        if final:
-            lines.append(
-                f"Final already, and not changed until somebody runs `impact reprice`: {ranges(final)}."
-            )
+        if final := final_days(self.store, self.calendar, first, datetime.now(UTC)):
+            command = same_stack(f"impact reprice --since {final[0]} --until {final[-1]}")
+            reason = quote(visible(changes[0].price.source))
+            lines.append(f"Final already, and not changed until somebody runs this: {ranges(final)}")
+            lines.append(f"    {command} --reason {reason}")
         else:
             lines.append(f"No day from {first} on is final.")
         return "\n".join(lines)

@@ -155,14 +155,16 @@ def test_final_days_are_named(store: Store, price: Run) -> None:
     put(store, event())
     recompute_again(store, LATER)
     store.state.put_progress(Progress("2026-11-24", 4))
-    from_then = ("openai/gpt-6", "--from", "2026-11-01", *GPT[3:], "--dry-run")
+    from_then = ("openai/gpt-6", "--from", "2026-11-01", *GPT[3:7], "--source", "it's 17", "--dry-run")
     assert (
-        "Final already, and not changed until somebody runs `impact reprice`: 2026-11-23 to 2026-11-24.\n"
-        in price("add", *from_then, now=LATER).out
+        "Final already, and not changed until somebody runs this: 2026-11-23 to 2026-11-24\n"
+        "    impact --stack=impact reprice --since 2026-11-23 --until 2026-11-24 --reason 'it'\"'\"'s 17'\n"
+        in price("add", *from_then, "--stack", "impact", now=LATER).out
     )
     store.prices.fix_revision("2026-11-26", 0, NOON)
     with_one_more = price("add", *from_then, now=LATER + timedelta(days=1)).out
-    assert "`impact reprice`: 2026-11-23 to 2026-11-24, 2026-11-26.\n" in with_one_more
+    assert "runs this: 2026-11-23 to 2026-11-24, 2026-11-26\n" in with_one_more
+    assert " reprice --since 2026-11-23 --until 2026-11-26 " in with_one_more
     assert "No day from 2026-12-01 on is final.\n" in price("add", *GPT, "--dry-run", now=LATER).out
 
 
