@@ -56,6 +56,7 @@ RATES = {
     "reasoning": "output_reasoning_mtok",
 }
 """The option of `impact price add`, and the price of a million tokens in genai-prices."""
+ONE_OF_EACH = {"input_tokens": 1, "output_tokens": 1}
 DIFFERENCE_MAX = Decimal("0.01")
 """A sum that differs by more than this part of what was reported is named."""
 ROUNDED = Context(prec=60)
@@ -143,33 +144,31 @@ class SecondOpinion:
 
     def proposals(self) -> list[Item]:
         """Prices of models that have none, dearest first."""
-        found = [
-            {
-                "model": f"{provider}/{model}",
-                "requests": sums.unpriced,
-                "costUSD": sums.would_cost,
-                **self._proposal(provider, model, sums),
-            }
-            for (provider, model), sums in self.models.items()
-            if sums.unpriced and sums.unknown < sums.compared + sums.unpriced
-        ]
+        found = []
+        for (provider, model), sums in self.models.items():
+            opinion = _ask(provider, model, sums.last_ts, ONE_OF_EACH) if sums.unpriced else None
+            if opinion:
+                name = f"{provider}/{model}"
+                row = {"model": name, "requests": sums.unpriced, "costUSD": sums.would_cost}
+                found.append(row | self._proposal(name, sums.first_day, opinion))
         return sorted(found, key=lambda row: row["costUSD"], reverse=True)
 
-    def _proposal(self, provider: str, model: str, sums: Sums) -> Item:
-        """The command that appends a price, or why there is none, and what the price does not say."""
-        found = _of_model(provider, model, sums.last_ts)
-        name = f"{provider}/{model}"
-        if found is None or name.endswith(ANY) or visible(name) != name:
-            return {"command": None, "notes": ["no command can be proposed for this name"]}
-        amounts, notes = _amounts(found.model_price)
-        notes += ["other prices at other times"] if isinstance(found.model.prices, list) else []
-        given = {"model": name, "from": sums.first_day, **amounts}
-        given["source"] = f"{self.source} ({found.provider.id})"
+    def _proposal(self, name: str, first_day: str, opinion: "PriceCalculation") -> Item:
+        """The command that appends a price, None if there is none, and what to know of it."""
+        amounts, notes = _amounts(opinion.model_price)
+        if isinstance(opinion.model.prices, list):
+            notes.append("It has other prices at other times.")
+        if not name.endswith(f"/{opinion.model.id}"):
+            notes.append(f"It takes it for {opinion.model.id}.")
+        given = {"model": name, "from": first_day, **amounts}
+        given["source"] = f"{self.source} ({opinion.provider.id})"
+        if name.endswith(ANY) or visible(name) != name:
+            return {"command": None, "notes": ["No command can be proposed for this name."]}
         try:
             read_price(given)
         except InvalidDraft as error:
-            return {"command": None, "notes": [str(error)]}
-        return {"command": _command(given), "notes": notes, "as": found.model.id}
+            return {"command": None, "notes": [f"No command can be proposed: {error}."]}
+        return {"command": _command(given), "notes": notes}
 
     def differences(self) -> list[Item]:
         """Models whose reported costs differ by more than DIFFERENCE_MAX, the largest difference first."""
@@ -217,12 +216,8 @@ def _calculate(event: Record) -> "PriceCalculation | None":
     return _ask(event["provider"], event["model"], event["ts"], usage, context)
 
 
-def _of_model(provider: str, model: str, ts: str) -> "PriceCalculation | None":
-    return _ask(provider, model, ts, {"input_tokens": 1, "output_tokens": 1}, None)
-
-
 def _ask(
-    provider: str, model: str, ts: str, usage: dict[str, int], context: dict[str, str] | None
+    provider: str, model: str, ts: str, usage: dict[str, int], context: dict[str, str] | None = None
 ) -> "PriceCalculation | None":
     from genai_prices import Usage, calc_price
 
@@ -251,7 +246,7 @@ def _amounts(price: "ModelPrice") -> tuple[dict[str, str], list[str]]:
         found = getattr(price, name)
         if isinstance(found, TieredPrices):
             starts = ", ".join(f"{tier.start:,}" for tier in found.tiers)
-            notes.add(f"other prices for requests of more than {starts} prompt tokens")
+            notes.add(f"It has other prices for requests of more than {starts} prompt tokens.")
         if found is not None:
             amounts[option] = text(found.base if isinstance(found, TieredPrices) else found)
     if price.requests_kcount is not None and isinstance(price.requests_kcount, Decimal):

@@ -272,8 +272,8 @@ def _differences(rows: "list[Item]") -> str:
 
 def _proposal(row: "Item") -> list[str]:
     head = f"{visible(row['model'])}: {row['requests']:,} requests, {amount(row['costUSD'])} USD"
-    notes = [f"    It has {note}." if row["command"] else f"    {note}" for note in row["notes"]]
-    return [head, *([f"    {row['command']}"] if row["command"] else []), *map(visible, notes)]
+    lines = [row["command"]] if row["command"] else []
+    return [head, *(f"    {line}" for line in (*lines, *map(visible, row["notes"])))]
 
 
 def _not_known(rows: "list[Item]") -> str:

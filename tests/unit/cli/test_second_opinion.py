@@ -13,6 +13,7 @@ from genai_prices.data import providers
 from genai_prices.data_snapshot import DataSnapshot, set_custom_snapshot
 from genai_prices.types import (
     ClauseEquals,
+    ClauseStartsWith,
     ConditionalPrice,
     ModelInfo,
     ModelPrice,
@@ -154,9 +155,13 @@ def test_a_price_is_proposed_from_the_first_day_without_one() -> None:
     [
         ("embedding", "--input 0.02 --output 0", []),
         ("request", "--input 1 --output 1 --per-request 0.005", []),
-        ("long", "--input 1 --output 4", ["other prices for requests of more than 1,000 prompt tokens"]),
-        ("night", "--input 4 --output 4", ["other prices at other times"]),
-        ("newer", "--input 8 --output 8", ["other prices at other times"]),
+        (
+            "long",
+            "--input 1 --output 4",
+            ["It has other prices for requests of more than 1,000 prompt tokens."],
+        ),
+        ("night", "--input 4 --output 4", ["It has other prices at other times."]),
+        ("newer", "--input 8 --output 8", ["It has other prices at other times."]),
     ],
 )
 def test_it_says_what_a_proposed_price_leaves_out(name: str, amounts: str, notes: list[str]) -> None:
@@ -164,6 +169,13 @@ def test_it_says_what_a_proposed_price_leaves_out(name: str, amounts: str, notes
     [row] = opinion(event(model=name), later).proposals()
     assert f" --from {DAY} {amounts} --source " in row["command"]
     assert row["notes"] == notes
+
+
+def test_it_says_which_model_it_took_another_name_for() -> None:
+    found = ModelInfo("gpt-4o", ClauseStartsWith("gpt-4o"), prices=mtok(input="1", output="1"))
+    set_custom_snapshot(DataSnapshot([Provider("openai", "", "-", models=[found])], False))
+    rows = opinion(event(model="gpt-4o"), event(model="GPT-4o-2024-08-06")).proposals()
+    assert [row["notes"] for row in rows] == [[], ["It takes it for gpt-4o."]]
 
 
 def test_dearest_first() -> None:
