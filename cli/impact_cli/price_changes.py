@@ -45,7 +45,7 @@ class Change:
         """Say what would change. What is not so simple is indented."""
         price, name = self.price, visible(self.price.pattern)
         if price.rates is None:
-            first = f"- {name} ends: from {price.first_day} on it has no price"
+            first = f"- {name} ends: its last day is {day_before(price.first_day)}"
         else:
             first = f"{'~' if self.replaces else '+'} {name} from {price.first_day}: {described(price)}"
         return [first, *(f"    {line}" for line in self._notes())]

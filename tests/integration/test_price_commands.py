@@ -302,7 +302,7 @@ def test_a_price_ends_and_a_shorter_beginning_fits(store: Store, price: Run) -> 
     ending = ("end", "openai/gpt-6", "--from", "2027-01-01", "--source", "over")
     shown = price(*ending, typed="y\n")
     assert shown.out.startswith(
-        "- openai/gpt-6 ends: from 2027-01-01 on it has no price\n"
+        "- openai/gpt-6 ends: its last day is 2026-12-31\n"
         "    ends 2.1 from 2026-12-01: input 1.25, output 10 USD per million tokens,"
         " for requests without a cost\n"
         "    then openai/* (1.1)\n"

@@ -95,7 +95,7 @@ def test_an_end_says_what_fits_then() -> None:
     of = book([price("a/*"), price("a/b", rates=DEAR)])
     lines = change(of, price(rates=None)).lines()
     assert lines[:3] == [
-        "- a/b ends: from 2026-12-01 on it has no price",
+        "- a/b ends: its last day is 2026-11-30",
         f"    ends 1.2 from 2026-12-01: {described(price(rates=DEAR))}",
         "    then a/* (1.1)",
     ]
