@@ -1,9 +1,9 @@
 """Usage by dimension: write units beside those of events and summaries; growth with distinct values.
 
-The first part recomputes a day hourly, as the rollup does: 33,333 events of 1,000 users, 200 keys and 20 teams
-in 16 shards, of which 30 days are a million events. The units are those that DynamoDB Local reports, if
-DYNAMODB_LOCAL_URL is set; moto reports one a request. The second part sums events with ever more distinct tags
-in one (day, shard), each size in a process of its own.
+The first part recomputes a day hourly, as the rollup does: 33,333 events of 1,000 users, 200 keys and 20
+teams in 16 shards, of which 30 days are a million events. The units are those that DynamoDB Local reports, if
+DYNAMODB_LOCAL_URL is set; moto reports one a request. The second part sums events with ever more distinct
+tags in one (day, shard), each size in a process of its own.
 """
 
 import argparse

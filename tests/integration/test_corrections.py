@@ -50,7 +50,7 @@ def add_price(store: Store, rates: Rates | None, **what: Any) -> None:
 
 def platform(store: Store) -> dict[str, Any]:
     [total] = UsageReader(store, CALENDAR, Terms()).platform(TODAY, TODAY)["days"]
-    return total
+    return dict(total)
 
 
 def figures(store: Store) -> list[Any]:
