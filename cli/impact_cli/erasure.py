@@ -21,9 +21,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from impact.calendar import Calendar, timestamp
+from impact.dynamodb import TooBusy
 from impact.keys import day_shard, parse_day_shard
 from impact.store import Store
-from impact.summary_store import TooBusy
 from impact.types import WireItem
 from impact_cli import ledger_scan
 from impact_cli.ledger_reader import WORKERS, partitions_of, summary_keys, user_pages

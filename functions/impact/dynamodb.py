@@ -1,9 +1,11 @@
-"""DynamoDB: the client, items on the wire, and what the three stores share: pages and conditional writes."""
+"""DynamoDB: the client, items on the wire, and what the stores share: pages, batches, conditional writes."""
 
 import json
 import os
+import random
+import time
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from secrets import token_hex
@@ -19,6 +21,17 @@ from impact.types import Item, WireItem
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+BATCH_GET_MAX = 100  # most keys that BatchGetItem takes
+UNPROCESSED_MAX = 8  # maximum attempts while BatchGetItem returns UnprocessedKeys
+PAUSE_SECONDS = 0.05
+"""Longest pause before the second attempt; it doubles with each further one, to 6 s in all."""
+
+
+class TooBusy(BotoCoreError):
+    """DynamoDB left out some items at each attempt: their partition is short of capacity."""
+
+    fmt = "{missing} items were left out {tries} times in a row"
 
 
 class UnreadableResponse(BotoCoreError):
@@ -173,6 +186,12 @@ class Table:
                 return
             start = {"ExclusiveStartKey": response["LastEvaluatedKey"]}
 
+    def get_items(self, keys: Sequence[Item], *, consistent: bool) -> Iterator[Item]:
+        """Read the items that exist, in no order, 100 a BatchGetItem. Raises TooBusy."""
+        for start in range(0, len(keys), BATCH_GET_MAX):
+            some = [to_wire(key) for key in keys[start : start + BATCH_GET_MAX]]
+            yield from self._batch({"Keys": some, "ConsistentRead": consistent})
+
     def put_if(self, condition: str, item: Item, values: WireItem | None = None) -> bool:
         return self._put(item, condition, values) is None
 
@@ -211,6 +230,18 @@ class Table:
         except self.client.exceptions.ConditionalCheckFailedException:
             return False
         return True
+
+    def _batch(self, request: Any) -> Iterator[Item]:
+        pending = {self.name: request}
+        for tries in range(UNPROCESSED_MAX):
+            response: Any = self.client.batch_get_item(RequestItems=pending)
+            yield from map(item_from_wire, response["Responses"].get(self.name, []))
+            pending = response.get("UnprocessedKeys")
+            if not pending:
+                return
+            if tries + 1 < UNPROCESSED_MAX:
+                time.sleep(random.uniform(0, PAUSE_SECONDS * 2**tries))  # noqa: S311  # nosec B311
+        raise TooBusy(missing=len(pending[self.name]["Keys"]), tries=UNPROCESSED_MAX)
 
     def _put(self, item: Item, condition: str, values: WireItem | None, **options: Any) -> Item | None:
         """Return None if the item was put, else what the failed condition returned of the stored one."""

@@ -21,14 +21,13 @@ from impact.breakdown import COLUMNS, Breakdown
 from impact.breakdown_store import Overtaken
 from impact.calendar import CLOCK_SKEW_MAX, Calendar, DayExpired, timestamp
 from impact.decimals import EXACT, stored
-from impact.dynamodb import Version
+from impact.dynamodb import BATCH_GET_MAX, Version
 from impact.fx_rates import FxRate
 from impact.keys import day_shard
 from impact.price_book import DayBook
 from impact.state_store import LateMark
 from impact.store import Store
 from impact.summary import Tally, tallies_by_user
-from impact.summary_store import BATCH_GET_MAX
 from impact.types import Item
 
 WORKERS = 8  # summaries written, or pages of them read, at a time

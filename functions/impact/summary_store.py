@@ -1,26 +1,10 @@
 """The summaries: the table DailySummaries, an item a user and day."""
 
-import random
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from botocore.exceptions import BotoCoreError
 
 from impact.dynamodb import Table, Version, item_from_wire
 from impact.types import Item
-
-BATCH_GET_MAX = 100  # most keys that BatchGetItem takes
-UNPROCESSED_MAX = 8  # maximum attempts while BatchGetItem returns UnprocessedKeys
-PAUSE_SECONDS = 0.05
-"""Longest pause before the second attempt; it doubles with each further one, to 6 s in all."""
-
-
-class TooBusy(BotoCoreError):
-    """DynamoDB left out some items at each attempt: their partition is short of capacity."""
-
-    fmt = "{missing} items were left out {tries} times in a row"
 
 
 @dataclass(frozen=True)
@@ -36,11 +20,8 @@ class SummaryStore(Table):
 
     def get_many(self, keys: Sequence[tuple[str, str]], *, consistent: bool) -> list[Item]:
         """Read the summaries of (user, day) pairs that exist, in no order. Raises TooBusy."""
-        found: list[Item] = []
-        for start in range(0, len(keys), BATCH_GET_MAX):
-            wanted = [{"userId": {"S": u}, "day": {"S": d}} for u, d in keys[start : start + BATCH_GET_MAX]]
-            found += self._batch({"Keys": wanted, "ConsistentRead": consistent})
-        return found
+        wanted = [{"userId": user_id, "day": day} for user_id, day in keys]
+        return list(self.get_items(wanted, consistent=consistent))
 
     def put(self, summary: Item, before: Version | None) -> bool:
         """Replace the version that was read (None: there was none). Return whether it was still there."""
@@ -92,15 +73,3 @@ class SummaryStore(Table):
         )
         user_ids = [item["userId"]["S"] for item in response["Items"]]
         return UserPage(user_ids, last=user_ids[-1] if "LastEvaluatedKey" in response and user_ids else None)
-
-    def _batch(self, request: Any) -> Iterator[Item]:
-        pending = {self.name: request}
-        for tries in range(UNPROCESSED_MAX):
-            response = self.client.batch_get_item(RequestItems=pending)
-            yield from map(item_from_wire, response["Responses"].get(self.name, []))
-            pending = response.get("UnprocessedKeys")
-            if not pending:
-                return
-            if tries + 1 < UNPROCESSED_MAX:
-                time.sleep(random.uniform(0, PAUSE_SECONDS * 2**tries))  # noqa: S311  # nosec B311
-        raise TooBusy(missing=len(pending[self.name]["Keys"]), tries=UNPROCESSED_MAX)

@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 
 from impact.calendar import timestamp
-from impact.dynamodb import UnreadableResponse, connect
+from impact.dynamodb import UNPROCESSED_MAX, TooBusy, UnreadableResponse, connect
 from impact.fx_rates import FxRate
 from impact.fx_update import store_manual_rate
 from impact.keys import day_shard, parse_day_shard
 from impact.state_store import Progress
 from impact.store import Store
-from impact.summary_store import UNPROCESSED_MAX, TooBusy
 from local.waiting import wait_until
 from tests.events import NOON, entry_builder, event
 from tests.faults.aws_fault_proxy import CUT_OFF, Proxy, slow

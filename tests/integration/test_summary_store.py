@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from impact.calendar import timestamp
-from impact.dynamodb import Version, to_wire
+from impact.dynamodb import TooBusy, Version, to_wire
 from impact.keys import day_shard
 from impact.store import Store
-from impact.summary_store import TooBusy, UserPage
+from impact.summary_store import UserPage
 from tests.events import NOON
 from tests.integration.test_dynamodb import DAY, KEY, LATER, SUMMARY
 from tests.intercepted import through
@@ -57,7 +57,7 @@ def store_that_leaves_out(store: Store, times: int) -> Store:
 
 
 def test_summaries_that_were_left_out_are_read_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("impact.summary_store.PAUSE_SECONDS", 0)
+    monkeypatch.setattr("impact.dynamodb.PAUSE_SECONDS", 0)
     keys = [(f"u{n}", DAY) for n in range(5)]
     for user_id, day in keys:
         store.summaries.put(SUMMARY | {"userId": user_id, "day": day}, None)
@@ -68,8 +68,8 @@ def test_summaries_that_were_left_out_are_read_again(store: Store, monkeypatch: 
 def test_summaries_that_are_left_out_again_and_again_are_an_error(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("impact.summary_store.PAUSE_SECONDS", 0)
-    monkeypatch.setattr("impact.summary_store.UNPROCESSED_MAX", 3)
+    monkeypatch.setattr("impact.dynamodb.PAUSE_SECONDS", 0)
+    monkeypatch.setattr("impact.dynamodb.UNPROCESSED_MAX", 3)
     assert store_that_leaves_out(store, 2).summaries.get_many([("alice", DAY)], consistent=True) == []
     with pytest.raises(TooBusy, match="1 items were left out 3 times"):
         store_that_leaves_out(store, 3).summaries.get_many([("alice", DAY)], consistent=True)

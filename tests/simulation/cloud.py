@@ -13,7 +13,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from impact import fx_conversion, ledger_writer, recompute, rollup_queue, summary_store, usage_reader
+from impact import dynamodb, fx_conversion, ledger_writer, recompute, rollup_queue, usage_reader
 from impact.billing import Terms
 from impact.calendar import Calendar, Settings
 from impact.day_settings import CachedCalendar, ensure_calendar
@@ -428,7 +428,7 @@ def deployed(cloud: Cloud) -> Any:
                 "rates": lambda: _container(world).rates(),
             },
         ),
-        (summary_store, {"time": time, "random": world.random}),
+        (dynamodb, {"time": time, "random": world.random}),
         (ledger_writer, {"monotonic": time.monotonic, "wait": executor.wait}),
         (fx_conversion, {"monotonic": time.monotonic, "wait": executor.wait}),
         (recompute, {"ThreadPoolExecutor": executor, "time": time, "random": world.random}),

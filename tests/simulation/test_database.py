@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from impact import dynamodb, summary_store
+from impact import dynamodb
 from impact.calendar import Period, Settings, timestamp
 from impact.dynamodb import Version
 from impact.fx_rates import FxRate
@@ -154,7 +154,7 @@ def simulated(calls: list[tuple[Any, ...]], seed: int) -> list[Any]:
     client = Client(Database(world, TABLES), lambda: GOOD, Process("network"), attempts=1)
     store = Store.of(client, EVENTS, SUMMARIES, STATE)
     answers: list[Any] = []
-    with replaced((summary_store, {"time": Time(world), "random": world.random})):
+    with replaced((dynamodb, {"time": Time(world), "random": world.random})):
         world.spawn(Process("test"), lambda: answers.extend(ask(store, call) for call in calls))
         world.run(lambda: len(answers) == len(calls))
     return answers

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from impact import ecb, fx_conversion, fx_rates, recompute, rollup_queue, summary_store
+from impact import dynamodb, ecb, fx_conversion, fx_rates, recompute, rollup_queue
 from local.template import resources
 from rollup import app as planner
 
@@ -24,9 +24,8 @@ def test_a_recompute_has_attempts_enough_and_pauses_that_leave_time_for_them() -
 
 
 def test_summaries_that_are_left_out_are_read_again_within_the_time_limit() -> None:
-    pauses = longest(
-        summary_store.PAUSE_SECONDS / 2, summary_store.UNPROCESSED_MAX
-    )  # the first one is not doubled
+    # The first pause is not doubled.
+    pauses = longest(dynamodb.PAUSE_SECONDS / 2, dynamodb.UNPROCESSED_MAX)
     assert 5 < pauses < seconds("SummariesFunction") / 2
 
 
