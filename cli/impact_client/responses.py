@@ -59,9 +59,11 @@ class Sums(Figures):
 
 
 class Summary(Sums):
-    """A user's day."""
+    """A user's day. In a response of one user, the name stands beside the days."""
 
     userId: str
+    name: NotRequired[str]
+    costCentre: NotRequired[str]
     day: str
     terms: Terms
     fxRate: NotRequired[Decimal]
@@ -85,6 +87,8 @@ Usage = TypedDict(
     "Usage",
     {
         "userId": str,
+        "name": NotRequired[str],
+        "costCentre": NotRequired[str],
         "from": str,
         "to": str,
         "days": list[Summary],

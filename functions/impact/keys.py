@@ -14,6 +14,7 @@ PRICE = "price"  # State kind: the price book, a revision an item
 DAY_PRICES = "day-prices"  # State kind: the revision of the price book that a final day is counted with
 UNPRICED = "unpriced"  # State kind: models that had a request without a cost
 CORRECTION = "correction"  # State kind: corrections of final days
+NAME = "name"  # begins the State kinds of names: `name#user`, `name#team`, `name#key`
 MARK_GROUP = 32  # shards whose late marks share an item: as many as fit one write unit
 SORT_KEY_BYTES = 1024  # DynamoDB's limit for a sort key
 
@@ -40,6 +41,11 @@ def fx_rate_key(ecb_date: str, correction: int = 0) -> str:
 def parse_fx_rate_key(key: str) -> tuple[str, int]:
     ecb_date, _, correction = key.partition("#")
     return ecb_date, int(correction or 0)
+
+
+def name_kind(kind: str) -> str:
+    """The State kind of the names of users, teams or keys: `name#user`."""
+    return f"{NAME}#{kind}"
 
 
 def user_prefix(user_id: str) -> str:

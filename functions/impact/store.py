@@ -6,6 +6,7 @@ from typing import Any
 
 from impact.breakdown_store import BreakdownStore
 from impact.ledger_store import LedgerStore
+from impact.name_store import NameStore
 from impact.price_store import PriceStore
 from impact.state_store import StateStore
 from impact.summary_store import SummaryStore
@@ -20,6 +21,7 @@ class Store:
     state: StateStore
     prices: PriceStore
     breakdowns: BreakdownStore
+    names: NameStore
 
     @classmethod
     def of(cls, client: Any, events: str, summaries: str, state: str) -> "Store":
@@ -30,6 +32,7 @@ class Store:
             StateStore(client, state),
             PriceStore(client, state),
             BreakdownStore(client, state),
+            NameStore(client, state),
         )
 
     @classmethod

@@ -19,6 +19,7 @@ from impact.billing import Terms, before_correction, statement, terms_of, zero_s
 from impact.calendar import Calendar, days_between, parse_day, runs_of, timestamp
 from impact.keys import day_shard, has_room
 from impact.ledger_event import LedgerEvent
+from impact.naming import USER, fields_of
 from impact.pages import PageOfRows, cursor_of, parse_cursor
 from impact.price_book import DayBook
 from impact.store import Store
@@ -80,6 +81,7 @@ class UsageReader:
                 following = row["day"]
         return {
             "userId": user_id,
+            **fields_of(self.store.names.get(USER, user_id)),
             "from": first,
             "to": last,
             "days": page.rows,
@@ -93,14 +95,17 @@ class UsageReader:
         place: Place = parse_cursor(cursor, _parse_place) if cursor else (0, None)
         marked = {shard for _, shard in self.store.state.marked(day, day)}
         users, following = self._users(day, place)
+        names = self.store.names.get_many(USER, [user_id for _, user_id in users])
         page = PageOfRows()
         for start in range(0, len(users), READ_USERS):
             some = users[start : start + READ_USERS]
             found = self.store.summaries.get_many([(user_id, day) for _, user_id in some], consistent=True)
             items = {item["userId"]: item for item in found}
             for shard, user_id in some:
-                if user_id in items and not page.add(_shown(items[user_id], reopened=shard in marked)):
-                    return {"day": day, "items": page.rows, "next": cursor_of(place)}
+                if user_id in items:
+                    row = _shown(items[user_id], reopened=shard in marked) | fields_of(names.get(user_id))
+                    if not page.add(row):
+                        return {"day": day, "items": page.rows, "next": cursor_of(place)}
                 place = (shard, user_id)
         return {"day": day, "items": page.rows, "next": cursor_of(following) if following else None}
 

@@ -12,6 +12,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from impact.billing import Terms
 from impact.calendar import AHEAD, RETENTION_RESERVE
 from impact.daily_totals import DAYS_MAX
+from impact.naming import COST_CENTRE_MAX, NAME_MAX
 from impact.summary import MODELS_MAX, RANGES, Figures, Tally
 from impact.usage_reader import PAGE_USERS
 from local import PROJECT
@@ -207,8 +208,13 @@ def _schemas() -> Schema:
     }
     day, count = {"type": "string", "format": "date"}, {"type": "integer", "minimum": 0}
     of_user = {"models": {"type": "object", **models}}
+    named = {
+        "name": _text("What the operator calls the user; absent where the user has no name.", NAME_MAX),
+        "costCentre": _text("Who pays, as the operator wrote it beside the name.", COST_CENTRE_MAX),
+    }
     summary = {
         "userId": {"type": "string"},
+        **named,
         "day": day,
         **sums,
         **of_user,
@@ -240,6 +246,7 @@ def _schemas() -> Schema:
         "UserDays": _object(
             {
                 "userId": {"type": "string"},
+                **named,
                 **a_range,
                 "days": _list(_ref("DailySummary")),
                 "total": _object(sums | of_user, least | {"models"}),
@@ -321,6 +328,10 @@ def _docstrings(cls: type) -> dict[str, str]:
 def _object(properties: Schema, required: Any = None) -> Schema:
     named = properties if required is None else [name for name in properties if name in required]
     return {"type": "object", "properties": properties, "required": list(named)}
+
+
+def _text(about: str, longest: int) -> Schema:
+    return {"type": "string", "minLength": 1, "maxLength": longest, "description": about}
 
 
 def _list(items: Schema) -> Schema:

@@ -114,6 +114,7 @@ def _tables() -> Iterator[tuple[Any, Any, Any]]:
         from impact.dynamodb import connect
         from impact.fx_rates import FxRate, FxRates
         from impact.ledger_entry import EntryBuilder
+        from impact.naming import Name
         from impact.recompute import recompute
         from impact.store import Store
         from ingest import app as ingest
@@ -126,6 +127,7 @@ def _tables() -> Iterator[tuple[Any, Any, Any]]:
         store.state.put_fx_rate(rate, source="example", now=NOW)
         terms = Terms(Decimal(5), Decimal(1), Decimal(25), "A study, 2026")
         calendar = ensure_calendar(store, config.settings, NOW)
+        store.names.put("user", "alice", Name("Alice Example", "4711"), NOW)
         _use(store, EntryBuilder(calendar), "alice", 1)
         _use(store, EntryBuilder(calendar), "bob", 2)
         for shard in range(calendar.shard_count(DAY)):

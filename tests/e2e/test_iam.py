@@ -20,7 +20,8 @@ from local.stack.ministack import REGION
 
 Request = tuple[str, str]
 
-KINDS = ("mark", "late", "total", "day", "rollup", "rate", "settings", "another")
+NAMES = ("name#user", "name#team", "name#key")
+KINDS = ("mark", "late", "total", "day", "rollup", "rate", "settings", *NAMES, "another")
 READ = ("mark", "total", "day", "rollup", "rate", "settings")
 ESTABLISH: set[Request] = {
     *(("query", "state settings"), ("put_item", "state settings"), ("get_item", "state rollup")),
@@ -40,6 +41,7 @@ ALLOWED: dict[str, set[Request]] = {
         *(("query", "events"), ("query", "summaries"), ("query", "summaries byDay")),
         ("batch_get_item", "summaries"),
         *((action, f"state {kind}") for action in ("query", "get_item") for kind in READ),
+        *(("batch_get_item", f"state {kind}") for kind in NAMES),
     },
     "Rollup": {
         *(("send_message", queue) for queue in ("RollupQueue", "FailedRollups")),

@@ -202,6 +202,7 @@ PROBES = {
     Grant("SummariesFunction", "CountOpenDays", "dynamodb:Query"): FRESH,
     Grant("SummariesFunction", "ReadTotalsAndProgress", "dynamodb:GetItem"): FRESH,
     Grant("SummariesFunction", "ReadTotalsAndProgress", "dynamodb:Query"): read("totals"),
+    Grant("SummariesFunction", "ReadNames", "dynamodb:BatchGetItem"): read("summaries", userId="{user_id}"),
     Grant("RollupFunction", "ReadWhatIsToBeCounted", "dynamodb:Query"): plan,
     Grant("RollupFunction", "TakeOverMarks", "dynamodb:UpdateItem"): plan_with_an_old_mark,
     Grant("RollupFunction", "TidyMarks", "dynamodb:DeleteItem"): plan_with_an_old_mark,
