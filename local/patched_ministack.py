@@ -10,6 +10,7 @@ Delete this module once tests/e2e/test_iam.py and test_queue.py pass without it.
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from ministack import app
@@ -25,21 +26,34 @@ _limit = lambda_svc._sqs_esm_concurrency
 def _context(body: bytes) -> dict[str, Any]:
     context: dict[str, Any] = _known(body)
     request = json.loads(body or b"{}")
-    table = dynamodb._tables.get(request.get("TableName"))
-    if table:
-        [name] = [key["AttributeName"] for key in table["KeySchema"] if key["KeyType"] == "HASH"]
-        context["dynamodb:LeadingKeys"] = _leading_keys(request, name)
+    keys: list[str] = []
+    for table_name, part in _parts(request):
+        if table := dynamodb._tables.get(table_name):
+            [name] = [key["AttributeName"] for key in table["KeySchema"] if key["KeyType"] == "HASH"]
+            keys += _leading_keys(part, name)
+    context["dynamodb:LeadingKeys"] = keys or None
     return context
 
 
-def _leading_keys(request: dict[str, Any], name: str) -> list[str] | None:
+def _parts(request: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the table and what names a key, of each item of a batch; of another request, itself."""
+    if "RequestItems" not in request:
+        yield request.get("TableName", ""), request
+        return
+    for table, wanted in request["RequestItems"].items():
+        if isinstance(wanted, dict):
+            yield from ((table, {"Key": key}) for key in wanted["Keys"])
+        else:
+            yield from ((table, one) for write in wanted for one in write.values())
+
+
+def _leading_keys(request: dict[str, Any], name: str) -> list[str]:
     """Read the partition key from a request for one item, or from the condition of a Query."""
     item = request.get("Item") or request.get("Key") or {}
     names, values = request.get("ExpressionAttributeNames", {}), request.get("ExpressionAttributeValues", {})
     equalities = _EQUALITY.findall(request.get("KeyConditionExpression", ""))
     found = [values[value] for alias, value in equalities if names.get(alias, alias) == name]
-    keys = [next(iter(value.values())) for value in [*([item[name]] if name in item else []), *found]]
-    return keys or None
+    return [next(iter(value.values())) for value in [*([item[name]] if name in item else []), *found]]
 
 
 def _action(*request: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""The deletion of one user: all events and summaries.
+"""The deletion of one user: all events and summaries, and the name.
 
 It looks into the partitions that the user's events belong to, says what it found, and asks. That consumes a
 read unit for each day that the ledger may have. `everywhere` scans the whole ledger instead: for a stack
@@ -7,8 +7,9 @@ whose ShardCount was changed before the stack stored settings by day. 100 millio
 the 12,000 units a second of a new table; so 94 pages of 1 MB a second, 16 at a time.) If it is stopped, the
 next run continues there.
 
-It deletes events first, then summaries. Each day that lost an event gets a late mark, so the next rollup
-recomputes it and its totals. The totals of days older than RetentionDays keep their sums; they name no user.
+It deletes events first, then summaries, then the name. Each day that lost an event gets a late mark, so the
+next rollup recomputes it and its totals. The totals of days older than RetentionDays keep their sums; they
+name no user.
 """
 
 import sys
@@ -23,6 +24,7 @@ from typing import Any
 from impact.calendar import Calendar, timestamp
 from impact.dynamodb import TooBusy
 from impact.keys import day_shard, parse_day_shard
+from impact.naming import USER, Name
 from impact.store import Store
 from impact.types import WireItem
 from impact_cli import ledger_scan
@@ -58,10 +60,15 @@ class Found:
     """Number of events by partition of the ledger; only partitions that have some."""
     summaries: list[WireItem]
     """Keys of the summaries, and the partition of their events."""
+    name: Name | None
 
     def __str__(self) -> str:
         days = len({parse_day_shard(partition)[0] for partition in self.events})
-        return f"{sum(self.events.values())} events of {days} days and {len(self.summaries)} daily summaries"
+        events = f"{sum(self.events.values())} events of {days} days"
+        summaries = f"{len(self.summaries)} daily summaries"
+        if self.name is None:
+            return f"{events} and {summaries}"
+        return f"{events}, {summaries} and the name '{visible(self.name.name)}'"
 
 
 @dataclass(frozen=True)
@@ -84,8 +91,8 @@ class Erasure:
             print(f"{self._whose}: {touched.total()} events deleted from the whole ledger.")
         summaries = summary_keys(self.store, self.user_id)
         partitions = partitions_of(self.calendar, self.user_id, summaries, self.now)
-        found = Found(self._count(partitions), summaries)
-        if not (touched or found.events or found.summaries):
+        found = Found(self._count(partitions), summaries, self.store.names.get(USER, self.user_id))
+        if not (touched or found.events or found.summaries or found.name):
             print(f"{self._whose}: nothing was found.")
             return 0
         print(f"{self._whose}: {found}.")
@@ -98,6 +105,7 @@ class Erasure:
         marked = self._mark(sorted(days))
         keys = [{name: summary[name] for name in ("userId", "day")} for summary in summaries]
         self._delete(self.store.summaries.name, keys)
+        self.store.names.delete(USER, self.user_id)
         print("Deleted." + (f" The next rollup recomputes {_days(marked)}." if marked else ""))
         note(REMAINS)
         return 0

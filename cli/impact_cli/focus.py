@@ -86,7 +86,7 @@ _BY_VERSION = _read_columns()
 MANDATORY = frozenset(name for name, column in _BY_VERSION[VERSION].items() if column.level == "Mandatory")
 FOCUS_COLUMNS = {name: column for columns in _BY_VERSION.values() for name, column in sorted(columns.items())}
 CUSTOM_COLUMNS = {
-    **dict.fromkeys(("x_UserId", "x_Provider", "x_Model"), Column("String")),
+    **dict.fromkeys(("x_UserId", "x_UserName", "x_CostCentre", "x_Provider", "x_Model"), Column("String")),
     **dict.fromkeys(DOLLARS, Column("Decimal")),
     "x_FxRate": Column("Decimal"),
     "x_FxDate": Column("String"),
@@ -163,7 +163,12 @@ def _cells_of_day(day: str, who: Identity, starts_at: StartsAt) -> Row:
 
 def _user_rows(summary: Mapping[str, Any], operator: str) -> Iterator[Row]:
     sums = Tally.from_fields(dict(summary))
-    of_user = {"x_UserId": summary["userId"], "x_Final": summary["final"]}
+    of_user = {
+        "x_UserId": summary["userId"],
+        "x_UserName": summary.get("name"),
+        "x_CostCentre": summary.get("costCentre"),
+        "x_Final": summary["final"],
+    }
     exchange = {"x_FxRate": summary.get("fxRate"), "x_FxDate": summary.get("fxDate")}
     for name, model in sums.models.items():
         yield of_user | _usage_row(name, model) | (exchange if model.costUSD else {})
@@ -268,7 +273,7 @@ def _rounding_row(differences: Row, operator: str) -> Row:
 
 # --- metadata ---
 
-SCHEMA_CREATED = "2026-11-28T00:00:00Z"
+SCHEMA_CREATED = "2026-11-28T04:00:00Z"
 """When COLUMNS or their types last changed."""
 DESCRIPTION_MAX = 512  # characters
 METADATA_TYPES = {

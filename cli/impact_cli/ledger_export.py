@@ -1,13 +1,16 @@
 """The ledger's events as the parts of an export: a part a day and shard."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 
 import boto3
 
 from impact.calendar import day_before, days_between
+from impact.types import Item
 from impact_cli.days import bounds
 from impact_cli.deployed_stack import calendar_of, store_of
+from impact_cli.event_names import EventNames
 from impact_cli.exporting import Part
 from impact_cli.ledger_reader import events_of_shard
 
@@ -17,7 +20,7 @@ DEFAULT_DAYS = 30
 def shards(
     session: boto3.Session, stack: str, since: str | None, until: str | None
 ) -> tuple[str, str, list[Part]]:
-    """Return the first and the last day, and each (day, shard) with a function that reads its events.
+    """Return the first and the last day, and each (day, shard) with a function that reads its named events.
 
     Raises BadParameter, NoStack, BotoCoreError, ClientError.
     """
@@ -27,8 +30,13 @@ def shards(
     first, last = bounds(since, until, lambda: today)
     last = last or today
     first = first or day_before(last, DEFAULT_DAYS - 1)
+    names = EventNames(store.names)
+
+    def events(day: str, shard: int) -> Iterator[Item]:
+        return names.beside(events_of_shard(store, day, shard))
+
     parts: list[Part] = [
-        (f"day={day}/events-{shard:03d}", partial(events_of_shard, store, day, shard))
+        (f"day={day}/events-{shard:03d}", partial(events, day, shard))
         for day in days_between(first, min(last, today))
         for shard in range(calendar.shard_count(day))
     ]

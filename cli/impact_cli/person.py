@@ -12,6 +12,7 @@ import boto3
 
 from impact.calendar import FIRST_DAY
 from impact.keys import parse_day_shard
+from impact.naming import USER, fields_of
 from impact.state_store import LAST_DAY
 from impact.types import Item
 from impact_cli.deployed_stack import calendar_of, store_of
@@ -24,7 +25,8 @@ ORIGIN = (
     "Each request that you make through the AI chat passes a proxy (LiteLLM). The proxy reports who asked,"
     " when, which model answered, how many tokens were read and written, what it cost and how long it took."
     " This service stores that report, adds an estimate of electricity, CO2e and water, and adds the reports"
-    " of a day up into a daily summary. It stores no question and no answer."
+    " of a day up into a daily summary. It stores no question and no answer. The operator may have"
+    " written down a name and a cost centre for your id."
 )
 PURPOSES = (
     "To bill, or to show, what each user costs, and to estimate the footprint. Single requests are deleted"
@@ -32,6 +34,7 @@ PURPOSES = (
     " summaries are kept. Backups keep deleted items for 35 days."
 )
 INTERNAL = ("dayShard", "revision")
+CALLED = {"name": "Name", "costCentre": "Cost centre"}
 EVENT_COLUMNS = {
     "Time (UTC)": "ts",
     "Model": "model",
@@ -85,8 +88,11 @@ def write_person(session: boto3.Session, stack: str, user_id: str, folder: Path)
         | {"final": summary["final"] and parse_day_shard(summary["dayShard"]) not in marked}
         for summary in store.summaries.of_user(user_id, FIRST_DAY, LAST_DAY)
     ]
+    name = store.names.get(USER, user_id)
     held = {
         "userId": user_id,
+        **fields_of(name),
+        **({"nameRecordedAt": name.recorded_at} if name else {}),
         "stack": stack,
         "madeAt": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "origin": ORIGIN,
@@ -120,6 +126,9 @@ def _write(path: Path, content: str) -> None:
 def _page(held: Mapping[str, Any]) -> Iterator[str]:
     """The page: without scripts, and all that is held is text in it."""
     user = html.escape(str(held["userId"]))
+    called = "".join(
+        f"<p>{what}: {html.escape(str(held[field]))}</p>\n" for field, what in CALLED.items() if field in held
+    )
     yield f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
@@ -127,7 +136,7 @@ def _page(held: Mapping[str, Any]) -> Iterator[str]:
 <h1>What is held of {user}</h1>
 <p>Written on {held["madeAt"]} from the Impact Service {html.escape(str(held["stack"]))}.
 The file <code>data.json</code> beside this page has every field, with all digits.</p>
-<h2>Where it comes from</h2><p>{html.escape(str(held["origin"]))}</p>
+{called}<h2>Where it comes from</h2><p>{html.escape(str(held["origin"]))}</p>
 <h2>What for, and for how long</h2><p>{html.escape(str(held["purposes"]))}</p>
 """
     yield from _table("Daily summaries", held["summaries"], SUMMARY_COLUMNS)

@@ -29,7 +29,7 @@ def column_types(fields: type) -> dict[str, type]:
     for name, kind in get_type_hints(fields).items():
         kinds |= {f"{name}.{part}": Decimal for part in WRITTEN_AS.get(kind, ())} or {name: kind}
     kinds.pop("models", None)
-    first = {name: kinds[name] for name in ("userId", "day", "users") if name in kinds}
+    first = {name: kinds[name] for name in ("userId", "name", "costCentre", "day", "users") if name in kinds}
     return first | kinds
 
 

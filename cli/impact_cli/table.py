@@ -1,7 +1,7 @@
 """Tables for people: aligned columns, rounded numbers, ids that cannot control the terminal."""
 
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from shlex import quote
 from typing import Any
@@ -13,6 +13,8 @@ TEXT_MAX = 48
 """Longest text in a cell, in columns of the terminal. Files and --json have the whole text."""
 NONE = "-"
 """Not known: not the same as zero."""
+NAME_COLUMNS = 24
+"""Longest name in a cell, in columns of the terminal: as wide as an id of LibreChat's."""
 
 
 def table(rows: Sequence[Any], columns: Mapping[str, Cell], *, left: int = 1) -> str:
@@ -45,8 +47,21 @@ def width(text: str) -> int:
     )
 
 
-def text(name: str) -> Cell:
-    return lambda row: visible(str(row[name]), TEXT_MAX) if row.get(name) is not None else NONE
+def text(name: str, longest: int = TEXT_MAX) -> Cell:
+    return lambda row: visible(str(row[name]), longest) if row.get(name) is not None else NONE
+
+
+def name_column(rows: Iterable[Row]) -> dict[str, Cell]:
+    """The column of names, which stands beside that of ids; nothing where no row has a name."""
+    return {"name": text("name", NAME_COLUMNS)} if any("name" in row for row in rows) else {}
+
+
+def whose(row: Row) -> str:
+    """A user, as a heading names them: `Alice Example (65f1c0de), cost centre 4711`."""
+    user = visible(row["userId"])
+    named = f"{visible(row['name'], TEXT_MAX)} ({user})" if "name" in row else user
+    centre = f", cost centre {visible(row['costCentre'])}" if "costCentre" in row else ""
+    return named + centre
 
 
 def count(name: str) -> Cell:

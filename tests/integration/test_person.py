@@ -8,6 +8,8 @@ from pathlib import Path
 import boto3
 import pytest
 
+from impact.calendar import timestamp
+from impact.naming import USER, Name
 from impact.store import Store
 from impact_cli import person
 from impact_cli.exporting import CannotExport
@@ -57,6 +59,20 @@ def test_what_users_chose_is_text_on_the_page(store: Store, write: Write, tmp_pa
     assert "<img" not in page
     assert "&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;" in page
     assert "default-src 'none'" in page
+
+
+def test_the_name_of_a_person_is_held_too(store: Store, write: Write, tmp_path: Path) -> None:
+    store.names.put(USER, "alice", Name(HOSTILE, "<b>4711"), NOON)
+    store.names.put(USER, "alice2", Name("Somebody else"), NOON)
+    assert write("alice") == (0, 0)
+    held = json.loads((tmp_path / "out" / "data.json").read_text())
+    assert (held["name"], held["costCentre"]) == (HOSTILE, "<b>4711")
+    assert held["nameRecordedAt"] == timestamp(NOON)
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "<p>Name: &lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;</p>" in page
+    assert "<p>Cost centre: &lt;b&gt;4711</p>" in page
+    assert "<script" not in page
+    assert "Somebody else" not in page + json.dumps(held)
 
 
 def test_nothing_in_a_folder_is_overwritten(write: Write, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from impact_cli import records
 from impact_cli.days import SingleDay, first_day
 from impact_cli.missing import ROUNDED
 from impact_cli.output import CSV, JSONL, note, show, with_format
-from impact_cli.table import table, text
+from impact_cli.table import name_column, table, text
 from impact_cli.target import Target, with_target
 from impact_cli.verbs.usage import COLUMNS
 from impact_client import Summary
@@ -70,4 +70,5 @@ def _page(summaries: Iterator[Summary]) -> list[Summary]:
 
 def _table(page: list[Summary]) -> str:
     final = {"final": lambda row: "yes" if row["final"] else "no"}
-    return table(page, {"user": text("userId"), **COLUMNS, **final})
+    who = {"user": text("userId"), **name_column(page)}
+    return table(page, {**who, **COLUMNS, **final}, left=len(who))

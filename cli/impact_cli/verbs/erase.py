@@ -15,7 +15,7 @@ from impact_cli.target import Target, with_target
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @with_target
 def command(user: str | None, everywhere: bool, yes: bool, target: Target) -> int:
-    """Delete all events and summaries of USER, whatever is in the id. Needs AWS credentials.
+    """Delete all events and summaries of USER, and the name, whatever is in the id. Needs AWS credentials.
 
     It says what it found, asks, and says what remains elsewhere. The next rollup recomputes the days that
     lost events. It can be stopped at any moment: the next run deletes the rest. Without USER it asks for the

@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 
 import click
 
+from impact.naming import USER, fields_of
 from impact_cli.days import SingleDay, UserId, first_day
 from impact_cli.output import show, with_format
-from impact_cli.table import Cell, count, footprint, money, table, text, visible
+from impact_cli.table import Cell, count, footprint, money, table, text, visible, whose
 from impact_cli.target import Target, with_target
 
 COLUMNS: dict[str, Cell] = {
@@ -40,26 +41,26 @@ def command(user: str, day: str, form: str, target: Target) -> None:
       impact events alice --day 2026-11-23 --jsonl
     """
     from impact_cli.deployed_stack import calendar_of, store_of
-    from impact_cli.ledger_reader import COLUMNS as FIELDS
+    from impact_cli.event_names import COLUMNS as FIELDS
+    from impact_cli.event_names import EventNames
     from impact_cli.ledger_reader import events_of_user
 
     session = target.session()
     store = store_of(session, target.stack)
     calendar = calendar_of(session, target.stack, store)
     day = first_day(day, lambda: calendar.day_of(datetime.now(UTC)))
-    events = events_of_user(store, calendar, user, day)
+    who = {"userId": user, **fields_of(store.names.get(USER, user))}
+    events = EventNames(store.names).beside(events_of_user(store, calendar, user, day))
     show(
         form,
-        document=lambda: {"userId": user, "day": day, "events": list(events)},
+        document=lambda: {**who, "day": day, "events": list(events)},
         records=lambda: events,
         columns=tuple(FIELDS),
-        table=lambda: _text(user, day, sorted(events, key=lambda event: str(event["ts"]))),
+        table=lambda: _text(f"{whose(who)}, {day}", sorted(events, key=lambda event: str(event["ts"]))),
     )
 
 
-def _text(user: str, day: str, events: list[dict[str, object]]) -> str:
+def _text(head: str, events: list[dict[str, object]]) -> str:
     if not events:
-        return f"{visible(user)}, {day}: no requests in the ledger."
-    return "\n".join(
-        (f"{visible(user)}, {day}: {len(events):,} requests", "", table(events, COLUMNS, left=3))
-    )
+        return f"{head}: no requests in the ledger."
+    return "\n".join((f"{head}: {len(events):,} requests", "", table(events, COLUMNS, left=3)))

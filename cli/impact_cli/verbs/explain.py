@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from impact.naming import USER, fields_of
 from impact_cli.days import SingleDay, UserId, first_day
 from impact_cli.follow_up import same_stack
 from impact_cli.output import write_json
 from impact_cli.records import to_json
-from impact_cli.table import as_argument, table, visible
+from impact_cli.table import as_argument, table, visible, whose
 from impact_cli.target import Target, with_target
 from impact_cli.verbs.events import COLUMNS as EVENT_COLUMNS
 
@@ -48,22 +49,23 @@ def command(user: str, day: str, as_json: bool, target: Target) -> int:
     day = first_day(day, lambda: calendar.day_of(now))
     found = read_user_day(store, calendar, user, day, now)
     explanation = explain(found.events, found.summary, found.rate, found.terms)
+    who = {"userId": user, **fields_of(store.names.get(USER, user))}
     if as_json:
-        write_json(_document(user, day, found, explanation))
+        write_json(who | _document(day, found, explanation))
     else:
-        print(same_stack("\n".join(_lines(user, day, found, explanation))))
+        print(same_stack("\n".join(_lines(who, day, found, explanation))))
     differs = explanation.differences or (found.summary is None) != (not found.events)
     return 1 if differs and not found.may_have_expired else 0
 
 
-def _lines(user: str, day: str, found: "UserDay", explanation: "Explanation") -> list[str]:
-    head = f"{visible(user)}, {day}"
+def _lines(who: dict[str, Any], day: str, found: "UserDay", explanation: "Explanation") -> list[str]:
+    head = f"{whose(who)}, {day}"
     if not found.events and found.summary is None:
         return [f"{head}: no requests, and no summary."]
     return [
         f"{head}: {len(found.events):,} requests in the ledger",
         "",
-        *_events(found.events, user, day),
+        *_events(found.events, who["userId"], day),
         *([] if found.may_have_expired else [*_rate(found), *_steps(explanation), ""]),
         *_check(found, explanation),
     ]
@@ -130,9 +132,8 @@ def _short(value: Any) -> str:
     return visible(to_json(value), 100)
 
 
-def _document(user: str, day: str, found: "UserDay", explanation: "Explanation") -> dict[str, Any]:
+def _document(day: str, found: "UserDay", explanation: "Explanation") -> dict[str, Any]:
     return {
-        "userId": user,
         "day": day,
         "mayHaveExpired": found.may_have_expired,
         "fxRate": found.rate_entry,

@@ -231,6 +231,6 @@ def _write_part(
 
 
 def _event_column_types() -> dict[str, type]:
-    from impact_cli.ledger_reader import COLUMNS
+    from impact_cli.event_names import COLUMNS
 
     return COLUMNS

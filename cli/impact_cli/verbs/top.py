@@ -13,7 +13,7 @@ from impact_cli.missing import missing
 from impact_cli.output import show, with_format
 from impact_cli.progress import Progress
 from impact_cli.records import columns_of
-from impact_cli.table import bar, count, footprint, money, share, table, text
+from impact_cli.table import bar, count, footprint, money, name_column, share, table, text
 from impact_cli.target import Target, with_target
 from impact_cli.usage_days import summaries_of
 from impact_client import Figures, Summary, Sums, Totals
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Item = dict[str, Any]
 
 SHOWN = 20
+NAME_FIELDS = ("name", "costCentre")
 
 
 @click.command()
@@ -62,7 +63,7 @@ def command(by: str, since: str | None, until: str | None, limit: int, form: str
             "next": None,
         },
         records=lambda: items,
-        columns=("value", *columns_of(figures)),
+        columns=("value", *(NAME_FIELDS if by == "users" else ()), *columns_of(figures)),
         table=lambda: _text(by, items[:limit], len(items), totals),
     )
 
@@ -70,7 +71,10 @@ def command(by: str, since: str | None, until: str | None, limit: int, form: str
 def _items(impact: "Impact", by: str, totals: Totals) -> list[Item]:
     """Add up every summary of the days, by user or by model."""
     sums: defaultdict[str, Tally] = defaultdict(Tally)
+    called: dict[str, Item] = {}
     for summary in _summaries(impact, totals):
+        if by == "users":
+            called[summary["userId"]] = {name: of for name, of in summary.items() if name in NAME_FIELDS}
         parts: Mapping[str, Any] = (
             {summary["userId"]: summary} if by == "users" else summary.get("models", {})
         )
@@ -80,7 +84,11 @@ def _items(impact: "Impact", by: str, totals: Totals) -> list[Item]:
     fields = columns_of(Sums if by == "users" else Figures)
     names = {name.partition(".")[0] for name in fields}
     return [
-        {"value": value, **{name: n for name, n in tally.as_fields().items() if name in names}}
+        {
+            "value": value,
+            **called.get(value, {}),
+            **{name: n for name, n in tally.as_fields().items() if name in names},
+        }
         for value, tally in dearest
     ]
 
@@ -106,10 +114,11 @@ def _text(by: str, items: list[Item], number: int, totals: Totals) -> str:
         return f"{head}: no requests."
     total = totals["total"]
     largest = max(item["costEUR"] for item in items)
+    who = {by[:-1]: text("value"), **name_column(items)}
     rows = table(
         items,
         {
-            by[:-1]: text("value"),
+            **who,
             "requests": count("requests"),
             "tokens": lambda item: f"{item['tokens_in'] + item['tokens_out']:,}",
             "USD": money("costUSD"),
@@ -118,6 +127,7 @@ def _text(by: str, items: list[Item], number: int, totals: Totals) -> str:
             "g CO2e": footprint("co2eKg", 1000),
             "": lambda item: f"{bar(item['costEUR'], largest):20}",
         },
+        left=len(who),
     )
     rest = [f"{number - len(items):,} more: --limit {number}"] if number > len(items) else []
     return "\n".join((head, "", rows, "", *rest, *missing(total, totals["days"])))

@@ -9,7 +9,7 @@ from impact_cli import records
 from impact_cli.days import UserId, bounds, with_range
 from impact_cli.missing import missing
 from impact_cli.output import show, with_format
-from impact_cli.table import Cell, count, footprint, money, table, visible
+from impact_cli.table import Cell, count, footprint, money, table, whose
 from impact_cli.target import Target, with_target
 
 COLUMNS: dict[str, Cell] = {
@@ -56,18 +56,19 @@ def command(
         usage: Mapping[str, Any] = impact.totals(first, last)
     else:
         usage = impact.usage(user, first, last, fresh=fresh)
+    name = {field: usage[field] for field in ("name", "costCentre") if field in usage}
     show(
         form,
         document=lambda: usage,
-        records=lambda: usage["days"],
+        records=lambda: [day | name for day in usage["days"]],
         columns=records.DAY_COLUMNS if user is None else records.SUMMARY_COLUMNS,
         table=lambda: _text(usage),
     )
 
 
 def _text(usage: Mapping[str, Any]) -> str:
-    whose = visible(usage["userId"]) if "userId" in usage else "The platform"
-    head = f"{whose}, {usage['from']} to {usage['to']}"
+    who = whose(usage) if "userId" in usage else "The platform"
+    head = f"{who}, {usage['from']} to {usage['to']}"
     if not usage["days"]:
         return f"{head}: no requests."
     rows = [*usage["days"], usage["total"] | {"day": SUM}]

@@ -20,6 +20,7 @@ from impact.calendar import FIRST_DAY, Calendar, Period, Settings
 from impact.keys import day_shard
 from impact.ledger_entry import EntryBuilder
 from impact.ledger_store import LedgerStore
+from impact.naming import TEAM, USER, Name
 from impact.recompute import recompute
 from impact.rollup_planner import plan
 from impact.store import Store
@@ -173,6 +174,38 @@ def test_a_user_without_events_and_summaries(
     assert users(store, store.ledger.name) == Counter(["alice"])
 
 
+def test_the_name_goes_with_the_user(store: Store, run: Erase, capfd: pytest.CaptureFixture[str]) -> None:
+    for user_id in IDS:
+        put(store, user_id, 0)
+        store.names.put(USER, user_id, Name(f"\x1b[2JNamed {user_id}"), NOON)
+    store.names.put(TEAM, "alice", Name("A team of that id"), NOON)
+    roll_up(store)
+    left = dict(store.names.all(USER))
+    assert len(left) == len(IDS)
+    for user_id in IDS:
+        assert run(user_id, "--yes") == 0
+        told = capfd.readouterr().out
+        what = f"1 events of 1 days, 1 daily summaries and the name '\\x1b[2JNamed {visible(user_id)}'"
+        assert told.startswith(f"'{visible(user_id)}': {what}.\nDeleted.")
+        del left[user_id]
+        assert dict(store.names.all(USER)) == left
+    assert "Named" not in json.dumps(store.client.scan(TableName=store.state.name)["Items"])
+    assert [id_ for id_, _ in store.names.all(TEAM)] == ["alice"]
+
+
+def test_a_name_alone_is_found_and_deleted(
+    store: Store, run: Erase, capfd: pytest.CaptureFixture[str]
+) -> None:
+    store.names.put(USER, "alice", Name("Alice Example", "4711"), NOON)
+    assert run("alice", typed=b"no\n") == 1
+    assert store.names.get(USER, "alice")
+    assert run("alice", "--yes") == 0
+    assert "and the name 'Alice Example'.\nDeleted." in capfd.readouterr().out
+    assert store.names.get(USER, "alice") is None
+    assert run("alice", "--yes") == 0
+    assert capfd.readouterr().out == "'alice': nothing was found.\n"
+
+
 @pytest.mark.parametrize("user_id", ["", "x" * 257, "🌳" * 256])
 def test_an_invalid_id_is_rejected(run: Erase, capfd: pytest.CaptureFixture[str], user_id: str) -> None:
     assert run(user_id, "--yes", given="input") == 2
@@ -207,6 +240,7 @@ class Breaks:
 
 CALLS = [("Query", 1), ("Query", 5), ("BatchWriteItem", 1), ("BatchWriteItem", 2), ("BatchWriteItem", 5)]
 CALLS += [("GetItem", 1), ("GetItem", 3), ("UpdateItem", 1), ("UpdateItem", 3)]
+CALLS += [("BatchGetItem", 1), ("DeleteItem", 1)]
 
 
 @pytest.mark.parametrize(("call", "at"), CALLS)
@@ -220,6 +254,7 @@ def test_a_stopped_run_can_be_continued_and_each_day_is_recomputed(
 ) -> None:
     put(store, "alice", 1, 2, 3, 7)
     put(store, "bob", 1, 2, 3, 7)
+    store.names.put(USER, "alice", Name("Alice Example"), NOON)
     roll_up(store)
     with monkeypatch.context() as broken:
         Breaks(store, broken, call, at)
@@ -227,6 +262,7 @@ def test_a_stopped_run_can_be_continued_and_each_day_is_recomputed(
     assert "Run it again" in capfd.readouterr().err
     assert run("alice", "--yes") == 0
     assert users(store, store.ledger.name) == users(store, store.summaries.name) == Counter({"bob": 4})
+    assert store.names.get(USER, "alice") is None
     roll_up(store)
     assert requests(store) == 4
 

@@ -193,6 +193,8 @@ def test_a_usage_row_by_hand() -> None:
         "ServiceName": "gpt-4o",
         "ServiceSubcategory": "Generative AI",
         "x_UserId": "alice",
+        "x_UserName": None,
+        "x_CostCentre": None,
         "x_Provider": "openai",
         "x_Model": "gpt-4o",
         "x_CostUSD": Decimal("1.1172"),
@@ -215,6 +217,21 @@ def test_a_usage_row_by_hand() -> None:
         "x_WaterLHigh": Decimal("0.003"),
         "x_Final": True,
     }
+
+
+def test_every_row_of_a_user_has_the_name_and_no_other_row() -> None:
+    summaries, total = summaries_and_total([wire(costUSD=1, model=name) for name in ("a", "b", "c")])
+    named = [summary | {"name": "=1+1", "costCentre": "-4711"} for summary in summaries]
+    rows = list(day_rows(total, named, WHO, starts_at))
+    assert {(row["x_UserId"], row["x_UserName"], row["x_CostCentre"]) for row in rows} == {
+        ("alice", "=1+1", "-4711"),
+        (None, None, None),
+    }
+    assert {(row["x_UserName"], row["x_CostCentre"]) for row in as_file(rows)} == {
+        ("'=1+1", "'-4711"),
+        ("", ""),
+    }
+    assert violations(rows) == []
 
 
 def test_a_footprint_that_nobody_knows_and_a_rate_that_nothing_needed_are_null() -> None:
@@ -627,6 +644,6 @@ def test_another_schema_has_another_id_and_date() -> None:
     """The columns or their types have changed? Then give SCHEMA_CREATED a new date, and both here."""
     found = metadata([], DAY, DAY, time_zone="UTC", who=WHO)
     assert (found["SchemaId"], found["CreationDate"]) == (
-        "a3eaea6d-4508-5edd-a130-4ad219828c53",
-        "2026-11-28T00:00:00Z",
+        "b5cc8cf2-4afa-5292-a5b6-8e4430b656f0",
+        "2026-11-28T04:00:00Z",
     )

@@ -103,7 +103,7 @@ def test_every_field_of_a_summary_but_its_models_has_a_column() -> None:
 
 
 def test_who_and_when_come_first() -> None:
-    assert SUMMARY_COLUMNS[:2] == ("userId", "day")
+    assert SUMMARY_COLUMNS[:4] == ("userId", "name", "costCentre", "day")
     assert DAY_COLUMNS[:2] == ("day", "users")
     assert columns_of(Figures)[0] == "requests"
     assert len(set(SUMMARY_COLUMNS)) == len(SUMMARY_COLUMNS)
