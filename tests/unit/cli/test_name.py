@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +36,17 @@ def run(store: Store) -> Run:
 def test_ids_and_names_are_taken_as_they_are(
     store: Store, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for kind in ID_FIELDS:
-        for id_ in IDS:
-            for name in (HOSTILE, LONGEST):
-                centre = ("--cost-centre", str(name.cost_centre))
-                assert run(kind, *centre, "--", id_, name.name) == 0
-                assert store.names.get(kind, id_) == name
-            told = capsys.readouterr().out
-            assert f"The {kind} {visible(id_)} is called {visible(LONGEST.name)}" in told
-            assert f"Before: {visible(HOSTILE.name)}, cost centre @SUM(A1).\n" in told
-            assert "\x1b" not in told
-            assert run("remove", kind, "--", id_) == 0
-            assert store.names.get(kind, id_) is None
-            assert "has no name any more.\n" in capsys.readouterr().out
+    for kind, id_ in zip(cycle(ID_FIELDS), IDS, strict=False):
+        for name in (HOSTILE, LONGEST):
+            assert run(kind, "--cost-centre", str(name.cost_centre), "--", id_, name.name) == 0
+            assert store.names.get(kind, id_) == name
+        told = capsys.readouterr().out
+        assert f"The {kind} {visible(id_)} is called {visible(LONGEST.name)}" in told
+        assert f"Before: {visible(HOSTILE.name)}, cost centre @SUM(A1).\n" in told
+        assert "\x1b" not in told
+        assert run("remove", kind, "--", id_) == 0
+        assert store.names.get(kind, id_) is None
+        assert "has no name any more.\n" in capsys.readouterr().out
 
 
 def test_a_name_replaces_the_earlier_one_with_its_cost_centre(
