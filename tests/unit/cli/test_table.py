@@ -6,7 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impact_cli.table import amount, bar, footprint, money, share, table, text, visible, width
+from impact_cli.table import (
+    NAME_COLUMNS,
+    TEXT_MAX,
+    amount,
+    bar,
+    footprint,
+    money,
+    name_column,
+    share,
+    table,
+    text,
+    visible,
+    whose,
+    width,
+)
 
 
 def test_columns_are_aligned_whatever_is_in_them() -> None:
@@ -20,6 +34,27 @@ def test_columns_are_aligned_whatever_is_in_them() -> None:
 def test_no_text_controls_the_terminal(value: str, longest: int) -> None:
     assert visible(value).isprintable()
     assert width(visible(value, longest)) <= max(longest, 1)
+
+
+@given(
+    st.text(min_size=1),
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
+    st.none() | st.text("4x;", min_size=1),
+)
+def test_a_name_is_shown_beside_its_id_whatever_the_text(user_id: str, name: str, centre: str | None) -> None:
+    row = {"userId": user_id, "name": name} | ({"costCentre": centre} if centre else {})
+    head = whose(row)
+    assert head.isprintable()
+    assert head.startswith(f"{visible(name, TEXT_MAX)} ({visible(user_id)})")
+    assert head.endswith(f", cost centre {centre}" if centre else ")")
+    [cell] = [cell(row) for cell in name_column([{}, row]).values()]
+    assert cell.isprintable()
+    assert cell == visible(name, NAME_COLUMNS)
+
+
+def test_without_any_name_there_is_no_column() -> None:
+    assert name_column([{"userId": "alice"}]) == {}
+    assert whose({"userId": "alice\n"}) == "alice\\n"
 
 
 @pytest.mark.parametrize(
