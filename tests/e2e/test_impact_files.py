@@ -17,8 +17,8 @@ from uuid import uuid4
 import pytest
 from arro3.io import read_parquet
 
+from impact_cli.event_names import COLUMNS as EVENT_COLUMNS
 from impact_cli.focus import check
-from impact_cli.ledger_reader import COLUMNS as EVENT_COLUMNS
 from impact_cli.records import SUMMARY_COLUMNS, cell, csv_row
 from local.stack import Stack
 from tests.e2e.api import Api, an_event, count, day, fx_rates
