@@ -1,4 +1,4 @@
-"""What a stack has of a user's day: events, summary, rate, terms."""
+"""What a stack has of a user's day: events, summary, rate, terms, prices."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,8 +8,10 @@ from typing import Any
 from impact.calendar import Calendar
 from impact.fx_rates import FxRate
 from impact.keys import day_shard
+from impact.price_book import Price
 from impact.store import Store
 from impact.types import Item
+from impact_cli.book_cost import Entries
 from impact_cli.ledger_reader import events_of_user
 
 
@@ -24,6 +26,8 @@ class UserDay:
     rate_entry: Item | None
     """How that rate was stored."""
     terms: Mapping[str, Any]
+    entries: Entries
+    """The price book's entries that the day is counted with."""
     events: list[Item]
     may_have_expired: bool
     """TTL may have deleted some of the events. The summary stays."""
@@ -35,16 +39,31 @@ def read_user_day(store: Store, calendar: Calendar, user_id: str, day: str, now:
     mark = store.state.late_mark(day, shard)
     summary = next(store.summaries.of_user(user_id, day, day), None)
     rate = store.state.fx_rate_of(day)
-    entries = store.state.fx_rate_entries(rate.date) if rate else []
+    rate_entries = store.state.fx_rate_entries(rate.date) if rate else []
     total = store.state.shard_total(day_shard(day, shard)) or {}
     terms = (summary or total).get("terms", {})
+    entries = _entries(store, day, is_final=bool(total and total["final"]))
     events = list(events_of_user(store, calendar, user_id, day))
     return UserDay(
         is_marked=mark.since is not None,
         summary=summary,
         rate=rate,
-        rate_entry=entries[-1] if entries else None,
+        rate_entry=rate_entries[-1] if rate_entries else None,
         terms=terms,
+        entries=entries,
         events=events,
         may_have_expired=calendar.may_have_expired(day, now),
     )
+
+
+def _entries(store: Store, day: str, *, is_final: bool) -> Entries:
+    book = store.prices.book()
+
+    def until(number: int) -> list[Price]:
+        return [p for revision in book.revisions if revision.number <= number for p in revision.prices]
+
+    # A day that was final before there were prices has no revision: it has none of them.
+    first, *corrected = store.prices.revisions_of(day) or [0 if is_final else book.revision]
+    if not corrected:
+        return Entries(day, until(first))
+    return Entries(day, until(corrected[-1]), until(first))

@@ -9,7 +9,7 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from decimal import Decimal, localcontext
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, localcontext
 from hashlib import blake2b
 from heapq import nlargest
 from operator import add
@@ -327,6 +327,7 @@ def _of_row(row: Row) -> Sums:
 
 
 DIGITS_OFF_MAX = 100  # in the last digit, for each part: a markup is rounded after its cost is
+_ROUNDING = Context(prec=200, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _AMOUNTS = tuple(f.name for f in fields(Sums) if f.name not in (*_COUNTS, "latencyMax", "firstTs", "lastTs"))
 
 
@@ -350,6 +351,4 @@ def _fit(parts: list[Sums], whole: Sums, name: str) -> None:
 
 
 def _rounded(number: Decimal, digit: Decimal) -> Decimal:
-    with localcontext() as rounding:
-        rounding.prec = 200
-        return number.quantize(digit)
+    return number.quantize(digit, context=_ROUNDING)

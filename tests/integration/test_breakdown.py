@@ -1,13 +1,16 @@
 """Usage by dimension, from events to what the API returns: as exact as the platform's totals."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal, localcontext
 from typing import Any
+from unittest.mock import patch
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from moto import mock_aws
 
 from impact import breakdown
 from impact.billing import Terms
@@ -18,8 +21,10 @@ from impact.fx_rates import FxRate
 from impact.rollup_planner import store_daily_totals
 from impact.store import Store
 from impact.usage_reader import UsageReader
+from tests.conftest import DYNAMODB_LOCAL_URL
 from tests.events import NOON
 from tests.integration.steps import BUILDER, TODAY, now_event, put, roll_up
+from tests.rates import publish
 from tests.tables import drop_tables, make_tables
 
 pytestmark = pytest.mark.usefixtures("ledger_since_noon")
@@ -65,42 +70,52 @@ def added(items: list[dict[str, Any]], name: str) -> Any:
         return sum((Decimal(item[name]) for item in items if name in item), Decimal(0))
 
 
-@pytest.fixture(scope="module")
-def stores() -> Iterator[list[Store]]:
-    made: list[Store] = []
-    yield made
-    for store in made:
-        drop_tables(store)
+@contextmanager
+def fresh_store() -> Iterator[Store]:
+    with mock_aws():
+        made = make_tables()
+        yield made
+        if DYNAMODB_LOCAL_URL:
+            drop_tables(made)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(some=events, with_rate=st.booleans(), closes=st.booleans(), most=st.sampled_from([1000, 2]))
-def test_each_dimension_adds_up_to_the_totals(
-    some: list[dict[str, Any]],
-    with_rate: bool,
-    closes: bool,
-    most: int,
-    monkeypatch: pytest.MonkeyPatch,
-    stores: list[Store],
+@pytest.mark.parametrize("examples", [10, pytest.param(200, marks=pytest.mark.long)])
+def test_each_dimension_adds_up_to_the_totals(examples: int) -> None:
+    settings(max_examples=examples, deadline=None)(
+        given(
+            some=events,
+            with_rate=st.booleans(),
+            closes=st.booleans(),
+            values_max=st.sampled_from([1000, 2, 0]),
+        )(each_dimension_adds_up_to_the_totals)
+    )()
+
+
+def each_dimension_adds_up_to_the_totals(
+    some: list[dict[str, Any]], with_rate: bool, closes: bool, values_max: int
 ) -> None:
-    monkeypatch.setattr(breakdown, "VALUES_MAX", most)
-    monkeypatch.setattr(breakdown, "HELD_MAX", most * 2)
-    store = make_tables()
-    stores.append(store)
-    if with_rate:
-        store.state.put_fx_rate(FxRate("2026-11-20", Decimal("1.1173")), source="a test", now=NOON)
-    put(store, *(now_event(eventId=str(number), **fields) for number, fields in enumerate(some)))
     now = CLOSED if closes else NOON
-    roll_up(store, now)
-    for _ in range(2):  # added up by the reader; then as the planner stores a final day
-        total = whole(store)
-        for by in WHOLE:
-            items = read(store, by)["items"]
-            for name, value in total.items():
-                if isinstance(value, int | Decimal) and name != "latencyMax":
-                    assert added(items, name) == value, (by, name)
+    with (
+        patch.multiple(breakdown, VALUES_MAX=values_max, HELD_MAX=values_max * 2),
+        fresh_store() as store,
+    ):
+        if with_rate:
+            publish(store, FxRate("2026-11-20", Decimal("1.1173")))
+        put(store, *(now_event(eventId=str(number), **fields) for number, fields in enumerate(some)))
+        roll_up(store, now)
+        assert_all_add_up(store)  # the reader adds up the shards
         if progress := store.state.progress():
             store_daily_totals(store, CALENDAR, progress.watermark, now, lambda: 1.0)
+        assert_all_add_up(store)  # as the planner has stored a final day
+
+
+def assert_all_add_up(store: Store) -> None:
+    total = whole(store)
+    for by in WHOLE:
+        items = read(store, by)["items"]
+        for name, value in total.items():
+            if isinstance(value, int | Decimal) and name != "latencyMax":
+                assert added(items, name) == value, (by, name)
 
 
 @pytest.mark.parametrize("by", DIMENSIONS)

@@ -30,7 +30,7 @@ def rolled_up(store: Store, terms: Terms = TERMS) -> None:
 
 def differing(read: UserDay) -> set[str]:
     assert read.summary is not None
-    return set(explain(read.events, read.summary, read.rate, read.terms).differences)
+    return set(explain(read.events, read.summary, read.rate, read.terms, read.entries).differences)
 
 
 def test_a_corrected_rate_differs_until_the_day_is_recomputed(store: Store) -> None:

@@ -29,7 +29,7 @@ def explain_summaries(cloud: Cloud) -> Counter[str]:
             read = read_user_day(store, calendar, user_id, day, world.clock)
             if read.may_have_expired:
                 continue
-            explanation = explain(read.events, read.summary, read.rate, read.terms)
+            explanation = explain(read.events, read.summary, read.rate, read.terms, read.entries)
             if read.summary is None or explanation.differences:
                 raise Violation(f"explain differs of {user_id}, {day}: {explanation.differences}", day)
             found.update(name for name, is_so in _properties(read, read.summary).items() if is_so)

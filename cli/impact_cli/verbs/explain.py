@@ -15,7 +15,7 @@ from impact_cli.target import Target, with_target
 from impact_cli.verbs.events import COLUMNS as EVENT_COLUMNS
 
 if TYPE_CHECKING:
-    from impact_cli.explanation import Explanation
+    from impact_cli.explanation import Calculation, Explanation, Priced
     from impact_cli.user_day import UserDay
 
 EVENTS_SHOWN = 20
@@ -48,7 +48,7 @@ def command(user: str, day: str, as_json: bool, target: Target) -> int:
     now = datetime.now(UTC)
     day = first_day(day, lambda: calendar.day_of(now))
     found = read_user_day(store, calendar, user, day, now)
-    explanation = explain(found.events, found.summary, found.rate, found.terms)
+    explanation = explain(found.events, found.summary, found.rate, found.terms, found.entries)
     who = {"userId": user, **fields_of(store.names.get(USER, user))}
     if as_json:
         write_json(who | _document(day, found, explanation))
@@ -96,13 +96,36 @@ def _rate(found: "UserDay") -> list[str]:
 
 
 def _steps(explanation: "Explanation") -> list[str]:
+    lines = [*_calculation(explanation.now)]
+    if explanation.first is not None:
+        lines += ["", "The day was corrected. Before, it was final by other prices:", ""]
+        lines += _calculation(explanation.first)
+    return lines
+
+
+def _calculation(calculation: "Calculation") -> list[str]:
     columns = {
-        "step": lambda step: visible(step.what, 60),
+        "step": lambda step: visible(f"{step.of}: {step.what}" if step.of else step.what, 60),
         "how": lambda step: visible(step.how),
         "result": lambda step: f"{step.result:f}",
         "": lambda step: str(step.unit),
     }
-    return [table(explanation.steps, columns, left=2)]
+    prices = [line for priced in calculation.priced for line in _price(priced)]
+    return [*prices, *([""] if prices else []), table(calculation.steps, columns, left=2)]
+
+
+def _price(priced: "Priced") -> list[str]:
+    """Which entry of the price book a model has, and which of its requests it is not for."""
+    price = priced.price
+    for_which = "requests without a cost" if price.only == "unpriced" else "all requests"
+    lines = [
+        f"{visible(priced.model, 60)}: price {price.id}, {visible(price.pattern, 60)} from {price.first_day},"
+        f" for {for_which} ({visible(price.source)})"
+    ]
+    for reason, ids in priced.kept.items():
+        requests = "1 request keeps" if len(ids) == 1 else f"{len(ids):,} requests keep"
+        lines.append(f"  {requests} what was reported: {reason}")
+    return lines
 
 
 def _check(found: "UserDay", explanation: "Explanation") -> list[str]:
@@ -139,7 +162,9 @@ def _document(day: str, found: "UserDay", explanation: "Explanation") -> dict[st
         "fxRate": found.rate_entry,
         "terms": found.terms,
         "events": found.events,
-        "steps": [vars(step) for step in explanation.steps],
+        "prices": [_priced(one) for one in explanation.now.priced],
+        "steps": [vars(step) for step in explanation.now.steps],
+        "stepsBefore": [vars(step) for step in explanation.first.steps] if explanation.first else None,
         "stored": found.summary,
         "computed": explanation.computed,
         "differences": {
@@ -147,3 +172,9 @@ def _document(day: str, found: "UserDay", explanation: "Explanation") -> dict[st
             for name, (stored, computed) in explanation.differences.items()
         },
     }
+
+
+def _priced(priced: "Priced") -> dict[str, Any]:
+    requests = [event["eventId"] for event in priced.requests]
+    entry = {"id": priced.price.id, **priced.price.as_fields()}
+    return {"model": priced.model, "price": entry, "requests": requests, "kept": priced.kept}

@@ -10,14 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from impact import summary
-from impact.billing import Terms, statement
+from impact.billing import Terms, before_correction, statement
 from impact.decimals import quotient
 from impact.dynamodb import item_from_wire, to_wire
 from impact.fx_rates import FxRate
 from impact.ledger_event import events_of
+from impact.price_book import NO_BOOK, Currency, DayBook, Only, Price, PriceBook, Rates, Revision
 from impact.summary import MODELS_MAX, tallies_by_user
 from impact_cli import explanation
-from impact_cli.explanation import NOT_COMPARED, Explanation, explain
+from impact_cli.book_cost import Entries, price_of
+from impact_cli.explanation import NOT_COMPARED, Explanation, Step, explain
 from impact_cli.ledger_reader import shown
 from tests.events import NOON, entry_builder, event
 from tests.unit.cli.test_focus import FOOTPRINT, FOOTPRINTS, MONEY
@@ -26,7 +28,9 @@ Event = dict[str, Any]
 RATE = FxRate("2026-11-20", Decimal("1.1172"))
 TERMS = Terms(Decimal(10), Decimal(2), Decimal("0.7"), "a study")
 BUILDER = entry_builder()
-KEYS = {"userId": "alice", "day": "2026-11-23", "dayShard": "2026-11-23#02"}
+DAY = "2026-11-23"
+KEYS = {"userId": "alice", "day": DAY, "dayShard": "2026-11-23#02"}
+NO_ENTRIES = Entries(DAY)
 STAMP = {"asOf": "2026-11-23T13:00:00.000000Z", "final": False, "revision": "0" * 16}
 
 
@@ -35,17 +39,25 @@ def wire(added: Event | None = None, **fields: Any) -> Event:
     return to_wire(BUILDER.build(event(**fields), NOON).with_fields(added or {}).item)
 
 
-def summary_of(events: list[Event], rate: FxRate | None = RATE, terms: Terms = TERMS) -> Event:
+def summary_of(
+    events: list[Event], rate: FxRate | None = RATE, terms: Terms = TERMS, book: DayBook = NO_BOOK
+) -> Event:
     """What the rollup stores, as it is read."""
-    [(_, tally)] = tallies_by_user([events_of(events)])
-    return item_from_wire(to_wire(KEYS | statement(tally, rate, terms) | STAMP))
+    [(_, tally)] = tallies_by_user([events_of(events)], book)
+    stated = statement(tally, rate, terms)
+    stated |= before_correction(tally, stated, rate, terms)
+    return item_from_wire(to_wire(KEYS | stated | STAMP))
 
 
 def explained(
-    events: list[Event], stored: Event, rate: FxRate | None = RATE, terms: Terms = TERMS
+    events: list[Event],
+    stored: Event,
+    rate: FxRate | None = RATE,
+    terms: Terms = TERMS,
+    entries: Entries = NO_ENTRIES,
 ) -> Explanation:
     read = item_from_wire(to_wire(terms.as_fields()))
-    return explain([shown(one) for one in events], stored, rate, read)
+    return explain([shown(one) for one in events], stored, rate, read, entries)
 
 
 def steps_of(
@@ -54,7 +66,11 @@ def steps_of(
     stored = summary_of(events, rate, terms)
     result = explained(events, stored, rate, terms)
     assert not result.differences
-    return [(step.what, step.how, f"{step.result:f} {step.unit}") for step in result.steps]
+    return [(title(step), step.how, f"{step.result:f} {step.unit}") for step in result.now.steps]
+
+
+def title(step: Step) -> str:
+    return f"{step.of}: {step.what}" if step.of else step.what
 
 
 # --- examples ---
@@ -147,7 +163,7 @@ def test_the_models_beyond_the_most_are_together() -> None:
 
 
 def test_a_day_without_events_has_no_figures() -> None:
-    nothing = explain([], None, RATE, {})
+    nothing = explain([], None, RATE, {}, NO_ENTRIES)
     assert (nothing.computed["requests"], nothing.computed["models"], nothing.differences) == (0, {}, {})
     assert set(explained([], summary_of(DOLLARS)).differences) >= {"requests", "costEUR", "models"}
 
@@ -233,7 +249,7 @@ def test_what_is_computed_is_what_the_rollup_stores(
 @given(DAYS_EVENTS, RATES, ALL_TERMS)
 def test_the_steps_lead_to_the_figures(events: list[Event], rate: FxRate | None, terms: Terms) -> None:
     stored = summary_of(events, rate, terms)
-    steps = {step.what: step for step in explained(events, stored, rate, terms).steps}
+    steps = {title(step): step for step in explained(events, stored, rate, terms).now.steps}
     assert steps["Billed"].result == stored["billedEUR"]
     assert steps["Markup"].result == stored["markupEUR"]
     assert steps["Restoration fee"].result == stored["restorationFeeEUR"]
@@ -301,3 +317,100 @@ def test_every_figure_that_is_wrong_or_missing_is_named(
             assert set(explained(events, stored | {name: 0}, rate, terms).differences) == {name}
     without_a_model = stored | {"models": dict(list(stored["models"].items())[1:])}
     assert set(explained(events, without_a_model, rate, terms).differences) == {"models"}
+
+
+# --- the price book ---
+
+WRONG = Price("1.1", "openai/gpt-6", "2026-11-01", Rates(Decimal("2.50"), Decimal("0.25"), None, Decimal(10)))
+RIGHT = Price(
+    "2.1", "openai/gpt-6", "2026-11-01", Rates(Decimal("1.25"), Decimal("0.125"), None, Decimal(10))
+)
+BOOK = PriceBook((Revision(1, (WRONG,), "", ""), Revision(2, (RIGHT,), "", "")))
+OF_ALICE = [
+    wire(
+        eventId="A",
+        model="gpt-6",
+        costUSD=None,
+        tokens_in=1_200_000,
+        tokens_cached=200_000,
+        tokens_out=100_000,
+    ),
+    wire(eventId="B", model="gpt-6", costUSD=None, tokens_in=800_000, tokens_out=50_000),
+]
+"""Of docs/prices.md, "A month with a wrong price"."""
+
+
+def test_the_multiplications_of_a_price_are_steps() -> None:
+    book = DayBook.of(BOOK, DAY, [1])
+    stored = summary_of(OF_ALICE, None, Terms(), book)
+    result = explained(OF_ALICE, stored, None, Terms(), Entries(DAY, [WRONG]))
+    assert not result.differences
+    assert [(title(step), step.how, f"{step.result:f}") for step in result.now.steps][:4] == [
+        ("openai/gpt-6: input", "1,800,000 x 2.50 USD / 1,000,000", "4.5"),
+        ("openai/gpt-6: cached", "200,000 x 0.25 USD / 1,000,000", "0.05"),
+        ("openai/gpt-6: output", "150,000 x 10 USD / 1,000,000", "1.5"),
+        ("openai/gpt-6: by the book", "4.5 + 0.05 + 1.5", "6.05"),
+    ]
+
+
+def test_a_corrected_day_has_the_steps_of_both_prices() -> None:
+    book = DayBook.of(BOOK, DAY, [1, 2])
+    stored = summary_of(OF_ALICE, None, Terms(), book)
+    result = explained(OF_ALICE, stored, None, Terms(), Entries(DAY, [WRONG, RIGHT], [WRONG]))
+    assert not result.differences
+    assert result.first is not None
+    assert (result.now.figures["costUSD"], result.first.figures["costUSD"]) == (
+        Decimal("3.775"),
+        Decimal("6.05"),
+    )
+
+
+AMOUNTS = st.none() | st.decimals(0, 100, places=6)
+PATTERNS = st.sampled_from(
+    ["openai/gpt-4o", "openai/*", "*", "o*", "openai/gpt-4o*", "other/a/b", "other/other"]
+)
+DAYS = st.sampled_from(["2026-11-01", DAY, "2026-11-24"])
+
+
+@st.composite
+def prices(draw: st.DrawFn) -> Price:
+    pattern, day = draw(PATTERNS), draw(DAYS)
+    if draw(st.integers(0, 5)) == 0:
+        return Price("", pattern, day, None)
+    both = st.decimals(0, 100, places=6)
+    rates: dict[str, Any] = {"input": draw(both), "output": draw(both)}
+    for kind in ("cached", "cacheWrite", "reasoning", "perRequest", "perSecond"):
+        rates[kind] = draw(AMOUNTS)
+    currency: Currency = draw(st.sampled_from(["USD", "EUR"]))
+    only: Only = draw(st.sampled_from(["unpriced", "all"]))
+    return Price("", pattern, day, Rates(**rates), currency, only, "a test")
+
+
+BOOKS = st.lists(st.lists(prices(), min_size=1, max_size=3), min_size=1, max_size=4).map(
+    lambda each: PriceBook(
+        tuple(Revision.of(n, [price.as_fields() for price in of], "", "") for n, of in enumerate(each, 1))
+    )
+)
+
+
+def until(book: PriceBook, revision: int) -> list[Price]:
+    return [price for each in book.revisions if each.number <= revision for price in each.prices]
+
+
+@settings(deadline=None)
+@given(DAYS_EVENTS, BOOKS, RATES, ALL_TERMS, st.data())
+def test_any_prices_give_what_the_rollup_stores(
+    events: list[Event], book: PriceBook, rate: FxRate | None, terms: Terms, data: st.DataObject
+) -> None:
+    first = data.draw(st.integers(0, book.revision))
+    last = data.draw(st.integers(first, book.revision))
+    stored = summary_of(events, rate, terms, DayBook.of(book, DAY, [first, last]))
+    at_first = until(book, first) if first != last else None
+    entries = Entries(DAY, until(book, last), at_first)
+    assert explained(events, stored, rate, terms, entries).differences == {}
+
+
+@given(BOOKS, st.sampled_from(["openai/gpt-4o", "openai/gpt-4o-mini", "other/a/b", "other/other", "x"]), DAYS)
+def test_the_choice_of_a_price_is_the_books(book: PriceBook, model: str, day: str) -> None:
+    for revision in range(book.revision + 1):
+        assert price_of(model, day, until(book, revision)) == book.on(day, revision).of(model)
