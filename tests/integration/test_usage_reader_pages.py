@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import simplejson
 
+from impact import pages as response_pages
 from impact import usage_reader
 from impact.billing import Terms, statement
 from impact.calendar import day_before, days_between, timestamp
@@ -103,7 +104,7 @@ def test_the_largest_days_come_in_pages_that_fit(
 
 
 def test_a_users_days_in_pages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "ROWS_BYTES", 5_000)
+    monkeypatch.setattr(response_pages, "ROWS_BYTES", 5_300)
     days = list(days_between(day_before(TODAY, 24), TODAY))
     for day in days:
         put_summary(store, "alice", day, ["openai/gpt-4o"])
@@ -115,7 +116,7 @@ def test_a_users_days_in_pages(store: Store, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_row_larger_than_a_page_is_shown_by_itself(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "ROWS_BYTES", 10)
+    monkeypatch.setattr(response_pages, "ROWS_BYTES", 10)
     days = list(days_between(day_before(TODAY, 2), TODAY))
     for day in days:
         put_summary(store, "alice", day, ["openai/gpt-4o"])
@@ -123,7 +124,7 @@ def test_a_row_larger_than_a_page_is_shown_by_itself(store: Store, monkeypatch: 
 
 
 def test_the_users_of_a_day_in_pages_that_fit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "ROWS_BYTES", 5_000)
+    monkeypatch.setattr(response_pages, "ROWS_BYTES", 5_300)
     monkeypatch.setattr(usage_reader, "READ_USERS", 4)
     users = [f"user-{n:02d}" for n in range(25)]
     for user_id in users:
