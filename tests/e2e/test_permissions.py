@@ -8,14 +8,17 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import pytest
 
 from impact.calendar import FIRST_DAY
+from impact.corrections import append_correction
 from impact.fx_rates import fx_date_of, is_target_day
-from impact.keys import DAILY_TOTAL, OLD_MARK, PERIOD, day_shard
+from impact.keys import DAILY_TOTAL, DAY_PRICES, OLD_MARK, PERIOD, day_shard
+from impact.store import Store
 from local.fake_ecb import published
 from local.stack import Stack
 from local.stack.stack import SCHEDULED, FunctionFailed
@@ -108,6 +111,28 @@ def plan_with_an_old_mark(stack: Stack, api: Api, user_id: str) -> None:
     old = {"kind": OLD_MARK, "key": day_shard(DAY, 0), "token": "left", "markedAt": f"{DAY}T00:00:00.000000Z"}
     state.put_item(Item=old)
     plan(stack, api, user_id)
+
+
+def plan_with_a_correction(stack: Stack, api: Api, user_id: str) -> None:
+    """A correction that was begun: the planner finishes it."""
+    count_day(stack, DAY)
+    store = Store.of(stack.client("dynamodb"), "", "", stack.state_table)
+    append_correction(store, 0, [{"day": DAY}], reason="a test", by="a test", now=datetime.now(UTC))
+    plan(stack, api, user_id)
+
+
+def count_without_fixed_prices(stack: Stack, api: Api, user_id: str) -> None:
+    """Recompute a closed day for the first time: it fixes the prices that the day is final with."""
+    state = stack.session.resource("dynamodb").Table(stack.state_table)
+    state.delete_item(Key={"kind": DAY_PRICES, "key": DAY})
+    count(stack, api, user_id)
+
+
+def count_an_unpriced_model(stack: Stack, api: Api, user_id: str) -> None:
+    event = an_event(user_id, days_ago=3, model=f"model-{uuid4().hex}")
+    del event["costEUR"]
+    assert api.post(event).status == 201
+    count_day(stack, DAY)
 
 
 def fail_for_good(stack: Stack, api: Api, user_id: str) -> None:
@@ -203,6 +228,11 @@ PROBES = {
     Grant("SummariesFunction", "ReadTotalsAndProgress", "dynamodb:GetItem"): FRESH,
     Grant("SummariesFunction", "ReadTotalsAndProgress", "dynamodb:Query"): read("totals"),
     Grant("SummariesFunction", "ReadNames", "dynamodb:BatchGetItem"): read("summaries", userId="{user_id}"),
+    Grant("SummariesFunction", "ReadBreakdowns", "dynamodb:Query"): read("breakdown", by="team"),
+    Grant("RollupFunction", "FinishCorrections", "dynamodb:Query"): plan,
+    Grant("RollupFunction", "FinishCorrections", "dynamodb:PutItem"): plan_with_a_correction,
+    Grant("RollupFunction", "SumDaysByDimension", "dynamodb:Query"): plan_with_a_day_to_sum_up,
+    Grant("RollupFunction", "SumDaysByDimension", "dynamodb:PutItem"): plan_with_a_day_to_sum_up,
     Grant("RollupFunction", "ReadWhatIsToBeCounted", "dynamodb:Query"): plan,
     Grant("RollupFunction", "TakeOverMarks", "dynamodb:UpdateItem"): plan_with_an_old_mark,
     Grant("RollupFunction", "TidyMarks", "dynamodb:DeleteItem"): plan_with_an_old_mark,
@@ -222,6 +252,11 @@ PROBES = {
     Grant("RollupWorkerFunction", "KeepTotals", "dynamodb:PutItem"): count,
     Grant("RollupWorkerFunction", "ReplaceSummaries", "dynamodb:DeleteItem"): count_without_the_events,
     Grant("RollupWorkerFunction", "FindSummariesWithoutEvents", "dynamodb:Query"): count,
+    Grant("RollupWorkerFunction", "KeepBreakdowns", "dynamodb:PutItem"): count,
+    Grant("RollupWorkerFunction", "ReadPrices", "dynamodb:Query"): count,
+    Grant("RollupWorkerFunction", "FixPricesOfFinalDays", "dynamodb:PutItem"): count_without_fixed_prices,
+    Grant("RollupWorkerFunction", "NoteUnpricedModels", "dynamodb:Query"): count_an_unpriced_model,
+    Grant("RollupWorkerFunction", "NoteUnpricedModels", "dynamodb:PutItem"): count_an_unpriced_model,
     Grant("RollupWorkerFunction", "NoteChangesOfClosedDays", "dynamodb:UpdateItem"): count,
     Grant("RollupWorkerFunction", "ClearLateMarks", "dynamodb:GetItem"): count,
     Grant("RollupWorkerFunction", "ClearLateMarks", "dynamodb:UpdateItem"): count,
