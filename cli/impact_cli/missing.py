@@ -10,12 +10,17 @@ DAYS_SHOWN = 5
 
 
 def missing(
-    total: Mapping[str, Any], days: Iterable[Mapping[str, Any]], not_fresh: Iterable[str] = ()
+    total: Mapping[str, Any],
+    days: Iterable[Mapping[str, Any]],
+    not_fresh: Iterable[str] = (),
+    in_rest: Iterable[str] = (),
 ) -> list[str]:
     """Say what a sum over days does not contain, a line for each reason."""
     lines = [ROUNDED]
     if total["unpriced"]:
         lines.append(f"Unpriced: {_requests(total['unpriced'])} without a known cost. They add 0 here.")
+    if total.get("repriced"):
+        lines.append(f"By the price book: {_requests(total['repriced'])}. `impact explain` shows how.")
     if total["unrated"]:
         lines.append(f"Unrated: {_requests(total['unrated'])} without an estimate of the footprint.")
     if total["unconverted"]:
@@ -29,6 +34,8 @@ def missing(
         lines.append(f"Not final: {_listed(open_days)}. Late requests may still change these days.")
     if stale := sorted(not_fresh):
         lines.append(f"Not fresh: {_listed(stale)}. There was no time to compute these days.")
+    if others := sorted(in_rest):
+        lines.append(f"With others: {_listed(others)}. More may be in what does not stand by itself.")
     return lines
 
 

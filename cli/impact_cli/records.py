@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 import simplejson
 
 from impact_client import DayTotal, Range, Summary, Terms
+from impact_client.responses import Before
 
 Record = Mapping[str, Any]
 
@@ -17,7 +18,7 @@ CRLF = "\r\n"
 FORMULA = re.compile(r"(?<![^;\t\r\n])[=+\-@\t\r]")
 """Where a spreadsheet begins to run a text (OWASP, "CSV Injection"): at its start, and after what some take
 for the end of a cell. Excel does so with `;` where a half is written 0,5."""
-WRITTEN_AS = {Range: tuple(Range.__annotations__), Terms: tuple(Terms.__annotations__)}
+WRITTEN_AS = {of: tuple(of.__annotations__) for of in (Range, Terms, Before)}
 
 
 def column_types(fields: type) -> dict[str, type]:
@@ -88,9 +89,7 @@ def text(value: Any) -> str:
     """Write a value: a number with all its digits, an instant in UTC; nothing for None."""
     if value is None:
         return ""
-    if isinstance(value, str):
-        return value
-    if type(value) is int:
+    if isinstance(value, str) or type(value) is int:
         return str(value)
     if isinstance(value, Decimal):
         return format(value, "f")

@@ -15,13 +15,31 @@ counts are int.
 from typing import TYPE_CHECKING, Any
 
 from impact_client.errors import ImpactError, Rejected, Unauthorized, Unavailable
-from impact_client.responses import DayTotal, Figures, Range, Summary, Sums, Terms, Totals, Usage
+from impact_client.responses import (
+    Breakdown,
+    BreakdownItem,
+    DayTotal,
+    Dimension,
+    Figures,
+    Range,
+    Summary,
+    Sums,
+    Terms,
+    Totals,
+    Usage,
+    ValueDay,
+    ValueField,
+    ValueUsage,
+)
 
 if TYPE_CHECKING:
     from impact_client.client import Impact
 
 __all__ = [
+    "Breakdown",
+    "BreakdownItem",
     "DayTotal",
+    "Dimension",
     "Figures",
     "Impact",
     "ImpactError",
@@ -34,6 +52,9 @@ __all__ = [
     "Unauthorized",
     "Unavailable",
     "Usage",
+    "ValueDay",
+    "ValueField",
+    "ValueUsage",
 ]
 
 

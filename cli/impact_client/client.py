@@ -14,7 +14,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from impact_client.errors import ImpactError, Rejected, Unauthorized, Unavailable
-from impact_client.responses import Summary, Totals, Usage
+from impact_client.responses import Breakdown, Dimension, Summary, Totals, Usage, ValueField, ValueUsage
 from impact_client.version import version
 
 ATTEMPTS = 4
@@ -30,7 +30,7 @@ SERVER_ERROR = 500
 
 _COUNTS = {
     *("requests", "failures", "tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning", "users"),
-    *("rated", "unrated", "unpriced", "estimated", "created", "duplicates", "index"),
+    *("rated", "unrated", "unpriced", "estimated", "repriced", "created", "duplicates", "index"),
 }
 """Fields that are whole numbers. All other numbers are Decimal, whole or not."""
 
@@ -99,6 +99,23 @@ class Impact:
     def totals(self, first: str | None = None, last: str | None = None) -> Totals:
         """Read the platform's days with use from the first to the last day, and their sum."""
         return cast("Totals", self._read("/api/totals", _days(first, last)))
+
+    def breakdown(self, by: Dimension, first: str | None = None, last: str | None = None) -> Breakdown:
+        """Read what each user, team, key, tag, model or provider did in some days, the dearest first.
+
+        The last item may be the rest (`rest`): what did not stand by itself. At most 366 days.
+        """
+        pages = self._pages("/api/breakdown", _days(first, last) | {"by": by})
+        breakdown = next(pages)
+        for page in pages:
+            breakdown["items"] += page["items"]
+        return cast("Breakdown", breakdown)
+
+    def usage_of(
+        self, field: ValueField, value: str, first: str | None = None, last: str | None = None
+    ) -> ValueUsage:
+        """Read the days of a team (`teamId`), a key (`keyAlias`) or a tag (`tag`), and their sum."""
+        return cast("ValueUsage", self._read("/api/summaries", _days(first, last) | {field: value}))
 
     def today(self) -> str:
         """The current day in the service's reporting time zone."""

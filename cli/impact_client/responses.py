@@ -4,7 +4,7 @@ A response may have more fields than these: a later release adds some.
 """
 
 from decimal import Decimal
-from typing import NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 
 class Range(TypedDict):
@@ -48,6 +48,8 @@ class Sums(Figures):
     tokens_reasoning: int
     unpriced: int
     estimated: int
+    costReportedUSD: Decimal
+    repriced: int
     latencyTotal: Decimal
     latencyMax: Decimal
     firstTs: NotRequired[str]
@@ -58,6 +60,15 @@ class Sums(Figures):
     models: NotRequired[dict[str, Figures]]
 
 
+class Before(TypedDict, total=False):
+    """What a corrected day was final with at first."""
+
+    costUSD: Decimal
+    costEUR: Decimal
+    billedEUR: Decimal
+    unpriced: int
+
+
 class Summary(Sums):
     """A user's day. In a response of one user, the name stands beside the days."""
 
@@ -65,6 +76,8 @@ class Summary(Sums):
     name: NotRequired[str]
     costCentre: NotRequired[str]
     day: str
+    prices: NotRequired[list[str]]
+    before: NotRequired[Before]
     terms: Terms
     fxRate: NotRequired[Decimal]
     fxDate: NotRequired[str]
@@ -100,3 +113,47 @@ Usage.__doc__ = "A user's days with use, in order, and their sum."
 
 Totals = TypedDict("Totals", {"from": str, "to": str, "days": list[DayTotal], "total": Sums})
 Totals.__doc__ = "The platform's days with use, in order, and their sum."
+
+Dimension = Literal["user", "team", "key", "tag", "model", "provider"]
+ValueField = Literal["teamId", "keyAlias", "tag"]
+
+
+class BreakdownItem(Sums):
+    """What one value of a dimension did."""
+
+    value: str | None
+    """None for requests that have none, and for the rest."""
+    rest: NotRequired[bool]
+    name: NotRequired[str]
+    costCentre: NotRequired[str]
+
+
+Breakdown = TypedDict(
+    "Breakdown", {"by": Dimension, "from": str, "to": str, "items": list[BreakdownItem], "final": bool}
+)
+Breakdown.__doc__ = "What each value of a dimension did, the dearest first."
+
+
+class ValueDay(Sums):
+    """A day of a team, a key or a tag."""
+
+    day: str
+    final: bool
+
+
+ValueUsage = TypedDict(
+    "ValueUsage",
+    {
+        "teamId": NotRequired[str],
+        "keyAlias": NotRequired[str],
+        "tag": NotRequired[str],
+        "name": NotRequired[str],
+        "costCentre": NotRequired[str],
+        "from": str,
+        "to": str,
+        "days": list[ValueDay],
+        "total": Sums,
+        "inRest": NotRequired[list[str]],
+    },
+)
+ValueUsage.__doc__ = "The days with use of a team, a key or a tag, in order, and their sum."

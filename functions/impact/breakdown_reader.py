@@ -12,6 +12,7 @@ from impact.billing import zero_sum
 from impact.breakdown import WHOLE, Encoded, SumRows, day_rows, dearness, shards_of_day
 from impact.calendar import Calendar, days_between, runs_of
 from impact.decimals import EXACT
+from impact.naming import ID_FIELDS, Kind, fields_of
 from impact.pages import PageOfRows, cursor_of, parse_cursor
 from impact.store import Store
 from impact.summary import Sums, Tally
@@ -19,6 +20,7 @@ from impact.types import Item
 
 PAGE_VALUES = 1_000  # most values on a page
 READERS = 16  # days read at a time
+NAMED: dict[str, Kind] = {kind: kind for kind in ID_FIELDS}  # dimensions whose values can have a name
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class BreakdownReader:
             rows.fit(Tally.from_fields(daily_totals.sum_totals(day.total for day in days)))
         items = _items(rows)
         page = PageOfRows()
-        for item in items[start : start + PAGE_VALUES]:
+        for item in self._named(by, items[start : start + PAGE_VALUES]):
             if not page.add(item):
                 break
         following = start + len(page.rows)
@@ -80,8 +82,14 @@ class BreakdownReader:
                 shown.append({"day": day.total["day"]} | _fields(sums) | {"final": day.total["final"]})
             elif day.rows.rest is not None:
                 in_rest.append(day.total["day"])
-        answer = {"from": first, "to": last, "days": shown, "total": _fields(total)}
+        kind = NAMED.get(by)
+        name = fields_of(self.store.names.get(kind, value)) if kind else {}
+        answer = name | {"from": first, "to": last, "days": shown, "total": _fields(total)}
         return answer | ({"inRest": in_rest} if in_rest else {})
+
+    def _named(self, by: str, items: list[Item]) -> list[Item]:
+        kind = NAMED.get(by)
+        return self.store.names.beside(items, kind, "value") if kind else items
 
     def _days(self, by: str, first: str, last: str) -> list[_Day]:
         """Read the days with use, in order. The planner stores final days; others are added up here."""

@@ -10,6 +10,7 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from impact.billing import Terms
+from impact.breakdown import DIMENSIONS
 from impact.calendar import AHEAD, RETENTION_RESERVE
 from impact.daily_totals import DAYS_MAX
 from impact.naming import COST_CENTRE_MAX, NAME_MAX
@@ -19,13 +20,18 @@ from local import PROJECT
 from local.openapi.examples import EVENT, MINIMAL, responses
 from request_events.event import RequestEvent
 from request_events.limits import BODY_BYTES_MAX, DIGITS_MAX, EVENT_BYTES_MAX, EVENTS_MAX
-from summaries.parameters import PARAMETERS
+from summaries.parameters import DIMENSION_OF, PARAMETERS
 
 Schema = dict[str, Any]
 
 POST = "POST /api/request-event"
 SUMMARIES = "GET /api/summaries"
 TOTALS = "GET /api/totals"
+BREAKDOWN = "GET /api/breakdown"
+BY_DIMENSION = (
+    "Sums of users, teams, keys, models and providers equal `/api/totals` to the last digit. Those of tags need "
+    "not: a request may have several."
+)
 
 ABOUT = f"""\
 What AI chat costs, per user and day, in money and in nature: a ledger of requests, and exact daily summaries.
@@ -53,7 +59,8 @@ READING = f"""\
 With `userId`: that user's days with use, in order, and their sum. Where more days follow than fit an answer,
 `next` is the `cursor` of the next page; `total` is of all days on each page. With `day`: every user of that
 day, {PAGE_USERS} a page, or fewer where no more fit; `next` is the `cursor` of the next page, `null` on the
-last one. A user or a day without use is an empty list and zeros.
+last one. With `teamId`, `keyAlias` or `tag`: the days of that one. A user or a day without use is an empty
+list and zeros.
 
 `from` and `to` are included, at most {DAYS_MAX} days. Ask for each page with the same parameters.
 """
@@ -71,7 +78,8 @@ WHEN = {
 }
 WHEN_200 = {
     POST: "One event: it was there already. An array: what became of it.",
-    SUMMARIES: "The user's days, or the day's users.",
+    SUMMARIES: "The days of a user, team, key or tag, or the day's users.",
+    BREAKDOWN: "What each value of a dimension did, the dearest first.",
     TOTALS: "The platform's days with use, and their sum.",
 }
 
@@ -103,6 +111,7 @@ def document() -> Schema:
             "/api/totals": {
                 "get": _get(TOTALS, "readTotals", "The platform, a row for each day with use.", given[TOTALS])
             },
+            "/api/breakdown": {"get": _get(BREAKDOWN, "readBreakdown", BY_DIMENSION, given[BREAKDOWN])},
         },
         "components": {
             "securitySchemes": {
@@ -158,7 +167,8 @@ def _responses(route: str, given: dict[int, Any]) -> Schema:
         (POST, 201): _ref("Stored"),
         (POST, 413): {"oneOf": [_ref("Error"), _ref("Message")]},
         (POST, 503): {"oneOf": [_ref("Unavailable"), _ref("Message")]},
-        (SUMMARIES, 200): {"oneOf": [_ref("UserDays"), _ref("DayPage")]},
+        (SUMMARIES, 200): {"oneOf": [_ref("UserDays"), _ref("DayPage"), _ref("ValueDays")]},
+        (BREAKDOWN, 200): _ref("Breakdown"),
         (TOTALS, 200): _ref("PlatformDays"),
     }
     gateway = {401: "Unauthorized", 403: "Forbidden", 429: "Too Many Requests"}
@@ -219,11 +229,26 @@ def _schemas() -> Schema:
         **sums,
         **of_user,
         **exchange,
+        "prices": _list({"type": "string"}) | {"description": "Price book entries that costs are by."},
+        "before": {
+            "type": "object",
+            "description": "Of a corrected day: the costs that it was final with at first.",
+        },
         "terms": _ref("Terms"),
         **stamp,
     }
     platform_day = {"day": day, "users": count, **sums, **exchange, **stamp}
     a_range = {"from": day, "to": day}
+    of_value = {name: schema for name, schema in sums.items() if name not in ("firstTs", "lastTs")}
+    least_of_value = least - {"firstTs", "lastTs"}
+    value = {
+        "type": ["string", "null"],
+        "description": "A team, a key ...; null for requests that have none, and for the rest.",
+    }
+    rest = {
+        "type": "boolean",
+        "description": "Of the last item: all values together that did not stand by themselves.",
+    }
     created = {"created": count, "duplicates": count, "rejected": _list(_ref("Rejected"))}
     error = {
         "code": {"type": "string", "description": "For programs."},
@@ -260,6 +285,31 @@ def _schemas() -> Schema:
             {"day": day, "items": _list(_ref("DailySummary")), "next": {"type": ["string", "null"]}}
         ),
         "DailySummary": _object(summary, {"userId", "day", "requests", *stamp}),
+        "ValueDays": _object(
+            {
+                **{field: {"type": "string"} for field in DIMENSION_OF},
+                **named,
+                **a_range,
+                "days": _list(_object({"day": day, **of_value, "final": stamp["final"]}, {"day", "final"})),
+                "total": _object(of_value, least_of_value),
+                "inRest": _list(day)
+                | {"description": "Days that have a rest: more of what the value did may be in it."},
+            },
+            {*a_range, "days", "total"},
+        )
+        | {"oneOf": [{"required": [field]} for field in DIMENSION_OF]},
+        "Breakdown": _object(
+            {
+                "by": {"enum": list(DIMENSIONS)},
+                **a_range,
+                "items": _list(_ref("BreakdownItem")),
+                "final": stamp["final"],
+                "next": {"type": ["string", "null"]},
+            }
+        ),
+        "BreakdownItem": _object(
+            {"value": value, "rest": rest, **named, **of_value}, {"value", *least_of_value}
+        ),
         "PlatformDays": _object(
             a_range | {"days": _list(_ref("PlatformDay")), "total": _object(sums, least)}
         ),
@@ -287,7 +337,7 @@ def _properties(of: type[Figures]) -> Schema:
     """Fields of sums: a footprint's low and high as a Range, others by their type."""
     hints = get_type_hints(of)
     about = _docstrings(Figures) | _docstrings(of)
-    hidden = {"models", *(bound for bounds in RANGES.values() for bound in bounds)}
+    hidden = {"models", "prices", "first", *(bound for bounds in RANGES.values() for bound in bounds)}
     shown = {f.name: _schema_of(hints[f.name]) for f in fields(of) if f.name not in hidden}
     for name in shown.keys() & about.keys():
         shown[name]["description"] = about[name]

@@ -55,7 +55,8 @@ Responses = dict[str, dict[int, dict[str, Any]]]
 def responses() -> Responses:
     """Send requests to every route, for every status that it has, with tables in memory."""
     with redirect_stdout(StringIO()), _tables() as (ingest, summaries, store):
-        given: Responses = {"POST /api/request-event": {}, "GET /api/summaries": {}, "GET /api/totals": {}}
+        routes = ("POST /api/request-event", "GET /api/summaries", "GET /api/totals", "GET /api/breakdown")
+        given: Responses = {route: {} for route in routes}
 
         def keep(route: str, name: str, response: dict[str, Any]) -> None:
             headers = {k: v for k, v in response["headers"].items() if k != "content-type"}
@@ -85,6 +86,9 @@ def responses() -> Responses:
         get("/api/summaries", "userWithoutUse", userId="carol", from_="2026-11-01", to="2026-11-30")
         get("/api/summaries", "day", day=DAY)
         get("/api/totals", "platform", from_="2026-11-01", to="2026-11-30")
+        get("/api/summaries", "team", teamId="research", from_="2026-11-01", to="2026-11-30")
+        get("/api/breakdown", "teams", by="team", from_="2026-11-01", to="2026-11-30")
+        get("/api/breakdown", "invalid", by="colour")
         get("/api/summaries", "invalid")
         get("/api/totals", "invalid", from_="2026-11-30", to="2026-11-01")
         store.client.delete_table(TableName=store.ledger.name)  # so that storage fails
