@@ -9,14 +9,14 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, localcontext
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, InvalidOperation, localcontext
 from hashlib import blake2b
 from heapq import nlargest
 from operator import add
 from typing import Any
 
 from impact.billing import Terms, statement
-from impact.decimals import EXACT, ZERO, stored
+from impact.decimals import EXACT, STORED, ZERO, stored
 from impact.fx_rates import FxRate
 from impact.summary import Group, Sums, Tally
 from impact.types import Item
@@ -213,10 +213,18 @@ class ShardRows:
 
 
 def shards_of_day(totals: Iterable[Item], breakdowns: Iterable[Item]) -> list[ShardRows]:
-    """Put together the shards of a day: an earlier release has stored totals without rows."""
+    """Put together the shards of a day, from totals and the breakdowns that were read after them.
+
+    A breakdown has the total that its rows add up to. A total that names no breakdown is from an earlier
+    release, which may have been deployed again: it has no rows, or those from before it.
+    """
     with_rows = {item["total"]["shard"]: item for item in breakdowns}
-    without = [ShardRows(total) for total in totals if total["shard"] not in with_rows]
-    return [ShardRows(item["total"], Encoded(item["rows"])) for item in with_rows.values()] + without
+    return [
+        ShardRows(with_rows[total["shard"]]["total"], Encoded(with_rows[total["shard"]]["rows"]))
+        if "breakdown" in total and total["shard"] in with_rows
+        else ShardRows(total)
+        for total in totals
+    ]
 
 
 @dataclass
@@ -238,7 +246,8 @@ class SumRows:
         """Make each amount add up to the whole's to the last digit.
 
         A division and a sum have 38 digits, so the last of them differ by their number at most. Each part is
-        rounded to the whole's last digit, and the largest gets what is left.
+        rounded to the whole's last digit, and the largest gets what is left. Raises ValueError where the
+        difference is more than that.
         """
         parts = [*self.values.values(), *([self.rest] if self.rest is not None else [])]
         for name in _AMOUNTS:
@@ -247,14 +256,12 @@ class SumRows:
     def folded(self, most: int) -> "SumRows":
         """Return the dearest values by themselves, and the others as the rest."""
         dearest = set(nlargest(most, self.values, key=lambda value: dearness(value, self.values[value])))
-        kept = SumRows({v: sums for v, sums in self.values.items() if v in dearest or v is None}, self.rest)
-        others = SumRows(rest=None)
+        kept = SumRows({value: sums for value, sums in self.values.items() if value in dearest | {None}})
         with localcontext(EXACT):
+            kept.add(SumRows(rest=self.rest))
             for value, sums in self.values.items():
                 if value not in kept.values:
-                    others.rest = others.rest or Sums()
-                    others.rest.add(sums)
-            kept.add(others)
+                    kept.add(SumRows(rest=sums))
         return kept
 
     def encoded(self, by: str) -> bytes:
@@ -287,7 +294,8 @@ def day_rows(by: str, shards: Iterable[ShardRows]) -> SumRows:
         whole.merge(sums)
         with localcontext(EXACT):
             if shard.rows is None:
-                merged.add_rest([getattr(sums, name) for name in COLUMNS])
+                if sums.requests:
+                    merged.add_rest([getattr(sums, name) for name in COLUMNS])
                 continue
             rows = shard.rows.rows(by)
             for value, row in rows.values.items():
@@ -327,28 +335,24 @@ def _of_row(row: Row) -> Sums:
 
 
 DIGITS_OFF_MAX = 100  # in the last digit, for each part: a markup is rounded after its cost is
-_ROUNDING = Context(prec=200, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _AMOUNTS = tuple(f.name for f in fields(Sums) if f.name not in (*_COUNTS, "latencyMax", "firstTs", "lastTs"))
+_ROUNDING = Context(prec=EXACT.prec, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[InvalidOperation])
 
 
 def _fit(parts: list[Sums], whole: Sums, name: str) -> None:
-    amount = getattr(whole, name)
+    amount = getattr(whole, name) or ZERO
     having = [part for part in parts if getattr(part, name)]
-    if not amount or not having:
-        return
     with localcontext(EXACT):
-        difference = amount - sum((getattr(part, name) for part in having), ZERO)
-        if not difference:
+        if not (difference := amount - _sum(having, name)):
             return
-        digit = Decimal(1).scaleb(amount.adjusted() - 37)
-        for part in having:
-            setattr(part, name, _rounded(getattr(part, name), digit))
-        difference = amount - sum((getattr(part, name) for part in having), ZERO)
-        if abs(difference) > digit * DIGITS_OFF_MAX * (len(having) + 1):
+        digit = Decimal(1).scaleb(amount.adjusted() - STORED.prec + 1)
+        if not amount or abs(difference) > digit * DIGITS_OFF_MAX * len(having):
             raise ValueError(f"the rows' {name} differs from the whole's by {difference}")
+        for part in having:
+            setattr(part, name, getattr(part, name).quantize(digit, context=_ROUNDING))
         largest = max(having, key=lambda part: getattr(part, name))
-        setattr(largest, name, getattr(largest, name) + difference)
+        setattr(largest, name, getattr(largest, name) + amount - _sum(having, name))
 
 
-def _rounded(number: Decimal, digit: Decimal) -> Decimal:
-    return number.quantize(digit, context=_ROUNDING)
+def _sum(parts: list[Sums], name: str) -> Decimal:
+    return sum((getattr(part, name) for part in parts), ZERO)

@@ -69,7 +69,7 @@ class BreakdownReader:
     def days_of(self, by: str, value: str, first: str, last: str) -> dict[str, Any]:
         """Return the days of one value, in order, and their sum.
 
-        `inRest` lists days on which the value did not stand by itself: what it did is in that day's rest.
+        `inRest` lists the days that have a rest: some of what the value did, or all of it, may be in it.
         """
         shown: list[Item] = []
         in_rest: list[str] = []
@@ -80,7 +80,7 @@ class BreakdownReader:
                 with localcontext(EXACT):
                     total.add(sums)
                 shown.append({"day": day.total["day"]} | _fields(sums) | {"final": day.total["final"]})
-            elif day.rows.rest is not None:
+            if day.rows.rest is not None:
                 in_rest.append(day.total["day"])
         kind = NAMED.get(by)
         name = fields_of(self.store.names.get(kind, value)) if kind else {}

@@ -302,20 +302,15 @@ class _Attempt:
     def _write_breakdown(self, snapshot: _Snapshot, total: Item, rows: bytes) -> Item:
         """Store the rows with the total that they add up to. Return what the total names of them.
 
-        A conflict begins the attempt again, as that of a total does. On an open day it only replaces what is
-        there, unless that is final.
+        They replace the revision that was known before the ledger was read, and no other: a conflict begins
+        the attempt again, on an open day too. So an older reading of the ledger never replaces a newer one.
         """
-        content = {"total": total, "rows": rows}
         digest = blake2b(rows, digest_size=8, person=_digest(total)).hexdigest()
         known = (snapshot.total or {}).get("breakdown", {})
-        if known.get("digest") == digest and self.hints.breakdown is None:
+        if known.get("digest") == digest and self.hints.breakdown is None and not snapshot.is_strict:
             return dict(known)
         before = self.hints.breakdown or known.get("revision")
-        put = self.store.breakdowns.put_shard(self.day, self.shard, content, before)
-        if isinstance(put, Overtaken):
-            if snapshot.is_strict or put.is_final:
-                raise _Conflict(is_closed=put.is_final, breakdown=put.revision)
-            put = self.store.breakdowns.put_shard(self.day, self.shard, content, put.revision)
+        put = self.store.breakdowns.put_shard(self.day, self.shard, {"total": total, "rows": rows}, before)
         if isinstance(put, Overtaken):
             raise _Conflict(is_closed=put.is_final, breakdown=put.revision)
         return {"revision": put, "digest": digest}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 from typing import Any
 from unittest.mock import patch
@@ -18,12 +18,14 @@ from impact.breakdown import DIMENSIONS, WHOLE
 from impact.breakdown_reader import BreakdownReader
 from impact.decimals import EXACT
 from impact.fx_rates import FxRate
+from impact.ledger_store import LedgerStore
 from impact.rollup_planner import store_daily_totals
+from impact.state_store import StateStore
 from impact.store import Store
 from impact.usage_reader import UsageReader
 from tests.conftest import DYNAMODB_LOCAL_URL
 from tests.events import NOON
-from tests.integration.steps import BUILDER, TODAY, now_event, put, roll_up
+from tests.integration.steps import BUILDER, TODAY, delete_events, now_event, put, recompute_again, roll_up
 from tests.rates import publish
 from tests.tables import drop_tables, make_tables
 
@@ -79,7 +81,7 @@ def fresh_store() -> Iterator[Store]:
             drop_tables(made)
 
 
-@pytest.mark.parametrize("examples", [10, pytest.param(200, marks=pytest.mark.long)])
+@pytest.mark.parametrize("examples", [10, pytest.param(60, marks=pytest.mark.long)])
 def test_each_dimension_adds_up_to_the_totals(examples: int) -> None:
     settings(max_examples=examples, deadline=None)(
         given(
@@ -122,3 +124,56 @@ def assert_all_add_up(store: Store) -> None:
 def test_nothing_used_is_an_empty_list(store: Store, by: str) -> None:
     shown = read(store, by)
     assert (shown["items"], shown["next"]) == ([], None)
+
+
+# Recomputes that overlap, or die
+
+
+def test_an_older_reading_of_an_open_day_never_replaces_a_newer_one(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, now_event(eventId="1"))
+    read_pages = LedgerStore.event_pages
+
+    def slow(self: LedgerStore, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        pages = list(read_pages(self, *args, **kwargs))
+        monkeypatch.setattr(LedgerStore, "event_pages", read_pages)
+        put(store, now_event(eventId="2"))
+        recompute_again(store, NOON)
+        yield from pages
+
+    monkeypatch.setattr(LedgerStore, "event_pages", slow)
+    recompute_again(store, NOON)
+    assert_all_add_up(store)
+    assert [item["requests"] for item in read(store, "user")["items"]] == [2]
+
+
+@pytest.mark.parametrize("now", [NOON, CLOSED])
+def test_rows_are_right_after_a_recompute_that_died_and_events_that_were_deleted(
+    store: Store, monkeypatch: pytest.MonkeyPatch, now: datetime
+) -> None:
+    """The ledger is what it was for the stored total; the rows are those of the recompute that died."""
+    put(store, now_event(eventId="1"))
+    recompute_again(store, now)
+    put(store, now_event(eventId="2"), now=now)
+    with monkeypatch.context() as patch:
+        patch.setattr(StateStore, "put_shard_total", _die)
+        with pytest.raises(InterruptedError):
+            recompute_again(store, now)
+    delete_events(store, "alice", "2")
+    recompute_again(store, now)
+    recompute_again(store, CLOSED)
+    assert_all_add_up(store)
+    assert [item["requests"] for item in read(store, "user")["items"]] == [1]
+
+
+def _die(*_: Any, **__: Any) -> None:
+    raise InterruptedError
+
+
+def test_what_did_not_change_is_not_written_again(store: Store) -> None:
+    put(store, now_event(eventId="1"))
+    recompute_again(store, NOON)
+    [before] = store.breakdowns.of_shards(TODAY)
+    recompute_again(store, NOON + timedelta(hours=1))
+    assert store.breakdowns.of_shards(TODAY) == [before]
