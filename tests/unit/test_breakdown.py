@@ -39,6 +39,12 @@ MONEY = st.builds(
     lambda digits, places: Decimal(digits).scaleb(-places), st.integers(0, 10**38 - 1), st.integers(32, 60)
 )
 """Amounts of up to 38 digits."""
+
+
+def _with_footprint(fields: dict[str, Any]) -> dict[str, Any]:
+    return fields | fields.pop("footprint", {})
+
+
 RANGE = st.tuples(MONEY, MONEY).map(lambda pair: {"low": min(pair), "high": max(pair)})
 EVENTS = st.lists(
     st.fixed_dictionaries(
@@ -54,7 +60,7 @@ EVENTS = st.lists(
             "latency": st.decimals(0, 1000, places=20),
         },
         optional={"footprint": st.fixed_dictionaries(dict.fromkeys(RANGES, RANGE))},
-    ).map(lambda fields: fields | fields.pop("footprint", {})),
+    ).map(_with_footprint),
     max_size=20,
 )
 RATES = st.none() | st.sampled_from([FxRate("2026-11-20", Decimal(usd)) for usd in ("1.1172", "3")])
