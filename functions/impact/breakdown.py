@@ -255,8 +255,9 @@ class SumRows:
 
     def folded(self, most: int) -> "SumRows":
         """Return the dearest values by themselves, and the others as the rest."""
-        dearest = set(nlargest(most, self.values, key=lambda value: dearness(value, self.values[value])))
-        kept = SumRows({value: sums for value, sums in self.values.items() if value in dearest | {None}})
+        dearest = nlargest(most, self.values, key=lambda value: dearness(value, self.values[value]))
+        alone = {*dearest, None}
+        kept = SumRows({value: sums for value, sums in self.values.items() if value in alone})
         with localcontext(EXACT):
             kept.add(SumRows(rest=self.rest))
             for value, sums in self.values.items():

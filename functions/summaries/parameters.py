@@ -30,6 +30,7 @@ def _date(text: str) -> date:
 def _label(text: str) -> str:
     if not 1 <= len(text) <= LABEL_MAX:
         raise ValueError
+    text.encode()  # no label has a lone surrogate: UnicodeEncodeError is a ValueError
     return text
 
 

@@ -9,12 +9,13 @@ from textwrap import dedent
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from impact.billing import Terms
-from impact.breakdown import DIMENSIONS
+from impact.billing import CORRECTED, Terms
+from impact.breakdown import DIMENSIONS, VALUES_MAX, WHOLE
+from impact.breakdown_reader import PAGE_VALUES
 from impact.calendar import AHEAD, RETENTION_RESERVE
 from impact.daily_totals import DAYS_MAX
 from impact.naming import COST_CENTRE_MAX, NAME_MAX
-from impact.summary import MODELS_MAX, RANGES, Figures, Tally
+from impact.summary import MODELS_MAX, RANGES, Figures, Sums, Tally
 from impact.usage_reader import PAGE_USERS
 from local import PROJECT
 from local.openapi.examples import EVENT, MINIMAL, responses
@@ -28,10 +29,6 @@ POST = "POST /api/request-event"
 SUMMARIES = "GET /api/summaries"
 TOTALS = "GET /api/totals"
 BREAKDOWN = "GET /api/breakdown"
-BY_DIMENSION = (
-    "Sums of users, teams, keys, models and providers equal `/api/totals` to the last digit. Those of tags need "
-    "not: a request may have several."
-)
 
 ABOUT = f"""\
 What AI chat costs, per user and day, in money and in nature: a ledger of requests, and exact daily summaries.
@@ -57,12 +54,22 @@ dropped and never stored.
 """
 READING = f"""\
 With `userId`: that user's days with use, in order, and their sum. Where more days follow than fit an answer,
-`next` is the `cursor` of the next page; `total` is of all days on each page. With `day`: every user of that
-day, {PAGE_USERS} a page, or fewer where no more fit; `next` is the `cursor` of the next page, `null` on the
-last one. With `teamId`, `keyAlias` or `tag`: the days of that one. A user or a day without use is an empty
-list and zeros.
+`next` is the `cursor` of the next page; `total` is of all days on each page. With `teamId`, `keyAlias` or
+`tag`: the days on which it has requests, in order, and their sum. With `day`: every user of that day,
+{PAGE_USERS} a page, or fewer where no more fit; `next` is the `cursor` of the next page, `null` on the
+last one.
+Without use there is an empty list and zeros.
 
 `from` and `to` are included, at most {DAYS_MAX} days. Ask for each page with the same parameters.
+"""
+COMPARING = f"""\
+What each value of a dimension did, dearest first, {PAGE_VALUES:,} a page, or fewer where no more fit;
+`next` is the `cursor` of the next page, `null` on the last one. Ask for each page with the same parameters.
+`from` and `to` are included, at most {DAYS_MAX} days.
+
+The {VALUES_MAX:,} dearest values of a day and shard stand by themselves. All others are summed in the
+*rest*, the last item. Sums of {", ".join(WHOLE[:-1])} and {WHOLE[-1]} equal those of
+`/api/totals` to the last digit. Those of tags need not: a request counts for each of its tags.
 """
 WHEN = {
     201: "The event is stored.",
@@ -79,8 +86,8 @@ WHEN = {
 WHEN_200 = {
     POST: "One event: it was there already. An array: what became of it.",
     SUMMARIES: "The days of a user, team, key or tag, or the day's users.",
-    BREAKDOWN: "What each value of a dimension did, the dearest first.",
     TOTALS: "The platform's days with use, and their sum.",
+    BREAKDOWN: "What each value of the dimension did.",
 }
 
 TO_THE_SUMMARY = {
@@ -111,7 +118,7 @@ def document() -> Schema:
             "/api/totals": {
                 "get": _get(TOTALS, "readTotals", "The platform, a row for each day with use.", given[TOTALS])
             },
-            "/api/breakdown": {"get": _get(BREAKDOWN, "readBreakdown", BY_DIMENSION, given[BREAKDOWN])},
+            "/api/breakdown": {"get": _get(BREAKDOWN, "readBreakdown", COMPARING, given[BREAKDOWN])},
         },
         "components": {
             "securitySchemes": {
@@ -147,7 +154,13 @@ def _post(given: dict[int, Any]) -> Schema:
 
 def _get(route: str, operation_id: str, about: str, given: dict[int, Any]) -> Schema:
     parameters = [
-        {"name": name, "in": "query", "description": parameter.meaning, "schema": dict(parameter.schema)}
+        {
+            "name": name,
+            "in": "query",
+            "description": parameter.meaning,
+            **({"required": True} if (route, name) == (BREAKDOWN, "by") else {}),
+            "schema": dict(parameter.schema),
+        }
         for name, parameter in PARAMETERS[route].items()
     ]
     return {
@@ -167,9 +180,9 @@ def _responses(route: str, given: dict[int, Any]) -> Schema:
         (POST, 201): _ref("Stored"),
         (POST, 413): {"oneOf": [_ref("Error"), _ref("Message")]},
         (POST, 503): {"oneOf": [_ref("Unavailable"), _ref("Message")]},
-        (SUMMARIES, 200): {"oneOf": [_ref("UserDays"), _ref("DayPage"), _ref("ValueDays")]},
-        (BREAKDOWN, 200): _ref("Breakdown"),
+        (SUMMARIES, 200): {"oneOf": [_ref("UserDays"), _ref("ValueDays"), _ref("DayPage")]},
         (TOTALS, 200): _ref("PlatformDays"),
+        (BREAKDOWN, 200): _ref("Breakdown"),
     }
     gateway = {401: "Unauthorized", 403: "Forbidden", 429: "Too Many Requests"}
     responses: Schema = {}
@@ -199,8 +212,15 @@ def _headers(given: dict[str, Any]) -> Schema:
 
 
 def _schemas() -> Schema:
-    sums, model = _properties(Tally), _properties(Figures)
+    of_prices = {
+        "prices": _list({"type": "string"})
+        | {"description": "Ids of the price book's entries that costs are by; absent where there are none."}
+    }
+    of_value, model = _properties(Sums), _properties(Figures)
+    sums = of_value | of_prices
+    of_value = {name: schema for name, schema in of_value.items() if name not in ("firstTs", "lastTs")}
     least = set(Tally(requests=1, unrated=1).as_fields()) - {"models"}
+    billed = {*least, "markupEUR", "restorationFeeEUR", "billedEUR"}
     models = {
         "description": f"By `provider/model`, {MODELS_MAX} at most; the rest is under `other/other`.",
         "additionalProperties": _object(model, least & model.keys()),
@@ -229,26 +249,12 @@ def _schemas() -> Schema:
         **sums,
         **of_user,
         **exchange,
-        "prices": _list({"type": "string"}) | {"description": "Price book entries that costs are by."},
-        "before": {
-            "type": "object",
-            "description": "Of a corrected day: the costs that it was final with at first.",
-        },
         "terms": _ref("Terms"),
+        "before": _before(sums, model),
         **stamp,
     }
     platform_day = {"day": day, "users": count, **sums, **exchange, **stamp}
     a_range = {"from": day, "to": day}
-    of_value = {name: schema for name, schema in sums.items() if name not in ("firstTs", "lastTs")}
-    least_of_value = least - {"firstTs", "lastTs"}
-    value = {
-        "type": ["string", "null"],
-        "description": "A team, a key ...; null for requests that have none, and for the rest.",
-    }
-    rest = {
-        "type": "boolean",
-        "description": "Of the last item: all values together that did not stand by themselves.",
-    }
     created = {"created": count, "duplicates": count, "rejected": _list(_ref("Rejected"))}
     error = {
         "code": {"type": "string", "description": "For programs."},
@@ -285,35 +291,48 @@ def _schemas() -> Schema:
             {"day": day, "items": _list(_ref("DailySummary")), "next": {"type": ["string", "null"]}}
         ),
         "DailySummary": _object(summary, {"userId", "day", "requests", *stamp}),
-        "ValueDays": _object(
-            {
-                **{field: {"type": "string"} for field in DIMENSION_OF},
-                **named,
-                **a_range,
-                "days": _list(_object({"day": day, **of_value, "final": stamp["final"]}, {"day", "final"})),
-                "total": _object(of_value, least_of_value),
-                "inRest": _list(day)
-                | {"description": "Days that have a rest: more of what the value did may be in it."},
-            },
-            {*a_range, "days", "total"},
-        )
-        | {"oneOf": [{"required": [field]} for field in DIMENSION_OF]},
-        "Breakdown": _object(
-            {
-                "by": {"enum": list(DIMENSIONS)},
-                **a_range,
-                "items": _list(_ref("BreakdownItem")),
-                "final": stamp["final"],
-                "next": {"type": ["string", "null"]},
-            }
-        ),
-        "BreakdownItem": _object(
-            {"value": value, "rest": rest, **named, **of_value}, {"value", *least_of_value}
-        ),
         "PlatformDays": _object(
             a_range | {"days": _list(_ref("PlatformDay")), "total": _object(sums, least)}
         ),
         "PlatformDay": _object(platform_day, {"day", "users", *least, *stamp}),
+        "Breakdown": _object(
+            {
+                "by": {"enum": list(DIMENSIONS)},
+                **a_range,
+                "items": _list(_ref("Value")),
+                "final": stamp["final"],
+                "next": {"type": ["string", "null"]},
+            }
+        ),
+        "Value": _object(
+            {
+                "value": {
+                    "type": ["string", "null"],
+                    "description": "`null`: requests that have none; or the rest.",
+                },
+                "rest": {
+                    "const": True,
+                    "description": "Of the last item, and only where there is one: the values that did not "
+                    "stand by themselves. Some of what the others did may be in it.",
+                },
+                **of_value,
+            },
+            {"value", *billed},
+        ),
+        "ValueDays": _object(
+            {
+                **{name: {"type": "string"} for name in DIMENSION_OF},
+                **a_range,
+                "days": _list(
+                    _object({"day": day, **of_value, "final": stamp["final"]}, {"day", *billed, "final"})
+                ),
+                "total": _object(of_value, billed),
+                "inRest": _list(day)
+                | {"description": "Days that have a rest: some of what the value did may be in it, or all."},
+            },
+            {*a_range, "days", "total"},
+        )
+        | {"oneOf": [{"required": [name]} for name in DIMENSION_OF]},
         "Range": _object({"low": {"type": "number", "minimum": 0}, "high": {"type": "number", "minimum": 0}}),
         "Terms": _terms(),
     }
@@ -337,12 +356,22 @@ def _properties(of: type[Figures]) -> Schema:
     """Fields of sums: a footprint's low and high as a Range, others by their type."""
     hints = get_type_hints(of)
     about = _docstrings(Figures) | _docstrings(of)
-    hidden = {"models", "prices", "first", *(bound for bounds in RANGES.values() for bound in bounds)}
+    hidden = {"models", *(bound for bounds in RANGES.values() for bound in bounds)}
     shown = {f.name: _schema_of(hints[f.name]) for f in fields(of) if f.name not in hidden}
     for name in shown.keys() & about.keys():
         shown[name]["description"] = about[name]
     footprint = "What is known of it; absent where nothing could be rated."
     return shown | {name: _ref("Range") | {"description": footprint} for name in RANGES}
+
+
+def _before(sums: Schema, model: Schema) -> Schema:
+    """The fields of a corrected day that another price changes, as they were."""
+    costs = {name: model[name] for name in ("costEUR", "costUSD", "unconverted")}
+    models = {"type": "object", "additionalProperties": _object(costs, ())}
+    fields = {name: sums[name] for name in CORRECTED} | {"models": models}
+    return _object(fields, ()) | {
+        "description": "What a corrected day was final with at first; absent where nothing changed."
+    }
 
 
 def _terms() -> Schema:

@@ -55,8 +55,8 @@ Responses = dict[str, dict[int, dict[str, Any]]]
 def responses() -> Responses:
     """Send requests to every route, for every status that it has, with tables in memory."""
     with redirect_stdout(StringIO()), _tables() as (ingest, summaries, store):
-        routes = ("POST /api/request-event", "GET /api/summaries", "GET /api/totals", "GET /api/breakdown")
-        given: Responses = {route: {} for route in routes}
+        gets = {f"GET /api/{name}": {} for name in ("summaries", "totals", "breakdown")}
+        given: Responses = {"POST /api/request-event": {}} | gets
 
         def keep(route: str, name: str, response: dict[str, Any]) -> None:
             headers = {k: v for k, v in response["headers"].items() if k != "content-type"}
@@ -86,10 +86,11 @@ def responses() -> Responses:
         get("/api/summaries", "userWithoutUse", userId="carol", from_="2026-11-01", to="2026-11-30")
         get("/api/summaries", "day", day=DAY)
         get("/api/totals", "platform", from_="2026-11-01", to="2026-11-30")
-        get("/api/summaries", "team", teamId="research", from_="2026-11-01", to="2026-11-30")
-        get("/api/breakdown", "teams", by="team", from_="2026-11-01", to="2026-11-30")
-        get("/api/breakdown", "invalid", by="colour")
+        days = {"from_": "2026-11-01", "to": "2026-11-30"}
+        get("/api/summaries", "team", teamId="marketing", **days)
+        get("/api/breakdown", "teams", by="team", **days)
         get("/api/summaries", "invalid")
+        get("/api/breakdown", "invalid", by="city")
         get("/api/totals", "invalid", from_="2026-11-30", to="2026-11-01")
         store.client.delete_table(TableName=store.ledger.name)  # so that storage fails
         post("one", EVENT)
@@ -149,9 +150,10 @@ def _tables() -> Iterator[tuple[Any, Any, Any]]:
 
 
 def _use(store: Any, ledger: Any, user_id: str, requests: int) -> None:
+    team = {"teamId": "marketing"} if user_id == "alice" else {}
     for number in range(requests):
         ts = (NOW - timedelta(hours=1 + number)).isoformat()
-        raw = EVENT | {"userId": user_id, "eventId": str(number), "ts": ts}
+        raw = EVENT | team | {"userId": user_id, "eventId": str(number), "ts": ts}
         exact = json.loads(json.dumps(raw), parse_float=Decimal)
         store.ledger.append(ledger.build(exact, NOW).with_fields(FOOTPRINT).item)
 

@@ -10,6 +10,7 @@ from schemathesis.core.transport import Response
 from schemathesis.openapi.checks import UnsupportedMethodResponse
 
 EXAMPLE_TIMES = ("2026-11-23T07:23:28.164Z", "2026-11-23T08:00:00Z")
+OF_WHAT = ("userId", "teamId", "keyAlias", "tag", "day")
 LABELS = ("tags", "callType", "modelGroup", "teamId", "keyAlias", "conversationId", "errorCode")
 
 
@@ -24,7 +25,7 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
             if is_valid:
                 _make_storable(event)
     elif case.method == "GET" and is_valid:
-        _make_answerable(case.query, is_totals=case.path == "/api/totals")
+        _make_answerable(case.query, is_summaries=case.path == "/api/summaries")
 
 
 def _is_event(value: Any) -> bool:
@@ -52,12 +53,13 @@ def _make_storable(event: dict[str, Any]) -> None:
             event[name] = "alice"
 
 
-def _make_answerable(query: dict[str, Any], *, is_totals: bool) -> None:
-    """Either a user or a day; only a cursor that the API returned; at most 366 days, `from` before `to`."""
-    if "userId" in query:
-        query.pop("day", None)
-    elif "day" not in query and not is_totals:
-        query["userId"] = "alice"
+def _make_answerable(query: dict[str, Any], *, is_summaries: bool) -> None:
+    """Of one thing alone; only a cursor that the API returned; at most 366 days, `from` before `to`."""
+    if is_summaries:
+        first, *others = [name for name in OF_WHAT if name in query] or ["userId"]
+        query.setdefault(first, "alice")
+        for name in others:
+            del query[name]
     if "cursor" in query:
         query["cursor"] = ""
     for name in ("from", "to"):

@@ -5,6 +5,7 @@ import binascii
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from datetime import date, timedelta
 from random import Random
 from typing import Any
@@ -23,8 +24,9 @@ from tests.lambda_context import CONTEXT
 QUERIES = 2_000
 TODAY = NOON.date()
 ROUTES = {
-    "GET /api/summaries": ("userId", "from", "to", "fresh", "day", "cursor"),
+    "GET /api/summaries": ("userId", "teamId", "keyAlias", "tag", "from", "to", "fresh", "day", "cursor"),
     "GET /api/totals": ("from", "to"),
+    "GET /api/breakdown": ("by", "from", "to", "cursor"),
 }
 
 
@@ -77,6 +79,33 @@ DATES = [
         "2" * 9999,
     ),
 ]
+LABELS = [
+    "Marketing",
+    "marketing",
+    "nobody",
+    "",
+    " ",
+    "x" * 256,
+    "x" * 257,
+    "#" * 256,
+    "😀" * 256,
+    "\0",
+    "\ud800",
+]
+DIMENSIONS = [
+    "team",
+    "user",
+    "key",
+    "tag",
+    "model",
+    "provider",
+    "",
+    "Team",
+    "teams",
+    "team,tag",
+    "\ud800",
+    "__proto__",
+]
 FLAGS = ["false", "true", "True", "1", "yes", "", "true,true", "null", "\0"]
 CURSORS = [
     *("", "x", "e30=", "WzEsIDJd", "ÿ", "\ud800", "=", "====", "W10=", "/+/+", "-_-_", "A" * 100_000),
@@ -88,11 +117,23 @@ CURSORS = [
     base64.urlsafe_b64encode(b"[" * 100_000).decode(),
     base64.urlsafe_b64encode(b'[0,"' + b"\xff" + b'"]').decode(),
     base64.urlsafe_b64encode(b"[" + b"9" * 5000 + b",null]").decode(),
+    *map(_cursor, (0, 1, 1000, 10**30, -1, 0.0, True, [0], "0", {})),
     *map(_cursor, ("2026-11-22", "2026-11-30", "2026-02-30", "", ["2026-11-22"])),
     _cursor([0, "alice"])[:-2],
     _cursor([0, "alice"]) + "\n",
 ]
-POOLS = {"userId": USERS, "from": DATES, "to": DATES, "day": DATES, "fresh": FLAGS, "cursor": CURSORS}
+POOLS = {
+    "userId": USERS,
+    "from": DATES,
+    "to": DATES,
+    "day": DATES,
+    "fresh": FLAGS,
+    "cursor": CURSORS,
+    "teamId": LABELS,
+    "keyAlias": LABELS,
+    "tag": LABELS,
+    "by": DIMENSIONS,
+}
 OTHER = ["userid", "USERID", "limit", "__proto__", "", "next", "x" * 1000]
 
 
@@ -105,7 +146,8 @@ def test_a_question_is_answered_or_what_is_wrong_is_named(
     monkeypatch.setattr(app, "store", store)
     monkeypatch.setattr(app, "calendar", lambda now: builder.calendar)
     for number in range(4):
-        put(store, event(eventId=str(number), ts=timestamp(NOON - timedelta(days=number))), builder=builder)
+        ts = timestamp(NOON - timedelta(days=number))
+        put(store, event(eventId=str(number), ts=ts, teamId="Marketing", tags=["Marketing"]), builder=builder)
     roll_up(store, NOON, builder)
     random = Random(0)
     for _ in range(QUERIES * ROUNDS):
@@ -119,7 +161,8 @@ def test_a_question_is_answered_or_what_is_wrong_is_named(
         bad = _bad(route, query)
         assert (response["statusCode"], set(named)) == ((422, bad) if bad else (200, set())), (route, query)
         if not bad:
-            assert ("items" in answer) == ("day" in query and route == "GET /api/summaries")
+            is_list = route == "GET /api/breakdown" or ("day" in query and route == "GET /api/summaries")
+            assert ("items" in answer) == is_list
         counted.update([str(response["statusCode"]), *named])
         counted["questions"] += 1
     assert counted["questions"] >= 2_000
@@ -127,10 +170,12 @@ def test_a_question_is_answered_or_what_is_wrong_is_named(
 
 
 def _question(random: Random) -> tuple[str, dict[str, str]]:
-    [route] = random.choices(list(ROUTES), (6, 1))
-    names = list(
-        random.choice((("userId",), ("day",), ("day", "cursor"), ("userId", "cursor"), ("from", "to"), ()))
-    )
+    [route] = random.choices(list(ROUTES), (6, 1, 3))
+    usual: tuple[tuple[str, ...], ...] = (("by",), ("by", "from", "to"), ("by", "cursor"), ())
+    if route != "GET /api/breakdown":
+        usual = (("userId",), ("day",), ("day", "cursor"), ("userId", "cursor"), ("from", "to"), ())
+        usual += (("teamId",), ("keyAlias",), ("tag",))
+    names = list(random.choice(usual))
     names += random.sample([*POOLS, *POOLS, *OTHER], random.choice((0, 1, 2, 4)))
     # Many of the values are valid: otherwise nearly every query would be rejected.
     return route, {
@@ -144,18 +189,32 @@ def _question(random: Random) -> tuple[str, dict[str, str]]:
 def _bad(route: str, query: dict[str, str]) -> set[str]:
     """The invalid parameters, by docs/api.md."""
     given = {name: text for name, text in query.items() if name in ROUTES[route]}
-    checks = {"userId": _is_user, "from": _is_date, "to": _is_date, "day": _is_date, "fresh": _is_flag}
+    checks: dict[str, Callable[[str], bool]] = {
+        "userId": _is_user,
+        "from": _is_date,
+        "to": _is_date,
+        "day": _is_date,
+        "fresh": _is_flag,
+        "teamId": _is_label,
+        "keyAlias": _is_label,
+        "tag": _is_label,
+        "by": _is_dimension,
+    }
     if bad := {name for name, check in checks.items() if name in given and not check(given[name])}:
         return bad
-    if route == "GET /api/summaries" and ("userId" in given) == ("day" in given):
+    of_what = [name for name in ("userId", "teamId", "keyAlias", "tag", "day") if name in given]
+    if route == "GET /api/summaries" and len(of_what) != 1:
         return {"userId"}
+    if route == "GET /api/breakdown" and "by" not in given:
+        return {"by"}
     if "day" in given:
         return set() if _is_place(given.get("cursor", "")) else {"cursor"}
     last = date.fromisoformat(given["to"]) if "to" in given else TODAY
     first = date.fromisoformat(given["from"]) if "from" in given else last - timedelta(days=29)
     if not first <= last <= first + timedelta(days=365):
         return {"from"}
-    return set() if _is_day_cursor(given.get("cursor", "")) else {"cursor"}
+    is_cursor = {"userId": _is_day_cursor, "by": _is_number}.get((of_what or ["by"])[0])
+    return set() if is_cursor is None or is_cursor(given.get("cursor", "")) else {"cursor"}
 
 
 def _is_user(text: str) -> bool:
@@ -176,6 +235,14 @@ def _is_date(text: str) -> bool:
         return False
 
 
+def _is_label(text: str) -> bool:
+    return 1 <= len(text) <= 256 and "\ud800" not in text
+
+
+def _is_dimension(text: str) -> bool:
+    return text in ("user", "team", "key", "tag", "model", "provider")
+
+
 def _is_flag(text: str) -> bool:
     return text in ("true", "false")
 
@@ -194,6 +261,12 @@ def _is_day_cursor(cursor: str) -> bool:
     """Tell whether a page of a user's days could have returned this cursor: a day."""
     content = _content(cursor) if cursor else "2026-11-23"
     return isinstance(content, str) and _is_date(content)
+
+
+def _is_number(cursor: str) -> bool:
+    """Tell whether a page of values could have returned this cursor: a number."""
+    content = _content(cursor) if cursor else 0
+    return type(content) is int and content >= 0
 
 
 def _content(cursor: str) -> Any:

@@ -63,6 +63,13 @@ def _encoded(text: str) -> str:
         ({"userId": "a", "from_": "2026-W48-1"}, "from"),
         ({"userId": "\ud800"}, "userId"),
         ({"userId": "😀" * 256, "fresh": "true"}, "userId"),
+        ({"userId": "a", "teamId": "a"}, "userId"),
+        ({"keyAlias": "a", "tag": "a"}, "userId"),
+        ({"tag": "a", "day": "2026-11-23"}, "userId"),
+        ({"teamId": ""}, "teamId"),
+        ({"keyAlias": "x" * 257}, "keyAlias"),
+        ({"tag": "\ud800"}, "tag"),
+        ({"tag": "a", "from_": "2025-11-22", "to": "2026-11-23"}, "from"),
     ],
 )
 def test_a_bad_parameter_is_named(get: Get, parameters: dict[str, str], field: str) -> None:
@@ -78,3 +85,22 @@ def test_without_from_the_range_is_30_days_to_its_last(get: Get) -> None:
 def test_at_most_366_days(get: Get) -> None:
     assert get(userId="a", from_="2025-11-23", to="2026-11-23").status == 200
     assert get("/api/totals", from_="2025-11-22", to="2026-11-23").status == 422
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field"),
+    [
+        ({}, "by"),
+        ({"by": ""}, "by"),
+        ({"by": "Team"}, "by"),
+        ({"by": "team,tag"}, "by"),
+        ({"by": "team", "from_": "2026-02-30"}, "from"),
+        ({"by": "team", "from_": "2025-11-22", "to": "2026-11-23"}, "from"),
+        ({"by": "team", "cursor": "x"}, "cursor"),
+        ({"by": "team", "cursor": _encoded("-1")}, "cursor"),
+        ({"by": "team", "cursor": _encoded("true")}, "cursor"),
+    ],
+)
+def test_a_bad_parameter_of_a_breakdown_is_named(get: Get, parameters: dict[str, str], field: str) -> None:
+    response = get("/api/breakdown", **parameters)
+    assert (response.status, response.json["error"]["details"][0]["field"]) == (422, field)

@@ -90,6 +90,7 @@ EXPECTED: dict[str, Any] = {
     "summaries-unknown-user": 200,
     "summaries-day": 200,
     "summaries-totals": 200,
+    "summaries-breakdown": 200,
     "summaries-nobody-named": 422,
     "summaries-user-and-day": 422,
     "summaries-bad-date": 422,

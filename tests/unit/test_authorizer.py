@@ -163,9 +163,9 @@ def test_every_digest_is_compared_in_constant_time_whichever_matches(
 
 
 def test_scopes_are_apart() -> None:
-    assert allowed("Bearer reader", "GET /api/summaries")
-    assert allowed("Bearer reader", "GET /api/totals")
-    assert not allowed("Bearer new", "GET /api/totals")
+    for route in ("GET /api/summaries", "GET /api/totals", "GET /api/breakdown"):
+        assert allowed("Bearer reader", route)
+        assert not allowed("Bearer new", route)
 
 
 @pytest.mark.parametrize("token", ["old", "reader"])
