@@ -11,16 +11,27 @@ from inspect import unwrap
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from impact import dynamodb, fx_conversion, ledger_writer, recompute, rollup_queue, usage_reader
+from impact import (
+    breakdown_reader,
+    dynamodb,
+    fx_conversion,
+    ledger_writer,
+    observability,
+    recompute,
+    rollup_queue,
+    usage_reader,
+)
 from impact.billing import Terms
-from impact.calendar import Calendar, Settings
+from impact.calendar import Calendar, DayExpired, Settings
 from impact.day_settings import CachedCalendar, ensure_calendar
-from impact.dynamodb import item_from_wire
+from impact.dynamodb import TooBusy, item_from_wire
 from impact.fx_rates import FxRate
 from impact.keys import PERIOD, fx_rate_key
 from impact.ledger_writer import LedgerWriter
+from impact.recompute import TooManyConflicts
+from impact.rollup_queue import NotSent
 from impact.state_store import _period
 from impact.store import Store
 from rollup import app as planner_app
@@ -64,6 +75,10 @@ class Container(Process):
     calendar: CachedCalendar
     is_sluggish = False
     """Whether each of its requests takes a second, so that much can happen in between."""
+
+
+RAISED = (BotoCoreError, ClientError, DayExpired, NotSent, TooBusy, TooManyConflicts)
+"""What the planner and the worker may raise. Anything else is a fault of theirs."""
 
 
 class FunctionFailed(Exception):
@@ -258,6 +273,8 @@ class Cloud:
             return answers[0]
         if failures and container.name.startswith("ingest"):
             raise AssertionError("ingest raised") from failures[0]
+        if failures and not isinstance(failures[0], RAISED):
+            raise failures[0]
         raise FunctionFailed(repr(failures[0]) if failures else "it died")
 
 
@@ -433,6 +450,8 @@ def deployed(cloud: Cloud) -> Any:
         (fx_conversion, {"monotonic": time.monotonic, "wait": executor.wait}),
         (recompute, {"ThreadPoolExecutor": executor, "time": time, "random": world.random}),
         (usage_reader, {"ThreadPoolExecutor": executor}),
+        (breakdown_reader, {"ThreadPoolExecutor": executor}),
+        (observability, {"metrics": quiet}),
         (
             rollup_queue,
             {

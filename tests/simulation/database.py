@@ -27,7 +27,7 @@ STALE_SECONDS = 2.0
 LATE_SECONDS = 60.0
 """Maximum seconds between a client giving up and its request being carried out."""
 
-_WORDS = re.compile(r"(attribute_not_exists)\((#?\w+)\)|(#?\w+) (=|<|>) (:\w+)|\(|\)|AND|OR")
+_WORDS = re.compile(r"(attribute_not_exists)\((#?\w+)\)|(#?\w+) (<=|=|<|>) (:\w+)|\(|\)|AND|OR")
 _UPDATE = re.compile(r"(?:SET (?P<set>.+?))? ?(?:ADD (?P<add>.+))?(?:REMOVE (?P<remove>.+))?")
 _KEYS = re.compile(
     r"(?P<partition>#?\w+) = (?P<value>:\w+)"
@@ -209,7 +209,8 @@ def _holds(condition: Condition, item: Wire, names: Wire, values: Wire) -> bool:
     if attribute is None:
         return False
     mine, given = _value(attribute), _value(values[operands[1]])
-    return bool({"=": mine == given, "<": mine < given, ">": mine > given}[operator])
+    comparisons = {"=": mine == given, "<": mine < given, "<=": mine <= given, ">": mine > given}
+    return bool(comparisons[operator])
 
 
 def _value(attribute: Wire) -> Any:
