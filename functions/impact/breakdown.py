@@ -344,15 +344,23 @@ def _fit(parts: list[Sums], whole: Sums, name: str) -> None:
     amount = getattr(whole, name) or ZERO
     having = [part for part in parts if getattr(part, name)]
     with localcontext(EXACT):
-        if not (difference := amount - _sum(having, name)):
-            return
-        digit = Decimal(1).scaleb(amount.adjusted() - STORED.prec + 1)
-        if not amount or abs(difference) > digit * DIGITS_OFF_MAX * len(having):
+        difference = amount - _sum(having, name)
+        place = amount.adjusted() - STORED.prec + 1
+        digit = Decimal(1).scaleb(place)
+        if difference and (not amount or abs(difference) > digit * DIGITS_OFF_MAX * len(having)):
             raise ValueError(f"the rows' {name} differs from the whole's by {difference}")
+        # Also where they add up: a sum of several days may have more digits than are kept.
         for part in having:
-            setattr(part, name, getattr(part, name).quantize(digit, context=_ROUNDING))
-        largest = max(having, key=lambda part: getattr(part, name))
-        setattr(largest, name, getattr(largest, name) + amount - _sum(having, name))
+            if _place(getattr(part, name)) < place:
+                setattr(part, name, getattr(part, name).quantize(digit, context=_ROUNDING))
+        if difference := amount - _sum(having, name):
+            largest = max(having, key=lambda part: getattr(part, name))
+            setattr(largest, name, getattr(largest, name) + difference)
+
+
+def _place(number: Decimal) -> int:
+    """The place of the last digit: -2 for 0.25."""
+    return int(number.as_tuple().exponent)
 
 
 def _sum(parts: list[Sums], name: str) -> Decimal:

@@ -32,6 +32,14 @@ class _Day:
 
 
 @dataclass(frozen=True)
+class _Days:
+    """Days with use, in order, and whether all that were asked for are final."""
+
+    used: list[_Day]
+    are_final: bool
+
+
+@dataclass(frozen=True)
 class BreakdownReader:
     """Reads usage by dimension. A day with a late mark reads as not final."""
 
@@ -47,10 +55,10 @@ class BreakdownReader:
         days = self._days(by, first, last)
         rows = SumRows()
         with localcontext(EXACT):
-            for day in days:
+            for day in days.used:
                 rows.add(day.rows)
         if by in WHOLE:
-            rows.fit(Tally.from_fields(daily_totals.sum_totals(day.total for day in days)))
+            rows.fit(Tally.from_fields(daily_totals.sum_totals(day.total for day in days.used)))
         items = _items(rows)
         page = PageOfRows()
         for item in self._named(by, items[start : start + PAGE_VALUES]):
@@ -62,7 +70,7 @@ class BreakdownReader:
             "from": first,
             "to": last,
             "items": page.rows,
-            "final": all(day.total["final"] for day in days),
+            "final": days.are_final,
             "next": cursor_of(following) if following < len(items) else None,
         }
 
@@ -74,7 +82,7 @@ class BreakdownReader:
         shown: list[Item] = []
         in_rest: list[str] = []
         total: Sums = zero_sum()
-        for day in self._days(by, first, last):
+        for day in self._days(by, first, last).used:
             sums = day.rows.values.get(value)
             if sums is not None:
                 with localcontext(EXACT):
@@ -91,8 +99,13 @@ class BreakdownReader:
         kind = NAMED.get(by)
         return self.store.names.beside(items, kind, "value") if kind else items
 
-    def _days(self, by: str, first: str, last: str) -> list[_Day]:
-        """Read the days with use, in order. The planner stores final days; others are added up here."""
+    def _days(self, by: str, first: str, last: str) -> _Days:
+        """Read the days with use. The planner stores final days; others are added up here.
+
+        A day without use is final if it has no mark and the watermark has passed it: it may have no total.
+        """
+        progress = self.store.state.progress()
+        watermark = progress.watermark if progress else ""
         marked = {day for day, _ in self.store.state.marked(first, last)}  # first: see usage_reader.py
         sums = self.store.state.daily_totals(first, last)
         kept = {
@@ -110,7 +123,9 @@ class BreakdownReader:
             for day, item in kept.items()
         }
         found |= {day.total["day"]: day for day in self._added_up(by, others, marked)}
-        return [found[day] for day in sorted(found)]
+        unfinal = {day for day, each in found.items() if not each.total["final"]} | marked
+        settled = {day for day in days_between(first, last) if day in found or day <= watermark} - unfinal
+        return _Days([found[day] for day in sorted(found)], settled.issuperset(days_between(first, last)))
 
     def _added_up(self, by: str, days: list[str], marked: set[str]) -> Iterator[_Day]:
         totals: dict[str, list[Item]] = {}

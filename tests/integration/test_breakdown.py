@@ -177,3 +177,15 @@ def test_what_did_not_change_is_not_written_again(store: Store) -> None:
     [before] = store.breakdowns.of_shards(TODAY)
     recompute_again(store, NOON + timedelta(hours=1))
     assert store.breakdowns.of_shards(TODAY) == [before]
+
+
+def test_days_without_use_are_final_once_the_watermark_has_passed_them(store: Store) -> None:
+    roll_up(store, NOON)
+    assert not read(store, "team")["final"]  # it is open
+    roll_up(store, CLOSED)
+    roll_up(store, CLOSED)
+    assert read(store, "team")["final"]
+    put(store, now_event(costUSD=None), now=CLOSED)
+    assert not read(store, "team")["final"]
+    roll_up(store, CLOSED)
+    assert read(store, "team")["final"]

@@ -366,3 +366,12 @@ def test_folded_sums_are_the_whole(costs: list[Decimal], most: int) -> None:
     kept = [sums.costEUR for value, sums in folded.values.items() if value is not None]
     assert sorted(kept, reverse=True) == sorted(costs, reverse=True)[:most]
     assert set(DIMENSIONS) == {*WHOLE, "tag"}
+
+
+def test_parts_with_more_digits_than_are_stored_add_up_once_they_are_stored() -> None:
+    some = ["0.0112814840328735831165808547863034241441", "0.0195606444622478427571192610257066991599"]
+    whole = Decimal("0.030842128495121425873700115812010123304")
+    rows = SumRows({amount: Sums(costEUR=Decimal(amount)) for amount in some})
+    rows.fit(Sums(costEUR=whole))
+    with localcontext(EXACT):
+        assert sum((stored(each.costEUR) for each in rows.values.values()), Decimal(0)) == whole
