@@ -14,6 +14,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from impact import (
+    breakdown,
     breakdown_reader,
     dynamodb,
     fx_conversion,
@@ -34,6 +35,7 @@ from impact.recompute import TooManyConflicts
 from impact.rollup_queue import NotSent
 from impact.state_store import _period
 from impact.store import Store
+from impact_cli import repricing
 from rollup import app as planner_app
 from rollup_worker import app as worker_app
 from tests.simulation.database import GOOD, Client, Database, Weather
@@ -73,6 +75,7 @@ class Container(Process):
 
     rates: fx_conversion.CachedFxRates
     calendar: CachedCalendar
+    store: Store | None = None
     is_sluggish = False
     """Whether each of its requests takes a second, so that much can happen in between."""
 
@@ -83,6 +86,19 @@ RAISED = (BotoCoreError, ClientError, DayExpired, NotSent, TooBusy, TooManyConfl
 
 class FunctionFailed(Exception):
     """A function raised, died or ran out of time."""
+
+
+@dataclass(frozen=True)
+class _OwnStore:
+    """The store of the container that runs: what one keeps in memory, no other one knows."""
+
+    cloud: "Cloud"
+    attempts: int
+
+    def __getattr__(self, name: str) -> Any:
+        container = _container(self.cloud.world)
+        container.store = container.store or self.cloud.store(self.attempts)
+        return getattr(container.store, name)
 
 
 class _Quiet:
@@ -110,6 +126,8 @@ class Cloud:
     is_down: bool = False
     acknowledged: set[str] = field(default_factory=set)
     """Ids of events that were acknowledged to their sender."""
+    values_max: int = 10_000
+    """Most values of a dimension that are held, and that are stored."""
     meddling: float = 0.0
     """Probability that a day is recomputed while events of it arrive."""
 
@@ -451,6 +469,8 @@ def deployed(cloud: Cloud) -> Any:
         (recompute, {"ThreadPoolExecutor": executor, "time": time, "random": world.random}),
         (usage_reader, {"ThreadPoolExecutor": executor}),
         (breakdown_reader, {"ThreadPoolExecutor": executor}),
+        (repricing, {"ThreadPoolExecutor": executor}),
+        (breakdown, {"VALUES_MAX": cloud.values_max, "HELD_MAX": cloud.values_max}),
         (observability, {"metrics": quiet}),
         (
             rollup_queue,
@@ -466,7 +486,7 @@ def deployed(cloud: Cloud) -> Any:
             common
             | {
                 "config": parameters,
-                "store": cloud.store(attempts=5),
+                "store": _OwnStore(cloud, attempts=5),
                 "sqs": _Sqs(cloud),
             },
         ),
@@ -476,7 +496,7 @@ def deployed(cloud: Cloud) -> Any:
             | {
                 "config": parameters,
                 "terms": cloud.terms,
-                "store": cloud.store(attempts=8),
+                "store": _OwnStore(cloud, attempts=8),
             },
         ),
     ]

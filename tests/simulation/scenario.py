@@ -2,11 +2,12 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,6 +16,8 @@ from zoneinfo import ZoneInfo
 from botocore.exceptions import BotoCoreError, ClientError
 
 from impact.billing import Terms
+from impact.breakdown import DIMENSIONS
+from impact.breakdown_reader import BreakdownReader
 from impact.calendar import (
     ALLOWED_LATENESS,
     CLOCK_SKEW_MAX,
@@ -24,9 +27,12 @@ from impact.calendar import (
     day_after,
     days_between,
 )
+from impact.corrections import append_correction, finish_corrections
 from impact.fx_rates import FxRate, days_converted_at, is_target_day
 from impact.keys import parse_day_shard
+from impact.price_book import Price, Rates
 from impact.usage_reader import UsageReader
+from impact_cli.repricing import days_of, totals_of
 from tests.simulation.cloud import CALM, EVENTS, WORKER_SECONDS, Cloud, Sky, deployed
 from tests.simulation.database import LATE_SECONDS, STALE_SECONDS, Weather
 from tests.simulation.explained import explain_summaries
@@ -44,8 +50,24 @@ ZONES = (
     "Pacific/Pago_Pago",
 )
 USERS = ("alice", "bob", "a#", "a", "zoë 😀")
-MODELS = ("gpt-4o-mini", "m2")
-"""One with a known footprint, one without."""
+MODELS = ("gpt-4o-mini", "m2", "m3")
+"""One with a known footprint, one without, and one of which LiteLLM knows no price."""
+UNPRICED = "m3"
+PROVIDERS = ("openai", "openai", "openai", "azure")
+TEAMS = (None, None, "growth", "Growth", "GROWTH", "=1+1", "zoë 😀")
+KEYS = (None, "null", "None", "a#b", "\u202egnp", '</script>"')
+TAGS = ("a", "A", "b", "__proto__", "None", "other")
+PATTERNS = (
+    "openai/m2",
+    "openai/m2",
+    "openai/m3",
+    "openai/m*",
+    "openai/*",
+    "azure/m*",
+    "*",
+    "openai/gpt-4o-mini",
+)
+"""Of prices."""
 STARTS = (
     *("2026-03-27", "2026-10-23", "2026-03-06", "2026-10-30"),  # summer time begins or ends
     *("2026-04-01", "2026-12-24", "2026-07-15", "2026-01-30"),  # Easter, Christmas, a week, a month's end
@@ -86,6 +108,9 @@ class Simulation:
         self.world = World(random.getrandbits(64), self.start.astimezone(UTC))
         self.cloud = Cloud(self.world, settings, self.sky, self._terms())
         self.cloud.meddling = random.choice((0.0, 0.3, 0.5))
+        self.labels = Random(f"{self.seed} labels")
+        self.prices = Random(f"{self.seed} prices")
+        self.cloud.values_max = 2 if self.labels.random() < 0.2 else 10_000
         self.oracle = Oracle(self.world, self.cloud)
         self.disk = Disk(self.world)
         self.machines = [self._machine(number) for number in range(random.randint(1, 2))]
@@ -150,6 +175,7 @@ class Simulation:
             self._at(self._a_moment(end), self._delete_events)
         for _ in range(self.random.randint(0, 8)):
             self._at(self._a_moment(end), self._read)
+        self._change_prices(end)
         for moment in self._times(end, 6 * HOUR, 30 * HOUR):
             self._at(moment, self.random.choice((self._kill, self._stop, self._outage, self._full_disk)))
         for moment in self._times(end + 2 * DAY, 3 * HOUR, 12 * HOUR):
@@ -169,7 +195,9 @@ class Simulation:
                 self.cloud.publish(rate)
         self._until(lambda: not self._undelivered(), "the outboxes to empty")
         self._until(lambda: not self.operating, "the operator to be done")
+        self._wait(WORKER_SECONDS)  # until nothing of before is under way
         self._count_all()
+        self.oracle.check_open_days()
         calendar = self.cloud.calendar
         last = calendar.closes_at(calendar.day_of(self.world.clock))
         self._wait(max(0.0, (last - self.world.clock).total_seconds()) + CLOCK_SKEW_MAX.total_seconds())
@@ -230,21 +258,44 @@ class Simulation:
         self.call_ids += 1
         start = self.world.now + worker.skew - (self._age() if age is None else age)
         failed = random.random() < 0.15
+        model = random.choice(MODELS)
         tokens = 0 if failed else random.randint(1, 10**6)
         return {
             "litellm_call_id": f"call-{self.call_ids}",
-            "model": random.choice(MODELS),
+            "model": model,
             "standard_logging_object": {
                 "status": "failure" if failed else "success",
                 "error_information": {"llm_provider": "sim"} if failed else {},
                 "end_user": random.choice(USERS),
-                "custom_llm_provider": "openai",
+                "custom_llm_provider": self.labels.choice(PROVIDERS),
                 "startTime": start,
                 "endTime": start + random.random() * 30,
                 "prompt_tokens": tokens,
                 "completion_tokens": tokens // 7,
-                "response_cost": 0.0 if failed or random.random() < 0.1 else random.random() / 100,
+                "response_cost": 0.0
+                if failed or random.random() < 0.1 or model == UNPRICED
+                else random.random() / 100,
+                **self._labels(tokens),
             },
+        }
+
+    def _labels(self, tokens: int) -> dict[str, Any]:
+        """Who asked, and tokens that are charged otherwise: some senders report more of these than of all."""
+        random = self.labels
+        cached, written, reasoning = (
+            random.choice((None, 0, tokens // 3, tokens // 20, tokens * 2)) for _ in range(3)
+        )
+        return {
+            "metadata": {
+                "user_api_key_team_id": random.choice(TEAMS),
+                "user_api_key_alias": random.choice(KEYS),
+                "usage_object": {
+                    "prompt_tokens_details": {"cached_tokens": cached, "cache_write_tokens": written},
+                    "completion_tokens_details": {"reasoning_tokens": reasoning},
+                },
+            },
+            "request_tags": random.choices(TAGS, k=random.choice((0, 0, 1, 2, 4))),
+            "cache_hit": tokens > 0 and random.random() < 0.05,
         }
 
     def _age(self, late: float = 0.25) -> float:
@@ -421,6 +472,91 @@ class Simulation:
                 for shard in range(calendar.shard_count(day)):
                     self._count_by_hand({"day": day, "shard": shard}, self.random.uniform(0, 600))
 
+    def _change_prices(self, end: float) -> None:
+        """Append prices, and correct final days by them, sometimes twice at once."""
+        random = self.prices
+        for _ in range(random.choice((0, 1, 3, 5))):
+            self._at(random.uniform(0, end), self._append_prices)
+        for _ in range(random.choice((0, 0, 1, 2))):
+            moment = random.uniform(0.2 * end, end)
+            self._at(moment, self._append_prices)
+            for _ in range(random.choice((1, 1, 2))):
+                self._at(moment + random.expovariate(random.choice((1 / HOUR, 0.1))), self._reprice)
+            for _ in range(random.choice((0, 2))):
+                late = self._age(late=1.0)
+                self._at(moment + random.expovariate(0.001), lambda late=late: self._request(late))
+            for _ in range(random.choice((0, 3))):
+                self._at(moment + random.expovariate(0.01), self.cloud.roll_up)
+
+    def _append_prices(self) -> None:
+        """Append prices to the book, as `impact price` does."""
+        now, prices = self.world.clock, [self._price() for _ in range(self.prices.choice((1, 1, 3)))]
+
+        def append() -> None:
+            book = self.cloud.store(5).prices
+            while not book.append(book.book().revision + 1, prices, by="operator", now=now):
+                pass
+
+        self._operate(append)
+
+    def _price(self) -> Price:
+        random = self.prices
+        first = str((self.world.clock - timedelta(days=random.choice((-1, 0, 1, 1, 2, 2, 3, 9)))).date())
+        pattern = random.choice(PATTERNS)
+        if random.random() < 0.15:
+            return Price("", pattern, first, None)
+        kinds = ("input", "output", *random.sample(("cached", "cacheWrite", "reasoning", "perSecond"), 2))
+        rates = Rates(**{kind: Decimal(random.randint(0, 10**5)).scaleb(-3) for kind in kinds})
+        return Price(
+            "", pattern, first, rates, random.choice(("USD", "EUR")), random.choice(("unpriced", "all"))
+        )
+
+    def _reprice(self) -> None:
+        """Correct final days by the newest prices, as `impact reprice` does. It may be killed anywhere."""
+        random, now, calendar = self.prices, self.world.clock, self.cloud.calendar
+        first, last = (str((now + timedelta(days=n)).date()) for n in (-9, 1))
+        some, counts = random.random(), random.random() < 0.5
+
+        def correct() -> None:
+            store = self.cloud.store(5)
+            book = store.prices.book()
+            due = days_of(store, calendar, book, first, last, now).due
+            due = due[int(some * len(due)) :] if some < 0.5 else due
+            if not due:
+                return
+            totals = totals_of(store, calendar, due)
+            self.world.sleep(self.world.random.expovariate(0.1))  # until a person has agreed
+            append_correction(store, book.revision, totals, reason="a test", by="operator", now=now)
+            finish_corrections(store, calendar, now)
+            for day in due if counts else ():
+                for shard in range(calendar.shard_count(day)):
+                    target = {"day": day, "shard": shard}
+                    self.world.spawn(self.cloud.network, partial(self.cloud.count_now, target))
+
+        operator = self._operate(correct)
+        if random.random() < 0.5:
+            killed = random.expovariate(random.choice((1.0, 0.05)))
+            self.world.spawn(self.chaos, partial(self._kill_operator, operator), killed)
+
+    def _kill_operator(self, operator: Process) -> None:
+        if operator.alive:
+            self.world.kill(operator)
+
+    def _operate(self, work: Callable[[], object]) -> Process:
+        """Run a command of the operator's, in a process of its own. It may fail."""
+
+        def run() -> None:
+            try:
+                with suppress(BotoCoreError, ClientError):
+                    work()
+            finally:
+                self.operating -= 1
+
+        self.operating += 1
+        process = Process("operator")
+        self.world.spawn(process, run)
+        return process
+
     def _read(self) -> None:
         """Check the API's responses, whatever happens at that moment."""
         acknowledged, now = set(self.cloud.acknowledged), self.world.clock
@@ -428,6 +564,7 @@ class Simulation:
         first, last = (str((now + timedelta(days=n)).date()) for n in (-9, 1))
         user_id, fresh = self.random.choice(USERS), self.random.random() < 0.3
         some_days = self.random.sample(list(days_between(first, last)), 3)
+        by = self.labels.choice(DIMENSIONS)
 
         def look() -> None:
             reader = UsageReader(self.cloud.store(5), calendar, Terms())
@@ -440,6 +577,10 @@ class Simulation:
                     self.oracle.is_shown(reader.day(day, None)["items"], acknowledged)
             with suppress(BotoCoreError, ClientError):
                 self.oracle.is_shown_of_the_platform(reader.platform(first, last)["days"], acknowledged)
+            breakdown = BreakdownReader(self.cloud.store(5), calendar)
+            with suppress(BotoCoreError, ClientError):
+                for day in some_days:
+                    self.oracle.is_shown_by(by, day, breakdown.values(by, day, day), acknowledged)
 
         self.world.spawn(Process("reader"), look)
 
