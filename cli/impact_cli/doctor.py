@@ -36,6 +36,7 @@ ALARMS = (
     ("FailedRollupsWaiting", "FailedSchedulesWaiting"),
     ("RollupQueueWaiting",),
     ("EventsRejected",),
+    ("ModelUnpriced",),
     ("StorageFailing",),
     ("ApiFailing",),
     ("LedgerThrottled",),

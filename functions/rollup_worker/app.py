@@ -51,8 +51,8 @@ def recompute_shard(day: object, shard: object) -> dict[str, Any]:
     done = recompute(store, calendar, terms, day, shard, as_of=datetime.now(UTC))
     emit("EventsCounted", done.events)
     emit("SummariesWritten", done.summaries_written)
+    emit("NewUnpricedModels", len(done.new_unpriced))
     if done.new_unpriced:
-        emit("NewUnpricedModels", len(done.new_unpriced))
         logger.warning("no price is known of these models", models=done.new_unpriced)
     logger.info("recomputed", day=day, shard=shard, **asdict(done))
     return {"day": day, "shard": shard} | asdict(done)

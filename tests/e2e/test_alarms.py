@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import pytest
 from botocore.config import Config
@@ -27,6 +28,8 @@ from tests.e2e.test_permissions import OLD_DATES, Grant, enter_rate, without
 from tests.metrics import AWS_METRICS, emitted
 
 Act = Callable[[Stack, Api], None]
+AGO = 185
+"""The day of the models without a price: so many days ago."""
 TICK = {"Namespace": "Tests", "MetricData": [{"MetricName": "Tick", "Value": 1}]}
 """Makes MiniStack evaluate alarms, which it does whenever it gets a metric."""
 
@@ -138,6 +141,13 @@ def post_while_storage_fails(stack: Stack, api: Api) -> None:
         assert api.post(an_event(a_user())).status == 503
 
 
+def count_a_model_without_a_price(stack: Stack, api: Api) -> None:
+    model = f"unheard-of-{uuid4().hex}"
+    unpriced = an_event(a_user(), AGO, model=model, costUSD=None, costEUR=None)
+    assert api.post(unpriced).status == 201
+    count(stack, day(AGO))
+
+
 def plan(stack: Stack, api: Api) -> None:
     stack.invoke("RollupFunction", SCHEDULED)
 
@@ -225,6 +235,9 @@ CASES = {
     "FailedSchedulesWaiting": waiting("FailedSchedules"),
     "RollupQueueWaiting": aged("RollupQueue"),
     "EventsRejected": Case(logged("Ingest", post_bad), silence("Rejected")),
+    "ModelUnpriced": Case(
+        logged("RollupWorker", count_a_model_without_a_price), silence("NewUnpricedModels")
+    ),
     "StorageFailing": Case(logged("Ingest", post_while_storage_fails), silence("Retry")),
     "ApiFailing": documented("AWS/ApiGateway", "5xx", "ApiId", "Api", 1, 0),
     "LedgerThrottled": documented("AWS/DynamoDB", "WriteThrottleEvents", "TableName", "RequestEvents", 1, 0),

@@ -15,6 +15,7 @@ from tests.events import NOON, entry_builder, event, freeze
 from tests.integration.conftest import a_message
 from tests.integration.steps import put
 from tests.lambda_context import CONTEXT
+from tests.metrics import values
 
 TODAY = NOON.date().isoformat()
 LAST = 3
@@ -55,6 +56,22 @@ def test_a_call_by_hand_and_a_message_do_the_same(store: Store) -> None:
     by_message = worker.handler(a_message(call), CONTEXT)
     assert (by_hand["events"], by_hand["summaries_written"]) == (1, 1)
     assert by_message == by_hand | {"summaries_written": 0}
+
+
+def test_each_model_without_a_price_is_reported_once(
+    store: Store, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    free = {"ts": NOON.isoformat(), "costUSD": None, "costEUR": None}
+    put(store, event(eventId="1", model="\x1b[2J", **free), event(eventId="2", model="gpt-6", **free))
+    put(store, event(eventId="3", model="gpt-7", status="failure", **free))  # perhaps it was not charged
+    call = {"day": TODAY, "shard": entry_builder().calendar.shard_of("alice", TODAY)}
+    emitted = []
+    for _ in range(2):
+        worker.handler(call, CONTEXT)
+        emitted.append(values(capsys.readouterr().out)["NewUnpricedModels"])
+    assert emitted == [2, 0]
+    [warning] = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert vars(warning)["models"] == ["openai/\x1b[2J", "openai/gpt-6"]
 
 
 @pytest.mark.parametrize("receives", [1, 2, LAST, LAST + 1])
