@@ -13,9 +13,10 @@ from typing import Any
 from impact.calendar import Calendar, Settings
 from impact.day_settings import next_period
 from impact.fx_rates import days_converted_at
+from impact.price_store import Correction
 from impact.state_store import LateMark
 from impact_cli.deploy_preview import DAY_PARAMETERS, describe, describe_changes
-from impact_cli.table import visible
+from impact_cli.table import TEXT_MAX, visible
 from request_events.limits import AHEAD_SECONDS
 
 OK, WARNING, FAULT = "ok", "warning", "fault"
@@ -347,6 +348,34 @@ def check_fx_rates(missing: Iterable[str], waiting: Iterable[str]) -> list[Findi
             f"If the ECB has it, `impact rates enter {dates[0]} USD`: {section('RatesErrors')}",
         )
     ]
+
+
+def check_prices(
+    without: Mapping[str, str], unfinished: Iterable[Correction], patient: timedelta, now: datetime
+) -> list[Finding]:
+    """`without` are models that had requests without a cost and have no price today: since which day."""
+    found = [_check_correction(correction, patient, now) for correction in unfinished]
+    if without:
+        latest = sorted(sorted(without), key=without.__getitem__, reverse=True)
+        models = [f"{visible(model, TEXT_MAX)} (since {without[model]})" for model in latest]
+        found.append(
+            warning(
+                f"No price of {listed(models)}: requests without a cost are missing from all sums.",
+                f"`impact price check --since {min(without.values())}` proposes prices,"
+                f" `impact price add` appends one: {section('ModelUnpriced')}",
+            )
+        )
+    return found or [ok("Each model that was used has a price.")]
+
+
+def _check_correction(correction: Correction, patient: timedelta, now: datetime) -> Finding:
+    age = now - datetime.fromisoformat(correction.recorded_at)
+    first, last = correction.days[0], correction.days[-1]
+    days = first if first == last else f"{first} to {last}"
+    message = f"Correction {correction.number} ({days}) was begun {duration(age)} ago and is not finished."
+    if age <= patient:
+        return warning(message, "Nothing: the next rollup finishes it.")
+    return fault(message, f"The rollup finishes it. See why it does not: {section('RollupErrors')}")
 
 
 def check_throttles(throttled: Mapping[tuple[str, str], int]) -> list[Finding]:

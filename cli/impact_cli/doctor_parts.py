@@ -340,6 +340,13 @@ def _fx_rates(deployed: Deployed) -> list[Finding]:
     return doctor.check_fx_rates(missing, {total["day"] for total in totals if is_unconverted(total)})
 
 
+def _prices(deployed: Deployed) -> list[Finding]:
+    prices, book = deployed.store.prices, deployed.store.prices.book()
+    in_force = book.on(deployed.calendar().day_of(deployed.now), book.revision)
+    without = {m["model"]: m["day"] for m in prices.unpriced() if in_force.of(m["model"]) is None}
+    return doctor.check_prices(without, prices.unfinished(), deployed.patience, deployed.now)
+
+
 def _throttles(deployed: Deployed) -> list[Finding]:
     throttled = {}
     for table in TABLES:
@@ -429,6 +436,7 @@ PARTS: Mapping[str, Callable[[Deployed], list[Finding]]] = {
     "rollup queue": _rollup_queue,
     "dead letters": _dead_letters,
     "fx rates": _fx_rates,
+    "prices": _prices,
     "alarms": _alarms,
     "senders": _senders,
 }

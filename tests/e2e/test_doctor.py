@@ -6,15 +6,19 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from email.utils import format_datetime, parsedate_to_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
+from boto3.dynamodb.conditions import Key
 
+from impact.corrections import append_correction
 from impact.fx_rates import fx_date_of
-from impact.keys import FX_RATE, day_shard, user_event
+from impact.keys import FX_RATE, UNPRICED, day_shard, user_event
+from impact.price_book import Price, Rates
 from impact_cli.doctor_parts import PARTS
 from impact_client.version import version
 from local import PROJECT
@@ -29,6 +33,8 @@ from tests.e2e.test_queue import drained
 
 TOPIC = f"arn:aws:sns:{REGION}:000000000000:alarms"
 SOURCE = "litellm/1.106.2"
+MODEL, SHOWN_MODEL = "unheard-of \x1b[2J$(id)", r"unheard-of \x1b[2J$(id)"
+"""A model that nobody has a price for, and its name as it is shown."""
 
 
 class Finding(NamedTuple):
@@ -116,6 +122,44 @@ def missing_rate(stack: Stack) -> Planted:
     table.put_item(Item=rate)
 
 
+def unpriced_model(stack: Stack) -> Planted:
+    """Noted by the worker when it counts the day of the event; both are taken out again."""
+    user_id = a_user()
+    event = an_event(user_id, costEUR=None, model=MODEL, provider="openai", source=SOURCE)
+    assert Api(stack).post(event).status == 201
+    stack.rollup()
+    state: Any = stack.session.resource("dynamodb").Table(stack.state_table)
+    yield {}
+    delete_event(stack, user_id, event["eventId"])
+    stack.rollup()
+    noted = state.query(KeyConditionExpression=Key("kind").eq(UNPRICED))["Items"]
+    [its_key] = [item["key"] for item in noted if item["model"] == f"openai/{MODEL}"]
+    state.delete_item(Key={"kind": UNPRICED, "key": its_key})
+
+
+def priced_model(stack: Stack) -> Planted:
+    """A model that was noted, and that the book has a price for since."""
+    prices = store_of(stack).prices
+    prices.note_unpriced(["openai/own-1"], day(2), datetime.now(UTC))
+    price = Price("", "openai/own-*", day(), Rates(perRequest=Decimal(1)), source="a test")
+    assert prices.append(prices.book().revision + 1, [price], by="a test", now=datetime.now(UTC))
+    yield {}
+
+
+def correction_begun(hours_ago: int) -> Callable[[Stack], Planted]:
+    """A correction whose command was stopped after it was recorded. The rollup finishes it."""
+
+    def correction(stack: Stack) -> Planted:
+        totals = [{"day": day(6), "costUSD": Decimal(1)}]
+        begun = datetime.now(UTC) - timedelta(hours=hours_ago)
+        append_correction(store_of(stack), 0, totals, reason="a test", by="a test", now=begun)
+        yield {}
+        stack.rollup()
+
+    correction.__name__ = f"correction_begun_{hours_ago}_hours_ago"
+    return correction
+
+
 def other_shard_count(stack: Stack) -> Planted:
     stack.deploy(ShardCount=LOCAL_SHARDS + 3)
     yield {}
@@ -172,11 +216,15 @@ def old_callback(stack: Stack) -> Planted:
     event = an_event(user_id, callType="acompletion")
     assert Api(stack).post(event).status == 201
     yield {}
-    shard = store_of(stack).state.periods()[0].settings.shard_count
+    delete_event(stack, user_id, event["eventId"])
+
+
+def delete_event(stack: Stack, user_id: str, event_id: str) -> None:
+    shards = store_of(stack).state.periods()[0].settings.shard_count
     ledger = stack.session.resource("dynamodb").Table(stack.request_events_table)
     keys = [
-        {"dayShard": day_shard(day(), number), "userEvent": user_event(user_id, event["eventId"])}
-        for number in range(shard)
+        {"dayShard": day_shard(day(), number), "userEvent": user_event(user_id, event_id)}
+        for number in range(shards)
     ]
     assert [key for key in keys if ledger.delete_item(Key=key, ReturnValues="ALL_OLD").get("Attributes")]
 
@@ -234,6 +282,15 @@ CASES = [
     Case(dead_letter, "dead letters", "fault", "1 failed call in FailedRollups", "`impact replay`"),
     Case(mark_that_stands, "late marks", "fault", "stand for 7 hours", f"`impact rollup {day(6)}`"),
     Case(missing_rate, "fx rates", "fault", f"No fx rate of {fx_date_of(day())}", "`impact rates enter"),
+    Case(
+        unpriced_model,
+        "prices",
+        "warning",
+        f"No price of openai/{SHOWN_MODEL} (since {day()})",
+        f"`impact price check --since {day()}`",
+    ),
+    Case(correction_begun(1), "prices", "warning", "was begun 60 minutes ago", "next rollup finishes it"),
+    Case(correction_begun(7), "prices", "fault", "was begun 7 hours ago", "#rolluperrors"),
     Case(
         other_shard_count,
         "settings",
@@ -293,6 +350,11 @@ def test_a_planted_fault_is_named_with_its_remedy_until_it_is_gone(stack: Stack,
         assert case.remedy in named[0].action
         assert {finding.part for finding in found} == {case.part}
     assert examined(stack, 0) == []
+
+
+def test_a_model_that_the_book_has_a_price_for_is_all_right(stack: Stack) -> None:
+    with planted(stack, priced_model):
+        assert examined(stack, 0) == []
 
 
 @pytest.mark.long

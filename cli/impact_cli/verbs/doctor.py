@@ -25,8 +25,8 @@ def command(quiet: bool, as_json: bool, target: Target) -> int:
     """Look at every part of a running stack: what is wrong, and what to do about it.
 
     The API and its tokens, this machine's clock, and with AWS credentials the stack, its settings, tables,
-    schedules, rollup, queues, fx rates, alarms and senders. It changes nothing. Exit code 0: all is well, or
-    there are warnings at most; 1: there is a fault, or something could not be looked at.
+    schedules, rollup, queues, fx rates, prices, alarms and senders. It changes nothing. Exit code 0: all is
+    well, or there are warnings at most; 1: there is a fault, or something could not be looked at.
 
     \b
     Examples:

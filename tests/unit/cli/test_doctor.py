@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from impact.calendar import Calendar, Period
+from impact.calendar import Calendar, Period, timestamp
+from impact.price_store import Correction
 from impact.state_store import LateMark
 from impact_cli import doctor, doctor_parts
 from impact_cli.doctor import (
@@ -303,6 +304,52 @@ def test_a_topic_without_subscribers_is_a_warning_one_that_is_gone_a_fault() -> 
     assert doctor.check_topic("arn", 1) == []
     only(doctor.check_topic("arn", 0), WARNING)
     only(doctor.check_topic("arn", None), FAULT)
+
+
+# Prices
+
+CORRECTION = Correction(3, 2, ("2026-11-01", "2026-11-21"), "a test", timestamp(NOON), "arn", {})
+
+
+def prices(without: dict[str, str], unfinished: list[Correction], age: timedelta = HOUR) -> list[Finding]:
+    return doctor.check_prices(without, unfinished, PATIENCE, NOON + age)
+
+
+def test_models_without_a_price_are_a_warning_that_names_a_few_the_latest_first() -> None:
+    without = {f"openai/m{number}": f"2026-11-{number:02d}" for number in range(1, 9)}
+    found = only(prices(without, []), WARNING)
+    assert "No price of openai/m8 (since 2026-11-08), openai/m7" in found.message
+    assert "openai/m4 (since 2026-11-04) and 3 more: " in found.message
+    assert "`impact price check --since 2026-11-01`" in str(found.action)
+    assert "docs/runbook.md#modelunpriced" in str(found.action)
+    assert only(prices({}, []), OK)
+
+
+def test_a_hostile_name_of_a_model_cannot_steer_the_terminal_or_a_shell() -> None:
+    hostile = "a/\x1b[2J\nok  `rm -rf ~` $(id)" + "x" * 300
+    found = only(prices({hostile: "2026-11-23"}, []), WARNING)
+    assert (found.message.isprintable(), len(found.message) < 200) == (True, True)
+    assert "rm -rf" not in str(found.action)
+
+
+@pytest.mark.parametrize(
+    ("age", "level", "words"),
+    [(HOUR / 2, WARNING, "30 minutes"), (3 * HOUR, WARNING, "3 hours"), (4 * HOUR, FAULT, "4 hours")],
+)
+def test_a_correction_that_is_not_finished_is_a_warning_then_a_fault(
+    age: timedelta, level: str, words: str
+) -> None:
+    found = only(prices({}, [CORRECTION], age), level)
+    assert found.message == (
+        f"Correction 3 (2026-11-01 to 2026-11-21) was begun {words} ago and is not finished."
+    )
+    one = replace(CORRECTION, days=("2026-11-01",))
+    assert "Correction 3 (2026-11-01) was begun" in only(prices({}, [one], age), level).message
+
+
+def test_both_are_named() -> None:
+    found = prices({"a/b": "2026-11-23"}, [CORRECTION, replace(CORRECTION, number=4)])
+    assert [finding.level for finding in found] == [WARNING] * 3
 
 
 # Senders
