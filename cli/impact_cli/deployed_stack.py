@@ -109,7 +109,7 @@ def _take_items_as_they_are(
 ) -> None:
     """Spare botocore the walk through its model of a page, as the functions do (impact.dynamodb).
 
-    The two differ only in binary attributes, and there are none. The walk takes half the time of an export.
+    The two differ only in binary attributes, which stay in base64. The walk takes half the time of an export.
     """
     if response_dict["status_code"] != HTTPStatus.OK:
         return

@@ -8,8 +8,9 @@ the 12,000 units a second of a new table; so 94 pages of 1 MB a second, 16 at a 
 next run continues there.
 
 It deletes events first, then summaries, then the name. Each day that lost an event gets a late mark, so the
-next rollup recomputes it and its totals. The totals of days older than RetentionDays keep their sums; they
-name no user.
+next rollup recomputes it, its totals and its usage by dimension. Nothing recomputes days older than
+RetentionDays. Their totals keep their sums; they name no user. In their usage by user, the user's row is
+added to the rest, which names nobody.
 """
 
 import sys
@@ -49,6 +50,7 @@ What remains elsewhere:
   - The ledger's stream, for `impact tail`: 24 hours.
   - Outboxes of proxies: requests that are not delivered yet. Run this again in an hour; it finds what came.
   - Totals of days older than RetentionDays keep their sums. They name no user.
+  - Teams, key aliases and tags that name a person: in usage by team, key and tag, and in others' events.
   - Files that were exported, and LiteLLM's and LibreChat's own databases: delete them there."""
 
 
@@ -103,6 +105,8 @@ class Erasure:
         days |= {summary["day"]["S"] for summary in summaries}
         # Before the summaries are deleted: if this run is stopped, the next one learns the days from them.
         marked = self._mark(sorted(days))
+        partitions_used = touched.keys() | found.events.keys() | _partitions(summaries)
+        self._leave_breakdowns(sorted(partitions_used), marked)
         keys = [{name: summary[name] for name in ("userId", "day")} for summary in summaries]
         self._delete(self.store.summaries.name, keys)
         self.store.names.delete(USER, self.user_id)
@@ -194,6 +198,29 @@ class Erasure:
 
         with ThreadPoolExecutor(WORKERS) as workers:
             return [day for day, marked in zip(days, workers.map(mark, days), strict=True) if marked]
+
+    def _leave_breakdowns(self, partitions: list[str], marked: list[str]) -> None:
+        """Remove the user from usage by user: of (day, shard)s that nothing recomputes, and of all days."""
+        state, breakdowns = self.store.state, self.store.breakdowns
+
+        def leave(partition: str) -> None:
+            day, shard = parse_day_shard(partition)
+            if day not in marked or shard != self.calendar.shard_of(self.user_id, day):
+                breakdowns.remove_from_shard(day, shard, "user", self.user_id)
+                # The planner may be storing the day, of what it has read before: it has to do so again.
+                total = state.daily_totals(day, day).get(day)
+                if total and total.sums is None:
+                    state.outdate_daily_total(day)
+            breakdowns.remove_from_day("user", day, self.user_id)
+
+        with ThreadPoolExecutor(WORKERS) as workers:
+            done = workers.map(leave, partitions)
+            for _ in Progress().of(done, f"of {len(partitions)} days removed from usage by user"):
+                pass
+
+
+def _partitions(summaries: list[WireItem]) -> set[str]:
+    return {summary["dayShard"]["S"] for summary in summaries if "dayShard" in summary}
 
 
 def _days(days: list[str]) -> str:

@@ -164,6 +164,19 @@ class Encoded:
     def __init__(self, data: bytes) -> None:
         self._content = json.loads(zlib.decompress(data))
 
+    def without(self, by: str, value: str) -> bytes | None:
+        """Write the rows again with one value's added to the rest: the value goes, the sums stay.
+
+        None if the value has no row.
+        """
+        rows = {each: self.rows(each) for each in self._content["rows"]}
+        row = rows[by].values.pop(value, None) if by in rows else None
+        if row is None:
+            return None
+        rest = rows[by].rest
+        rows[by].rest = row if rest is None else _together(rest, row)
+        return encode(_columns(self._content["columns"]), rows)
+
     def rows(self, by: str) -> Rows:
         """The rows of one dimension, by the columns that this release knows."""
         columns = self._content["columns"]
@@ -180,8 +193,11 @@ def _written(number: Decimal | int | None) -> int | str | None:
 
 def _read(columns: list[str], numbers: list[Any]) -> Row:
     known = dict(zip(columns, numbers, strict=True))
-    names = DAY_COLUMNS if "billedEUR" in known else COLUMNS
-    return [_number(name, known.get(name, 0)) for name in names]
+    return [_number(name, known.get(name, 0)) for name in _columns(columns)]
+
+
+def _columns(written: list[str]) -> tuple[str, ...]:
+    return DAY_COLUMNS if "billedEUR" in written else COLUMNS
 
 
 def _number(name: str, written: int | str | None) -> Any:
@@ -193,6 +209,14 @@ _COUNTS = {f.name for f in fields(Sums) if f.type in (int, "int")}
 
 def _by_value(pair: tuple[Value, Row]) -> tuple[bool, str]:
     return pair[0] is not None, pair[0] or ""
+
+
+def _together(row: Row, other: Row) -> Row:
+    """Add two rows. In those of days a sum may be None: not known."""
+    with localcontext(EXACT):
+        both = [b if a is None else a if b is None else a + b for a, b in zip(row, other, strict=True)]
+    both[-1] = max(row[-1], other[-1])
+    return both
 
 
 def _add(to: Row, other: Row) -> None:
