@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from impact.decimals import ZERO
-from impact.price_book import ANY, Price
+from impact.price_book import ANY, Price, PriceBook
 from impact.types import Item
 
 MILLION = 1_000_000
@@ -30,6 +30,18 @@ class Entries:
     now: Sequence[Price] = ()
     at_first: Sequence[Price] | None = None
     """Of a final day that was corrected: the entries that it was final with at first."""
+
+    @classmethod
+    def of(cls, book: PriceBook, day: str, revisions: Sequence[int]) -> "Entries":
+        """`revisions`: the one that the day was final with at first, then that of each correction."""
+        first, *corrected = revisions
+        if not corrected:
+            return cls(day, _until(book, first))
+        return cls(day, _until(book, corrected[-1]), _until(book, first))
+
+
+def _until(book: PriceBook, number: int) -> list[Price]:
+    return [price for revision in book.revisions if revision.number <= number for price in revision.prices]
 
 
 def price_of(model: str, day: str, entries: Sequence[Price]) -> Price | None:

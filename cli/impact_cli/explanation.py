@@ -188,8 +188,10 @@ def _figures(
         usd_parts = _parts(name, {"dollars": dollars, BY_THE_BOOK: book["USD"]}, "USD")
         eur_parts = _parts(name, {"sent as euros": euros, BY_THE_BOOK: book["EUR"]}, "EUR")
         in_euros = [_conversion(name, usd, rate)] if usd_parts and rate is not None else []
-        steps += _with_sum(usd_parts, "all dollars", usd, steps)
-        steps += _with_sum([*in_euros, *eur_parts], "together", cost, steps)
+        # Of one model, the multiplications end with the sum by the book.
+        known = BY_THE_BOOK if len({_model(event) for event in events}) == 1 else None
+        steps += _with_sum(usd_parts, "all dollars", usd, known)
+        steps += _with_sum([*in_euros, *eur_parts], "together", cost, known)
     return {
         "requests": len(events),
         "tokens_in": sum(event["tokens_in"] for event in events),
@@ -230,10 +232,9 @@ def _conversion(name: str, usd: Decimal, rate: FxRate) -> Step:
     return Step(name, "in euros", how, quotient(usd, rate.usd), "EUR")
 
 
-def _with_sum(addends: Sequence[Step], what: str, result: Decimal, before: Iterable[Step]) -> list[Step]:
-    """The steps that are added, but for those that are among the steps before, and the sum of several."""
-    there = {(step.of, step.what, step.unit) for step in before}
-    steps = [step for step in addends if (step.of, step.what, step.unit) not in there]
+def _with_sum(addends: Sequence[Step], what: str, result: Decimal, known: str | None) -> list[Step]:
+    """The steps that are added, but for one that stands there already, and the sum of several."""
+    steps = [step for step in addends if step.what != known]
     if len(addends) > 1:
         how = " + ".join(f"{step.result:f} {step.unit}" for step in addends)
         steps.append(Step(addends[0].of, what, how, result, addends[0].unit))

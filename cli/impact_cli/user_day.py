@@ -8,7 +8,6 @@ from typing import Any
 from impact.calendar import Calendar
 from impact.fx_rates import FxRate
 from impact.keys import day_shard
-from impact.price_book import Price
 from impact.store import Store
 from impact.types import Item
 from impact_cli.book_cost import Entries
@@ -39,7 +38,7 @@ def read_user_day(store: Store, calendar: Calendar, user_id: str, day: str, now:
     mark = store.state.late_mark(day, shard)
     summary = next(store.summaries.of_user(user_id, day, day), None)
     rate = store.state.fx_rate_of(day)
-    rate_entries = store.state.fx_rate_entries(rate.date) if rate else []
+    fx_entries = store.state.fx_rate_entries(rate.date) if rate else []
     total = store.state.shard_total(day_shard(day, shard)) or {}
     terms = (summary or total).get("terms", {})
     entries = _entries(store, day, is_final=bool(total and total["final"]))
@@ -48,7 +47,7 @@ def read_user_day(store: Store, calendar: Calendar, user_id: str, day: str, now:
         is_marked=mark.since is not None,
         summary=summary,
         rate=rate,
-        rate_entry=rate_entries[-1] if rate_entries else None,
+        rate_entry=fx_entries[-1] if fx_entries else None,
         terms=terms,
         entries=entries,
         events=events,
@@ -58,12 +57,5 @@ def read_user_day(store: Store, calendar: Calendar, user_id: str, day: str, now:
 
 def _entries(store: Store, day: str, *, is_final: bool) -> Entries:
     book = store.prices.book()
-
-    def until(number: int) -> list[Price]:
-        return [p for revision in book.revisions if revision.number <= number for p in revision.prices]
-
-    # A day that was final before there were prices has no revision: it has none of them.
-    first, *corrected = store.prices.revisions_of(day) or [0 if is_final else book.revision]
-    if not corrected:
-        return Entries(day, until(first))
-    return Entries(day, until(corrected[-1]), until(first))
+    # A day that was final before there were prices has no revision, and none of the prices.
+    return Entries.of(book, day, store.prices.revisions_of(day) or [0 if is_final else book.revision])

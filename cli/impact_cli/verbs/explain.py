@@ -1,6 +1,8 @@
 """`impact explain`: how the figure of a user's day comes about."""
 
+import textwrap
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +21,12 @@ if TYPE_CHECKING:
     from impact_cli.user_day import UserDay
 
 EVENTS_SHOWN = 20
+IDS_SHOWN = 3
+LINE_WIDTH = 80
+STEP_WIDTH = 15
+"""Of the longest name of a step."""
+NO_BREAK = "\xa0"
+NAME_MAX, SOURCE_MAX, ID_MAX = 60, 60, 40
 
 
 @click.command()
@@ -31,8 +39,9 @@ EVENTS_SHOWN = 20
 def command(user: str, day: str, as_json: bool, target: Target) -> int:
     """Show each step from the requests of USER to the figure of a day, and check it. Needs AWS credentials.
 
-    The sums are computed anew from the ledger, and compared with the stored summary, to the last digit. The
-    exit code is 1 if they differ. A day of which requests may have expired is not checked.
+    The sums are computed anew from the ledger and, where it has a price, by the price book. They are compared
+    with the stored summary, to the last digit. The exit code is 1 if they differ. A day of which requests may
+    have expired is not checked.
 
     \b
     Example:
@@ -66,7 +75,7 @@ def _lines(who: dict[str, Any], day: str, found: "UserDay", explanation: "Explan
         f"{head}: {len(found.events):,} requests in the ledger",
         "",
         *_events(found.events, who["userId"], day),
-        *([] if found.may_have_expired else [*_rate(found), *_steps(explanation), ""]),
+        *([] if found.may_have_expired else _figures(found, explanation)),
         *_check(found, explanation),
     ]
 
@@ -88,44 +97,76 @@ def _rate(found: "UserDay") -> list[str]:
         return ["The day's fx rate is not known yet: dollars wait in `unconverted`.", ""]
     entry = found.rate_entry
     why = f", corrected: {visible(str(entry['reason']))}" if "replaces" in entry else ""
-    return [
+    text = (
         f"Fx rate: {found.rate.usd:f} dollars for one euro, of {found.rate.date}, the last ECB date before"
-        f" the day (from {visible(str(entry['source']))}, stored {str(entry['recordedAt'])[:19]}{why})",
-        "",
-    ]
+        f" the day (from {visible(str(entry['source']))}, stored {str(entry['recordedAt'])[:19]}{why})"
+    )
+    return [*_filled(text, 2), ""]
 
 
-def _steps(explanation: "Explanation") -> list[str]:
-    lines = [*_calculation(explanation.now)]
-    if explanation.first is not None:
-        lines += ["", "The day was corrected. Before, it was final by other prices:", ""]
-        lines += _calculation(explanation.first)
-    return lines
+def _figures(found: "UserDay", explanation: "Explanation") -> list[str]:
+    return [*_rate(found), *_calculation(explanation.now), *_before(explanation)]
 
 
 def _calculation(calculation: "Calculation") -> list[str]:
-    columns = {
-        "step": lambda step: visible(f"{step.of}: {step.what}" if step.of else step.what, 60),
-        "how": lambda step: visible(step.how),
-        "result": lambda step: f"{step.result:f}",
-        "": lambda step: str(step.unit),
-    }
-    prices = [line for priced in calculation.priced for line in _price(priced)]
-    return [*prices, *([""] if prices else []), table(calculation.steps, columns, left=2)]
-
-
-def _price(priced: "Priced") -> list[str]:
-    """Which entry of the price book a model has, and which of its requests it is not for."""
-    price = priced.price
-    for_which = "requests without a cost" if price.only == "unpriced" else "all requests"
-    lines = [
-        f"{visible(priced.model, 60)}: price {price.id}, {visible(price.pattern, 60)} from {price.first_day},"
-        f" for {for_which} ({visible(price.source)})"
-    ]
-    for reason, ids in priced.kept.items():
-        requests = "1 request keeps" if len(ids) == 1 else f"{len(ids):,} requests keep"
-        lines.append(f"  {requests} what was reported: {reason}")
+    """The steps under the name of their model, and which requests of it the price book prices."""
+    priced = {one.model: one for one in calculation.priced}
+    lines: list[str] = []
+    for of, steps in groupby(calculation.steps, key=lambda step: step.of):
+        lines += _heading(of, priced.pop(of, None))
+        for step in steps:
+            result = f"={NO_BREAK}{step.result:f}{NO_BREAK}{step.unit}"
+            lines += _filled(f"  {step.what:{STEP_WIDTH}}  {step.how} {result}", STEP_WIDTH + 4)
+        lines.append("")
+    for of, one in priced.items():  # those of which no request has a cost
+        lines += [*_heading(of, one), ""]
     return lines
+
+
+def _heading(of: str, priced: "Priced | None") -> list[str]:
+    lines = [visible(of, LINE_WIDTH)] if of else []
+    if priced is None:
+        return lines
+    price, kept = priced.price, priced.kept
+    whole = len(priced.requests) + sum(map(len, kept.values()))
+    of_which = "all requests" if price.only == "all" else "requests without a cost"
+    source = f"; {visible(price.source, SOURCE_MAX)}" if price.source else ""
+    lines += _filled(
+        f"  Price {price.id} is for {visible(price.pattern, NAME_MAX)}, {of_which}, from {price.first_day},"
+        f" in {price.currency}{source}",
+        4,
+    )
+    lines += _filled(f"  {len(priced.requests):,} of {whole:,} requests have it{_uses_nothing(priced)}", 4)
+    for reason, ids in kept.items():
+        shown = ", ".join(visible(event_id, ID_MAX) for event_id in ids[:IDS_SHOWN])
+        more = f" and {len(ids) - IDS_SHOWN:,} more" if len(ids) > IDS_SHOWN else ""
+        lines += _filled(f"  Not by the book, because {reason}: {shown}{more}", 4)
+    return lines
+
+
+def _uses_nothing(priced: "Priced") -> str:
+    from_cache = sum(bool(event.get("cacheHit")) for event in priced.requests)
+    return f"; {from_cache:,} came from the proxy's cache and used nothing" if from_cache else ""
+
+
+def _filled(text: str, indent: int) -> list[str]:
+    """Break a line at its spaces. A number is never broken, nor parted from its unit by NO_BREAK."""
+    lines = textwrap.wrap(
+        text, LINE_WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
+    return [line.replace(NO_BREAK, " ") for line in lines]
+
+
+def _before(explanation: "Explanation") -> list[str]:
+    if explanation.first is None:
+        return []
+    billed = [c.figures["billedEUR"] for c in (explanation.first, explanation.now)]
+    return [
+        f"The day was corrected since: {billed[1]:f} EUR instead of",
+        f"{billed[0]:f} EUR. It was final with these figures at first:",
+        "",
+        *_calculation(explanation.first),
+    ]
 
 
 def _check(found: "UserDay", explanation: "Explanation") -> list[str]:
@@ -162,9 +203,8 @@ def _document(day: str, found: "UserDay", explanation: "Explanation") -> dict[st
         "fxRate": found.rate_entry,
         "terms": found.terms,
         "events": found.events,
-        "prices": [_priced(one) for one in explanation.now.priced],
-        "steps": [vars(step) for step in explanation.now.steps],
-        "stepsBefore": [vars(step) for step in explanation.first.steps] if explanation.first else None,
+        **_written(explanation.now),
+        **({"before": _written(explanation.first)} if explanation.first else {}),
         "stored": found.summary,
         "computed": explanation.computed,
         "differences": {
@@ -174,7 +214,17 @@ def _document(day: str, found: "UserDay", explanation: "Explanation") -> dict[st
     }
 
 
-def _priced(priced: "Priced") -> dict[str, Any]:
-    requests = [event["eventId"] for event in priced.requests]
-    entry = {"id": priced.price.id, **priced.price.as_fields()}
-    return {"model": priced.model, "price": entry, "requests": requests, "kept": priced.kept}
+def _written(calculation: "Calculation") -> dict[str, Any]:
+    return {
+        "prices": [
+            {
+                "model": one.model,
+                "id": one.price.id,
+                **one.price.as_fields(),
+                "events": [event["eventId"] for event in one.requests],
+                "kept": one.kept,
+            }
+            for one in calculation.priced
+        ],
+        "steps": [vars(step) for step in calculation.steps],
+    }

@@ -1,8 +1,10 @@
 """How a user's figure comes about: the same as the rollup's, to the last digit, by arithmetic of its own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -15,22 +17,23 @@ from impact.decimals import quotient
 from impact.dynamodb import item_from_wire, to_wire
 from impact.fx_rates import FxRate
 from impact.ledger_event import events_of
-from impact.price_book import NO_BOOK, Currency, DayBook, Only, Price, PriceBook, Rates, Revision
+from impact.price_book import DayBook, PriceBook
 from impact.summary import MODELS_MAX, tallies_by_user
 from impact_cli import explanation
-from impact_cli.book_cost import Entries, price_of
-from impact_cli.explanation import NOT_COMPARED, Explanation, Step, explain
+from impact_cli.book_cost import Entries
+from impact_cli.explanation import NOT_COMPARED, OF_THE_BOOK, Calculation, Explanation, Step, explain
 from impact_cli.ledger_reader import shown
 from tests.events import NOON, entry_builder, event
+from tests.unit.cli.test_book_cost import book_of, books, price
 from tests.unit.cli.test_focus import FOOTPRINT, FOOTPRINTS, MONEY
 
 Event = dict[str, Any]
+NO_PRICES = PriceBook()
 RATE = FxRate("2026-11-20", Decimal("1.1172"))
 TERMS = Terms(Decimal(10), Decimal(2), Decimal("0.7"), "a study")
 BUILDER = entry_builder()
 DAY = "2026-11-23"
 KEYS = {"userId": "alice", "day": DAY, "dayShard": "2026-11-23#02"}
-NO_ENTRIES = Entries(DAY)
 STAMP = {"asOf": "2026-11-23T13:00:00.000000Z", "final": False, "revision": "0" * 16}
 
 
@@ -39,37 +42,41 @@ def wire(added: Event | None = None, **fields: Any) -> Event:
     return to_wire(BUILDER.build(event(**fields), NOON).with_fields(added or {}).item)
 
 
-def summary_of(
-    events: list[Event], rate: FxRate | None = RATE, terms: Terms = TERMS, book: DayBook = NO_BOOK
-) -> Event:
+@dataclass(frozen=True)
+class Day:
+    """What a day is counted with, beside its events."""
+
+    rate: FxRate | None = RATE
+    terms: Terms = TERMS
+    book: PriceBook = NO_PRICES
+    revisions: Sequence[int] = (0,)
+
+
+def summary_of(events: list[Event], day: Day = Day()) -> Event:
     """What the rollup stores, as it is read."""
-    [(_, tally)] = tallies_by_user([events_of(events)], book)
-    stated = statement(tally, rate, terms)
-    stated |= before_correction(tally, stated, rate, terms)
+    [(_, tally)] = tallies_by_user([events_of(events)], DayBook.of(day.book, DAY, day.revisions))
+    stated = statement(tally, day.rate, day.terms)
+    stated |= before_correction(tally, stated, day.rate, day.terms)
     return item_from_wire(to_wire(KEYS | stated | STAMP))
 
 
-def explained(
-    events: list[Event],
-    stored: Event,
-    rate: FxRate | None = RATE,
-    terms: Terms = TERMS,
-    entries: Entries = NO_ENTRIES,
-) -> Explanation:
-    read = item_from_wire(to_wire(terms.as_fields()))
-    return explain([shown(one) for one in events], stored, rate, read, entries)
+def explained(events: list[Event], stored: Event, day: Day = Day()) -> Explanation:
+    terms = item_from_wire(to_wire(day.terms.as_fields()))
+    entries = Entries.of(day.book, DAY, day.revisions)
+    return explain([shown(one) for one in events], stored, day.rate, terms, entries)
 
 
-def steps_of(
-    events: list[Event], rate: FxRate | None = RATE, terms: Terms = TERMS
-) -> list[tuple[str, str, str]]:
-    stored = summary_of(events, rate, terms)
-    result = explained(events, stored, rate, terms)
+def steps_of(events: list[Event], day: Day = Day()) -> list[tuple[str, str, str]]:
+    result = explained(events, summary_of(events, day), day)
     assert not result.differences
-    return [(title(step), step.how, f"{step.result:f} {step.unit}") for step in result.now.steps]
+    return written(result.now)
 
 
-def title(step: Step) -> str:
+def written(calculation: Calculation) -> list[tuple[str, str, str]]:
+    return [(named(step), step.how, f"{step.result:f} {step.unit}") for step in calculation.steps]
+
+
+def named(step: Step) -> str:
     return f"{step.of}: {step.what}" if step.of else step.what
 
 
@@ -96,7 +103,7 @@ def test_dollars_of_one_model_are_converted_by_one_division() -> None:
 def test_several_models_have_a_division_each_and_the_whole_has_its_own() -> None:
     """1 / 1.1172, twice, differs from 2 / 1.1172 in the last digit: so a model's euros need not add up."""
     events = [wire(model=name, costUSD=1, eventId=name) for name in ("a", "b")]
-    assert steps_of(events, terms=Terms())[:6] == [
+    assert steps_of(events, Day(terms=Terms()))[:6] == [
         ("openai/a: dollars", "of 1 request", "1 USD"),
         (
             "openai/a: in euros",
@@ -138,13 +145,107 @@ def test_euros_of_the_sender_stay_and_those_of_ingest_are_converted_anew() -> No
 
 def test_dollars_wait_while_the_rate_is_not_known() -> None:
     events = [*DOLLARS, wire(eventId="3", costUSD=None, costEUR=1)]
-    assert steps_of(events, None, Terms()) == [
+    assert steps_of(events, Day(None, Terms())) == [
         ("openai/gpt-4o: dollars", "sum of 2 requests", "3.3516 USD"),
         ("openai/gpt-4o: sent as euros", "of 1 request", "1 EUR"),
         ("Markup", "0 % of 1 EUR", "0 EUR"),
         ("Restoration fee", "0 % of 1 EUR", "0 EUR"),
         ("Billed", "cost, markup and fee", "1 EUR"),
     ]
+
+
+LLAMA: Event = {"provider": "vllm", "model": "llama", "costUSD": None}
+TOKENS: Event = {"tokens_in": 1200, "tokens_cached": 200, "tokens_out": 300}
+LLAMA_PRICE = price("vllm/*", input="0.5", cached="0.25", output=2, perRequest="0.01", source="contract 17")
+BOOK = book_of([LLAMA_PRICE], [price("openai/gpt-4o", input=1, output=1, currency="EUR", only="all")])
+
+
+def test_a_price_is_multiplied_kind_by_kind() -> None:
+    events = [
+        wire(eventId="1", **LLAMA, **TOKENS),
+        wire(eventId="2", **LLAMA, **TOKENS, cacheHit=True),
+        wire(eventId="3", **LLAMA | {"costUSD": Decimal("0.5")}, **TOKENS),
+    ]
+    day = Day(terms=Terms(), book=BOOK, revisions=[1])
+    assert steps_of(events, day)[:-3] == [
+        ("vllm/llama: input", "1,000 x 0.5 USD / 1,000,000", "0.0005 USD"),
+        ("vllm/llama: cached", "200 x 0.25 USD / 1,000,000", "0.00005 USD"),
+        ("vllm/llama: output", "300 x 2 USD / 1,000,000", "0.0006 USD"),
+        ("vllm/llama: perRequest", "1 x 0.01 USD", "0.01 USD"),
+        ("vllm/llama: by the book", "0.0005 + 0.00005 + 0.0006 + 0.01", "0.01115 USD"),
+        ("vllm/llama: dollars", "of 1 request", "0.5 USD"),
+        ("vllm/llama: all dollars", "0.5 USD + 0.01115 USD", "0.51115 USD"),
+        (
+            "vllm/llama: in euros",
+            "0.51115 USD / 1.1172, the ECB's rate of 2026-11-20",
+            "0.45752774794128177586824203365556749015 EUR",
+        ),
+    ]
+    [priced] = explained(events, summary_of(events, day), day).now.priced
+    assert [event["eventId"] for event in priced.requests] == ["1", "2"]
+    assert priced.kept == {"a cost was reported": ["3"]}
+
+
+def test_a_price_in_euros_needs_no_rate_and_what_was_reported_stands_beside() -> None:
+    day = Day(None, Terms(), BOOK, [2])
+    assert steps_of([wire(costUSD=7)], day) == [
+        ("openai/gpt-4o: input", "1,200 x 1 EUR / 1,000,000", "0.0012 EUR"),
+        ("openai/gpt-4o: output", "300 x 1 EUR / 1,000,000", "0.0003 EUR"),
+        ("openai/gpt-4o: by the book", "0.0012 + 0.0003", "0.0015 EUR"),
+        ("Reported", "of 1 request, before the price book", "7 USD"),
+        ("Markup", "0 % of 0.0015 EUR", "0 EUR"),
+        ("Restoration fee", "0 % of 0.0015 EUR", "0 EUR"),
+        ("Billed", "cost, markup and fee", "0.0015 EUR"),
+    ]
+
+
+def test_a_corrected_day_has_the_steps_of_both_prices() -> None:
+    """Of docs/prices.md, "A month with a wrong price"."""
+    gpt_6: Event = {"model": "gpt-6", "costUSD": None}
+    events = [
+        wire(eventId="A", **gpt_6, tokens_in=1_200_000, tokens_cached=200_000, tokens_out=100_000),
+        wire(eventId="B", **gpt_6, tokens_in=800_000, tokens_out=50_000),
+    ]
+    wrong = price("openai/gpt-6", "2026-11-01", input="2.5", cached="0.25", output=10)
+    right = price("openai/gpt-6", "2026-11-01", input="1.25", cached="0.125", output=10)
+    day = Day(None, Terms(), book_of([wrong], [right]), [1, 2])
+    stored = summary_of(events, day)
+    result = explained(events, stored, day)
+    assert not result.differences
+    assert result.first is not None
+    assert (stored["costUSD"], stored["before"]["costUSD"]) == (Decimal("3.775"), Decimal("6.05"))
+    assert written(result.first)[:4] == [
+        ("openai/gpt-6: input", "1,800,000 x 2.5 USD / 1,000,000", "4.5 USD"),
+        ("openai/gpt-6: cached", "200,000 x 0.25 USD / 1,000,000", "0.05 USD"),
+        ("openai/gpt-6: output", "150,000 x 10 USD / 1,000,000", "1.5 USD"),
+        ("openai/gpt-6: by the book", "4.5 + 0.05 + 1.5", "6.05 USD"),
+    ]
+    assert written(result.now)[3][1:] == ("2.25 + 0.025 + 1.5", "3.775 USD")
+
+
+def test_a_correction_that_prices_what_was_unpriced_has_both_counts() -> None:
+    events = [wire(eventId="1", **LLAMA, **TOKENS), wire(eventId="2", costUSD=Decimal("1.1172"))]
+    day = Day(terms=Terms(), book=BOOK, revisions=[0, 2])
+    stored = summary_of(events, day)
+    assert (stored["unpriced"], stored["prices"], stored["repriced"]) == (0, ["1.1", "2.1"], 2)
+    assert (stored["before"]["unpriced"], stored["before"]["billedEUR"]) == (1, 1)
+    assert not explained(events, stored, day).differences
+
+
+def test_prices_of_models_beyond_the_most_have_their_own_steps() -> None:
+    events = [wire(model=f"m{n:03d}", eventId=f"{n:03d}", costUSD=1) for n in range(MODELS_MAX)]
+    events += [wire(eventId=f"9{name}", **LLAMA | {"model": name}, **TOKENS) for name in "ab"]
+    steps = steps_of(events, Day(book=BOOK, revisions=[1]))
+    for name in "ab":
+        assert (f"vllm/{name}: perRequest", "1 x 0.01 USD", "0.01 USD") in steps
+    assert ("other/other: by the book", "sum of 2 requests", "0.0223 USD") in steps
+    assert ("All models: all dollars", "200 USD + 0.0223 USD", "200.0223 USD") in steps
+
+
+def test_a_summary_from_before_the_price_book_lacks_its_fields_and_differs_in_nothing() -> None:
+    stored = {name: value for name, value in summary_of(DOLLARS).items() if name not in OF_THE_BOOK}
+    assert explained(DOLLARS, stored).differences == {}
+    assert set(explained(DOLLARS, stored | {"repriced": 0}).differences) == {"costReportedUSD"}
 
 
 def test_requests_without_any_cost_have_no_step() -> None:
@@ -163,7 +264,7 @@ def test_the_models_beyond_the_most_are_together() -> None:
 
 
 def test_a_day_without_events_has_no_figures() -> None:
-    nothing = explain([], None, RATE, {}, NO_ENTRIES)
+    nothing = explain([], None, RATE, {}, Entries(DAY))
     assert (nothing.computed["requests"], nothing.computed["models"], nothing.differences) == (0, {}, {})
     assert set(explained([], summary_of(DOLLARS)).differences) >= {"requests", "costEUR", "models"}
 
@@ -186,7 +287,7 @@ def test_a_difference_has_both_figures() -> None:
     ],
 )
 def test_a_summary_at_another_rate_or_at_other_terms_differs(rate: FxRate | None, terms: Terms) -> None:
-    assert explained(DOLLARS, summary_of(DOLLARS), rate, terms).differences
+    assert explained(DOLLARS, summary_of(DOLLARS), Day(rate, terms)).differences
 
 
 # --- whatever the events are ---
@@ -213,6 +314,7 @@ def wire_events(draw: st.DrawFn) -> Event:
         tokens_in=draw(tokens),
         tokens_out=draw(tokens),
         tokens_cached=draw(st.none() | tokens),
+        tokens_cache_write=draw(st.none() | tokens),
         tokens_reasoning=draw(st.none() | tokens),
         latency=draw(st.decimals(0, 10_000, places=6)),
         ts=draw(
@@ -235,33 +337,58 @@ def models_max(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@st.composite
+def days(draw: st.DrawFn) -> Day:
+    book = draw(books("openai", "other", "gpt-4o", "a/b", "other"))
+    revisions = draw(st.lists(st.integers(0, book.revision), min_size=1, max_size=3).map(sorted))
+    return Day(draw(RATES), draw(ALL_TERMS), book, revisions)
+
+
 @pytest.mark.usefixtures("models_max")
-@settings(deadline=None)
-@given(DAYS_EVENTS, RATES, ALL_TERMS)
-def test_what_is_computed_is_what_the_rollup_stores(
-    events: list[Event], rate: FxRate | None, terms: Terms
-) -> None:
-    stored = summary_of(events, rate, terms)
-    assert explained(events, stored, rate, terms).differences == {}
+@settings(deadline=None, max_examples=200)
+@given(DAYS_EVENTS, days())
+def test_what_is_computed_is_what_the_rollup_stores(events: list[Event], day: Day) -> None:
+    stored = summary_of(events, day)
+    result = explained(events, stored, day)
+    assert result.differences == {}
+    assert (result.first is None) == ("before" not in stored)
 
 
 @settings(deadline=None)
-@given(DAYS_EVENTS, RATES, ALL_TERMS)
-def test_the_steps_lead_to_the_figures(events: list[Event], rate: FxRate | None, terms: Terms) -> None:
-    stored = summary_of(events, rate, terms)
-    steps = {title(step): step for step in explained(events, stored, rate, terms).now.steps}
-    assert steps["Billed"].result == stored["billedEUR"]
-    assert steps["Markup"].result == stored["markupEUR"]
-    assert steps["Restoration fee"].result == stored["restorationFeeEUR"]
+@given(DAYS_EVENTS, days())
+def test_the_steps_lead_to_the_figures(events: list[Event], day: Day) -> None:
+    stored = summary_of(events, day)
+    calculation = explained(events, stored, day).now
+    steps = {(step.of, step.what, step.unit): step.result for step in calculation.steps}
+    assert steps["", "Billed", "EUR"] == stored["billedEUR"]
+    assert steps["", "Markup", "EUR"] == stored["markupEUR"]
+    assert steps["", "Restoration fee", "EUR"] == stored["restorationFeeEUR"]
     rows = {"All models": stored, **stored["models"]} if len(stored["models"]) > 1 else stored["models"]
     for name, row in rows.items():
-        last = [f"{name}: together", f"{name}: sent as euros", f"{name}: in euros"]
-        cost = next((steps[what].result for what in last if what in steps), Decimal(0))
-        assert cost == row["costEUR"]
-    for step in steps.values():
-        if " USD / " in step.how:
-            dollars, rest = step.how.split(" USD / ")
-            assert quotient(Decimal(dollars), Decimal(rest.split(",")[0])) == step.result
+        last = [(name, what, "EUR") for what in ("together", "by the book", "sent as euros", "in euros")]
+        assert next((steps[step] for step in last if step in steps), Decimal(0)) == row["costEUR"]
+    for step in calculation.steps:
+        follow(step)
+    assert sum(len(one.requests) for one in calculation.priced) == stored["repriced"]
+
+
+def follow(step: Step) -> None:
+    """Do what a person does with a calculator, where a step says how."""
+    if " x " in step.how:
+        amount, rate = step.how.replace(",", "").split(" x ")
+        rate, _, million = rate.partition(" / ")
+        product = Fraction(amount) * Fraction(rate.split()[0]) / int(million or 1)
+        assert nearly(product, step.result)
+    elif " USD / " in step.how:
+        dollars, by = step.how.split(" USD / ")
+        assert quotient(Decimal(dollars), Decimal(by.split(",")[0])) == step.result
+    elif " + " in step.how:
+        assert nearly(sum(Fraction(part.split()[0]) for part in step.how.split(" + ")), step.result)
+
+
+def nearly(exact: Fraction | int, rounded: Decimal) -> bool:
+    """Equal but for what rounding the numbers to 38 digits leaves."""
+    return abs(exact - Fraction(rounded)) * 10**36 <= exact
 
 
 def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -279,6 +406,8 @@ def changed(value: Any) -> Any:
         return value[:-2] + ("1" if value[-2] == "0" else "0") + value[-1]
     if isinstance(value, int):
         return value + 1
+    if isinstance(value, list):
+        return [*value, "9.9"]
     digits = f"{value:f}"
     return Decimal(digits[:-1] + str((int(digits[-1]) + 1) % 10))
 
@@ -301,116 +430,17 @@ def remove(place: Event, name: str) -> None:
 
 
 @settings(max_examples=25, deadline=None)  # of each, a hundred wrong summaries
-@given(st.lists(wire_events(), min_size=1, max_size=4), RATES, ALL_TERMS)
-def test_every_figure_that_is_wrong_or_missing_is_named(
-    events: list[Event], rate: FxRate | None, terms: Terms
-) -> None:
-    stored = summary_of(events, rate, terms)
+@given(st.lists(wire_events(), min_size=1, max_size=4), days())
+def test_every_figure_that_is_wrong_or_missing_is_named(events: list[Event], day: Day) -> None:
+    stored = summary_of(events, day)
     paths = [path for path in leaves(stored) if path[0] not in NOT_COMPARED]
     assert {path[0] for path in paths} == stored.keys() - set(NOT_COMPARED)
     for path in paths:
         for change in (set_changed, remove):
             wrong = with_figure(stored, path, change)
-            assert set(explained(events, wrong, rate, terms).differences) == {path[0]}, path
-    for name in ("energyKWh", "restoredM2", "fxRate", "unheardOf"):
+            assert set(explained(events, wrong, day).differences) == {path[0]}, path
+    for name in ("energyKWh", "restoredM2", "fxRate", "prices", "before", "unheardOf"):
         if name not in stored:
-            assert set(explained(events, stored | {name: 0}, rate, terms).differences) == {name}
+            assert set(explained(events, stored | {name: 0}, day).differences) == {name}
     without_a_model = stored | {"models": dict(list(stored["models"].items())[1:])}
-    assert set(explained(events, without_a_model, rate, terms).differences) == {"models"}
-
-
-# --- the price book ---
-
-WRONG = Price("1.1", "openai/gpt-6", "2026-11-01", Rates(Decimal("2.50"), Decimal("0.25"), None, Decimal(10)))
-RIGHT = Price(
-    "2.1", "openai/gpt-6", "2026-11-01", Rates(Decimal("1.25"), Decimal("0.125"), None, Decimal(10))
-)
-BOOK = PriceBook((Revision(1, (WRONG,), "", ""), Revision(2, (RIGHT,), "", "")))
-OF_ALICE = [
-    wire(
-        eventId="A",
-        model="gpt-6",
-        costUSD=None,
-        tokens_in=1_200_000,
-        tokens_cached=200_000,
-        tokens_out=100_000,
-    ),
-    wire(eventId="B", model="gpt-6", costUSD=None, tokens_in=800_000, tokens_out=50_000),
-]
-"""Of docs/prices.md, "A month with a wrong price"."""
-
-
-def test_the_multiplications_of_a_price_are_steps() -> None:
-    book = DayBook.of(BOOK, DAY, [1])
-    stored = summary_of(OF_ALICE, None, Terms(), book)
-    result = explained(OF_ALICE, stored, None, Terms(), Entries(DAY, [WRONG]))
-    assert not result.differences
-    assert [(title(step), step.how, f"{step.result:f}") for step in result.now.steps][:4] == [
-        ("openai/gpt-6: input", "1,800,000 x 2.50 USD / 1,000,000", "4.5"),
-        ("openai/gpt-6: cached", "200,000 x 0.25 USD / 1,000,000", "0.05"),
-        ("openai/gpt-6: output", "150,000 x 10 USD / 1,000,000", "1.5"),
-        ("openai/gpt-6: by the book", "4.5 + 0.05 + 1.5", "6.05"),
-    ]
-
-
-def test_a_corrected_day_has_the_steps_of_both_prices() -> None:
-    book = DayBook.of(BOOK, DAY, [1, 2])
-    stored = summary_of(OF_ALICE, None, Terms(), book)
-    result = explained(OF_ALICE, stored, None, Terms(), Entries(DAY, [WRONG, RIGHT], [WRONG]))
-    assert not result.differences
-    assert result.first is not None
-    assert (result.now.figures["costUSD"], result.first.figures["costUSD"]) == (
-        Decimal("3.775"),
-        Decimal("6.05"),
-    )
-
-
-AMOUNTS = st.none() | st.decimals(0, 100, places=6)
-PATTERNS = st.sampled_from(
-    ["openai/gpt-4o", "openai/*", "*", "o*", "openai/gpt-4o*", "other/a/b", "other/other"]
-)
-DAYS = st.sampled_from(["2026-11-01", DAY, "2026-11-24"])
-
-
-@st.composite
-def prices(draw: st.DrawFn) -> Price:
-    pattern, day = draw(PATTERNS), draw(DAYS)
-    if draw(st.integers(0, 5)) == 0:
-        return Price("", pattern, day, None)
-    both = st.decimals(0, 100, places=6)
-    rates: dict[str, Any] = {"input": draw(both), "output": draw(both)}
-    for kind in ("cached", "cacheWrite", "reasoning", "perRequest", "perSecond"):
-        rates[kind] = draw(AMOUNTS)
-    currency: Currency = draw(st.sampled_from(["USD", "EUR"]))
-    only: Only = draw(st.sampled_from(["unpriced", "all"]))
-    return Price("", pattern, day, Rates(**rates), currency, only, "a test")
-
-
-BOOKS = st.lists(st.lists(prices(), min_size=1, max_size=3), min_size=1, max_size=4).map(
-    lambda each: PriceBook(
-        tuple(Revision.of(n, [price.as_fields() for price in of], "", "") for n, of in enumerate(each, 1))
-    )
-)
-
-
-def until(book: PriceBook, revision: int) -> list[Price]:
-    return [price for each in book.revisions if each.number <= revision for price in each.prices]
-
-
-@settings(deadline=None)
-@given(DAYS_EVENTS, BOOKS, RATES, ALL_TERMS, st.data())
-def test_any_prices_give_what_the_rollup_stores(
-    events: list[Event], book: PriceBook, rate: FxRate | None, terms: Terms, data: st.DataObject
-) -> None:
-    first = data.draw(st.integers(0, book.revision))
-    last = data.draw(st.integers(first, book.revision))
-    stored = summary_of(events, rate, terms, DayBook.of(book, DAY, [first, last]))
-    at_first = until(book, first) if first != last else None
-    entries = Entries(DAY, until(book, last), at_first)
-    assert explained(events, stored, rate, terms, entries).differences == {}
-
-
-@given(BOOKS, st.sampled_from(["openai/gpt-4o", "openai/gpt-4o-mini", "other/a/b", "other/other", "x"]), DAYS)
-def test_the_choice_of_a_price_is_the_books(book: PriceBook, model: str, day: str) -> None:
-    for revision in range(book.revision + 1):
-        assert price_of(model, day, until(book, revision)) == book.on(day, revision).of(model)
+    assert set(explained(events, without_a_model, day).differences) == {"models"}
