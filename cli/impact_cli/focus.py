@@ -30,6 +30,8 @@ VERSION = "1.2"
 """The version of FOCUS whose mandatory columns a file has."""
 CURRENCY = "EUR"
 USAGE, ADJUSTMENT = "Usage", "Adjustment"
+CORRECTION = "Correction"
+"""The ChargeClass of a correction to a billing period before the current one."""
 COSTS = ("BilledCost", "ContractedCost", "EffectiveCost", "ListCost")
 PROVIDERS = ("HostProviderName", "ProviderName", "PublisherName", "ServiceProviderName")
 
@@ -41,9 +43,16 @@ MODEL_COUNTS = {
     "x_Unrated": "unrated",
 }
 """Counts that a summary has of each model: by column, the name of the sum."""
-USER_COUNTS = {"x_Failures": "failures", "x_Unpriced": "unpriced", "x_Estimated": "estimated"}
+USER_COUNTS = {
+    "x_Failures": "failures",
+    "x_Unpriced": "unpriced",
+    "x_Repriced": "repriced",
+    "x_Estimated": "estimated",
+}
 """Counts that a summary has of the user alone. They stand on a row of their own."""
 DOLLARS = {"x_CostUSD": "costUSD", "x_UnconvertedUSD": "unconverted"}
+REPORTED = {"x_CostReportedUSD": "costReportedUSD"}
+"""What was reported is known of each model only where the price book prices no request of the user's day."""
 FOOTPRINT = {
     "x_EnergyKWhLow": "energyLow",
     "x_EnergyKWhHigh": "energyHigh",
@@ -53,7 +62,7 @@ FOOTPRINT = {
     "x_WaterLHigh": "waterHigh",
 }
 COUNTS = MODEL_COUNTS | USER_COUNTS
-AMOUNTS = {"BilledCost": "billedEUR"} | DOLLARS | FOOTPRINT
+AMOUNTS = {"BilledCost": "billedEUR"} | DOLLARS | REPORTED | FOOTPRINT
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,8 @@ MANDATORY = frozenset(name for name, column in _BY_VERSION[VERSION].items() if c
 FOCUS_COLUMNS = {name: column for columns in _BY_VERSION.values() for name, column in sorted(columns.items())}
 CUSTOM_COLUMNS = {
     **dict.fromkeys(("x_UserId", "x_UserName", "x_CostCentre", "x_Provider", "x_Model"), Column("String")),
-    **dict.fromkeys(DOLLARS, Column("Decimal")),
+    "x_PriceIds": Column("String"),
+    **dict.fromkeys(DOLLARS | REPORTED, Column("Decimal")),
     "x_FxRate": Column("Decimal"),
     "x_FxDate": Column("String"),
     **dict.fromkeys(COUNTS, Column("Integer")),
@@ -118,21 +128,28 @@ class Identity:
 
 
 def day_rows(
-    total: Mapping[str, Any], summaries: Iterable[Mapping[str, Any]], who: Identity, starts_at: StartsAt
+    total: Mapping[str, Any],
+    summaries: Iterable[Mapping[str, Any]],
+    who: Identity,
+    starts_at: StartsAt,
+    now: datetime,
 ) -> Iterator[Row]:
     """Yield the rows of a day, from its row of the API's totals and from all its summaries.
 
-    Rows come as the summaries do, in constant memory. Whether they add up is known after the last one: raises
-    DayChanged, and then none of the day's rows counts.
+    `now` decides whether the day's billing period is over: a correction within the current one has no
+    ChargeClass. Rows come as the summaries do, in constant memory. Whether they add up is known after the
+    last one: raises DayChanged, and then none of the day's rows counts.
     """
     day = total["day"]
-    empty = dict.fromkeys(COLUMNS) | _cells_of_day(day, who, starts_at)
+    of_day = _cells_of_day(day, who, starts_at)
+    empty = dict.fromkeys(COLUMNS) | of_day
+    charge_class = CORRECTION if of_day["BillingPeriodEnd"] <= now else None
     sums: dict[str, Any] = dict.fromkeys((*COUNTS, *AMOUNTS), ZERO)
     users, all_final = 0, True
     for summary in summaries:
         users += 1
         all_final = all_final and summary["final"]
-        for row in _user_rows(summary, who.invoice_issuer):
+        for row in _user_rows(summary, who.invoice_issuer, charge_class):
             _add(sums, row)
             yield empty | row
     if users != total["users"]:
@@ -161,27 +178,75 @@ def _cells_of_day(day: str, who: Identity, starts_at: StartsAt) -> Row:
     }
 
 
-def _user_rows(summary: Mapping[str, Any], operator: str) -> Iterator[Row]:
-    sums = Tally.from_fields(dict(summary))
+def _user_rows(summary: Mapping[str, Any], operator: str, charge_class: str | None) -> Iterator[Row]:
+    """Yield what the day was final with at first, then what corrections have changed since."""
     of_user = {
         "x_UserId": summary["userId"],
         "x_UserName": summary.get("name"),
         "x_CostCentre": summary.get("costCentre"),
         "x_Final": summary["final"],
     }
+    first = _charges(_at_first(summary), operator)
+    for row in first:
+        if row["ChargeCategory"] == USAGE or any(row.get(column) for column in ("BilledCost", *USER_COUNTS)):
+            yield of_user | row
+    if "before" in summary:
+        for before, row in zip(first, _charges(summary, operator), strict=True):
+            if changes := _changes(before, row):
+                yield of_user | _correction(row, changes, charge_class)
+
+
+def _at_first(summary: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The summary with the costs that its day was final with at first."""
+    if "before" not in summary:
+        return summary
+    before = dict(summary["before"])
+    models = before.pop("models")
+    same = {name: value for name, value in summary.items() if name != "prices"}
+    return same | before | {"models": {name: of | models[name] for name, of in summary["models"].items()}}
+
+
+def _charges(summary: Mapping[str, Any], operator: str) -> list[Row]:
+    """The rows of a user's day, those of nothing too: so another price changes none but their figures."""
+    sums = Tally.from_fields(dict(summary))
     exchange = {"x_FxRate": summary.get("fxRate"), "x_FxDate": summary.get("fxDate")}
+    prices = {"x_PriceIds": " ".join(sums.prices) or None}
+    rows = []
     for name, model in sums.models.items():
-        yield of_user | _usage_row(name, model) | (exchange if model.costUSD else {})
-    if sums.markupEUR:
-        of_cost = _share(summary, "markupPercent")
-        yield of_user | _charge(ADJUSTMENT, sums.markupEUR, "Markup", operator, f"Markup{of_cost}")
-    if sums.restorationFeeEUR:
-        text = f"Fee for the restoration of ecosystems{_share(summary, 'restorationFeePercent')}"
-        yield of_user | _charge(ADJUSTMENT, sums.restorationFeeEUR, "Restoration fee", operator, text)
+        reported = {} if sums.repriced else dict.fromkeys(REPORTED, model.costUSD)
+        rows.append(_usage_row(name, model) | prices | reported | (exchange if model.costUSD else {}))
+    markup, fee = sums.markupEUR or ZERO, sums.restorationFeeEUR or ZERO
+    text = f"Markup{_share(summary, 'markupPercent')}"
+    rows.append(_charge(ADJUSTMENT, markup, "Markup", operator, text))
+    text = f"Fee for the restoration of ecosystems{_share(summary, 'restorationFeePercent')}"
+    rows.append(_charge(ADJUSTMENT, fee, "Restoration fee", operator, text))
+    text = "No charge: counts of requests that failed, are unpriced, by the price book or estimated"
     counts = {column: getattr(sums, name) for column, name in USER_COUNTS.items()}
-    if any(counts.values()):
-        text = "No charge: counts of requests that failed, are unpriced or estimated"
-        yield of_user | _charge(ADJUSTMENT, ZERO, "Request counts", operator, text) | counts
+    reported = {column: getattr(sums, name) for column, name in REPORTED.items()} if sums.repriced else {}
+    rows.append(_charge(ADJUSTMENT, ZERO, "Request counts", operator, text) | counts | prices | reported)
+    return rows
+
+
+def _changes(before: Row, row: Row) -> Row:
+    """What is added to the figures of a row, to the last digit. What was reported stays as it is."""
+    columns = [column for column in (*COUNTS, *AMOUNTS) if column not in REPORTED]
+    changes = {
+        column: EXACT.subtract(row[column], before[column])
+        for column in columns
+        if row.get(column) is not None
+    }
+    return {column: EXACT.normalize(change) for column, change in changes.items() if change}
+
+
+def _correction(row: Row, changes: Row, charge_class: str | None) -> Row:
+    nothing = dict.fromkeys((*COUNTS, *AMOUNTS))
+    quantities = {name: 0 for name in ("ConsumedQuantity", "PricingQuantity") if name in row}
+    return {
+        **(row | nothing | quantities | changes),
+        **dict.fromkeys(COSTS, changes.get("BilledCost", ZERO)),
+        "ChargeClass": charge_class,
+        "ChargeDescription": f"Correction: {row['ChargeDescription']}",
+    }
 
 
 def _usage_row(name: str, model: Figures) -> Row:
@@ -231,10 +296,11 @@ def _not_blank(text: str) -> str:
 #
 # Rounding to 38 digits changes a number by at most 5e-38 of itself. All amounts are 0 or more, so a sum of
 # rounded numbers is off by no larger share than they are: how many there are does not matter, only how often
-# each was rounded. Euros of a row, 4 times: its sum, the quotient, the two kinds of euros together, the
-# percentage. Euros of the total, 7 times: the sum of a shard, of the shards, the quotient, the two kinds
-# together, the percentage, cost and markup and fee together, the sum over rates. Dollars and footprints have
-# only the sums. That is 11, and 1 more for the products of these errors.
+# each was rounded. (A row and its correction are exactly the amount that is stored now.) Euros of a row, 4
+# times: its sum, the quotient, the two kinds of euros together, the percentage. Euros of the total, 7 times:
+# the sum of a shard, of the shards, the quotient, the two kinds together, the percentage, cost and markup and
+# fee together, the sum over rates. Dollars and footprints have only the sums. That is 11, and 1 more for the
+# products of these errors.
 #
 # What can differ really is a request more or less, which a count shows, or another rate or other terms:
 # nobody writes those with so many digits.
@@ -273,7 +339,7 @@ def _rounding_row(differences: Row, operator: str) -> Row:
 
 # --- metadata ---
 
-SCHEMA_CREATED = "2026-11-28T04:00:00Z"
+SCHEMA_CREATED = "2026-11-28T05:00:00Z"
 """When COLUMNS or their types last changed."""
 DESCRIPTION_MAX = 512  # characters
 METADATA_TYPES = {

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from tempfile import TemporaryFile
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -21,7 +21,7 @@ ATTEMPTS = 5
 PAUSE_SECONDS = 1.0
 
 
-def day_lines(impact: Impact, day: str, who: Identity, begin: StartsAt) -> Step:
+def day_lines(impact: Impact, day: str, who: Identity, begin: StartsAt, now: datetime) -> Step:
     """A step that reads a day again while it changes. Its result is the day's total; None without any use."""
     used: list[DayTotal] = []
 
@@ -33,7 +33,8 @@ def day_lines(impact: Impact, day: str, who: Identity, begin: StartsAt) -> Step:
             # Not in memory, and not SpooledTemporaryFile: its writelines keeps all lines there.
             with TemporaryFile("w+", encoding="utf-8", newline="") as file:
                 try:
-                    file.writelines(csv_lines(day_rows(total, impact.day(day), who, begin), COLUMNS))
+                    rows = day_rows(total, impact.day(day), who, begin, now)
+                    file.writelines(csv_lines(rows, COLUMNS))
                 except DayChanged as changed:
                     reason = str(changed)
                     time.sleep(PAUSE_SECONDS * attempt)

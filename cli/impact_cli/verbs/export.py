@@ -1,6 +1,7 @@
 """`impact export`: summaries, or the ledger's events, as files."""
 
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -139,8 +140,8 @@ def focus(
 ) -> None:
     """Write costs as FOCUS 1.2, the open format that FinOps tools read. docs/exports.md describes it.
 
-    A row a day, user and model; markup, fee and rounding are rows of their own. The sum of a file is that of
-    `impact usage`, to the last digit. Metadata is written beside the file.
+    A row a day, user and model; markup, fee, rounding and corrections are rows of their own. The sum of a
+    file is that of `impact usage`, to the last digit. Metadata is written beside the file.
 
     \b
     Example:
@@ -153,7 +154,8 @@ def focus(
     zone, begin = starts_at(target, time_zone)
     first, last, totals = days_with_use(impact, *bounds(since, until, impact.today))
     who = format_.Identity(target.stack, target.stack, issuer or target.stack)
-    steps = [day_lines(impact, total["day"], who, begin) for total in totals]
+    now = datetime.now(UTC)
+    steps = [day_lines(impact, total["day"], who, begin, now) for total in totals]
     identity = _identity("focus", target, impact.url, first, last) | {
         "issuer": who.invoice_issuer,
         "timeZone": zone,

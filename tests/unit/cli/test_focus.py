@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -14,7 +14,7 @@ import simplejson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impact.billing import Terms, statement
+from impact.billing import Terms, before_correction, statement
 from impact.calendar import Settings, day_after, timestamp
 from impact.daily_totals import as_response, daily_total, sum_totals
 from impact.decimals import EXACT, stored
@@ -22,6 +22,7 @@ from impact.dynamodb import item_from_wire, to_wire
 from impact.fx_rates import FxRate
 from impact.keys import shard_of
 from impact.ledger_event import events_of
+from impact.price_book import NO_BOOK, DayBook
 from impact.summary import Tally, tallies_by_user
 from impact_cli.focus import (
     AMOUNTS,
@@ -40,6 +41,7 @@ from impact_cli.focus import (
 )
 from impact_cli.records import csv_header, csv_lines, csv_row
 from tests.events import NOON, entry_builder, event
+from tests.unit.cli.test_book_cost import book_of, books, price
 
 DAY = "2026-11-23"
 SHARDS = 3
@@ -69,7 +71,11 @@ def from_api(row: Event) -> Event:
 
 
 def summaries_and_total(
-    events: Iterable[Event], rate: FxRate | None = RATE, terms: Terms = TERMS, day: str = DAY
+    events: Iterable[Event],
+    rate: FxRate | None = RATE,
+    terms: Terms = TERMS,
+    day: str = DAY,
+    book: DayBook = NO_BOOK,
 ) -> tuple[list[Event], Event]:
     """What the rollup and the API make of a day's events."""
     shards: dict[int, list[Event]] = {shard: [] for shard in range(SHARDS)}
@@ -79,10 +85,10 @@ def summaries_and_total(
     stamp = {"asOf": timestamp(NOON), "final": True}
     for shard, of_shard in shards.items():
         whole, users = Tally(), 0
-        for user_id, tally in tallies_by_user([events_of(of_shard)]):
-            summaries.append(
-                from_api({"userId": user_id, "day": day} | statement(tally, rate, terms) | stamp)
-            )
+        for user_id, tally in tallies_by_user([events_of(of_shard)], book):
+            stated = statement(tally, rate, terms)
+            stated |= before_correction(tally, stated, rate, terms)
+            summaries.append(from_api({"userId": user_id, "day": day} | stated | stamp))
             whole.merge(tally)
             users += 1
         fields = {name: value for name, value in whole.as_fields().items() if name != "models"}
@@ -94,7 +100,7 @@ def summaries_and_total(
 
 def rows_of(events: Iterable[Event], rate: FxRate | None = RATE, terms: Terms = TERMS) -> list[Event]:
     summaries, total = summaries_and_total(events, rate, terms)
-    return list(day_rows(total, summaries, WHO, starts_at))
+    return list(day_rows(total, summaries, WHO, starts_at, NOON))
 
 
 def column_sum(rows: Iterable[Event], column: str) -> Fraction:
@@ -141,7 +147,7 @@ def test_a_day_by_hand() -> None:
         )
         for row in rows
     }
-    counts = "No charge: counts of requests that failed, are unpriced or estimated"
+    counts = "No charge: counts of requests that failed, are unpriced, by the price book or estimated"
     assert shown == {
         ("alice", "Requests to openai/gpt-4o"): ("Usage", 1, 1500),
         ("alice", "Requests to anthropic/claude"): ("Usage", 2, 12),
@@ -197,8 +203,10 @@ def test_a_usage_row_by_hand() -> None:
         "x_CostCentre": None,
         "x_Provider": "openai",
         "x_Model": "gpt-4o",
+        "x_PriceIds": None,
         "x_CostUSD": Decimal("1.1172"),
         "x_UnconvertedUSD": 0,
+        "x_CostReportedUSD": Decimal("1.1172"),
         "x_FxRate": Decimal("1.1172"),
         "x_FxDate": "2026-11-20",
         "x_Requests": 1,
@@ -208,6 +216,7 @@ def test_a_usage_row_by_hand() -> None:
         "x_Unrated": 0,
         "x_Failures": None,
         "x_Unpriced": None,
+        "x_Repriced": None,
         "x_Estimated": None,
         "x_EnergyKWhLow": Decimal("0.0005"),
         "x_EnergyKWhHigh": Decimal("0.0009"),
@@ -222,7 +231,7 @@ def test_a_usage_row_by_hand() -> None:
 def test_every_row_of_a_user_has_the_name_and_no_other_row() -> None:
     summaries, total = summaries_and_total([wire(costUSD=1, model=name) for name in ("a", "b", "c")])
     named = [summary | {"name": "=1+1", "costCentre": "-4711"} for summary in summaries]
-    rows = list(day_rows(total, named, WHO, starts_at))
+    rows = list(day_rows(total, named, WHO, starts_at, NOON))
     assert {(row["x_UserId"], row["x_UserName"], row["x_CostCentre"]) for row in rows} == {
         ("alice", "=1+1", "-4711"),
         (None, None, None),
@@ -253,14 +262,14 @@ def test_a_footprint_that_nobody_knows_and_a_rate_that_nothing_needed_are_null()
 )
 def test_days_and_months_begin_in_the_stacks_time_zone(day: str, first: str, following: str) -> None:
     summaries, total = summaries_and_total(EVENTS, day=day)
-    row = next(day_rows(total, summaries, WHO, starts_at))
+    row = next(day_rows(total, summaries, WHO, starts_at, NOON))
     assert (row["BillingPeriodStart"], row["BillingPeriodEnd"]) == (starts_at(first), starts_at(following))
     assert (row["ChargePeriodStart"], row["ChargePeriodEnd"]) == (starts_at(day), starts_at(day_after(day)))
 
 
 def test_dollars_without_a_rate_are_not_billed_and_stand_beside() -> None:
     summaries, total = summaries_and_total(EVENTS[:2], rate=None)
-    rows = list(day_rows(total, summaries, WHO, starts_at))
+    rows = list(day_rows(total, summaries, WHO, starts_at, NOON))
     assert [row["BilledCost"] for row in rows] == [0, 0]
     assert [row["x_UnconvertedUSD"] for row in rows] == [Decimal("1.1172"), Decimal("2.2344")]
     assert [row["x_FxRate"] for row in rows] == [None, None]
@@ -309,12 +318,112 @@ def test_names_that_are_blank_or_text_that_a_spreadsheet_would_run_are_valid() -
     assert max(len(row["ChargeDescription"]) for row in rows) <= DESCRIPTION_MAX
 
 
+# --- the price book ---
+
+LLAMA: Event = {"provider": "vllm", "model": "llama", "costUSD": None}
+BOOK = book_of(
+    [price("vllm/*", perRequest="2.2344")],
+    [price("vllm/*", perRequest="1.1172"), price("openai/*", perRequest="3.3516", only="all")],
+)
+DECEMBER = datetime(2026, 11, 30, 23, tzinfo=UTC)
+"""November is over in Vienna."""
+
+
+def of_book(*revisions: int) -> DayBook:
+    return DayBook.of(BOOK, DAY, revisions)
+
+
+def priced_rows(events: Iterable[Event], *revisions: int, now: datetime = NOON) -> list[Event]:
+    summaries, total = summaries_and_total(events, book=of_book(*revisions))
+    return list(day_rows(total, summaries, WHO, starts_at, now))
+
+
+def test_rows_name_the_prices_of_the_users_day() -> None:
+    rows = priced_rows([wire(userId="alice", **LLAMA), *EVENTS], 1)
+    named = {(row["x_UserId"], row["ServiceName"]): row for row in rows}
+    assert {row["x_PriceIds"] for row in rows if row["x_UserId"] != "alice"} == {None}
+    assert {row["x_PriceIds"] for row in rows if row["ChargeCategory"] == "Usage"} == {"1.1", None}
+    assert named["alice", "llama"]["BilledCost"] == 2
+    # Which of alice's models have a price from the book is not in a summary, and so not what was reported.
+    assert {row["x_CostReportedUSD"] for row in rows if row["x_UserId"] == "alice"} == {
+        None,
+        Decimal("3.3516"),
+    }
+    counts = named["alice", "Request counts"]
+    assert (counts["x_Repriced"], counts["x_Unpriced"], counts["x_CostReportedUSD"]) == (
+        1,
+        0,
+        Decimal("3.3516"),
+    )
+    assert violations(rows) == []
+
+
+def test_a_corrected_day_shows_what_it_was_final_with_and_the_difference() -> None:
+    events = [wire(userId="alice", **LLAMA), wire(userId="alice", costUSD=Decimal("1.1172"))]
+    rows = priced_rows(events, 1, 2, now=DECEMBER)
+    shown = [
+        (row["ChargeClass"], row["ServiceName"], row["BilledCost"], row["x_CostUSD"], row["x_PriceIds"])
+        for row in rows
+    ]
+    assert shown == [
+        (None, "llama", 2, Decimal("2.2344"), "1.1"),
+        (None, "gpt-4o", 1, Decimal("1.1172"), "1.1"),
+        (None, "Markup", Decimal("0.3"), None, None),
+        (None, "Restoration fee", Decimal("0.06"), None, None),
+        (None, "Request counts", 0, None, "1.1"),
+        ("Correction", "llama", -1, Decimal("-1.1172"), "2.1 2.2"),
+        ("Correction", "gpt-4o", 2, Decimal("2.2344"), "2.1 2.2"),
+        ("Correction", "Markup", Decimal("0.1"), None, None),
+        ("Correction", "Restoration fee", Decimal("0.02"), None, None),
+        ("Correction", "Request counts", 0, None, "2.1 2.2"),
+    ]
+    llama, of_llama = rows[0], rows[5]
+    assert (llama["ConsumedQuantity"], llama["x_Requests"], llama["x_Final"]) == (1500, 1, True)
+    assert (of_llama["ConsumedQuantity"], of_llama["x_Requests"], of_llama["x_Final"]) == (0, None, True)
+    assert of_llama["ChargeDescription"] == "Correction: Requests to vllm/llama"
+    assert (rows[4]["x_Repriced"], rows[9]["x_Repriced"]) == (1, 1)
+    assert violations(rows) == []
+
+
+def test_a_correction_within_the_current_billing_period_has_no_charge_class() -> None:
+    """FOCUS: null for a correction within the current billing period."""
+    events = [wire(userId="alice", **LLAMA)]
+    rows = {now: priced_rows(events, 1, 2, now=now) for now in (DECEMBER - timedelta(seconds=1), DECEMBER)}
+    corrections = [
+        [row for row in of if row["ChargeDescription"].startswith("Correction: ")] for of in rows.values()
+    ]
+    assert [{row["ChargeClass"] for row in of} for of in corrections] == [{None}, {"Correction"}]
+    assert [sum(row["BilledCost"] for row in of) for of in corrections] == [Decimal("-1.12")] * 2
+    assert violations([row for of in rows.values() for row in of]) == []
+
+
+def test_what_a_correction_gives_a_price_was_unpriced_at_first() -> None:
+    rows = priced_rows([wire(userId="alice", **LLAMA)], 0, 1, now=DECEMBER)
+    assert [
+        (row["ChargeClass"], row["BilledCost"], row["x_Unpriced"], row["x_Repriced"]) for row in rows
+    ] == [
+        (None, 0, None, None),
+        (None, 0, 1, 0),
+        ("Correction", 2, None, None),
+        ("Correction", Decimal("0.2"), None, None),
+        ("Correction", Decimal("0.04"), None, None),
+        ("Correction", 0, -1, 1),
+    ]
+
+
+def test_models_and_users_that_a_correction_leaves_alone_have_no_further_row() -> None:
+    events = [wire(userId="alice", **LLAMA), wire(userId="alice"), wire(userId="bob")]
+    rows = priced_rows(events, 0, 1, now=DECEMBER)
+    corrected = {(row["x_UserId"], row["x_Model"]) for row in rows if row["ChargeClass"]}
+    assert corrected == {("alice", "llama"), ("alice", None)}
+
+
 # --- a day that was recomputed meanwhile ---
 
 
 def changed(summaries: list[Event], total: Event) -> bool:
     try:
-        list(day_rows(total, summaries, WHO, starts_at))
+        list(day_rows(total, summaries, WHO, starts_at, NOON))
     except DayChanged:
         return True
     return False
@@ -336,13 +445,14 @@ def test_a_day_that_changed_is_never_taken_for_rounding() -> None:
         "tokens_out",
         "failures",
         "unpriced",
+        "repriced",
         "estimated",
         "rated",
         "unrated",
         "users",
     ):
         assert changed(summaries, total | {name: total[name] + 1}), name
-    for name in ("billedEUR", "costUSD", "unconverted"):
+    for name in ("billedEUR", "costUSD", "costReportedUSD", "unconverted"):
         assert changed(summaries, total | {name: more(total[name], "1E-30")}), name
     for name in ("energyKWh", "co2eKg", "waterL"):
         for bound in ("low", "high"):
@@ -417,27 +527,35 @@ def shown_sums(total: Event) -> dict[str, Fraction]:
     return {column: Fraction(getattr(sums, name)) for column, name in (AMOUNTS | COUNTS).items()}
 
 
-@given(DAYS_EVENTS, RATES, ALL_TERMS)
+@st.composite
+def day_books(draw: st.DrawFn) -> DayBook:
+    """Prices of a day, and those that it was final with at first."""
+    book = draw(books("openai", "other", "gpt-4o", "a/b"))
+    revisions = draw(st.lists(st.integers(0, book.revision), min_size=1, max_size=2).map(sorted))
+    return DayBook.of(book, DAY, revisions)
+
+
+@given(DAYS_EVENTS, RATES, ALL_TERMS, day_books(), st.sampled_from([NOON, DECEMBER]))
 def test_every_column_adds_up_to_the_total_of_the_day(
-    events: list[Event], rate: FxRate | None, terms: Terms
+    events: list[Event], rate: FxRate | None, terms: Terms, book: DayBook, now: datetime
 ) -> None:
-    summaries, total = summaries_and_total(events, rate, terms)
-    rows = list(day_rows(total, summaries, WHO, starts_at))
+    summaries, total = summaries_and_total(events, rate, terms, book=book)
+    rows = list(day_rows(total, summaries, WHO, starts_at, now))
     assert {column: column_sum(rows, column) for column in (*AMOUNTS, *COUNTS)} == shown_sums(total)
     assert column_sum(rows, "ConsumedQuantity") == total["tokens_in"] + total["tokens_out"]
     assert all(tuple(row) == COLUMNS for row in rows)
     assert violations(rows) == []
 
 
-@given(st.lists(st.tuples(DAYS_EVENTS, RATES), min_size=1, max_size=4), ALL_TERMS)
+@given(st.lists(st.tuples(DAYS_EVENTS, RATES, day_books()), min_size=1, max_size=4), ALL_TERMS)
 def test_a_file_adds_up_to_the_total_of_its_days(
-    days: list[tuple[list[Event], FxRate | None]], terms: Terms
+    days: list[tuple[list[Event], FxRate | None, DayBook]], terms: Terms
 ) -> None:
     """The API's total of several days is their exact sum, rounded to 38 digits once: so is the file's."""
     rows, totals = [], []
-    for number, (events, rate) in enumerate(days):
-        summaries, total = summaries_and_total(events, rate, terms, f"2026-11-{number + 1:02d}")
-        rows += list(day_rows(total, summaries, WHO, starts_at))
+    for number, (events, rate, book) in enumerate(days):
+        summaries, total = summaries_and_total(events, rate, terms, f"2026-11-{number + 1:02d}", book)
+        rows += list(day_rows(total, summaries, WHO, starts_at, NOON))
         totals.append(total)
     whole = from_api(sum_totals(totals))
     read_back = list(as_file(rows))
@@ -445,13 +563,14 @@ def test_a_file_adds_up_to_the_total_of_its_days(
         ("BilledCost", "billedEUR"),
         ("x_CostUSD", "costUSD"),
         ("x_UnconvertedUSD", "unconverted"),
+        ("x_CostReportedUSD", "costReportedUSD"),
     ):
         cells = [Decimal(row[column]) for row in read_back if row[column]]
         exact = Decimal(0)
         for cell in cells:
             exact = EXACT.add(exact, cell)
         assert stored(exact) == whole[name], column
-    assert column_sum(rows, "x_Requests") == whole["requests"] == sum(len(events) for events, _ in days)
+    assert column_sum(rows, "x_Requests") == whole["requests"] == sum(len(events) for events, _, _ in days)
 
 
 @given(DAYS_EVENTS, wire_events(), RATES, ALL_TERMS)
@@ -644,6 +763,6 @@ def test_another_schema_has_another_id_and_date() -> None:
     """The columns or their types have changed? Then give SCHEMA_CREATED a new date, and both here."""
     found = metadata([], DAY, DAY, time_zone="UTC", who=WHO)
     assert (found["SchemaId"], found["CreationDate"]) == (
-        "b5cc8cf2-4afa-5292-a5b6-8e4430b656f0",
-        "2026-11-28T04:00:00Z",
+        "db53ff8d-c846-59e8-8994-288deafda859",
+        "2026-11-28T05:00:00Z",
     )

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from impact_cli.focus_export import day_lines
 from impact_client import Impact
+from tests.events import NOON
 from tests.unit.cli.test_focus import DAY, FOOTPRINT, WHO, starts_at, summaries_and_total, wire
 
 USERS = 2000
@@ -30,7 +31,7 @@ class Service:
 
 
 def test_a_day_is_not_kept_in_memory() -> None:
-    step = day_lines(cast("Impact", Service()), DAY, WHO, starts_at)
+    step = day_lines(cast("Impact", Service()), DAY, WHO, starts_at, NOON)
     tracemalloc.start()
     try:
         size = sum(len(line) for line in step.lines())
@@ -46,5 +47,5 @@ def test_a_day_whose_users_were_erased_meanwhile_has_no_rows() -> None:
         def totals(self, first: str, last: str) -> dict[str, Any]:
             return {"days": []}
 
-    step = day_lines(cast("Impact", Erased()), DAY, WHO, starts_at)
+    step = day_lines(cast("Impact", Erased()), DAY, WHO, starts_at, NOON)
     assert (list(step.lines()), step.result()) == ([], None)
