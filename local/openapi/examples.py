@@ -55,7 +55,7 @@ Responses = dict[str, dict[int, dict[str, Any]]]
 def responses() -> Responses:
     """Send requests to every route, for every status that it has, with tables in memory."""
     with redirect_stdout(StringIO()), _tables() as (ingest, summaries, store):
-        gets = {f"GET /api/{name}": {} for name in ("summaries", "totals", "breakdown")}
+        gets: Responses = {f"GET /api/{name}": {} for name in ("summaries", "totals", "breakdown")}
         given: Responses = {"POST /api/request-event": {}} | gets
 
         def keep(route: str, name: str, response: dict[str, Any]) -> None:

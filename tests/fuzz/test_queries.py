@@ -213,7 +213,7 @@ def _bad(route: str, query: dict[str, str]) -> set[str]:
     first = date.fromisoformat(given["from"]) if "from" in given else last - timedelta(days=29)
     if not first <= last <= first + timedelta(days=365):
         return {"from"}
-    is_cursor = {"userId": _is_day_cursor, "by": _is_number}.get((of_what or ["by"])[0])
+    is_cursor = {"userId": _is_day_cursor, "by": _is_number}.get(of_what[0] if of_what else "by")
     return set() if is_cursor is None or is_cursor(given.get("cursor", "")) else {"cursor"}
 
 

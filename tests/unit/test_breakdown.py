@@ -42,7 +42,7 @@ MONEY = st.builds(
 
 
 def _with_footprint(fields: dict[str, Any]) -> dict[str, Any]:
-    return fields | fields.pop("footprint", {})
+    return dict(fields | fields.pop("footprint", {}))
 
 
 RANGE = st.tuples(MONEY, MONEY).map(lambda pair: {"low": min(pair), "high": max(pair)})
