@@ -515,7 +515,7 @@ class Simulation:
         """Correct final days by the newest prices, as `impact reprice` does. It may be killed anywhere."""
         random, now, calendar = self.prices, self.world.clock, self.cloud.calendar
         first, last = (str((now + timedelta(days=n)).date()) for n in (-9, 1))
-        some, counts = random.random(), random.random() < 0.5
+        some, counts, meddles = random.random(), random.random() < 0.5, random.random() < 0.5
 
         def correct() -> None:
             store = self.cloud.store(5)
@@ -526,17 +526,25 @@ class Simulation:
                 return
             totals = totals_of(store, calendar, due)
             self.world.sleep(self.world.random.expovariate(0.1))  # until a person has agreed
+            if meddles:
+                self._count_days(due)
             append_correction(store, book.revision, totals, reason="a test", by="operator", now=now)
             finish_corrections(store, calendar, now)
-            for day in due if counts else ():
-                for shard in range(calendar.shard_count(day)):
-                    target = {"day": day, "shard": shard}
-                    self.world.spawn(self.cloud.network, partial(self.cloud.count_now, target))
+            if counts:
+                self._count_days(due)
 
         operator = self._operate(correct)
         if random.random() < 0.5:
             killed = random.expovariate(random.choice((1.0, 0.05)))
             self.world.spawn(self.chaos, partial(self._kill_operator, operator), killed)
+
+    def _count_days(self, days: list[str]) -> None:
+        """Recompute days within a second or so, some of them twice."""
+        for day in days:
+            for shard in range(self.cloud.calendar.shard_count(day)):
+                for _ in range(self.prices.choice((1, 2))):
+                    count = partial(self.cloud.count_now, {"day": day, "shard": shard})
+                    self.world.spawn(self.cloud.network, count, self.prices.expovariate(3.0))
 
     def _kill_operator(self, operator: Process) -> None:
         if operator.alive:
