@@ -3,7 +3,7 @@
 It is counted from the ledger, as a recompute would: each event of the days is read once.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -29,12 +29,14 @@ READERS = 8
 MARGIN = timedelta(days=1)
 """A day that can be recomputed for less than this is left as it is: the rollup might be too late."""
 
-OPEN, WAITING, EXPIRED, SAME, DUE = "open", "not final yet", "expired", "the same prices", "due"
+OPEN, WAITING, EXPIRED = "open", "not final yet", "expired"
+SAME, UNCHANGED, DUE = "the same prices", "the same cost", "due"
 REASONS = {
-    OPEN: "are open, and follow the price book at the next rollup",
-    WAITING: "have closed and are not final yet: the next rollup takes the newest prices",
-    EXPIRED: "stay as they are: their events have expired, or do within a day",
-    SAME: "have no other price in the newest revision",
+    OPEN: "Open (the next rollup takes the newest prices)",
+    WAITING: "Closed, but not final yet (the next rollup takes the newest prices)",
+    EXPIRED: "Left as they are, since their events have expired or do within a day",
+    SAME: "Without another price in the newest revision of the book",
+    UNCHANGED: "With another price in the newest revision, but no request whose cost changes",
 }
 """Why days are left out."""
 
@@ -50,6 +52,13 @@ class Days:
     @property
     def due(self) -> list[str]:
         return self.by_state.get(DUE, [])
+
+    def leaving_out_unchanged(self, changed: Collection[str]) -> "Days":
+        """Only those of the days that are due on which the cost of a request changes."""
+        unchanged = [day for day in self.due if day not in changed]
+        of_due = {DUE: [day for day in self.due if day in changed], UNCHANGED: unchanged}
+        by_state = {state: days for state, days in (self.by_state | of_due).items() if days}
+        return Days(by_state, self.revisions)
 
 
 @dataclass
@@ -77,21 +86,25 @@ class Changes:
     users: dict[str, Change] = field(default_factory=dict)
     teams: dict[str | None, Change] = field(default_factory=dict)
     months: dict[str, Change] = field(default_factory=dict)
-    unconverted: int = 0
-    """Days whose dollars wait for an fx rate."""
+    days: set[str] = field(default_factory=set)
+    """Days on which the cost of a request changes."""
+    unconverted: set[str] = field(default_factory=set)
+    """Those of them whose dollars wait for an fx rate."""
 
     def add(self, day: str, user: str, team: str | None, change: Change) -> None:
         """Add what changes for requests of one user, team and day, within `localcontext(EXACT)`."""
         self.users.setdefault(user, Change()).add(change)
         self.teams.setdefault(team, Change()).add(change)
         self.months.setdefault(day[:7], Change()).add(change)
+        self.days.add(day)
 
     def merge(self, other: "Changes") -> None:
         """Add other changes, within `localcontext(EXACT)`."""
         _merge(self.users, other.users)
         _merge(self.teams, other.teams)
         _merge(self.months, other.months)
-        self.unconverted += other.unconverted
+        self.days |= other.days
+        self.unconverted |= other.unconverted
 
 
 def _merge(changes: dict[K, Change], others: dict[K, Change]) -> None:
@@ -129,7 +142,10 @@ def _state(
 
 
 def count_changes(store: Store, calendar: Calendar, book: PriceBook, days: Days) -> Changes:
-    """Count from the ledger what a correction of the days that are due would change."""
+    """Count from the ledger what a correction of the days that are due would change.
+
+    Only requests whose cost changes are in it, with what they cost before and after.
+    """
     shards = [(day, shard) for day in days.due for shard in range(calendar.shard_count(day))]
     changes = Changes()
 
@@ -146,13 +162,15 @@ def count_changes(store: Store, calendar: Calendar, book: PriceBook, days: Days)
 
 def _changes_of_shard(store: Store, book: PriceBook, day: str, shard: int, revision: int) -> Changes:
     rate = store.state.fx_rate_of(day)
-    changes = Changes(unconverted=int(rate is None and shard == 0))
+    changes = Changes()
 
     def add(user: str, group: Group, sums: Sums, first: Sums | None) -> None:
         assert first is not None
         if (first.costUSD, first.costEUR, first.unpriced) == (sums.costUSD, sums.costEUR, sums.unpriced):
             return
         changes.add(day, user, group.team, Change(_euros(first, rate), _euros(sums, rate)))
+        if rate is None:
+            changes.unconverted.add(day)
 
     of_day = DayBook.of(book, day, [revision, book.revision])
     pages = store.ledger.event_pages(day_shard(day, shard), consistent=True)

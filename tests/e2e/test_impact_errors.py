@@ -36,6 +36,8 @@ ON_AWS: tuple[tuple[str, ...], ...] = (
     ("price", "list"),
     ("price", "check"),
     ("price", "add", "a/b", "--from", "2026-12-01", "--per-request", "1", "--source", "x", "--yes"),
+    ("reprice", "--since", day(1), "--reason", "x", "--yes"),
+    ("corrections",),
     ("token", "list"),
     ("token", "new", "read"),
     ("token", "revoke", "0123456789ab", "--yes"),

@@ -25,20 +25,24 @@ COLUMNS = (
 def command(form: str, target: Target) -> None:
     """List the corrections of final days: when, by whom, why, and what was before. Needs AWS credentials.
 
+    A correction is what `impact reprice` has done. Each has the euros of its days, over all users, as they
+    were before it and as they are today. --json has more of what was before, --csv a row a day.
+
     \b
     Examples:
       impact corrections
-      impact corrections --csv > corrections.csv     # a row a day
+      impact corrections --csv > corrections.csv
     """
     from impact_cli.deployed_stack import calendar_of, store_of
     from impact_cli.repricing import totals_of
 
     session = target.session()
     store = store_of(session, target.stack)
+    calendar = calendar_of(session, target.stack, store)  # first: it says if there is no such stack
     corrections = store.prices.corrections()
     unfinished = {correction.number for correction in store.prices.unfinished()}
     days = sorted({day for correction in corrections for day in correction.days})
-    now = {total["day"]: total for total in totals_of(store, calendar_of(session, target.stack, store), days)}
+    now = {total["day"]: total for total in totals_of(store, calendar, days)}
     rows = [row for one in corrections for row in _rows(one, now, is_finished=one.number not in unfinished)]
     show(
         form,
@@ -71,10 +75,10 @@ def _table(corrections: "list[Correction]", now: Mapping[str, Any], unfinished: 
             "number": one.number,
             "at": one.recorded_at[:16].replace("T", " "),
             "days": one.days[0] if len(one.days) == 1 else f"{one.days[0]} to {one.days[-1]}",
-            "before": _sum(before.get("costEUR", Decimal(0)) for before in one.before.values()),
-            "now": _sum(now.get(day, {}).get("costEUR", Decimal(0)) for day in one.days),
             "by": one.recorded_by.rpartition(":")[2],
             "reason": one.reason + (" (not finished yet)" if one.number in unfinished else ""),
+            "before": _sum(before.get("costEUR", Decimal(0)) for before in one.before.values()),
+            "now": _sum(now.get(day, {}).get("costEUR", Decimal(0)) for day in one.days),
         }
         for one in corrections
     ]
@@ -82,12 +86,12 @@ def _table(corrections: "list[Correction]", now: Mapping[str, Any], unfinished: 
         "no.": lambda row: str(row["number"]),
         "recorded at": text("at"),
         "days": text("days"),
-        "EUR before": lambda row: amount(row["before"]),
-        "EUR today": lambda row: amount(row["now"]),
         "by": text("by"),
         "reason": text("reason"),
+        "EUR before": lambda row: amount(row["before"]),
+        "EUR today": lambda row: amount(row["now"]),
     }
-    return table(rows, columns, left=3)
+    return table(rows, columns, left=5)
 
 
 def _sum(amounts: Any) -> Decimal:
