@@ -1,6 +1,7 @@
 """What is not in a figure, in words."""
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from impact_cli.table import amount
@@ -9,13 +10,17 @@ ROUNDED = "Amounts are rounded here; --json and --csv have every digit."
 DAYS_SHOWN = 5
 
 
+COUNTED = ("unpriced", "repriced", "unrated", "unconverted", "estimated")
+"""The figures that `missing` reads of a total."""
+
+
 def missing(
     total: Mapping[str, Any],
     days: Iterable[Mapping[str, Any]],
     not_fresh: Iterable[str] = (),
     in_rest: Iterable[str] = (),
 ) -> list[str]:
-    """Say what a sum over days does not contain, a line for each reason."""
+    """Say what a sum over days does not contain, a line for each reason, and what is by the price book."""
     lines = [ROUNDED]
     if total["unpriced"]:
         lines.append(f"Unpriced: {_requests(total['unpriced'])} without a known cost. They add 0 here.")
@@ -39,7 +44,7 @@ def missing(
     return lines
 
 
-def _requests(number: int) -> str:
+def _requests(number: int | Decimal) -> str:
     return "1 request" if number == 1 else f"{number:,} requests"
 
 

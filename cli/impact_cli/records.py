@@ -18,7 +18,9 @@ CRLF = "\r\n"
 FORMULA = re.compile(r"(?<![^;\t\r\n])[=+\-@\t\r]")
 """Where a spreadsheet begins to run a text (OWASP, "CSV Injection"): at its start, and after what some take
 for the end of a cell. Excel does so with `;` where a half is written 0,5."""
-WRITTEN_AS = {of: tuple(of.__annotations__) for of in (Range, Terms, Before)}
+WRITTEN_AS = {of: get_type_hints(of) for of in (Range, Terms, Before)}
+IDS = ("prices", "before.prices")
+"""Columns of ids of the price book, which have no spaces: `7.3 7.4`."""
 
 
 def column_types(fields: type) -> dict[str, type]:
@@ -28,7 +30,8 @@ def column_types(fields: type) -> dict[str, type]:
     """
     kinds: dict[str, type] = {}
     for name, kind in get_type_hints(fields).items():
-        kinds |= {f"{name}.{part}": Decimal for part in WRITTEN_AS.get(kind, ())} or {name: kind}
+        parts = WRITTEN_AS.get(kind, {})
+        kinds |= {f"{name}.{part}": of for part, of in parts.items()} or {name: kind}
     kinds.pop("models", None)
     first = {name: kinds[name] for name in ("userId", "name", "costCentre", "day", "users") if name in kinds}
     return first | kinds
@@ -106,4 +109,6 @@ def at(record: Record, name: str) -> Any:
     """The value of a column; None where the record has none."""
     field, _, part = name.partition(".")
     value = record.get(field)
-    return value if not part else value.get(part) if isinstance(value, dict) else None
+    if part:
+        value = value.get(part) if isinstance(value, dict) else None
+    return " ".join(value) if name in IDS and value is not None else value

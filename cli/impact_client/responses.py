@@ -61,12 +61,17 @@ class Sums(Figures):
 
 
 class Before(TypedDict, total=False):
-    """What a corrected day was final with at first."""
+    """What a corrected day was final with at first. Each model has its costs there too."""
 
     costUSD: Decimal
     costEUR: Decimal
+    unconverted: Decimal
+    markupEUR: Decimal
+    restorationFeeEUR: Decimal
     billedEUR: Decimal
     unpriced: int
+    repriced: int
+    prices: list[str]
 
 
 class Summary(Sums):
@@ -90,6 +95,7 @@ class DayTotal(Sums):
 
     day: str
     users: int
+    prices: NotRequired[list[str]]
     fxRate: NotRequired[Decimal]
     fxDate: NotRequired[str]
     asOf: str

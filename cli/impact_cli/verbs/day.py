@@ -1,6 +1,7 @@
 """`impact day`: every user of a day."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -8,12 +9,11 @@ import click
 
 from impact_cli import records
 from impact_cli.days import SingleDay, first_day
-from impact_cli.missing import ROUNDED
+from impact_cli.missing import COUNTED, missing
 from impact_cli.output import CSV, JSONL, note, show, with_format
-from impact_cli.table import name_column, table, text
+from impact_cli.table import Row, name_column, table, text
 from impact_cli.target import Target, with_target
 from impact_cli.verbs.usage import COLUMNS
-from impact_client import Summary
 
 if TYPE_CHECKING:
     from impact_client import Impact
@@ -52,23 +52,26 @@ def command(day: str, form: str, target: Target) -> None:
 def _pages(impact: "Impact", day: str) -> str:
     """Print all pages but the last one, and return that."""
     summaries = impact.day(day)
-    page, users = _page(summaries), 0
-    while len(page) == PAGE_ROWS and (following := _page(summaries)):
+    last: list[Row] = []
+    users, total = 0, dict.fromkeys(COUNTED, Decimal(0))
+    while page := _page(summaries):
+        if last:
+            print(_table(last), end="\n\n")
+        last = page
         users += len(page)
-        print(_table(page), end="\n\n")
-        page = following
-    if not page:
+        for name in COUNTED:
+            total[name] += sum(summary.get(name, 0) for summary in page)
+    if not last:
         return f"{day}: no requests."
-    users += len(page)
-    note(f"{day}: {users:,} users. {ROUNDED}")
-    return _table(page)
+    note(" ".join((f"{day}: {users:,} users.", *missing(total, ()))))
+    return _table(last)
 
 
-def _page(summaries: Iterator[Summary]) -> list[Summary]:
+def _page(summaries: Iterator[Row]) -> list[Row]:
     return list(islice(summaries, PAGE_ROWS))
 
 
-def _table(page: list[Summary]) -> str:
+def _table(page: list[Row]) -> str:
     final = {"final": lambda row: "yes" if row["final"] else "no"}
     who = {"user": text("userId"), **name_column(page)}
     return table(page, {**who, **COLUMNS, **final}, left=len(who))

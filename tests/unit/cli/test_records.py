@@ -12,19 +12,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impact.billing import Terms, statement
+from impact.billing import CORRECTED, Terms, before_correction, statement
 from impact.summary import Tally
 from impact_cli.records import (
     DAY_COLUMNS,
     SUMMARY_COLUMNS,
     cell,
+    column_types,
     columns_of,
     csv_header,
     csv_lines,
+    csv_row,
     json_lines,
     to_json,
 )
-from impact_client import Figures
+from impact_client import Figures, Summary
 from local.openapi.document import document
 
 numbers = st.decimals(allow_nan=False, allow_infinity=False, min_value=0, max_value=10**12, places=38)
@@ -93,13 +95,30 @@ def flattened(fields: dict[str, Any]) -> set[str]:
 def test_every_field_of_a_summary_but_its_models_has_a_column() -> None:
     """Those of the rollup itself, and those that the API describes."""
     terms = Terms(Decimal(1), Decimal(1), Decimal(1), "a study")
-    fields = statement(Tally(firstTs="x", lastTs="x"), None, terms)
-    del fields["models"]
+    sums = Tally(firstTs="x", lastTs="x", prices=("2.1",), first=Tally(prices=("1.1",)))
+    fields = statement(sums, None, terms)
+    fields |= before_correction(sums, fields, None, terms)
+    del fields["models"], fields["before"]["models"]
     assert flattened(fields) <= set(SUMMARY_COLUMNS)
+    assert {f"before.{name}" for name in CORRECTED} <= set(SUMMARY_COLUMNS)
     schemas = document()["components"]["schemas"]
     for schema, columns in (("DailySummary", SUMMARY_COLUMNS), ("PlatformDay", DAY_COLUMNS)):
         described = set(schemas[schema]["properties"]) - {"models"}
         assert described == {name.partition(".")[0] for name in columns}, schema
+
+
+def test_ids_of_prices_are_one_text() -> None:
+    row = {"prices": ["7.3", "7.4"], "before": {"prices": ["1.1"], "unpriced": 2}, "tags": ["a"]}
+    columns = ("prices", "before.prices", "before.unpriced", "before.repriced", "tags")
+    assert csv_row(row, columns) == ["7.3 7.4", "1.1", "2", "", '["a"]']
+    assert csv_row({}, columns) == [""] * 5
+
+
+def test_counts_are_whole_numbers_in_each_column() -> None:
+    types = column_types(Summary)
+    counts = {name for name, kind in types.items() if kind is int}
+    assert {"repriced", "unpriced", "before.repriced", "before.unpriced"} <= counts
+    assert not {"costReportedUSD", "before.costUSD", "co2eKg.low", "prices"} & counts
 
 
 def test_who_and_when_come_first() -> None:
