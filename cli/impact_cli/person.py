@@ -19,14 +19,16 @@ from impact_cli.deployed_stack import calendar_of, store_of
 from impact_cli.exporting import CannotExport
 from impact_cli.ledger_reader import WORKERS, partitions_of, shown, summary_keys, user_pages
 from impact_cli.progress import Progress
-from impact_cli.records import text, to_json
+from impact_cli.records import at, text, to_json
 
 ORIGIN = (
     "Each request that you make through the AI chat passes a proxy (LiteLLM). The proxy reports who asked,"
     " when, which model answered, how many tokens were read and written, what it cost and how long it took."
     " This service stores that report, adds an estimate of electricity, CO2e and water, and adds the reports"
     " of a day up into a daily summary. It stores no question and no answer. The operator may have"
-    " written down a name and a cost centre for your id."
+    " written down a name and a cost centre for your id, and may have prices of their own for some models:"
+    " `repriced` says how many of a day's requests are billed by them, `prices` by which, and `before` what a"
+    " day was billed at first, if its prices were corrected since."
 )
 PURPOSES = (
     "To bill, or to show, what each user costs, and to estimate the footprint. Single requests are deleted"
@@ -59,6 +61,8 @@ SUMMARY_COLUMNS = {
     "USD": "costUSD",
     "EUR": "costEUR",
     "EUR billed": "billedEUR",
+    "Billed at first": "before.billedEUR",
+    "By own prices": "repriced",
     "Final": "final",
 }
 STYLE = (
@@ -149,7 +153,7 @@ def _table(title: str, rows: Sequence[Item], columns: Mapping[str, str]) -> Iter
     yield "".join(f"<th scope=col>{name}</th>" for name in columns)
     yield "</tr></thead><tbody>\n"
     for row in rows:
-        cells = (html.escape(_shown(name, row.get(name))) for name in columns.values())
+        cells = (html.escape(_shown(name, at(row, name))) for name in columns.values())
         yield "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>\n"
     yield "</tbody></table>\n"
 

@@ -10,12 +10,15 @@ import pytest
 
 from impact.calendar import timestamp
 from impact.naming import USER, Name
+from impact.price_book import Revision
+from impact.price_store import Correction
 from impact.store import Store
 from impact_cli import person
 from impact_cli.exporting import CannotExport
 from impact_cli.person import write_person
 from tests.events import NOON, event, freeze
 from tests.integration.steps import BUILDER, TODAY, put, recompute_again
+from tests.unit.cli.test_book_cost import price
 
 HOSTILE = '<script>alert("1")</script>'
 CLOSED = NOON + timedelta(days=2)
@@ -40,6 +43,29 @@ def test_everything_of_one_person_and_nothing_of_others(store: Store, write: Wri
     [summary] = held["summaries"]
     assert (summary["day"], summary["requests"], summary["final"]) == (TODAY, 2, True)
     assert not {"dayShard", "userEvent", "revision"} & {*summary, *held["events"][0]}
+
+
+def test_what_the_price_book_made_of_a_day_is_held_too(store: Store, write: Write, tmp_path: Path) -> None:
+    """The fields of the API's summary, with what the day was final with at first."""
+    put(store, event(costUSD=None, tokens_cache_write=7))
+    for number, rate in ((1, 2), (2, 1)):
+        prices = Revision.of(number, [price("openai/*", perRequest=rate, currency="EUR")], "", "").prices
+        assert store.prices.append(number, prices, by="ops", now=NOON)
+        if number == 1:
+            recompute_again(store, CLOSED)
+    correction = Correction(1, 2, (TODAY,), "a slip", timestamp(CLOSED), "ops", {})
+    assert store.prices.correct_revision(TODAY, 1, correction)
+    recompute_again(store, CLOSED)
+    assert write("alice") == (1, 1)
+    held = json.loads((tmp_path / "out" / "data.json").read_text())
+    [summary], [one] = held["summaries"], held["events"]
+    assert (summary["repriced"], summary["prices"], summary["billedEUR"]) == (1, ["2.1"], 1)
+    assert (summary["before"]["prices"], summary["before"]["billedEUR"]) == (["1.1"], 2)
+    assert one["tokens_cache_write"] == 7
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert (
+        "<td>1</td><td>2</td><td>1</td><td>true</td></tr>" in page
+    )  # billed, at first, by own prices, final
 
 
 def test_a_day_that_waits_to_be_recomputed_is_not_final(store: Store, write: Write, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from arro3.io import read_parquet
 from impact_cli.parquet import write_parquet
 from impact_cli.records import column_types
 from impact_client import Summary, Unavailable
-from tests.unit.cli.test_focus import DAY, LLAMA, of_book, summaries_and_total, wire
+from tests.unit.cli.test_focus import LLAMA, of_book, summaries_and_total, wire
 
 
 @pytest.mark.parametrize("error", [Unavailable("no response"), KeyboardInterrupt()])
