@@ -11,7 +11,8 @@ import click
 
 from impact.calendar import DAY
 from impact.keys import has_room
-from request_events.limits import USER_ID_MAX
+from impact.naming import is_utf8
+from request_events.limits import LABEL_MAX, USER_ID_MAX
 
 WORDS = ("today", "yesterday", "this-month", "last-month")
 MONTH = "2[0-9]{3}-[0-9]{2}"  # a regular expression
@@ -63,14 +64,26 @@ class UserId(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         text = str(value)
-        try:
-            text.encode()
-        except UnicodeEncodeError:
+        if not is_utf8(text):
             self.fail("The id is not UTF-8: no event has it.", param, ctx)
         if not text:
             self.fail("The id is empty: no event has it.", param, ctx)
         if len(text) > USER_ID_MAX or not has_room(text):
             self.fail(f"The id is too long, no event has it: {USER_ID_MAX} characters at most.", param, ctx)
+        return text
+
+
+class Label(click.ParamType):
+    """The id of a team, the alias of a key, or a tag, taken as it is. No event has another one."""
+
+    name = "label"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        if not is_utf8(text):
+            self.fail("It is not UTF-8: no event has it.", param, ctx)
+        if not 1 <= len(text) <= LABEL_MAX:
+            self.fail(f"It has 1 to {LABEL_MAX} characters: no event has another one.", param, ctx)
         return text
 
 

@@ -14,8 +14,8 @@ from impact_client import ImpactError, Rejected
 
 VERBS = {
     "What it costs": {
-        "usage": "days and sum of a user, or of the platform",
-        "top": "users or models, dearest first",
+        "usage": "days and sum of a user, team, key or tag, or of the platform",
+        "top": "users, teams, keys, tags, models or providers, dearest first",
         "day": "every user of a day",
     },
     "Down to the request": {

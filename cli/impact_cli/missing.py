@@ -40,7 +40,7 @@ def missing(
     if stale := sorted(not_fresh):
         lines.append(f"Not fresh: {_listed(stale)}. There was no time to compute these days.")
     if others := sorted(in_rest):
-        lines.append(f"With others: {_listed(others)}. More may be in what does not stand by itself.")
+        lines.append(f"Perhaps not whole: {_listed(others)}. Some of it may be in (others) of these days.")
     return lines
 
 

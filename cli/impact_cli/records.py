@@ -18,13 +18,15 @@ CRLF = "\r\n"
 FORMULA = re.compile(r"(?<![^;\t\r\n])[=+\-@\t\r]")
 """Where a spreadsheet begins to run a text (OWASP, "CSV Injection"): at its start, and after what some take
 for the end of a cell. Excel does so with `;` where a half is written 0,5."""
+FIRST = ("userId", "by", "value", "rest", "name", "costCentre", "day", "users")
+"""Columns that come first: who, and when."""
 WRITTEN_AS = {of: get_type_hints(of) for of in (Range, Terms, Before)}
 IDS = ("prices", "before.prices")
 """Columns of ids of the price book, which have no spaces: `7.3 7.4`."""
 
 
 def column_types(fields: type) -> dict[str, type]:
-    """The columns of a response's type, the user and the day first. Those of a nested field have a dot.
+    """The columns of a response's type, who and when first. Those of a nested field have a dot.
 
     A summary's `models` have no column: a row each would be needed. JSON and FOCUS have them.
     """
@@ -33,8 +35,7 @@ def column_types(fields: type) -> dict[str, type]:
         parts = WRITTEN_AS.get(kind, {})
         kinds |= {f"{name}.{part}": of for part, of in parts.items()} or {name: kind}
     kinds.pop("models", None)
-    first = {name: kinds[name] for name in ("userId", "name", "costCentre", "day", "users") if name in kinds}
-    return first | kinds
+    return {name: kinds[name] for name in FIRST if name in kinds} | kinds
 
 
 def columns_of(fields: type) -> tuple[str, ...]:

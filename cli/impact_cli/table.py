@@ -1,5 +1,6 @@
 """Tables for people: aligned columns, rounded numbers, ids that cannot control the terminal."""
 
+import json
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
@@ -51,15 +52,26 @@ def text(name: str, longest: int = TEXT_MAX) -> Cell:
     return lambda row: visible(str(row[name]), longest) if row.get(name) is not None else NONE
 
 
+def value_cell(row: Row) -> str:
+    """A value of a dimension; `(none)` for requests that have none, `(others)` for the rest.
+
+    A value that begins like these is quoted, so that none can be mistaken for them.
+    """
+    value = row["value"]
+    if value is None:
+        return "(others)" if row.get("rest") else "(none)"
+    return visible(json.dumps(value, ensure_ascii=False) if value[0] in '("' else value, TEXT_MAX)
+
+
 def name_column(rows: Iterable[Row]) -> dict[str, Cell]:
     """The column of names, which stands beside that of ids; nothing where no row has a name."""
     return {"name": text("name", NAME_COLUMNS)} if any("name" in row for row in rows) else {}
 
 
-def whose(row: Row) -> str:
-    """A user, as a heading names them: `Alice Example (65f1c0de), cost centre 4711`."""
-    user = visible(row["userId"])
-    named = f"{visible(row['name'], TEXT_MAX)} ({user})" if "name" in row else user
+def whose(row: Row, field: str = "userId") -> str:
+    """The id in a field, as a heading names it: `Alice Example (65f1c0de), cost centre 4711`."""
+    id_ = visible(row[field])
+    named = f"{visible(row['name'], TEXT_MAX)} ({id_})" if "name" in row else id_
     centre = f", cost centre {visible(row['costCentre'])}" if "costCentre" in row else ""
     return named + centre
 

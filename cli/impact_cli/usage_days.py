@@ -2,15 +2,23 @@
 
 from collections.abc import Iterator
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from impact.daily_totals import DAYS_MAX
 from impact_cli.output import note
 from impact_cli.progress import Progress
-from impact_client import DayTotal, Summary
+from impact_client import BreakdownItem, DayTotal, Dimension, Summary
 
 if TYPE_CHECKING:
     from impact_client import Impact
+
+
+class DayValue(BreakdownItem):
+    """What one value of a dimension did on a day."""
+
+    by: str
+    day: str
+    final: bool
 
 
 def days_with_use(impact: "Impact", first: str | None, last: str | None) -> tuple[str, str, list[DayTotal]]:
@@ -46,3 +54,11 @@ def summaries_of(impact: "Impact", total: DayTotal) -> Iterator[Summary]:
             f"{total['day']} has just changed: {users:,} users were read, its total has {total['users']:,}."
             " Run it again in a minute."
         )
+
+
+def values_of(impact: "Impact", by: Dimension, total: DayTotal) -> Iterator[DayValue]:
+    """Yield what each value of a dimension did on a day, dearest first."""
+    day = total["day"]
+    found = impact.breakdown(by, day, day)
+    for item in found["items"]:
+        yield cast("DayValue", {"by": by, "day": day} | item | {"final": found["final"]})

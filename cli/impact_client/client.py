@@ -109,6 +109,7 @@ class Impact:
         breakdown = next(pages)
         for page in pages:
             breakdown["items"] += page["items"]
+            breakdown["final"] &= page["final"]
         return cast("Breakdown", breakdown)
 
     def usage_of(

@@ -63,12 +63,13 @@ def name_problems(name: Name) -> dict[str, str]:
 def _text_problem(text: str, longest: int) -> str | None:
     if not text.strip():
         return "is empty"
-    if not _is_utf8(text):
+    if not is_utf8(text):
         return "is not UTF-8"
     return f"has more than {longest} characters" if len(text) > longest else None
 
 
-def _is_utf8(text: str) -> bool:
+def is_utf8(text: str) -> bool:
+    """Tell whether a text has no lone surrogate. No id in an event has one."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -10,6 +10,7 @@ from impact.calendar import DAY, parse_day
 from impact.daily_totals import DAYS_MAX
 from impact.http import HttpError
 from impact.keys import SORT_KEY_BYTES, has_room
+from impact.naming import is_utf8
 from request_events.limits import LABEL_MAX, USER_ID_MAX
 
 DEFAULT_DAYS = 30
@@ -28,9 +29,8 @@ def _date(text: str) -> date:
 
 
 def _label(text: str) -> str:
-    if not 1 <= len(text) <= LABEL_MAX:
+    if not 1 <= len(text) <= LABEL_MAX or not is_utf8(text):
         raise ValueError
-    text.encode()  # no label has a lone surrogate: UnicodeEncodeError is a ValueError
     return text
 
 

@@ -239,7 +239,7 @@ def _schemas() -> Schema:
     day, count = {"type": "string", "format": "date"}, {"type": "integer", "minimum": 0}
     of_user = {"models": {"type": "object", **models}}
     named = {
-        "name": _text("What the operator calls the user; absent where the user has no name.", NAME_MAX),
+        "name": _text("What the operator calls the id; absent where it has no name.", NAME_MAX),
         "costCentre": _text("Who pays, as the operator wrote it beside the name.", COST_CENTRE_MAX),
     }
     summary = {
@@ -310,6 +310,7 @@ def _schemas() -> Schema:
                     "type": ["string", "null"],
                     "description": "`null`: requests that have none; or the rest.",
                 },
+                **named,
                 "rest": {
                     "const": True,
                     "description": "Of the last item, and only where there is one: the values that did not "
@@ -322,6 +323,7 @@ def _schemas() -> Schema:
         "ValueDays": _object(
             {
                 **{name: {"type": "string"} for name in DIMENSION_OF},
+                **named,
                 **a_range,
                 "days": _list(
                     _object({"day": day, **of_value, "final": stamp["final"]}, {"day", *billed, "final"})

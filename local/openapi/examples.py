@@ -55,8 +55,8 @@ Responses = dict[str, dict[int, dict[str, Any]]]
 def responses() -> Responses:
     """Send requests to every route, for every status that it has, with tables in memory."""
     with redirect_stdout(StringIO()), _tables() as (ingest, summaries, store):
-        gets: Responses = {f"GET /api/{name}": {} for name in ("summaries", "totals", "breakdown")}
-        given: Responses = {"POST /api/request-event": {}} | gets
+        routes = ("POST /api/request-event", "GET /api/summaries", "GET /api/totals", "GET /api/breakdown")
+        given: Responses = {route: {} for route in routes}
 
         def keep(route: str, name: str, response: dict[str, Any]) -> None:
             headers = {k: v for k, v in response["headers"].items() if k != "content-type"}
@@ -133,6 +133,7 @@ def _tables() -> Iterator[tuple[Any, Any, Any]]:
         terms = Terms(Decimal(5), Decimal(1), Decimal(25), "A study, 2026")
         calendar = ensure_calendar(store, config.settings, NOW)
         store.names.put("user", "alice", Name("Alice Example", "4711"), NOW)
+        store.names.put("team", "marketing", Name("Marketing", "4711"), NOW)
         _use(store, EntryBuilder(calendar), "alice", 1)
         _use(store, EntryBuilder(calendar), "bob", 2)
         for shard in range(calendar.shard_count(DAY)):

@@ -1,10 +1,10 @@
-"""`impact export`: summaries, or the ledger's events, as files."""
+"""`impact export`: summaries, usage by dimension, or the ledger's events, as files."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import click
 
@@ -12,7 +12,6 @@ from impact_cli.days import UserId, bounds, with_range
 from impact_cli.exporting import Part, Step, to_file, to_folder, to_stdout
 from impact_cli.output import note
 from impact_cli.records import (
-    SUMMARY_COLUMNS,
     Record,
     column_types,
     csv_header,
@@ -21,10 +20,12 @@ from impact_cli.records import (
     to_json,
 )
 from impact_cli.target import Target, with_target
-from impact_cli.usage_days import days_with_use, summaries_of
-from impact_client import Summary
+from impact_cli.usage_days import DayValue, days_with_use, summaries_of, values_of
+from impact_client import Dimension, Summary
 
 STDOUT = Path("-")
+EVENTS = "events"
+DIMENSIONS = get_args(Dimension)
 
 
 def _to_a_file(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,12 +38,25 @@ def _to_a_file(function: Callable[..., Any]) -> Callable[..., Any]:
     return with_range(function)
 
 
-_events = click.option("--events", is_flag=True, help="The single requests instead. Needs AWS credentials.")
+def _of_what(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a command take --events and --by, and pass it the choice as `of`: None for summaries."""
+
+    @wraps(function)
+    def chosen(*arguments: Any, events: bool, by: str | None, **options: Any) -> Any:
+        if events and by:
+            raise click.UsageError("Give --events or --by, not both.")
+        return function(*arguments, of=EVENTS if events else by, **options)
+
+    about = "The single requests instead. Needs AWS credentials."
+    chosen = click.option("--events", is_flag=True, help=about)(chosen)
+    return click.option("--by", type=click.Choice(DIMENSIONS), help="A row a day and team ... instead.")(
+        chosen
+    )
 
 
 @click.group()
 def command() -> None:
-    """Write days as files: summaries, or with --events the single requests.
+    """Write days as files: summaries, with --by what teams, keys ... did, or with --events single requests.
 
     Amounts have all their digits. If an export to a file is stopped, the same command continues it.
 
@@ -54,13 +68,13 @@ def command() -> None:
 
 
 @command.command("csv", short_help="rows for a spreadsheet")
-@_events
+@_of_what
 @_to_a_file
 @with_target
 def csv_(
-    since: str | None, until: str | None, events: bool, output: Path | None, overwrite: bool, target: Target
+    since: str | None, until: str | None, of: str | None, output: Path | None, overwrite: bool, target: Target
 ) -> None:
-    """Write a row a user and day as CSV, or with --events a row a request.
+    """Write a row a user and day as CSV; with --by a row a day and team, key ...; with --events a request.
 
     A column of a nested field has a dot in its name, such as co2eKg.low. The models of a summary are left
     out: `export jsonl` and `export focus` have them. Text that a spreadsheet would run as a formula begins
@@ -69,40 +83,41 @@ def csv_(
     \b
     Examples:
       impact export csv --since 2026-11 -o november.csv
+      impact export csv --by team --since last-month -o teams.csv
       impact export csv --events --since yesterday --until yesterday | gzip > requests.csv.gz
     """
-    columns = tuple(_event_column_types()) if events else SUMMARY_COLUMNS
-    identity, parts = _parts("csv", target, since, until, events)
-    steps = [Step(name, lambda of=of: csv_lines(of(), columns)) for name, of in parts]  # type: ignore[misc]
+    columns = tuple(_column_types(of))
+    identity, parts = _parts("csv", target, since, until, of)
+    steps = [Step(name, lambda read=read: csv_lines(read(), columns)) for name, read in parts]  # type: ignore[misc]
     _write(output, csv_header(columns), steps, identity, overwrite)
 
 
 @command.command(short_help="lines of JSON")
-@_events
+@_of_what
 @_to_a_file
 @with_target
 def jsonl(
-    since: str | None, until: str | None, events: bool, output: Path | None, overwrite: bool, target: Target
+    since: str | None, until: str | None, of: str | None, output: Path | None, overwrite: bool, target: Target
 ) -> None:
-    """Write a line of JSON a user and day, with its models, or with --events a line a request.
+    """Write a line of JSON a user and day, with its models; with --by or --events as `export csv` does.
 
     \b
     Example:
       impact export jsonl --since last-month -o last-month.jsonl
     """
-    identity, parts = _parts("jsonl", target, since, until, events)
-    steps = [Step(name, lambda of=of: json_lines(of())) for name, of in parts]  # type: ignore[misc]
+    identity, parts = _parts("jsonl", target, since, until, of)
+    steps = [Step(name, lambda read=read: json_lines(read())) for name, read in parts]  # type: ignore[misc]
     _write(output, "", steps, identity, overwrite)
 
 
 @command.command(short_help="a folder for Athena, DuckDB and Spark")
-@_events
+@_of_what
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder.")
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
 @with_range
 @with_target
 def parquet(
-    since: str | None, until: str | None, events: bool, output: Path, overwrite: bool, target: Target
+    since: str | None, until: str | None, of: str | None, output: Path, overwrite: bool, target: Target
 ) -> None:
     """Write a folder of Parquet files, `day=YYYY-MM-DD/...`, as Athena, DuckDB and Spark read it.
 
@@ -115,9 +130,9 @@ def parquet(
     """
     from impact_cli.parquet import write_parquet
 
-    columns = _event_column_types() if events else column_types(Summary) | {"models": dict}
-    identity, parts = _parts("parquet", target, since, until, events)
-    files = [(f"{name}.parquet", partial(_write_part, write_parquet, of, columns)) for name, of in parts]
+    columns = _column_types(of) | ({"models": dict} if of is None else {})
+    identity, parts = _parts("parquet", target, since, until, of)
+    files = [(f"{name}.parquet", partial(_write_part, write_parquet, read, columns)) for name, read in parts]
     to_folder(output, files, identity, overwrite=overwrite)
     note(f"Written: {len(files)} files in {output}.")
 
@@ -192,21 +207,21 @@ def person(user: str, output: Path, target: Target) -> None:
 
 
 def _parts(
-    kind: str, target: Target, since: str | None, until: str | None, events: bool
+    kind: str, target: Target, since: str | None, until: str | None, of: str | None
 ) -> tuple[dict[str, Any], list[Part]]:
     """Which export this is, and its parts."""
-    if events:
+    if of == EVENTS:
         from impact_cli.ledger_export import shards, source_of
 
         session = target.session()
         first, last, parts = shards(session, target.stack, since, until)
-        return _identity(kind, target, source_of(session), first, last, of="events"), parts
+        return _identity(kind, target, source_of(session), first, last, of=EVENTS), parts
     impact = target.reader()
     first, last, totals = days_with_use(impact, *bounds(since, until, impact.today))
-    days: list[Part] = [
-        (f"day={total['day']}/summaries", partial(summaries_of, impact, total)) for total in totals
-    ]
-    return _identity(kind, target, impact.url, first, last), days
+    read = partial(values_of, impact, cast("Dimension", of)) if of else partial(summaries_of, impact)
+    what = of or "summaries"
+    days: list[Part] = [(f"day={total['day']}/{what}", partial(read, total)) for total in totals]
+    return _identity(kind, target, impact.url, first, last, of=what), days
 
 
 def _identity(
@@ -232,7 +247,9 @@ def _write_part(
     write(path, records(), columns)
 
 
-def _event_column_types() -> dict[str, type]:
-    from impact_cli.event_names import COLUMNS
+def _column_types(of: str | None) -> dict[str, type]:
+    if of == EVENTS:
+        from impact_cli.event_names import COLUMNS
 
-    return COLUMNS
+        return COLUMNS
+    return column_types(DayValue if of else Summary)

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from impact_client import Impact, ImpactError, Rejected, Unauthorized, Unavailable, client
+from impact_client import Impact, ImpactError, Rejected, Unauthorized, Unavailable, ValueField, client
 
 SUMMARY = (
     '{"userId": "alice", "day": "2026-11-23", "requests": 3, "costEUR": 1, "costUSD": 0.1234567890123456789}'
@@ -92,6 +92,29 @@ def test_a_day_is_read_page_by_page_as_it_is_needed(server: Server) -> None:
     assert len(server.requests) == 1
     assert len(list(summaries)) == 1
     assert len(server.requests) == 2
+
+
+def test_a_breakdown_is_read_as_one(server: Server) -> None:
+    head = '{"by": "team", "from": "2026-11-01", "to": "2026-11-30"'
+    one, rest = '{"value": "a", "requests": 1, "repriced": 1, "costEUR": 2}', '{"value": null, "rest": true}'
+    server.answers = [
+        (200, f'{head}, "items": [{one}], "final": true, "next": "c1"}}'),
+        (200, f'{head}, "items": [{rest}], "final": false, "next": null}}'),
+    ]
+    found = reader(server).breakdown("team", "2026-11-01", "2026-11-30")
+    assert [item["value"] for item in found["items"]] == ["a", None]
+    assert ([item.get("rest") for item in found["items"]], found["final"]) == ([None, True], False)
+    assert "next" not in found
+    assert [type(found["items"][0][name]) for name in ("repriced", "costEUR")] == [int, Decimal]
+    query = {"by": ["team"], "from": ["2026-11-01"], "to": ["2026-11-30"]}
+    assert asked(server) == [query, query | {"cursor": ["c1"]}]
+
+
+@pytest.mark.parametrize("field", ["teamId", "keyAlias", "tag"])
+def test_the_days_of_a_team_a_key_or_a_tag(server: Server, field: ValueField) -> None:
+    server.answers = [(200, '{"days": [], "total": {"requests": 0}}')]
+    assert reader(server).usage_of(field, "a b&c=d", "2026-11-01")["days"] == []
+    assert asked(server) == [{field: ["a b&c=d"], "from": ["2026-11-01"]}]
 
 
 def test_numbers_are_exact_and_of_one_type(server: Server) -> None:

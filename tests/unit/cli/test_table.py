@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from impact_cli.table import (
     NAME_COLUMNS,
     TEXT_MAX,
+    Row,
     amount,
     bar,
     footprint,
@@ -17,6 +18,7 @@ from impact_cli.table import (
     share,
     table,
     text,
+    value_cell,
     visible,
     whose,
     width,
@@ -50,6 +52,24 @@ def test_a_name_is_shown_beside_its_id_whatever_the_text(user_id: str, name: str
     [cell] = [cell(row) for cell in name_column([{}, row]).values()]
     assert cell.isprintable()
     assert cell == visible(name, NAME_COLUMNS)
+
+
+@given(st.text(min_size=1) | st.sampled_from(["(none)", "(others)", '"(none)"', "("]))
+def test_no_value_is_mistaken_for_none_or_the_rest(value: str) -> None:
+    shown = value_cell({"value": value})
+    assert shown.isprintable()
+    assert shown not in ("(none)", "(others)")
+
+
+def test_values_that_look_alike_are_told_apart() -> None:
+    values = ["(none)", '"(none)"', "(others)", "Marketing", "marketing", "none", "\x1b"]
+    rows: list[Row] = [{"value": value} for value in values]
+    rows += [{"value": None}, {"value": None, "rest": True}]
+    shown = [value_cell(row) for row in rows]
+    assert shown == [
+        *('"(none)"', r'"\"(none)\""', '"(others)"', "Marketing", "marketing", "none", r"\x1b"),
+        *("(none)", "(others)"),
+    ]
 
 
 def test_without_any_name_there_is_no_column() -> None:
