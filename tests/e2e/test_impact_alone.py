@@ -29,7 +29,7 @@ LONG_ID = "x" * 257
 RANGES = (("--since", "2026-13"), ("--since", "2026-11-05", "--until", "2026-11-01"))
 WRONG: dict[str, tuple[tuple[str, ...], ...]] = {
     "usage": (("",), ("a", "b"), (LONG_ID,), ("--fresh",), *RANGES),
-    "top": ((), ("teams",), ("users", "--limit", "0"), ("users", "--limit", "x"), ("users", *RANGES[0])),
+    "top": ((), ("colours",), ("users", "--limit", "0"), ("users", "--limit", "x"), ("users", *RANGES[0])),
     "day": (("2026-02-30",), ("2026-11",), ("tomorrow",), ("today", "x"), ("--since", "today")),
     "events": ((), ("",), (LONG_ID,), ("a", "--day", "2026-11"), ("a", "b")),
     "explain": ((), ("",), ("a", "--day", "1900-01-01"), ("a", "--csv"), ("a", "b")),
@@ -52,6 +52,23 @@ WRONG: dict[str, tuple[tuple[str, ...], ...]] = {
         ("apply", "/nonexistent/prices.toml"),
         ("list", "--all", "--on", "today"),
         ("check", *RANGES[0]),
+    ),
+    "reprice": (
+        (),
+        ("--since", "2026-11"),
+        ("--since", "nope", "--reason", "x"),
+        ("--since", "2026-11", "--reason", " "),
+        ("--since", "2026-11", "--reason", "x" * 501),
+        ("--since", "2026-11", "--reason", "x", "y"),
+    ),
+    "corrections": (("x",), ("--nope",), ("--since", "2026-11"), ("--stack",), ("--profile",)),
+    "name": (
+        ("nope",),
+        ("user", "a"),
+        ("user", "", "Alice"),
+        ("team", "a", " "),
+        ("key", "a", "x" * 257),
+        ("import", "/nonexistent/names.csv"),
     ),
     "rollup": ((), ("today",), ("2026-02-30",), ("2026-11",), ("2026-11-20", "x")),
     "replay": (("x",), ("--nope",), ("--yes",), ("--stack",), ("--profile",)),
