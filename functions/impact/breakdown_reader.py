@@ -1,15 +1,16 @@
 """What the read API returns by dimension: what each value did in some days, and the days of one value."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import localcontext
+from functools import partial
 from itertools import groupby
 from typing import Any
 
 from impact import daily_totals
 from impact.billing import zero_sum
-from impact.breakdown import WHOLE, Encoded, SumRows, day_rows, dearness, shards_of_day
+from impact.breakdown import HELD_MAX, WHOLE, Encoded, SumRows, Value, day_rows, dearness, shards_of_day
 from impact.calendar import Calendar, days_between, runs_of
 from impact.decimals import EXACT
 from impact.naming import ID_FIELDS, Kind, fields_of
@@ -25,10 +26,10 @@ NAMED: dict[str, Kind] = {kind: kind for kind in ID_FIELDS}  # dimensions whose 
 
 @dataclass(frozen=True)
 class _Day:
-    """A day with use: its total, and its rows by one dimension."""
+    """A day with use: its total, and what reads its rows by one dimension. Those of a year would fill memory."""
 
     total: Item
-    rows: SumRows
+    rows: Callable[[], SumRows]
 
 
 @dataclass(frozen=True)
@@ -53,15 +54,12 @@ class BreakdownReader:
         """
         start = parse_cursor(cursor, _parse_place) if cursor else 0
         days = self._days(by, first, last)
-        rows = SumRows()
-        with localcontext(EXACT):
-            for day in days.used:
-                rows.add(day.rows)
+        rows = _added(days.used)
         if by in WHOLE:
             rows.fit(Tally.from_fields(daily_totals.sum_totals(day.total for day in days.used)))
-        items = _items(rows)
+        places = _in_order(rows)
         page = PageOfRows()
-        for item in self._named(by, items[start : start + PAGE_VALUES]):
+        for item in self._named(by, [_item(*place) for place in places[start : start + PAGE_VALUES]]):
             if not page.add(item):
                 break
         following = start + len(page.rows)
@@ -71,7 +69,7 @@ class BreakdownReader:
             "to": last,
             "items": page.rows,
             "final": days.are_final,
-            "next": cursor_of(following) if following < len(items) else None,
+            "next": cursor_of(following) if following < len(places) else None,
         }
 
     def days_of(self, by: str, value: str, first: str, last: str) -> dict[str, Any]:
@@ -83,12 +81,13 @@ class BreakdownReader:
         in_rest: list[str] = []
         total: Sums = zero_sum()
         for day in self._days(by, first, last).used:
-            sums = day.rows.values.get(value)
+            rows = day.rows()
+            sums = rows.values.get(value)
             if sums is not None:
                 with localcontext(EXACT):
                     total.add(sums)
                 shown.append({"day": day.total["day"]} | _fields(sums) | {"final": day.total["final"]})
-            if day.rows.rest is not None:
+            if rows.rest is not None:
                 in_rest.append(day.total["day"])
         kind = NAMED.get(by)
         name = fields_of(self.store.names.get(kind, value)) if kind else {}
@@ -118,7 +117,7 @@ class BreakdownReader:
         found = {
             day: _Day(
                 daily_totals.as_response(item["total"], reopened=False),
-                SumRows.of_rows(Encoded(item["rows"]).rows(by)),
+                partial(_stored_rows, by, item["rows"]),
             )
             for day, item in kept.items()
         }
@@ -140,15 +139,38 @@ class BreakdownReader:
                 whole = [shard.total for shard in shards]
                 total = daily_totals.daily_total(day, whole, self.calendar.shard_count(day))
                 if total is not daily_totals.NO_USE:
-                    yield _Day(daily_totals.as_response(total, reopened=day in marked), day_rows(by, shards))
+                    rows = partial(day_rows, by, shards)
+                    yield _Day(daily_totals.as_response(total, reopened=day in marked), rows)
 
 
-def _items(rows: SumRows) -> list[Item]:
+def _stored_rows(by: str, stored: bytes) -> SumRows:
+    return SumRows.of_rows(Encoded(stored).rows(by))
+
+
+def _added(days: Iterable[_Day]) -> SumRows:
+    """Add up days, one in memory at a time. Where there are too many values to hold, keep the dearest."""
+    rows = SumRows()
+    for day in days:
+        with localcontext(EXACT):
+            rows.add(day.rows())
+        if len(rows.values) > 2 * HELD_MAX:
+            rows = rows.folded(HELD_MAX)
+    return rows
+
+
+Place = tuple[Value, Sums, bool]
+"""A value, what it did, and whether this is the rest."""
+
+
+def _in_order(rows: SumRows) -> list[Place]:
+    """Order the values, dearest first, the rest last."""
     ordered = sorted(rows.values.items(), key=lambda pair: dearness(*pair), reverse=True)
-    items: list[Item] = [{"value": value} | _fields(sums) for value, sums in ordered]
-    if rows.rest is not None:
-        items.append({"value": None, "rest": True} | _fields(rows.rest))
-    return items
+    rest: list[Place] = [] if rows.rest is None else [(None, rows.rest, True)]
+    return [*((value, sums, False) for value, sums in ordered), *rest]
+
+
+def _item(value: Value, sums: Sums, is_rest: bool) -> Item:
+    return {"value": value} | ({"rest": True} if is_rest else {}) | _fields(sums)
 
 
 def _fields(sums: Sums) -> Item:

@@ -194,6 +194,19 @@ def test_a_value_that_stands_in_one_shard_may_be_in_the_rest_of_another(
     assert (rest["value"], rest["rest"], rest["requests"], rest["costUSD"]) == (None, True, 1, 1)
 
 
+def test_more_values_than_can_be_held_are_in_the_rest(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shards' values are merged for each day, then the days'."""
+    send(store, *({"teamId": f"team-{n}", "costUSD": n} for n in range(12)))
+    whole = UsageReader(store, CALENDAR, Terms()).platform(DAYS[0], TODAY)["total"]
+    monkeypatch.setattr(breakdown_reader, "HELD_MAX", 2)
+    items = values(store, "team", DAYS[0], TODAY)["items"]
+    assert [(item["value"], item.get("rest")) for item in items] == [
+        *(("team-11", None), ("team-10", None), (None, None)),
+        (None, True),
+    ]
+    assert sum(item["requests"] for item in items) == whole["requests"]
+
+
 # Pages
 
 
