@@ -33,7 +33,7 @@ from impact.keys import parse_day_shard
 from impact.price_book import Price, Rates
 from impact.usage_reader import UsageReader
 from impact_cli.repricing import days_of, totals_of
-from tests.simulation.cloud import CALM, EVENTS, WORKER_SECONDS, Cloud, Sky, deployed
+from tests.simulation.cloud import CALM, EVENTS, WORKER_SECONDS, Cloud, Container, Sky, deployed
 from tests.simulation.database import LATE_SECONDS, STALE_SECONDS, Weather
 from tests.simulation.explained import explain_summaries
 from tests.simulation.oracle import Oracle, Violation, records
@@ -527,24 +527,24 @@ class Simulation:
             totals = totals_of(store, calendar, due)
             self.world.sleep(self.world.random.expovariate(0.1))  # until a person has agreed
             if meddles:
-                self._count_days(due)
+                self._count_days(due, within=5.0 * len(due))
             append_correction(store, book.revision, totals, reason="a test", by="operator", now=now)
             finish_corrections(store, calendar, now)
             if counts:
-                self._count_days(due)
+                self._count_days(due, within=1.0)
 
         operator = self._operate(correct)
         if random.random() < 0.5:
             killed = random.expovariate(random.choice((1.0, 0.05)))
             self.world.spawn(self.chaos, partial(self._kill_operator, operator), killed)
 
-    def _count_days(self, days: list[str]) -> None:
-        """Recompute days within a second or so, some of them twice."""
+    def _count_days(self, days: list[str], within: float) -> None:
+        """Recompute days within so many seconds, some of them twice."""
         for day in days:
             for shard in range(self.cloud.calendar.shard_count(day)):
                 for _ in range(self.prices.choice((1, 2))):
                     count = partial(self.cloud.count_now, {"day": day, "shard": shard})
-                    self.world.spawn(self.cloud.network, count, self.prices.expovariate(3.0))
+                    self.world.spawn(self.cloud.network, count, self.prices.uniform(0, within))
 
     def _kill_operator(self, operator: Process) -> None:
         if operator.alive:
@@ -561,7 +561,8 @@ class Simulation:
                 self.operating -= 1
 
         self.operating += 1
-        process = Process("operator")
+        process = Container("operator")
+        process.is_sluggish = self.prices.random() < 0.5
         self.world.spawn(process, run)
         return process
 

@@ -34,7 +34,8 @@ numbers = st.integers(0, 2)
 
 def an_event(day_shard: str, user_id: str, event_id: str, tokens: int) -> dict[str, Any]:
     key = {"dayShard": day_shard, "userEvent": f"{user_id.replace('#', '%23')}#{event_id}"}
-    return key | {"userId": user_id, "eventId": event_id, "tokens_in": tokens}
+    needed = {"ts": "", "provider": "", "model": "", "status": "", "latency": 0, "tokens_out": 0}
+    return key | needed | {"userId": user_id, "eventId": event_id, "tokens_in": tokens}
 
 
 def a_summary(user_id: str, day: str, as_of: str, requests: int) -> dict[str, Any]:
@@ -68,6 +69,12 @@ CALLS = st.one_of(
     st.tuples(st.just("shard_totals"), days, days),
     st.tuples(st.just("progress")),
     st.tuples(st.just("fx_rates"), days, days),
+    st.tuples(st.just("put_breakdown"), days, st.integers(0, 1), st.booleans()),
+    st.tuples(st.just("put_day_of_dimension"), days, st.integers(0, 3), st.integers(0, 2)),
+    st.tuples(st.just("days_of_dimension"), days, days),
+    st.tuples(st.just("append_prices"), st.integers(1, 3)),
+    st.tuples(st.just("fix_revision"), days, st.integers(0, 3)),
+    st.tuples(st.just("revisions_of"), days),
 )
 
 
@@ -133,6 +140,23 @@ def ask(store: Store, call: tuple[Any, ...]) -> Any:
             return users_after(store, *given)
         case "shard_totals":
             return [comparable(item) for item in store.state.shard_totals(*given)]
+        case "put_breakdown":
+            day, shard, is_new = given
+            known = {item["key"]: item["revision"] for item in store.breakdowns.of_shards(day)}
+            before = None if is_new else known.get(f"{shard:02d}")
+            put = store.breakdowns.put_shard(day, shard, {"total": {"final": True}}, before)
+            return isinstance(put, str)
+        case "put_day_of_dimension":
+            return store.breakdowns.put_day("team", given[0], {"total": given[2]}, given[1])
+        case "days_of_dimension":
+            return store.breakdowns.of_days("team", *given)
+        case "append_prices":
+            book = store.prices.book()
+            return book, store.prices.append(given[0], [], by="test", now=NOON)
+        case "fix_revision":
+            return store.prices.fix_revision(given[0], given[1], NOON)
+        case "revisions_of":
+            return store.prices.revisions_of(given[0])
         case _:
             return getattr(store.state, name)(*given)
 
