@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from local.template import resources
 from local.waiting import wait_until
 from request_events.outbox import Outbox
 from tests.e2e.api import Api, a_user, an_event, count, day, store_of
+from tests.e2e.command import impact
 
 TEXT = (PROJECT / "docs" / "runbook.md").read_text()
 PREAMBLE, *BLOCKS = re.findall(r"(?m)(?:^    .*\n|^\n(?=    ))+", TEXT)
@@ -37,6 +39,7 @@ ELSEWHERE = (
     "-in-time",
     "to-live",
     "OUTBOX",
+    "    impact ",
 )
 """Commands of blocks that other tests run: deployments, dead letters, rates, and tests below."""
 ONLY_AWS = ("request-service-quota-increase", "--backup-type SYSTEM")
@@ -103,6 +106,15 @@ def blocks(*words: str) -> list[str]:
 def test_each_command_runs(shell: Shell, block: str) -> None:
     dry = {"DRY_RUN": "1"} if any(word in block for word in ONLY_AWS) else {}
     shell(block, **dry)
+
+
+def test_commands_of_impact_are_right_usage(stack: Stack) -> None:
+    """What they do is tested elsewhere. With wrong usage the exit code would be 2."""
+    lines = re.findall(r"(?m)^    impact (.+)$", TEXT)
+    assert lines
+    for line in lines:
+        ran = impact(stack, *shlex.split(line, comments=True), "--stack", "nowhere")
+        assert (ran.code, "There is no stack nowhere" in ran.out + ran.error) == (1, True), line
 
 
 def test_log_queries_find_what_they_are_for(shell: Shell, api: Api) -> None:
