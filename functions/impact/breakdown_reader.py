@@ -26,7 +26,7 @@ NAMED: dict[str, Kind] = {kind: kind for kind in ID_FIELDS}  # dimensions whose 
 
 @dataclass(frozen=True)
 class _Day:
-    """A day with use: its total, and what reads its rows by one dimension. Those of a year would fill memory."""
+    """A day with use: its total, and what reads its rows. Those of a year would fill the memory."""
 
     total: Item
     rows: Callable[[], SumRows]
