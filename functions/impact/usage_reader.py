@@ -197,17 +197,24 @@ class _FreshDays:
     def _computed(self, day: str) -> list[Item]:
         store, calendar = self.reader.store, self.reader.calendar
         key = day_shard(day, calendar.shard_of(self.user_id, day))
-        revisions = store.prices.revisions_of(day) if calendar.is_closed(day, self.now) else []
-        book = store.prices.book()
-        sums = tally(self._events(key), DayBook.of(book, day, revisions or [book.revision]))
+        total = store.state.shard_total(key)
+        sums = tally(self._events(key), self._book(day, total))
         if not sums.requests:
             return []
-        terms = terms_of(store.state.shard_total(key), self.reader.terms)
+        terms = terms_of(total, self.reader.terms)
         stamp = {"asOf": timestamp(self.now), "final": calendar.is_closed(day, self.now)}
         rate = store.state.fx_rate_of(day)
         stated = statement(sums, rate, terms)
         stated |= before_correction(sums, stated, rate, terms)
         return [{"userId": self.user_id, "day": day} | stated | stamp]
+
+    def _book(self, day: str, total: Item | None) -> DayBook:
+        """The prices that a recompute would count the day with now: see `recompute.py`."""
+        prices = self.reader.store.prices
+        book = prices.book()
+        newest = 0 if total and total["final"] else book.revision
+        is_closed = self.reader.calendar.is_closed(day, self.now)
+        return DayBook.of(book, day, (is_closed and prices.revisions_of(day)) or [newest])
 
     def _events(self, key: str) -> Iterator[LedgerEvent]:
         pages = self.reader.store.ledger.event_pages(key, user_id=self.user_id, consistent=True)

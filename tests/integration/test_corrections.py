@@ -228,11 +228,13 @@ def test_days_are_sorted_by_what_a_correction_would_do(used: Store) -> None:
 
 def test_a_day_that_was_final_before_there_were_prices_keeps_its_figures(used: Store) -> None:
     roll_up(used, CLOSED)
-    for key in (TODAY,):  # as an earlier release leaves it
-        used.client.delete_item(
-            TableName=used.state.name, Key={"kind": {"S": "day-prices"}, "key": {"S": key}}
-        )
+    key = {"kind": {"S": "day-prices"}, "key": {"S": TODAY}}
+    used.client.delete_item(TableName=used.state.name, Key=key)  # as an earlier release leaves it
     add_price(used, RIGHT)
+    put(used, USED[0], now=CLOSED)  # sent again: it leaves a mark
+    reader = UsageReader(used, CALENDAR, Terms())
+    [fresh] = reader.user("alice", TODAY, TODAY, fresh=True, now=CLOSED + HOUR)["days"]
+    assert (fresh["costUSD"], fresh["unpriced"]) == (0, 2)
     shard = CALENDAR.shard_of("alice", TODAY)
     recompute(used, CALENDAR, Terms(), TODAY, shard, as_of=CLOSED + HOUR)
     assert (summary(used)["costUSD"], summary(used)["unpriced"]) == (0, 2)
