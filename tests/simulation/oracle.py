@@ -432,14 +432,14 @@ class Oracle:
             days.setdefault(self.day_of(item), []).append(item)
         if not days:
             return
-        spans = [*((day, day) for day in sorted(days)), (min(days), max(days))]
+        spans = {(day, day) for day in days} | {(min(days), max(days))}
         store, calendar = self.cloud.store(1), self.cloud.calendar
         breakdown, usage = BreakdownReader(store, calendar), UsageReader(store, calendar, Terms())
         platform: dict[tuple[str, str], Event] = {}
         shown: dict[tuple[str, str, str], Event] = {}
 
         def read() -> None:
-            for span in spans:
+            for span in sorted(spans):
                 for by in DIMENSIONS:
                     shown[by, *span] = breakdown.values(by, *span)
                 platform[span] = usage.platform(*span)
