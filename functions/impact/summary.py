@@ -188,7 +188,7 @@ def _read(cls: type[Figures], values: dict[str, Any]) -> dict[str, Any]:
 
 
 class Group(NamedTuple):
-    """What the events of a group have in common, beside their user."""
+    """What the events of a group have in common, beside their user. An empty team or key counts as none."""
 
     provider: str
     model: str
@@ -250,8 +250,8 @@ def _grouped(events: Iterable[LedgerEvent]) -> dict[Group, list[LedgerEvent]]:
         group = (
             event.provider.S,
             event.model.S,
-            None if team is None else team.S,
-            None if key is None else key.S,
+            None if team is None else team.S or None,
+            None if key is None else key.S or None,
             () if tags is None else tuple(dict.fromkeys(tag.S for tag in tags.L)),
         )
         if group in groups:

@@ -38,7 +38,7 @@ amounts = st.decimals(0, 10**6, places=30).map(lambda number: +number) | st.samp
     [Decimal("1E-30"), 0]
 )
 labels = st.none() | st.sampled_from(
-    ["Marketing", "marketing", "MARKETING", "=1+1", "a#b", "\u202egnp", "null"]
+    ["", "Marketing", "marketing", "MARKETING", "=1+1", "a#b", "\u202egnp", "null"]
 )
 events = st.lists(
     st.fixed_dictionaries(

@@ -149,6 +149,16 @@ def test_requests_with_several_tags_are_explained(run: Run) -> None:
     assert explained not in run("top", "teams", *RANGE)
 
 
+def test_an_empty_team_or_key_is_none(run: Run, store: Store) -> None:
+    put(store, now_event(eventId="empty", userId="user-9", teamId="", keyAlias="", costUSD=7))
+    roll_up(store)
+    for by, others in (("teams", 1), ("keys", 0)):
+        [none] = [item for item in exact(run("top", by, *RANGE, "--json"))["items"] if not item["value"]]
+        assert (none["value"], none["requests"], none["costUSD"]) == (None, 1 + others, 7 + others)
+        [line] = [line for line in run("top", by, *RANGE).splitlines() if line.startswith("(none)")]
+        assert line.split()[1] == str(1 + others)
+
+
 def test_without_use_there_is_no_table(run: Run) -> None:
     assert run("top", "tags", "--since", "2026-11-01", "--until", "2026-11-02").endswith(": no requests.\n")
 

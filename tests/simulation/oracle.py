@@ -29,8 +29,8 @@ COSTS = ("costUSD", "unpriced", "repriced")
 """What the price book decides, as does costEUR."""
 DIMENSIONS: dict[str, Callable[[Event], list[str | None]]] = {
     "user": lambda item: [item["userId"]],
-    "team": lambda item: [item.get("teamId")],
-    "key": lambda item: [item.get("keyAlias")],
+    "team": lambda item: [item.get("teamId") or None],
+    "key": lambda item: [item.get("keyAlias") or None],
     "tag": lambda item: list(dict.fromkeys(item.get("tags") or [None])),
     "model": lambda item: [f"{item['provider']}/{item['model']}"],
     "provider": lambda item: [item["provider"]],
