@@ -12,6 +12,8 @@ Cell = Callable[[Any], str]
 
 TEXT_MAX = 48
 """Longest text in a cell, in columns of the terminal. Files and --json have the whole text."""
+OPENING_BRACKET = "Ps"
+"""Unicode's category of characters that look like `(`, whatever blanks stand before one."""
 NONE = "-"
 """Not known: not the same as zero."""
 NAME_COLUMNS = 24
@@ -55,12 +57,13 @@ def text(name: str, longest: int = TEXT_MAX) -> Cell:
 def value_cell(row: Row) -> str:
     """A value of a dimension; `(none)` for requests that have none, `(others)` for the rest.
 
-    A value that begins like these is quoted, so that none can be mistaken for them.
+    A value with a bracket of any kind is quoted, so that none can be mistaken for them.
     """
     value = row["value"]
     if value is None:
         return "(others)" if row.get("rest") else "(none)"
-    return visible(json.dumps(value, ensure_ascii=False) if value[0] in '("' else value, TEXT_MAX)
+    has_bracket = any(unicodedata.category(c) == OPENING_BRACKET for c in value)
+    return visible(json.dumps(value, ensure_ascii=False) if has_bracket else value, TEXT_MAX)
 
 
 def name_column(rows: Iterable[Row]) -> dict[str, Cell]:

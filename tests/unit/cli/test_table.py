@@ -54,11 +54,19 @@ def test_a_name_is_shown_beside_its_id_whatever_the_text(user_id: str, name: str
     assert cell == visible(name, NAME_COLUMNS)
 
 
-@given(st.text(min_size=1) | st.sampled_from(["(none)", "(others)", '"(none)"', "("]))
+@given(st.text() | st.sampled_from(["(none)", "(others)", '"(none)"', "("]))
 def test_no_value_is_mistaken_for_none_or_the_rest(value: str) -> None:
     shown = value_cell({"value": value})
     assert shown.isprintable()
     assert shown not in ("(none)", "(others)")
+
+
+@pytest.mark.parametrize("before", ["", " ", "\u3164", "\u0301", "\u2800"])
+@pytest.mark.parametrize("brackets", ["()", "\uff08\uff09", "\u2768\u2769", "\ufe59\ufe5a"])
+def test_a_value_that_looks_like_none_is_quoted(before: str, brackets: str) -> None:
+    value = f"{before}none".join(brackets)
+    for like in (value, before + value):
+        assert value_cell({"value": like}) == f'"{like}"'
 
 
 def test_values_that_look_alike_are_told_apart() -> None:
