@@ -80,12 +80,12 @@ def test_the_teams_that_cost_most(run: Run) -> None:
     assert lines[0] == f"Teams of {TODAY} to {TODAY}, dearest first"
     assert [re.split(r" {2,}", line)[0] for line in lines[2:9]] == [
         *("team", "Marketing", "marketing", '"(none)"', '"(others)"'),
-        *(r"\x1b[31m=1+1\u202e,\n", "(none)"),
+        *(r'"\u001b[31m=1+1\u202e,\n"', "(none)"),
     ]
     assert "(others):" not in table
     assert max(map(width, lines[:9])) <= 80
     assert "\x1b" not in table
-    assert lines[3].count("█") > lines[4].count("█") > 0
+    assert "█" not in table  # the longest value leaves no room for bars
 
 
 @pytest.mark.parametrize("by", DIMENSIONS)
