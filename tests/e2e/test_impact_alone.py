@@ -28,8 +28,11 @@ ENVIRONMENT = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name
 LONG_ID = "x" * 257
 RANGES = (("--since", "2026-13"), ("--since", "2026-11-05", "--until", "2026-11-01"))
 WRONG: dict[str, tuple[tuple[str, ...], ...]] = {
-    "usage": (("",), ("a", "b"), (LONG_ID,), ("--fresh",), *RANGES),
-    "top": ((), ("colours",), ("users", "--limit", "0"), ("users", "--limit", "x"), ("users", *RANGES[0])),
+    "usage": (
+        *(("",), ("a", "b"), (LONG_ID,), ("--fresh",), *RANGES),
+        *(("a", "--team", "b"), ("--key", "a", "--tag", "a"), ("--team", ""), ("--tag", LONG_ID)),
+    ),
+    "top": ((), ("cities",), ("users", "--limit", "0"), ("users", "--limit", "x"), ("users", *RANGES[0])),
     "day": (("2026-02-30",), ("2026-11",), ("tomorrow",), ("today", "x"), ("--since", "today")),
     "events": ((), ("",), (LONG_ID,), ("a", "--day", "2026-11"), ("a", "b")),
     "explain": ((), ("",), ("a", "--day", "1900-01-01"), ("a", "--csv"), ("a", "b")),

@@ -27,6 +27,7 @@ DAY, RANGE = day(OF), ("--since", day(OF), "--until", day(OF))
 USD = "1.1172"
 RED = "\x1b[31mred"
 """A model whose name is for a terminal."""
+TEAM, OTHER_TEAM = "=1+1", {"teamId": "(none)", "keyAlias": "prod", "tags": ["a"]}
 DETAILS = ("--json", "--jsonl", "--csv")
 
 
@@ -34,8 +35,10 @@ DETAILS = ("--json", "--jsonl", "--csv")
 def used(stack: Stack, api: Api) -> Iterator[None]:
     """A day with a rate and three models, and a day with many users."""
     events = [
-        an_event(USER, OF, costEUR=None, costUSD=2.5, eventId="a"),
-        an_event(USER, OF, costUSD=1, eventId="b", model="claude-sonnet-4-5", provider="anthropic"),
+        an_event(USER, OF, costEUR=None, costUSD=2.5, eventId="a", teamId=TEAM, tags=["a", "b"]),
+        an_event(
+            USER, OF, costUSD=1, eventId="b", model="claude-sonnet-4-5", provider="anthropic", **OTHER_TEAM
+        ),
         an_event(USER, OF, costEUR=None, eventId="c", model=RED, provider="x", status="failure"),
     ]
     crowd = [an_event(f"{USER}-{number:03d}", CROWDED) for number in range(CROWD)]
@@ -102,26 +105,54 @@ def test_no_color_is_obeyed(stack: Stack) -> None:
         assert not re.search(r"\x1b\[[0-9;]*m", shown.out)
 
 
-def test_top_users_and_models(stack: Stack, api: Api) -> None:
+def test_top_models(stack: Stack) -> None:
     shown = impact_in_a_terminal(stack, "top", "models", *RANGE)
-    assert "summaries read" in shown.out  # progress, which a pipe does not have
+    assert "Reading what models did ..." in shown.out  # progress, which a pipe does not have
     table = pipe(stack, "top", "models", *RANGE)
     assert shown.out.endswith(table)
-    lines = table.splitlines()[2:6]
-    assert [line.split()[0] for line in lines[1:]] == [
+    assert "share" in table
+    assert [line.split()[0] for line in table.splitlines()[3:6]] == [
         "openai/gpt-4o",
         "anthropic/claude-sonnet-4-5",
         "x/\\x1b[31mred",
     ]
-    assert ["share" in lines[0], lines[1].count("█") == 20, lines[3].count("█")] == [True, True, 0]
-    for by in ("users", "models"):
-        items = exact(pipe(stack, "top", by, *RANGE, "--json"))["items"]
-        [total] = api.get("/api/totals", **{"from": DAY, "to": DAY}).exact["days"]
-        assert sum(item["costUSD"] for item in items) == total["costUSD"]
-        assert [exact(line) for line in pipe(stack, "top", by, *RANGE, "--jsonl").splitlines()] == items
-        rows = csv.DictReader(pipe(stack, "top", by, *RANGE, "--csv").splitlines())
-        assert [row["value"].removeprefix("'") for row in rows] == [item["value"] for item in items]
     assert "1 more: --limit 3" in pipe(stack, "top", "models", *RANGE, "--limit", "2")
+
+
+def test_top_teams_and_the_days_of_one(stack: Stack) -> None:
+    table = pipe(stack, "top", "teams", *RANGE)
+    lines = table.splitlines()[3:6]
+    assert [line.split()[0] for line in lines] == [TEAM, '"(none)"', "(none)"]
+    assert [line.count("█") > 0 for line in lines] == [True, True, False]
+    assert max(map(len, table.splitlines()[:6])) <= 80
+    assert "Requests with several tags count for each of them." in pipe(stack, "top", "tags", *RANGE)
+    of = ("usage", "--team", TEAM, *RANGE)
+    head, _, _, row, *_ = pipe(stack, *of).splitlines()
+    assert (head, row.split()[:2]) == (f"Team {TEAM}, {DAY} to {DAY}", [DAY, "1"])
+    assert next(csv.DictReader(pipe(stack, *of, "--csv").splitlines()))["teamId"] == f"'{TEAM}"
+    assert impact(stack, "usage", USER, "--team", TEAM).code == 2
+
+
+@pytest.mark.parametrize("by", ["user", "team", "key", "tag", "model", "provider"])
+def test_what_values_did_adds_up_to_the_platform(stack: Stack, api: Api, by: str) -> None:
+    top = ("top", f"{by}s", *RANGE)
+    told = exact(pipe(stack, *top, "--json"))
+    assert told == api.get("/api/breakdown", by=by, **{"from": DAY, "to": DAY}).exact
+    items = told["items"]
+    [total] = api.get("/api/totals", **{"from": DAY, "to": DAY}).exact["days"]
+    if by != "tag":
+        for name in ("requests", "costUSD", "costEUR", "billedEUR"):
+            assert sum(item[name] for item in items) == total[name]
+    assert [exact(line) for line in pipe(stack, *top, "--jsonl").splitlines()] == items
+    rows = csv.DictReader(pipe(stack, *top, "--csv").splitlines())
+    assert [row["value"].removeprefix("'") for row in rows] == [item["value"] or "" for item in items]
+    lines = pipe(stack, "export", "jsonl", "--by", by, *RANGE).splitlines()
+    assert [exact(line)["billedEUR"] for line in lines] == [item["billedEUR"] for item in items]
+    for field, dimension in (("teamId", "team"), ("keyAlias", "key"), ("tag", "tag")):
+        for item in items if dimension == by else ():
+            if item["value"] is not None:
+                of = api.get("/api/summaries", **{field: item["value"], "from": DAY, "to": DAY}).exact
+                assert of["total"]["billedEUR"] == item["billedEUR"]
 
 
 def test_a_day_comes_in_pages_on_a_terminal(stack: Stack, api: Api) -> None:
