@@ -6,12 +6,13 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from impact.decimals import EXACT
 from impact.fx_rates import fx_date_of
 from impact_cli.records import DAY_COLUMNS, SUMMARY_COLUMNS
 from local.stack import Stack
@@ -114,7 +115,7 @@ def test_top_models(stack: Stack) -> None:
     assert [line.split()[0] for line in table.splitlines()[3:6]] == [
         "openai/gpt-4o",
         "anthropic/claude-sonnet-4-5",
-        "x/\\x1b[31mred",
+        '"x/\\u001b[31mred"',
     ]
     assert "1 more: --limit 3" in pipe(stack, "top", "models", *RANGE, "--limit", "2")
 
@@ -123,7 +124,7 @@ def test_top_teams_and_the_days_of_one(stack: Stack) -> None:
     table = pipe(stack, "top", "teams", *RANGE)
     lines = table.splitlines()[3:6]
     assert [line.split()[0] for line in lines] == [TEAM, '"(none)"', "(none)"]
-    assert [line.count("█") > 0 for line in lines] == [True, True, False]
+    assert lines[0].count("█") > lines[1].count("█") >= lines[2].count("█") == 0
     assert max(map(len, table.splitlines()[:6])) <= 80
     assert "Requests with several tags count for each of them." in pipe(stack, "top", "tags", *RANGE)
     of = ("usage", "--team", TEAM, *RANGE)
@@ -141,8 +142,9 @@ def test_what_values_did_adds_up_to_the_platform(stack: Stack, api: Api, by: str
     items = told["items"]
     [total] = api.get("/api/totals", **{"from": DAY, "to": DAY}).exact["days"]
     if by != "tag":
-        for name in ("requests", "costUSD", "costEUR", "billedEUR"):
-            assert sum(item[name] for item in items) == total[name]
+        with localcontext(EXACT):
+            for name in ("requests", "costUSD", "costEUR", "billedEUR"):
+                assert sum(item[name] for item in items) == total[name]
     assert [exact(line) for line in pipe(stack, *top, "--jsonl").splitlines()] == items
     rows = csv.DictReader(pipe(stack, *top, "--csv").splitlines())
     assert [row["value"].removeprefix("'") for row in rows] == [item["value"] or "" for item in items]
