@@ -333,7 +333,7 @@ def test_parts_with_errors_of_rounding_add_up_to_the_whole(parts: list[Decimal],
 
 
 def test_what_fits_already_is_not_touched() -> None:
-    costs = Decimal(10**6), Decimal("1E-60")
+    costs = Decimal(10**6), Decimal("1E-30")
     rows = summed(*costs)
     with localcontext(EXACT):
         rows.fit(Sums(costEUR=sum(costs, ZERO)))
