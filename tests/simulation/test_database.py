@@ -149,8 +149,8 @@ def ask(store: Store, call: tuple[Any, ...]) -> Any:
         case "put_day_of_dimension":
             return store.breakdowns.put_day("team", given[0], {"total": given[2]}, given[1])
         case "days_of_dimension":
-            found = store.breakdowns.of_days("team", *given)
-            return {day: comparable(item) for day, item in found.items()}
+            stored_days = store.breakdowns.of_days("team", *given)
+            return {day: comparable(item) for day, item in stored_days.items()}
         case "append_prices":
             book = store.prices.book()
             return book, store.prices.append(given[0], [], by="test", now=NOON)
