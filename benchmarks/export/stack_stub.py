@@ -48,7 +48,8 @@ def usage(user: int) -> Tally:
             energyLow=Decimal(user) / 99_991,
             energyHigh=Decimal(user) / 9_973,
         )
-        tally.merge(Tally(**{of: getattr(model, of) for of in SUMS}, models={name: model}))
+        sums = {of: getattr(model, of) for of in SUMS} | {"costReportedUSD": model.costUSD}
+        tally.merge(Tally(**sums, models={name: model}))
     return tally
 
 
@@ -86,9 +87,9 @@ ACCOUNT = (
 class Stack(Wire):
     """DynamoDB, the API of the service, and STS, which is asked for the account."""
 
-    answers: ClassVar = Wire.answers | {
+    answers: ClassVar = {  # before the answer to any other kind of State
         b'"settings"': json.dumps({"Items": [to_wire(PERIOD)]}).encode(),
-    }
+    } | Wire.answers
     page_of_summaries = to_json(summaries())
     user_pages: int
     totals: bytes
