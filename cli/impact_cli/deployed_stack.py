@@ -57,6 +57,11 @@ def existing(session: boto3.Session, stack: str) -> Iterator[None]:
         raise
 
 
+def caller_of(session: boto3.Session) -> str:
+    """The ARN of the AWS credentials: who appends a price or a correction. Raises ClientError."""
+    return str(session.client("sts").get_caller_identity()["Arn"])
+
+
 def find_stack(session: boto3.Session, stack: str) -> FoundStack | None:
     """Look a stack up. Raises ClientError."""
     try:

@@ -49,7 +49,7 @@ class PriceBookOfStack:
         """Raises NoStack, BotoCoreError, ClientError."""
         store = deployed_stack.store_of(session, stack)
         calendar = deployed_stack.calendar_of(session, stack, store)
-        return cls(stack, store, calendar, session.client("sts").get_caller_identity()["Arn"])
+        return cls(stack, store, calendar, deployed_stack.caller_of(session))
 
     def append(self, prices: Sequence[Price], *, yes: bool, dry_run: bool) -> int:
         """Show what prices change, ask, and append them. Return the exit code.

@@ -26,7 +26,7 @@ from tests.intercepted import through
 
 CALENDAR = BUILDER.calendar
 BY = "arn:aws:sts::123456789012:user/moto"
-"""Who moto says that calls."""
+"""Who calls: the tables may be in an engine without STS."""
 GPT = ("openai/gpt-6", "--from", "2026-12-01", "--input", "1.25", "--output", "10", "--source", "contract 17")
 LATER = NOON + timedelta(days=3)
 
@@ -56,6 +56,7 @@ def price(
     tables: list[Store], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Run:
     """Runs `impact price`. `typed` is what is typed at a terminal; without it there is none."""
+    monkeypatch.setattr(deployed_stack, "caller_of", lambda *_: BY)
     for module in (deployed_stack, ledger_export):
         monkeypatch.setattr(module, "store_of", lambda *_, **__: tables[0])
         monkeypatch.setattr(module, "calendar_of", lambda *_: CALENDAR)

@@ -107,6 +107,7 @@ def _correct(
     yes: bool,
 ) -> int:
     from impact.corrections import append_correction, finish_corrections
+    from impact_cli.deployed_stack import caller_of
     from impact_cli.questions import agreed
     from impact_cli.repricing import totals_of
 
@@ -114,7 +115,7 @@ def _correct(
         without = "" if sys.stdin.isatty() else ": without a terminal, confirm with --yes"
         note(f"Nothing was changed{without}.")
         return 1
-    by = session.client("sts").get_caller_identity()["Arn"]
+    by = caller_of(session)
     now = datetime.now(UTC)
     before = totals_of(store, calendar, days.due)
     correction = append_correction(store, revision, before, reason=reason, by=by, now=now)
