@@ -78,6 +78,7 @@ def run(
     """Runs a command. `typed` is what is typed at a terminal; without it there is none."""
     monkeypatch.setattr(deployed_stack, "store_of", lambda *_, **__: store)
     monkeypatch.setattr(deployed_stack, "calendar_of", lambda *_: CALENDAR)
+    monkeypatch.setattr(deployed_stack, "caller_of", lambda *_: "arn:aws:sts::123456789012:user/moto")
     monkeypatch.setenv("IMPACT_CONFIG", str(tmp_path / "config.toml"))
 
     def run_at(*arguments: str, typed: str | None = None, now: datetime = LATER) -> Ran:
