@@ -32,13 +32,11 @@ def make_routes(session: boto3.Session, stack_name: str) -> str:
                 IntegrationUri=_function_in(integration["uri"], functions),
                 PayloadFormatVersion=integration["payloadFormatVersion"],
             )["IntegrationId"]
-            [authorizer] = [name for requirement in operation["security"] for name in requirement]
             gateway.create_route(
                 ApiId=api_id,
                 RouteKey=f"{method.upper()} {path}",
                 Target=f"integrations/{integration_id}",
-                AuthorizationType="CUSTOM",
-                AuthorizerId=authorizers[authorizer],
+                **_authorization(operation, authorizers),
             )
     return api_id
 
@@ -87,6 +85,13 @@ def _make_authorizer(gateway: Any, api_id: str, name: str, given: Any, functions
         EnableSimpleResponses=given["enableSimpleResponses"],
     )
     return str(made["AuthorizerId"])
+
+
+def _authorization(operation: Any, authorizers: dict[str, str]) -> dict[str, str]:
+    """Who may call a route: without a requirement, everybody."""
+    for name in (name for requirement in operation.get("security", []) for name in requirement):
+        return {"AuthorizationType": "CUSTOM", "AuthorizerId": authorizers[name]}
+    return {"AuthorizationType": "NONE"}
 
 
 def _function_in(uri: Any, functions: dict[str, str]) -> str:
