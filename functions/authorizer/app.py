@@ -16,4 +16,4 @@ def handler(event: dict[str, Any], context: object) -> dict[str, bool]:
     """Answer an HTTP API request authorizer (payload 2.0, simple responses)."""
     token = bearer_token(event)
     kinds = ROUTES.get(str(event.get("routeKey", "")), set())
-    return {"isAuthorized": any([is_listed(token, _DIGESTS[kind]) for kind in kinds & _DIGESTS.keys()])}
+    return {"isAuthorized": any(is_listed(token, _DIGESTS[kind]) for kind in kinds & _DIGESTS.keys())}

@@ -7,7 +7,7 @@ the whole. Memory is bounded by HELD_MAX values, and storage by VALUES_MAX.
 
 import json
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, InvalidOperation, localcontext
 from hashlib import blake2b
@@ -18,7 +18,7 @@ from typing import Any
 from impact.billing import Terms, statement
 from impact.decimals import EXACT, STORED, ZERO, stored
 from impact.fx_rates import FxRate
-from impact.summary import Group, Sums, Tally
+from impact.summary import OTHER, Figures, Group, Sums, Tally
 from impact.types import Item
 
 DIMENSIONS = ("user", "team", "key", "tag", "model", "provider")
@@ -348,9 +348,25 @@ def day_rows(by: str, shards: Iterable[ShardRows]) -> SumRows:
     return day
 
 
-def dearness(value: Value, sums: Sums) -> tuple[Decimal, Decimal, int, str]:
+def dearness(value: Value, sums: Figures) -> tuple[Decimal, Decimal, int, str]:
     """What rows are ordered by: what they cost, then dollars without a rate, then requests."""
     return sums.costEUR, sums.unconverted, sums.requests, value or ""
+
+
+def model_rows(by: str, total: Tally) -> list[tuple[Value, Figures]]:
+    """Add up the models of a user's days by model or provider, dearest first; the rest, None, is last.
+
+    The euros of each model are a division of their own, so each amount is fitted to the total's last digit.
+    """
+    rows: dict[Value, Figures] = {}
+    with localcontext(EXACT):
+        for name, figures in total.models.items():
+            value = None if name == OTHER else name if by == "model" else name.partition("/")[0]
+            rows.setdefault(value, Figures()).add_figures(figures)
+    for name in _MODEL_AMOUNTS:
+        _fit(list(rows.values()), total, name)
+    ordered = sorted(rows.items(), key=lambda row: dearness(*row), reverse=True)
+    return sorted(ordered, key=lambda row: row[0] is None)
 
 
 def _stated(row: Row, rate: FxRate | None, terms: Terms) -> Sums:
@@ -368,10 +384,11 @@ def _of_row(row: Row) -> Sums:
 
 DIGITS_OFF_MAX = 100  # in the last digit, for each part: a markup is rounded after its cost is
 _AMOUNTS = tuple(f.name for f in fields(Sums) if f.name not in (*_COUNTS, "latencyMax", "firstTs", "lastTs"))
+_MODEL_AMOUNTS = tuple(f.name for f in fields(Figures) if f.name in _AMOUNTS)
 _ROUNDING = Context(prec=EXACT.prec, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[InvalidOperation])
 
 
-def _fit(parts: list[Sums], whole: Sums, name: str) -> None:
+def _fit(parts: Sequence[Figures], whole: Figures, name: str) -> None:
     amount = getattr(whole, name) or ZERO
     having = [part for part in parts if getattr(part, name)]
     with localcontext(EXACT):
@@ -394,5 +411,5 @@ def _place(number: Decimal) -> int:
     return int(number.as_tuple().exponent)
 
 
-def _sum(parts: list[Sums], name: str) -> Decimal:
+def _sum(parts: Iterable[Figures], name: str) -> Decimal:
     return sum((getattr(part, name) for part in parts), ZERO)

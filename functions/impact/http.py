@@ -74,5 +74,14 @@ def body_bytes(event: Event) -> bytes:
         raise not_json() from None
 
 
+def caller(event: Event) -> dict[str, str]:
+    """Return who the authorizer says that calls: `kind`, and `userId` where it is one person.
+
+    Raises KeyError where no authorizer was asked: then nobody's figures may be shown.
+    """
+    context: dict[str, str] = event["requestContext"]["authorizer"]["lambda"]
+    return context
+
+
 def query(event: Event) -> dict[str, str]:
     return event.get("queryStringParameters") or {}

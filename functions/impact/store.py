@@ -6,6 +6,7 @@ from typing import Any
 
 from impact.breakdown_store import BreakdownStore
 from impact.ledger_store import LedgerStore
+from impact.link_store import LinkStore
 from impact.name_store import NameStore
 from impact.price_store import PriceStore
 from impact.state_store import StateStore
@@ -22,6 +23,7 @@ class Store:
     prices: PriceStore
     breakdowns: BreakdownStore
     names: NameStore
+    links: LinkStore
 
     @classmethod
     def of(cls, client: Any, events: str, summaries: str, state: str) -> "Store":
@@ -33,6 +35,7 @@ class Store:
             PriceStore(client, state),
             BreakdownStore(client, state),
             NameStore(client, state),
+            LinkStore(client, state),
         )
 
     @classmethod

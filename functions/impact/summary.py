@@ -51,6 +51,14 @@ class Figures:
     restoredM2: Decimal | None = None
     """Square metres of ecosystem that the midpoint of the CO2e stands for, if the operator says what does."""
 
+    def as_fields(self) -> dict[str, Any]:
+        """The sums under the contract's names."""
+        return _shown(self)
+
+    def add_figures(self, other: "Figures") -> None:
+        """Add what all sums have, within `localcontext(EXACT)`."""
+        _add(self, other, _FIGURES)
+
 
 @dataclass(slots=True)
 class Sums(Figures):
@@ -81,10 +89,6 @@ class Sums(Figures):
     """What the operator adds for the restoration of ecosystems."""
     billedEUR: Decimal | None = None
     """The cost with both."""
-
-    def as_fields(self) -> dict[str, Any]:
-        """The sums under the contract's names."""
-        return _shown(self)
 
     def add(self, other: "Sums") -> None:
         """Add other sums, within `localcontext(EXACT)`."""
@@ -117,7 +121,7 @@ class Tally(Sums):
     def add_model(self, name: str, sums: Sums, price: Price | None = None) -> None:
         """Add sums of requests to one model, within `localcontext(EXACT)`."""
         self.add(sums)
-        _add(self._model(name), sums, _FIGURES)
+        self._model(name).add_figures(sums)
         if price is not None and sums.repriced:
             self.prices = used((*self.prices, price.id))
 
@@ -126,7 +130,7 @@ class Tally(Sums):
         with localcontext(EXACT):
             self.add(other)
             for name, model in other.models.items():
-                _add(self._model(name), model, _FIGURES)
+                self._model(name).add_figures(model)
             if other.prices:
                 self.prices = used((*self.prices, *other.prices))
 

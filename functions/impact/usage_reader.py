@@ -16,6 +16,7 @@ from typing import Any
 
 from impact import daily_totals
 from impact.billing import Terms, before_correction, statement, terms_of, zero_sum
+from impact.breakdown import model_rows
 from impact.calendar import Calendar, days_between, parse_day, runs_of, timestamp
 from impact.keys import day_shard, has_room
 from impact.ledger_event import LedgerEvent
@@ -66,8 +67,7 @@ class UsageReader:
         `fresh` computes days that are not final from the ledger; `notFresh` lists those without time for it.
         """
         start = parse_cursor(cursor, parse_day) if cursor else first
-        marks = self.store.state.marked(first, last)
-        marked = {day for day, shard in marks if shard == self.calendar.shard_of(user_id, day)}
+        marked = self._marked_days(user_id, first, last)
         summaries = self.store.summaries.of_user(user_id, first, last)
         not_fresh: list[str] = []
         if fresh:
@@ -89,6 +89,28 @@ class UsageReader:
             **({"next": cursor_of(following)} if following else {}),
             **({"notFresh": not_fresh} if not_fresh else {}),
         }
+
+    def models_of(self, user_id: str, by: str, first: str, last: str) -> dict[str, Any]:
+        """Return what a user did with each model, or of each provider, dearest first.
+
+        The last item may be the rest (`rest: true`): the models for which a summary had no room.
+        """
+        marked = self._marked_days(user_id, first, last)
+        progress = self.store.state.progress()
+        is_final, total = progress is not None and last <= progress.watermark and not marked, zero_sum()
+        for summary in self.store.summaries.of_user(user_id, first, last):
+            total.merge(Tally.from_fields(summary))
+            is_final = is_final and summary["final"]
+        items = [
+            {"value": value} | ({} if value else {"rest": True}) | figures.as_fields()
+            for value, figures in model_rows(by, total)
+        ]
+        return {"by": by, "from": first, "to": last, "items": items, "final": is_final, "next": None}
+
+    def _marked_days(self, user_id: str, first: str, last: str) -> set[str]:
+        """Days of a user that have a late mark. They are read first: see above."""
+        marks = self.store.state.marked(first, last)
+        return {day for day, shard in marks if shard == self.calendar.shard_of(user_id, day)}
 
     def day(self, day: str, cursor: str | None) -> dict[str, Any]:
         """Return a page of the users of a day. Raises BadCursor."""

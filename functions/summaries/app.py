@@ -1,4 +1,4 @@
-"""GET /api/summaries, /api/totals, /api/breakdown: usage by user, day, platform, dimension."""
+"""GET /api/summaries, /api/totals, /api/breakdown: usage by user, day, platform, dimension; /api/me/...: one's own."""
 
 from datetime import UTC, date, datetime
 from typing import Any
@@ -10,13 +10,15 @@ from impact.breakdown_reader import BreakdownReader
 from impact.calendar import Calendar
 from impact.day_settings import CachedCalendar, effective_calendar
 from impact.dynamodb import connect
-from impact.http import Event, HttpError, Response, query, respond
+from impact.http import Event, HttpError, Response, caller, query, respond
 from impact.observability import logger
 from impact.pages import BadCursor
 from impact.store import Store
 from impact.usage_reader import LISTERS, TimeLeft, UsageReader
 from summaries.parameters import DIMENSION_OF, days_asked, invalid, read_query
 
+MINE = ("GET /api/me/summaries", "GET /api/me/breakdown")
+"""Routes whose user is the caller, whatever is in the query."""
 RESERVE_SECONDS = 10  # of the function's time limit, not used to compute days from the ledger
 
 store = Store.from_environment(connect(read_timeout=5, attempts=3, connections=LISTERS))
@@ -30,6 +32,8 @@ def handler(event: Event, context: LambdaContext) -> Response:
     now = datetime.now(UTC)
     try:
         asked = read_query(event["routeKey"], query(event))
+        if event["routeKey"] in MINE:
+            asked["userId"] = caller(event)["userId"]
         return respond(200, _answer(asked, calendar(now), now, lambda: _seconds_left(context)))
     except BadCursor as error:
         return invalid("cursor", str(error)).response()
@@ -42,6 +46,8 @@ def _answer(asked: dict[str, Any], of_days: Calendar, now: datetime, time_left: 
     if "day" in asked:
         return reader.day(asked["day"].isoformat(), cursor)
     first, last = days_asked(asked, date.fromisoformat(of_days.day_of(now)))
+    if "by" in asked and "userId" in asked:
+        return reader.models_of(asked["userId"], asked["by"], first, last)
     breakdown = BreakdownReader(store, of_days)
     if "by" in asked:
         return breakdown.values(asked["by"], first, last, cursor)

@@ -1,7 +1,7 @@
 """The query parameters of each route, and how they are read."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -15,6 +15,8 @@ from request_events.limits import LABEL_MAX, USER_ID_MAX
 
 DEFAULT_DAYS = 30
 DIMENSION_OF = {"teamId": "team", "keyAlias": "key", "tag": "tag"}
+MY_DIMENSIONS = ("model", "provider")
+"""What a summary knows: a person's own breakdown is of their summaries."""
 OF_WHAT = ("userId", *DIMENSION_OF, "day")
 
 
@@ -40,6 +42,12 @@ def _dimension(text: str) -> str:
     return text
 
 
+def _my_dimension(text: str) -> str:
+    if text not in MY_DIMENSIONS:
+        raise ValueError
+    return text
+
+
 def _flag(text: str) -> bool:
     if text not in ("true", "false"):
         raise ValueError
@@ -61,6 +69,13 @@ _A_USER = {"type": "string", "minLength": 1, "maxLength": USER_ID_MAX}
 _DATE_RULE = "must be a date, YYYY-MM-DD"
 _USER_RULE = f"must have 1 to {USER_ID_MAX} characters, and fit {SORT_KEY_BYTES} bytes"
 
+FRESH = Parameter(
+    "With `userId`: count days that are not final from the ledger, now. `notFresh` names those that there was no "
+    "time for.",
+    {"type": "boolean", "default": False},
+    "must be true or false",
+    _flag,
+)
 FROM = Parameter(f"First day; without it {DEFAULT_DAYS} days to `to`.", _A_DATE, _DATE_RULE, _date)
 TO = Parameter("Last day, included; without it today.", _A_DATE, _DATE_RULE, _date)
 CURSOR = Parameter("`next` of the page before.", {"type": "string"})
@@ -79,13 +94,7 @@ PARAMETERS = {
         ),
         "from": FROM,
         "to": TO,
-        "fresh": Parameter(
-            "With `userId`: count days that are not final from the ledger, now. `notFresh` names those that "
-            "there was no time for.",
-            {"type": "boolean", "default": False},
-            "must be true or false",
-            _flag,
-        ),
+        "fresh": FRESH,
         "day": Parameter("Every user of this day.", _A_DATE, _DATE_RULE, _date),
         **VALUES,
         "cursor": CURSOR,
@@ -101,6 +110,22 @@ PARAMETERS = {
         "from": FROM,
         "to": TO,
         "cursor": CURSOR,
+    },
+    "GET /api/me/summaries": {
+        "from": FROM,
+        "to": TO,
+        "fresh": replace(FRESH, meaning=FRESH.meaning.removeprefix("With `userId`: ").capitalize()),
+        "cursor": CURSOR,
+    },
+    "GET /api/me/breakdown": {
+        "by": Parameter(
+            "The dimension: what each of its values did.",
+            {"type": "string", "enum": list(MY_DIMENSIONS)},
+            f"must be one of {', '.join(MY_DIMENSIONS)}",
+            _my_dimension,
+        ),
+        "from": FROM,
+        "to": TO,
     },
 }
 """By route. Other parameters are ignored."""
@@ -119,8 +144,8 @@ def read_query(route: str, query: Mapping[str, str]) -> dict[str, Any]:
         raise HttpError(422, "invalid", f"{wrong[0]['field']} {wrong[0]['message']}.", wrong)
     if route == "GET /api/summaries" and sum(name in values for name in OF_WHAT) != 1:
         raise invalid("userId", f"or one of {', '.join(OF_WHAT[1:])} must be given, and one alone")
-    if route == "GET /api/breakdown" and "by" not in values:
-        raise invalid("by", f"must be one of {', '.join(DIMENSIONS)}")
+    if "by" in PARAMETERS[route] and "by" not in values:
+        raise invalid("by", PARAMETERS[route]["by"].rule)
     return values
 
 
