@@ -1,7 +1,7 @@
 """What signed links need of State: the keys that sign them, and how often a user's were taken back.
 
-No link is stored. A user's generation has the SHA-256 of the user id as its key, so that nothing personal is left of
-somebody who was erased.
+No link is stored. The key of a user's generation is the SHA-256 of the user id: nothing else is left of somebody
+who was erased.
 """
 
 import base64
@@ -63,10 +63,8 @@ class LinkStore(Table):
         """Read those of many users, 100 a BatchGetItem. Raises TooBusy."""
         by_key = {_user_key(user_id): user_id for user_id in user_ids}
         wanted = [{"kind": keys.LINK_GENERATION, "key": key} for key in by_key]
-        found = {
-            by_key[item["key"]]: int(item["generation"]) for item in self.get_items(wanted, consistent=True)
-        }
-        return {user_id: found.get(user_id, 0) for user_id in by_key.values()}
+        found = {item["key"]: int(item["generation"]) for item in self.get_items(wanted, consistent=True)}
+        return {user_id: found.get(key, 0) for key, user_id in by_key.items()}
 
     def take_back(self, user_id: str) -> None:
         """Begin a new generation: no link of the user that was made before opens anything from then on.

@@ -2,9 +2,10 @@
 
     impact-link.<number of the key>.<payload>.<HMAC-SHA256 of all before>
 
-The payload is base64url of JSON: the user (`sub`), when it expires (`exp`, seconds since 1970), and the user's
-generation (`gen`). A link is taken back by a new generation of its user, and all links of a key by deleting the
-key: no clock decides which links were made before. The prefix lets secret scanners find a token that leaked.
+The payload is base64url of JSON: the user (`sub`), when it expires (`exp`, seconds since 1970), and the
+user's generation (`gen`). A link is taken back by a new generation of its user, and all links of a key by
+deleting the key: no clock decides which links were made before. The prefix lets secret scanners find a token
+that leaked.
 """
 
 import base64

@@ -1,8 +1,9 @@
 """Lambda authorizer of what one person may see: their own figures, and the MCP tools.
 
-It knows a person's signed link, and the token of a trusted server, which names the user of each request itself. The
-function behind the route finds in its context whose figures it may show: `{"kind": "link", "userId": "alice"}`, or
-`{"kind": "server"}`. API Gateway keeps no answer, so a link that was taken back is refused at once.
+It knows a person's signed link, and the token of a trusted server, which names the user of each request
+itself. The function behind the route finds in its context whose figures it may show: `{"kind": "link",
+"userId": "alice"}`, or `{"kind": "server"}`. API Gateway keeps no answer, so a link that was taken back is
+refused at once.
 """
 
 import os

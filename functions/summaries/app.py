@@ -1,4 +1,4 @@
-"""GET /api/summaries, /api/totals, /api/breakdown: usage by user, day, platform, dimension; /api/me/...: one's own."""
+"""The read API: usage by user, day, platform and dimension; and what the caller used, at /api/me."""
 
 from datetime import UTC, date, datetime
 from typing import Any

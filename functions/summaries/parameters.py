@@ -70,8 +70,8 @@ _DATE_RULE = "must be a date, YYYY-MM-DD"
 _USER_RULE = f"must have 1 to {USER_ID_MAX} characters, and fit {SORT_KEY_BYTES} bytes"
 
 FRESH = Parameter(
-    "With `userId`: count days that are not final from the ledger, now. `notFresh` names those that there was no "
-    "time for.",
+    "With `userId`: count days that are not final from the ledger, now. `notFresh` names those that "
+    "there was no time for.",
     {"type": "boolean", "default": False},
     "must be true or false",
     _flag,
