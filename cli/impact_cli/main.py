@@ -31,6 +31,7 @@ VERBS = {
         "send": "send a sample event",
         "doctor": "look at every part: what is wrong, and what to do",
         "token": "create, list and revoke tokens",  # nosec B105
+        "link": "links with which people see their own usage",
         "name": "name users, teams and keys, with their cost centres",
         "rates": "list, store and correct fx rates",
         "price": "your own prices of models, and a second opinion",

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError, WaiterError
 from impact_cli.deployed_stack import POLL, NoStack, find_stack, parameters_of
 from impact_cli.output import note
 
-LISTS = {"ingest": "IngestTokenHashes", "read": "ReadTokenHashes"}
+LISTS = {"ingest": "IngestTokenHashes", "read": "ReadTokenHashes", "mcp": "McpTokenHashes"}
 """The stack's parameters, by what their tokens are good for."""
 TOKENS_MAX = 24
 """Most tokens of a list: the environment of a function has 4 KB."""

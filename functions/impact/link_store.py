@@ -1,7 +1,7 @@
 """What signed links need of State: the keys that sign them, and how often a user's were taken back.
 
-No link is stored. The key of a user's generation is the SHA-256 of the user id: nothing else is left of somebody
-who was erased.
+No link is stored. The key of a user's generation is the SHA-256 of the user id: nothing else is left of
+somebody who was erased.
 """
 
 import base64

@@ -11,7 +11,9 @@ from impact_cli.target import TOKENS, Target, with_target
 KINDS = {
     "ingest": "may send events: IMPACT_SERVICE_TOKEN of the LiteLLM proxy",
     "read": "may read summaries: IMPACT_READ_TOKEN, dashboards, scripts",
+    "mcp": "may ask the MCP tools for any user: IMPACT_MCP_TOKEN of LibreChat",
 }
+CAN = {"ingest": "send events", "read": "read", "mcp": "ask the MCP tools by a server"}
 
 
 @click.group()
@@ -27,7 +29,8 @@ def command() -> None:
 @click.argument("kind", type=click.Choice(tuple(KINDS)))
 @with_target
 def new(kind: str, target: Target) -> None:
-    """Create a token that may send events (ingest), or read summaries (read), and print it once.
+    """Create a token, and print it once: to send events (ingest), to read summaries (read), or for a server
+    whose users ask the MCP tools (mcp).
 
     \b
     Example:
@@ -91,9 +94,7 @@ def revoke(name: str, yes: bool, target: Target) -> None:
     tokens = stored_tokens(target.session(), target.stack)
     token = find_token(tokens, name)
     last = len([other for other in tokens if other.kind == token.kind]) == 1
-    warning = (
-        f" It is the last one: nobody {'can send events' if token.kind == 'ingest' else 'can read'} then."
-    )
+    warning = f" It is the last one: nobody can {CAN[token.kind]} then."
     if not (yes or agreed(f"Revoke the {token.kind} token {token.name}?{warning if last else ''}")):
         advice = "" if sys.stdin.isatty() else " Without a terminal, confirm with --yes."
         raise click.ClickException(f"Nothing was revoked.{advice}")
