@@ -55,7 +55,7 @@ def take_back(store: LinkStore, users: Iterable[str]) -> None:
 
 
 def new_key(store: LinkStore, *, only: bool) -> int:
-    """Make the key that signs from now on, and return its number. `only`: no earlier key is valid any more."""
+    """Make the key that signs from now on, and return its number. With `only`, delete the earlier ones."""
     before = store.all_keys()
     key = store.add_key((before[-1].number if before else 0) + 1, datetime.now(UTC))
     if only:

@@ -53,6 +53,7 @@ class Stack:
     name: str = "impact"
     ingest_token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     read_token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    mcp_token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     api_id: str = ""
     api_url: str = ""
     """URL before the routes: `http://localhost:3090`."""
@@ -81,6 +82,7 @@ class Stack:
             "IMPACT_SERVICE_URL": f"{self.api_url}/api/request-event",
             "IMPACT_SERVICE_TOKEN": self.ingest_token,
             "IMPACT_READ_TOKEN": self.read_token,
+            "IMPACT_MCP_TOKEN": self.mcp_token,
         }
 
     @property
@@ -103,7 +105,11 @@ class Stack:
 
     def deploy(self, **parameters: object) -> None:
         """Create or update the stack. Parameters not given stay as they were."""
-        tokens = {"IngestTokenHashes": sha256(self.ingest_token), "ReadTokenHashes": sha256(self.read_token)}
+        tokens = {
+            "IngestTokenHashes": sha256(self.ingest_token),
+            "ReadTokenHashes": sha256(self.read_token),
+            "McpTokenHashes": sha256(self.mcp_token),
+        }
         overrides = [override(name, value) for name, value in (tokens | parameters).items()]
         sam(
             "deploy",

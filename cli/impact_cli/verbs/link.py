@@ -37,7 +37,7 @@ def command(
     """Make the link with which USER sees their own usage, and nobody else's. Needs AWS credentials.
 
     Whoever has the link sees it: send it to that person alone. No link is stored. The key that signs is made
-    with the first one, and stays in the stack. A link that was taken back is refused from the next request on.
+    with the first one, and stays in the stack. A link that was taken back is refused at once.
 
     \b
     Examples:
