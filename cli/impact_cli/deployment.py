@@ -31,7 +31,7 @@ from impact_cli.output import note
 from impact_cli.questions import agreed, answer
 from impact_cli.template import checkout
 from impact_cli.template_parameters import check, defaults, override
-from impact_cli.tokens import LISTS, new_token, sha256
+from impact_cli.tokens import new_token, sha256
 
 QUESTIONS = {
     "ReportingTimeZone": ("Time zone in which a day begins, such as Europe/Berlin", "UTC"),
@@ -78,7 +78,7 @@ def deploy(
     if current:
         _print_preview(session, stack, defaults() | current, defaults() | current | given)
     else:
-        tokens = {name: new_token() for name in LISTS.values() if name not in given}
+        tokens = {name: new_token() for name in LABELS if name not in given}
         given = _prepare_new_stack(session, stack, found, given, yes=yes)
         given = {name: sha256(token) for name, token in tokens.items()} | given
     if _sam_deploy(session, template or str(_build()), stack, given):

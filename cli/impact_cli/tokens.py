@@ -15,7 +15,7 @@ from impact_cli.output import note
 
 LISTS = {"ingest": "IngestTokenHashes", "read": "ReadTokenHashes", "mcp": "McpTokenHashes"}
 """The stack's parameters, by what their tokens are good for."""
-TOKENS_MAX = 24
+TOKENS_MAX = {"ingest": 24, "read": 24, "mcp": 16}
 """Most tokens of a list: the environment of a function has 4 KB."""
 TOKEN_BYTES = 32
 SHOWN_DIGITS = 12
@@ -68,8 +68,9 @@ def add_token(session: boto3.Session, stack: str, kind: str, token: str) -> None
     Raises CannotChangeTokens, BotoCoreError, ClientError.
     """
     hashes = [stored.sha256 for stored in stored_tokens(session, stack) if stored.kind == kind]
-    if len(hashes) >= TOKENS_MAX:
-        raise CannotChangeTokens(f"The stack has {TOKENS_MAX} {kind} tokens, no more fit. Revoke one first.")
+    most = TOKENS_MAX[kind]
+    if len(hashes) >= most:
+        raise CannotChangeTokens(f"The stack has {most} {kind} tokens, no more fit. Revoke one first.")
     _store(session, stack, kind, [*hashes, sha256(token)])
 
 

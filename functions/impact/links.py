@@ -23,7 +23,7 @@ DAYS_MAX = 366
 """Most days for which a link can be good."""
 SECRET_BYTES = 32
 TOKEN_MAX = 4096
-"""Most characters of a token; the longest user id needs 2,300."""
+"""Most characters of a token; the longest user id needs 2,200."""
 _TOKEN = re.compile(rf"({PREFIX}\.([1-9][0-9]{{0,8}})\.([A-Za-z0-9_-]+))\.([A-Za-z0-9_-]{{43}})", re.ASCII)
 
 
@@ -53,7 +53,8 @@ class Link:
 def sign(link: Link, key: LinkKey) -> str:
     """Make the token of a link."""
     content = {"sub": link.user_id, "exp": link.expires, "gen": link.generation}
-    signed = f"{PREFIX}.{key.number}.{_base64url(json.dumps(content, separators=(',', ':')).encode())}"
+    payload = json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
+    signed = f"{PREFIX}.{key.number}.{_base64url(payload)}"
     return f"{signed}.{_mac(signed, key)}"
 
 

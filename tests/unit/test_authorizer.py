@@ -1,4 +1,4 @@
-"""The authorizer: a token opens the routes of its scope, and no other."""
+"""The authorizer: a token opens the routes of its kind, and no other."""
 
 import hashlib
 import hmac
@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from authorizer import app
+from authorizer import app, bearer
+from authorizer.access import INGEST, READ
 
 POST = "POST /api/request-event"
 TOKEN68 = string.ascii_letters + string.digits + "-._~+/=="
@@ -36,8 +37,8 @@ class OnlyDigestible(bytes):
 
 @pytest.fixture(autouse=True)
 def tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    allowed = {"POST": [digest("old"), digest("new"), digest(TOKEN68)], "GET": [digest("reader")]}
-    monkeypatch.setattr(app, "_ALLOWED", allowed)
+    listed = {INGEST: [digest("old"), digest("new"), digest(TOKEN68)], READ: [digest("reader")]}
+    monkeypatch.setattr(app, "_DIGESTS", listed)
 
 
 def allowed(authorization: str | None, route: str = POST) -> bool:
@@ -150,14 +151,14 @@ def test_every_digest_is_compared_in_constant_time_whichever_matches(
     monkeypatch: pytest.MonkeyPatch, presented: str
 ) -> None:
     listed = [OnlyDigestible(digest(token)) for token in ("first", "second", "third")]
-    monkeypatch.setattr(app, "_ALLOWED", {"POST": listed, "GET": []})
+    monkeypatch.setattr(app, "_DIGESTS", {INGEST: listed, READ: []})
     compared: list[tuple[bytes, bytes]] = []
 
     def spied(one: bytes, other: bytes) -> bool:
         compared.append((bytes(one), bytes(other)))
         return hmac.compare_digest(one, other)
 
-    monkeypatch.setattr(app, "hmac", SimpleNamespace(compare_digest=spied))
+    monkeypatch.setattr(bearer, "hmac", SimpleNamespace(compare_digest=spied))
     assert allowed(f"Bearer {presented}") == (presented != "nobody")
     assert compared == [(digest(presented), bytes(one)) for one in listed]
 
@@ -182,13 +183,13 @@ def test_no_token_opens_a_route_of_another_kind(route: str, token: str) -> None:
 
 @pytest.mark.parametrize("header", [None, "Bearer ", "Bearer x", "Bearer ="])
 def test_without_digests_nobody_is_let_in(monkeypatch: pytest.MonkeyPatch, header: str | None) -> None:
-    monkeypatch.setattr(app, "_ALLOWED", {"POST": [], "GET": []})
+    monkeypatch.setattr(app, "_DIGESTS", {INGEST: [], READ: []})
     assert not allowed(header)
     assert not allowed(header, "GET /api/totals")
 
 
 def test_the_digest_of_no_token_lets_nobody_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "_ALLOWED", {"POST": [digest("")], "GET": [digest("")]})
+    monkeypatch.setattr(app, "_DIGESTS", {INGEST: [digest("")], READ: [digest("")]})
     assert not allowed(None)
     assert not allowed("Bearer ")
 
@@ -207,7 +208,7 @@ def test_lists_come_from_the_environment(hashes: str | None, expected: list[str]
     names = {"old": digest("old").decode(), "new": digest("new").decode()}
     names |= {name.upper(): text.upper() for name, text in names.items()}
     environ = {} if hashes is None else {"INGEST_TOKEN_HASHES": hashes.format(**names)}
-    code = "from authorizer import app; print(*map(bytes.decode, app._ALLOWED['POST']))"
+    code = "from authorizer import app; print(*map(bytes.decode, app._DIGESTS['ingest']))"
     assert in_a_process_of_its_own(code, environ).split() == [names[name] for name in expected]
 
 

@@ -31,20 +31,26 @@ def test_the_api_is_throttled_far_below_the_limit_of_the_account() -> None:
 
 def test_a_removed_token_works_for_five_minutes_at_most() -> None:
     [api] = resources("AWS::Serverless::HttpApi").values()
-    [authorizer] = api["Auth"]["Authorizers"].values()
-    assert authorizer["Identity"]["ReauthorizeEvery"] == 300
+    authorizers = api["Auth"]["Authorizers"]
+    assert authorizers["TokenAuthorizer"]["Identity"]["ReauthorizeEvery"] == 300
+    assert authorizers["PersonAuthorizer"]["Identity"]["ReauthorizeEvery"] == 0  # a link works no longer
 
 
 def test_the_authorizers_response_is_cached_by_token_and_route() -> None:
     """Without the route, a read token that was accepted on a read route could also send events."""
     [api] = resources("AWS::Serverless::HttpApi").values()
-    assert api["Auth"]["DefaultAuthorizer"] in api["Auth"]["Authorizers"]
-    [authorizer] = api["Auth"]["Authorizers"].values()
+    authorizer = api["Auth"]["Authorizers"]["TokenAuthorizer"]
     assert authorizer["Identity"]["Headers"] == ["Authorization"]
     assert authorizer["Identity"]["Context"] == ["routeKey"]
 
 
-@pytest.mark.parametrize("function", ["AuthorizerFunction", "IngestFunction", "SummariesFunction"])
+@pytest.mark.parametrize(
+    "function",
+    [
+        *("AuthorizerFunction", "PersonAuthorizerFunction", "IngestFunction", "SummariesFunction"),
+        *("McpFunction", "PageFunction"),
+    ],
+)
 def test_a_function_of_the_api_ends_before_api_gateway_gives_up(function: str) -> None:
     assert FUNCTIONS[function]["Timeout"] < API_GATEWAY_SECONDS
 
@@ -243,7 +249,7 @@ def test_a_condition_on_partition_keys_demands_that_there_are_some(name: str) ->
         for statement in policy["PolicyDocument"]["Statement"]
         if "Condition" in statement
     ]
-    assert conditions or name == "AuthorizerFunction"
+    assert conditions or name in ("AuthorizerFunction", "PageFunction")
     for condition in conditions:
         assert condition["Null"] == {"dynamodb:LeadingKeys": "false"}
         [(operator, keys)] = [(name, keys) for name, keys in condition.items() if name != "Null"]

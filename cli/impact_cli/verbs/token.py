@@ -29,8 +29,10 @@ def command() -> None:
 @click.argument("kind", type=click.Choice(tuple(KINDS)))
 @with_target
 def new(kind: str, target: Target) -> None:
-    """Create a token, and print it once: to send events (ingest), to read summaries (read), or for a server
-    whose users ask the MCP tools (mcp).
+    """Create a token, and print it once.
+
+    With it one may send events (ingest), read summaries (read), or run a server whose users ask the MCP tools
+    (mcp).
 
     \b
     Example:

@@ -91,7 +91,7 @@ def test_nothing_is_revoked_without_a_yes(session: boto3.Session, capsys: pytest
 def test_no_more_fit_than_the_environment_of_a_function_holds(
     session: boto3.Session, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    full = ",".join(sha256(str(number)) for number in range(TOKENS_MAX))
+    full = ",".join(sha256(str(number)) for number in range(TOKENS_MAX["ingest"]))
     tokens._store(session, "impact", "read", full.split(","))
     assert main(["token", "new", "read"]) == 1
     told = capsys.readouterr()
