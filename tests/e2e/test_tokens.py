@@ -47,7 +47,7 @@ def test_a_token_is_rotated_without_a_request_refused(stack: Stack, api: Api, to
 
 
 def test_the_authorizers_response_is_cached_by_token_and_route_for_five_minutes(stack: Stack) -> None:
-    [authorizer] = stack.client("apigatewayv2").get_authorizers(ApiId=stack.api_id)["Items"]
+    authorizer = token_authorizer(stack)
     assert authorizer["AuthorizerResultTtlInSeconds"] == 300
     assert authorizer["IdentitySource"] == ["$request.header.Authorization", "$context.routeKey"]
 
@@ -115,13 +115,19 @@ def let_in(stack: Stack, **hashes: str) -> None:
     client.update_function_configuration(FunctionName=function, Environment={"Variables": variables | hashes})
 
 
+def token_authorizer(stack: Stack) -> Any:
+    authorizers = stack.client("apigatewayv2").get_authorizers(ApiId=stack.api_id)["Items"]
+    [found] = [authorizer for authorizer in authorizers if authorizer["Name"] == "TokenAuthorizer"]
+    return found
+
+
 def keep_answers(stack: Stack, seconds: int) -> None:
     """Make API Gateway cache the authorizer's responses for so many seconds; 0 clears the cache.
 
     On AWS ResetAuthorizersCache clears it too. MiniStack does not have that.
     """
     gateway: Any = stack.client("apigatewayv2")
-    [authorizer] = gateway.get_authorizers(ApiId=stack.api_id)["Items"]
+    authorizer = token_authorizer(stack)
     names = {"ApiId": stack.api_id, "AuthorizerId": authorizer["AuthorizerId"]}
     gateway.update_authorizer(**names, AuthorizerResultTtlInSeconds=seconds)
 
