@@ -1,4 +1,4 @@
-"""Who sees what on the deployed stack: every kind of token on every route, and one person at another's data."""
+"""Who sees what on the deployed stack: every kind of token on every route; one person at another's data."""
 
 import random
 from collections.abc import Callable

@@ -140,7 +140,8 @@ def test_without_a_user_of_the_authorizer_nothing_is_shown(
 
 
 @pytest.mark.usefixtures("used")
-def test_no_attempt_of_5000_shows_another_users_figures(me: Me, store: Store) -> None:
+@pytest.mark.parametrize("attempts", [100, pytest.param(5_000, marks=pytest.mark.long)])
+def test_no_attempt_shows_another_users_figures(me: Me, store: Store, attempts: int) -> None:
     """Every parameter that some route knows, and spellings of the other's id, in any combination."""
     store.names.put("user", "bob", Name("Robert Tables"), NOON)
     chance = random.Random(5)
@@ -172,7 +173,7 @@ def test_no_attempt_of_5000_shows_another_users_figures(me: Me, store: Store) ->
         "by",
     ]
     answered = 0
-    for _ in range(5_000):
+    for _ in range(attempts):
         query = {name: chance.choice(ids) for name in chance.sample(names, chance.randrange(5))}
         query |= chance.choice([{}, {"from": day, "to": day}, {"fresh": "true"}, {"by": "model"}])
         query |= chance.choice([{}, {"cursor": chance.choice(["bm9uZQ==", "WzAsICJib2IiXQ=="])}])
@@ -185,4 +186,4 @@ def test_no_attempt_of_5000_shows_another_users_figures(me: Me, store: Store) ->
         assert "Robert Tables" not in text
         if status == 200 and "userId" in mine:
             assert mine["userId"] == "alice"
-    assert answered > 1_000
+    assert answered > attempts / 5
