@@ -14,6 +14,8 @@ ROUTES = {
     "GET /api/me/summaries": {LINK, OIDC},
     "GET /api/me/breakdown": {LINK, OIDC},
     "POST /mcp": {LINK, OIDC, SERVER},
+    "GET /mcp": {LINK, OIDC, SERVER},
+    "DELETE /mcp": {LINK, OIDC, SERVER},
 }
 """The kinds of token that reach a route. No other route takes a token."""
 

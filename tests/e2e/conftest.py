@@ -17,7 +17,12 @@ def stack() -> Iterator[Stack]:
     """template.yaml on MiniStack, with IAM enforced. At the end, no log may contain a user id or a token."""
     with running_stack() as running:
         yield running
-        assert leaks(running.log_lines(), [*PLANTED, running.ingest_token, running.read_token]) == []
+        assert (
+            leaks(
+                running.log_lines(), [*PLANTED, running.ingest_token, running.read_token, running.mcp_token]
+            )
+            == []
+        )
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,7 @@ def ask(store: Store, monkeypatch: pytest.MonkeyPatch) -> Ask:
     def answered(request: JSON) -> Any:
         response = app.handler(request, CONTEXT)
         body = json.loads(response["body"]) if response["body"] else None
-        return SimpleNamespace(status=response["statusCode"], json=body)
+        return SimpleNamespace(status=response["statusCode"], headers=response["headers"], json=body)
 
     return answered
 
@@ -314,6 +314,13 @@ def test_without_a_checked_token_nobody_is_answered(ask: Ask, context: JSON) -> 
     del request["requestContext"]
     with pytest.raises((KeyError, ValueError, TypeError)):
         ask(request | context)
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_there_is_no_stream_and_no_session(ask: Ask, method: str) -> None:
+    response = ask(post("") | {"routeKey": f"{method} /mcp"})
+    assert (response.status, response.headers["allow"]) == (405, "POST")
+    assert response.json["error"]["code"] == "method_not_allowed"
 
 
 # -------------------------------------------------------------------- fuzzing

@@ -55,8 +55,9 @@ def test_a_servers_token_opens_the_tools_alone() -> None:
 
 
 def test_no_token_of_one_person_opens_another_route(store: Store) -> None:
-    mine = {"GET /api/me/summaries", "GET /api/me/breakdown", "POST /mcp"}
-    others = (ROUTES.keys() - mine) | {"", "$default", "ANY /mcp", "GET /mcp", "get /api/me/summaries"}
+    tools = {f"{method} /mcp" for method in ("POST", "GET", "DELETE")}
+    mine = {"GET /api/me/summaries", "GET /api/me/breakdown"} | tools
+    others = (ROUTES.keys() - mine) | {"", "$default", "ANY /mcp", "PUT /mcp", "get /api/me/summaries"}
     for route in others:
         assert ask(link(store), route) == ask(SERVER, route) == NO
 
