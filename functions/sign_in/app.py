@@ -1,0 +1,96 @@
+"""The way from a person's page to the operator's identity provider: `GET /sign-in?nonce=...`.
+
+The provider sends the browser back to `/me` with an id token in the fragment, which reaches no server and no
+log. The page must have made the nonce, and must find it again in `state` and in the token.
+
+The page's address is the domain name of the request. API Gateway serves no other names than its own and the
+operator's custom domains, and the provider sends tokens only to addresses that are registered with it. So a
+made-up Host header leads nowhere.
+"""
+
+import re
+import time
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from impact.http import Event, HttpError, Response, header, query
+from impact.identity_provider import Authorization, IdentityProvider, IssuerUnavailable
+from impact.observability import logger
+from impact.oidc import Terms
+
+_NONCE = re.compile("[A-Za-z0-9_-]{43}", re.ASCII)  # 32 random bytes
+_EMULATOR = ".execute-api.localhost"
+_THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1)(:[0-9]{1,5})?", re.ASCII)
+_SCOPES = {"sub": "openid", "email": "openid email"}
+"""What to ask for so that a claim is in the token. Any other one comes with `profile`, if at all."""
+_HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "strict-transport-security": "max-age=31536000",
+    "x-content-type-options": "nosniff",
+}
+
+provider = IdentityProvider.from_environment()
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: Event, context: LambdaContext) -> Response:
+    """Answer one GET (HTTP API, payload 2.0)."""
+    return sign_in(event)
+
+
+def sign_in(event: Event) -> Response:
+    """Send a browser to the identity provider.
+
+    404 without one, 400 without a nonce of 43 characters of base64url, 503 while the provider does not answer.
+    """
+    try:
+        return {"statusCode": 302, "headers": _HEADERS | {"location": _location(event)}, "body": ""}
+    except HttpError as error:
+        response = error.response()
+        return response | {"headers": response["headers"] | _HEADERS}
+
+
+def _location(event: Event) -> str:
+    if provider is None:
+        raise HttpError(404, "not_found", "No identity provider is set up.")
+    nonce = query(event).get("nonce", "")
+    if not _NONCE.fullmatch(nonce):
+        raise HttpError(400, "invalid", "The nonce must be 43 characters of base64url.")
+    try:
+        authorization = provider.authorization(time.time())
+    except IssuerUnavailable as fault:
+        logger.warning("The identity provider is not available: %s", fault)
+        raise HttpError(503, "unavailable", "The identity provider does not answer. Try again.") from fault
+    return _url(authorization, provider.terms, f"{_origin(event)}/me", nonce)
+
+
+def _url(authorization: Authorization, terms: Terms, redirect_uri: str, nonce: str) -> str:
+    """The URL at which the provider signs the browser's user in (OpenID Connect Core 1.0, 3.2.2.1)."""
+    types = authorization.response_types
+    # Amazon Cognito knows no `id_token`; its `token` brings an id token, too.
+    response_type = "token" if "token" in types and "id_token" not in types else "id_token"
+    asked = urlencode(
+        {
+            "response_type": response_type,
+            "response_mode": "fragment",
+            "client_id": terms.audience,
+            "redirect_uri": redirect_uri,
+            "scope": _SCOPES.get(terms.user_claim, "openid profile"),
+            "nonce": nonce,
+            "state": nonce,
+        }
+    )
+    endpoint = urlsplit(authorization.endpoint)
+    return urlunsplit(endpoint._replace(query="&".join(filter(None, [endpoint.query, asked])), fragment=""))
+
+
+def _origin(event: Event) -> str:
+    """The origin that the browser sees. The emulator's API has no domain: a proxy before it names its own."""
+    domain = str(event["requestContext"]["domainName"])
+    forwarded = header(event, "x-forwarded-host")
+    if domain.endswith(_EMULATOR) and _THIS_MACHINE.fullmatch(forwarded):
+        return f"http://{forwarded}"
+    return f"https://{domain}"
