@@ -1,9 +1,9 @@
 """Tokens of an identity provider (OpenID Connect): who has signed one, and whose it is. Pure: no network.
 
 As API Gateway's own JWT authorizer does, this takes RSA signatures only (RS256, RS384, RS512). Checking one
-takes a modular power and no secret, so the standard library is enough; the package `cryptography` would make the
-zip larger by two thirds. The padding of a signature is never parsed. The one right encoding is built and compared
-as a whole (RFC 8017, 8.2.2 and 9.2), so what is forged into the padding cannot be overlooked.
+takes a modular power and no secret, so the standard library is enough; the package `cryptography` would make
+the zip larger by two thirds. The padding of a signature is never parsed. The one right encoding is built and
+compared as a whole (RFC 8017, 8.2.2 and 9.2), so what is forged into the padding cannot be overlooked.
 """
 
 import base64

@@ -44,7 +44,7 @@ def handler(event: Event, context: LambdaContext) -> Response:
 def sign_in(event: Event) -> Response:
     """Send a browser to the identity provider.
 
-    404 without one, 400 without a nonce of 43 characters of base64url, 503 while the provider does not answer.
+    404 if none is set up, 400 without a nonce (43 characters of base64url), 503 while it does not answer.
     """
     try:
         return {"statusCode": 302, "headers": _HEADERS | {"location": _location(event)}, "body": ""}

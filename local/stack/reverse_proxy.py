@@ -21,7 +21,7 @@ _HOP_BY_HOP = {
     "transfer-encoding",
     "upgrade",
 }
-_SET_HERE = {"host", "content-length"}
+_SET_HERE = {"host", "x-forwarded-host", "content-length"}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -38,6 +38,7 @@ class _Handler(BaseHTTPRequestHandler):
             connection.putrequest(self.command, self.prefix + self.path, skip_accept_encoding=True)
             for name, value in _end_to_end(self.headers.items()):
                 connection.putheader(name, value)
+            connection.putheader("X-Forwarded-Host", self.headers.get("host", ""))
             connection.putheader("Content-Length", str(len(body)))
             connection.endheaders(body)
             response = connection.getresponse()
