@@ -56,6 +56,8 @@ class Issuer:
     """By path: content, the status of an error, or None for silence."""
     asked: list[str] = field(default_factory=list)
     """The paths of all requests."""
+    queries: list[str] = field(default_factory=list)
+    """Their queries."""
 
     def token(self, user: str, headers: Mapping[str, Any] | None = None, **claims: Any) -> str:
         """Sign a token of a user. A claim of None is left out."""
@@ -129,6 +131,7 @@ def serving(host: str = "127.0.0.1") -> Iterator[Issuer]:
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
             issuer.asked.append(parts.path)
+            issuer.queries.append(parts.query)
             if parts.path == AUTHORIZE:
                 self._sign_in(dict(parse_qsl(parts.query)))
                 return

@@ -66,6 +66,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     "functions/impact/state_store.py": (*_ROLLUP, "tests/integration/test_day_settings.py"),
     "functions/impact/summary_store.py": (*_ROLLUP, *_READER),
     "functions/impact/name_store.py": _integration("name_store"),
+    "functions/impact/oidc.py": ("tests/unit/test_oidc.py",),
+    "functions/impact/identity_provider.py": ("tests/unit/test_identity_provider.py",),
     "functions/impact/naming.py": ("tests/unit/test_naming.py", *_integration("name_store")),
     "functions/impact/ledger_writer.py": (*_integration("ledger_writer"), *_INGEST),
     "functions/impact/keys.py": (

@@ -2,10 +2,12 @@
 
 import base64
 import hashlib
+import hmac
 import json
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -67,7 +69,7 @@ def headed(**header: Any) -> str:
 
 
 def keys(*jwks: dict[str, Any]) -> list[Key]:
-    return keys_in({"keys": list(jwks) or [public_jwk(1, alg=None) | {"alg": "RS256"}, public_jwk(2)]})
+    return keys_in({"keys": list(jwks) or [public_jwk(1), public_jwk(2)]})
 
 
 def user(token: str, known: list[Key] | None = None, terms: Terms = TERMS, now: float = NOW) -> str:
@@ -320,9 +322,7 @@ def test_the_public_key_is_no_shared_secret(algorithm: str) -> None:
     pem = public.public_bytes(serialization.Encoding.PEM, form)
     for secret in (pem, pem.strip(), public.public_bytes(serialization.Encoding.DER, form)):
         content = signing_input(HEADER | {"alg": algorithm})
-        mac = (
-            __import__("hmac").new(secret, content, getattr(hashlib, algorithm.replace("HS", "sha"))).digest()
-        )
+        mac = hmac.new(secret, content, getattr(hashlib, algorithm.replace("HS", "sha"))).digest()
         assert algorithm in refusal(f"{content.decode()}.{b64(mac)}")
 
 
@@ -527,16 +527,17 @@ def test_pyjwt_agrees() -> None:
     known = keys(any_algorithm(1), any_algorithm(2))
     agreed = {True: 0, False: 0}
     for _ in range(500):
-        token = random_token(dice)
-        mine, theirs = is_accepted(token, known), pyjwt_accepts(token)
+        now = int(time.time())
+        token = random_token(dice, now)
+        mine, theirs = is_accepted(token, known, now), pyjwt_accepts(token)
         assert mine == theirs, token
         agreed[mine] += 1
     assert min(agreed.values()) > 100
 
 
-def random_token(dice: random.Random) -> str:
+def random_token(dice: random.Random, now: int) -> str:
     """A token with at most a few things wrong."""
-    claims: dict[str, Any] = dict(CLAIMS)
+    claims: dict[str, Any] = CLAIMS | {"iat": now, "exp": now + 3600}
     claims["sub"] = "".join(dice.choices("abc@.#% äß漢🌳", k=dice.randint(1, 40))) + "x"
     for name, values in {
         "exp": [-3600, -70, -50, 10, 3600],
@@ -544,7 +545,7 @@ def random_token(dice: random.Random) -> str:
         "iat": [-3600, 0, 50, 70],
     }.items():
         if dice.random() < 0.4:
-            claims[name] = NOW + dice.choice(values)
+            claims[name] = now + dice.choice(values)
     if dice.random() < 0.4:
         claims["aud"] = dice.choice(["impact-page", ["a", "impact-page"], ["a"], [], "other", "impact-pag"])
     if dice.random() < 0.1:
@@ -560,34 +561,22 @@ def random_token(dice: random.Random) -> str:
     return token
 
 
-def is_accepted(token: str, known: list[Key]) -> bool:
+def is_accepted(token: str, known: list[Key], now: int) -> bool:
     try:
-        return bool(user(token, known))
+        return bool(user(token, known, now=now))
     except InvalidToken:
         return False
 
 
 def pyjwt_accepts(token: str) -> bool:
-    kid = jwt.get_unverified_header(token)["kid"]
-    key = private_key(int(kid[-1])).public_key()
+    key = private_key(int(jwt.get_unverified_header(token)["kid"][-1])).public_key()
+    options: Any = {"require": ["exp", "iss", "aud"]}
+    audience, issuer = TERMS.audience, TERMS.issuer
     try:
-        claims = jwt.decode(
-            token,
-            key,
-            list(HASHES),
-            audience=TERMS.audience,
-            issuer=TERMS.issuer,
-            options={
-                "require": ["exp", "iss", "aud"],
-                "verify_exp": False,
-                "verify_nbf": False,
-                "verify_iat": False,
-            },
-        )
+        jwt.decode(token, key, list(HASHES), options, audience=audience, issuer=issuer, leeway=60)
     except jwt.InvalidTokenError:
         return False
-    begun = all(claims.get(name, NOW) <= NOW + 60 for name in ("nbf", "iat"))
-    return bool(claims["exp"] > NOW - 60 and begun)
+    return True
 
 
 def test_it_starts_fast() -> None:
