@@ -1,14 +1,19 @@
 """The authorizer of what one person may see: whose token opens what."""
 
 import hashlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from moto import mock_aws
 
 from authorizer.access import ROUTES
+from impact.identity_provider import IdentityProvider, IssuerUnavailable
 from impact.links import Link, sign
+from impact.oidc import Terms
 from impact.store import Store
+from local.fake_oidc import CLIENT_ID, CONFIGURATION, Issuer, serving
 from tests.events import NOON
 from tests.intercepted import through
 from tests.lambda_context import CONTEXT
@@ -153,3 +158,45 @@ def test_nothing_personal_is_logged(store: Store, caplog: pytest.LogCaptureFixtu
     assert logged.count("A token was refused") == 3
     assert "alice" not in logged
     assert not any(token in logged or token.split(".")[2] in logged for token in tokens)
+
+
+# --- tokens of the identity provider ---
+
+
+@pytest.fixture
+def issuer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Issuer]:
+    with serving() as running:
+        monkeypatch.setattr(app, "provider", IdentityProvider(Terms(running.url, CLIENT_ID)))
+        monkeypatch.setattr(app.time, "time", lambda: datetime.now(UTC).timestamp())
+        yield running
+
+
+def test_a_token_of_the_identity_provider_opens_its_users_routes(issuer: Issuer) -> None:
+    for route in (ME, "GET /api/me/breakdown", MCP):
+        assert ask(issuer.token("alice"), route) == {
+            "isAuthorized": True,
+            "context": {"kind": "oidc", "userId": "alice"},
+        }
+    for route in ("GET /api/summaries", "POST /api/request-event"):
+        assert ask(issuer.token("alice"), route) == NO
+
+
+def test_without_an_identity_provider_its_tokens_open_nothing(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "provider", None)
+    assert ask(issuer.token("alice")) == NO
+
+
+def test_what_is_none_of_its_tokens_asks_it_nothing(issuer: Issuer, store: Store) -> None:
+    forged = issuer.token("alice")[:-8] + "AAAAAAAA"
+    for token in ("", "x", "a.b.c", link(store, expires=0), SERVER.upper()):
+        assert ask(token) == NO
+    assert issuer.asked == []
+    assert ask(forged) == NO
+
+
+def test_while_it_does_not_answer_nobody_is_let_in(issuer: Issuer) -> None:
+    issuer.answers[CONFIGURATION] = 503
+    with pytest.raises(IssuerUnavailable):
+        ask(issuer.token("alice"))
