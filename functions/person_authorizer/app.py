@@ -38,7 +38,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
 def _who(token: str, now: float) -> Context | None:
     """Tell who presents a token, or None.
 
-    A fault of DynamoDB or of the identity provider is raised: nobody is let in by one, and API Gateway says 500.
+    A fault of DynamoDB or of the identity provider is raised: nobody is let in by one, and the API says 500.
     """
     if is_listed(token, servers):
         return {"kind": SERVER}

@@ -19,10 +19,11 @@ from impact.corrections import append_correction
 from impact.fx_rates import fx_date_of, is_target_day
 from impact.keys import DAILY_TOTAL, DAY_PRICES, OLD_MARK, PERIOD, day_shard
 from impact.store import Store
+from impact_cli.person_links import links_for
 from local.fake_ecb import published
 from local.stack import Stack
 from local.stack.stack import SCHEDULED, FunctionFailed
-from tests.e2e.api import Api, a_user, an_event, day
+from tests.e2e.api import Api, a_user, an_event, day, store_of
 from tests.e2e.api import count as count_day
 
 DAY = day(3)
@@ -60,6 +61,28 @@ def read(path: str, **query: str) -> Callable[[Stack, Api, str], None]:
         stack.invoke("SummariesFunction", {"routeKey": route, "queryStringParameters": queried})
 
     return probe
+
+
+def present_a_link(stack: Stack, api: Api, user_id: str) -> None:
+    [link] = links_for(store_of(stack).links, stack.api_url, [user_id], 1, datetime.now(UTC))
+    token = str(link["link"]).partition("#")[2]
+    headers = {"authorization": f"Bearer {token}"}
+    said = stack.invoke("PersonAuthorizerFunction", {"routeKey": "GET /api/me/summaries", "headers": headers})
+    assert said["isAuthorized"]
+
+
+def ask_a_tool(stack: Stack, api: Api, user_id: str) -> None:
+    """Ask a new process, which reads the settings. Setting the time limit makes MiniStack start one."""
+    function = stack.physical_id("McpFunction")
+    stack.client("lambda").update_function_configuration(FunctionName=function, Timeout=25)
+    call = {"name": "my_usage", "arguments": {}}
+    request = {
+        "routeKey": "POST /mcp",
+        "headers": {"content-type": "application/json"},
+        "body": json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}),
+        "requestContext": {"authorizer": {"lambda": {"kind": "link", "userId": user_id}}},
+    }
+    assert stack.invoke("McpFunction", request)["statusCode"] == 200
 
 
 def plan(stack: Stack, api: Api, user_id: str) -> None:
@@ -198,7 +221,11 @@ plan_without_settings = without_settings(plan)
 count_without_settings = without_settings(count)
 
 FUNCTIONS = [
-    f"{name}Function" for name in ("Authorizer", "Ingest", "Summaries", "Rollup", "RollupWorker", "Rates")
+    f"{name}Function"
+    for name in (
+        *("Authorizer", "PersonAuthorizer", "Ingest", "Summaries", "Mcp", "Page"),
+        *("Rollup", "RollupWorker", "Rates"),
+    )
 ]
 NOT_SHOWN = {
     *(
@@ -229,6 +256,11 @@ PROBES = {
     Grant("SummariesFunction", "ReadTotalsAndProgress", "dynamodb:Query"): read("totals"),
     Grant("SummariesFunction", "ReadNames", "dynamodb:BatchGetItem"): read("summaries", userId="{user_id}"),
     Grant("SummariesFunction", "ReadBreakdowns", "dynamodb:Query"): read("breakdown", by="team"),
+    Grant("PersonAuthorizerFunction", "ReadLinkKeys", "dynamodb:GetItem"): present_a_link,
+    Grant("McpFunction", "ReadSummaries", "dynamodb:Query"): ask_a_tool,
+    Grant("McpFunction", "ReadSettingsAndMarks", "dynamodb:Query"): ask_a_tool,
+    Grant("McpFunction", "ReadSettingsAndMarks", "dynamodb:GetItem"): ask_a_tool,
+    Grant("McpFunction", "ReadNames", "dynamodb:BatchGetItem"): ask_a_tool,
     Grant("RollupFunction", "FinishCorrections", "dynamodb:Query"): plan,
     Grant("RollupFunction", "FinishCorrections", "dynamodb:PutItem"): plan_with_a_correction,
     Grant("RollupFunction", "SumDaysByDimension", "dynamodb:Query"): plan_with_a_day_to_sum_up,

@@ -15,6 +15,7 @@ from tests.samlocal.conftest import BY_HAND, SamLocal
 
 EVENTS = PROJECT / "events"
 FUNCTIONS = {
+    "person-authorizer": "PersonAuthorizerFunction",
     "authorizer": "AuthorizerFunction",
     "ingest": "IngestFunction",
     "rates": "RatesFunction",
@@ -43,6 +44,10 @@ EXPECTED: dict[str, Any] = {
     "authorizer-wrong-token": DENIED,
     "authorizer-basic": DENIED,
     "authorizer-no-token": DENIED,
+    "person-authorizer-mcp-token": ALLOWED | {"context": {"kind": "server"}},
+    "person-authorizer-mcp-token-on-me": DENIED,
+    "person-authorizer-unknown-key": DENIED,
+    "person-authorizer-read-token": DENIED,
     "rates-odd": {
         "stored": 0,
         "confirm": "2026-11-19: 11.172 has none before it to be compared with."
@@ -91,6 +96,9 @@ EXPECTED: dict[str, Any] = {
     "summaries-day": 200,
     "summaries-totals": 200,
     "summaries-breakdown": 200,
+    "summaries-me": 200,
+    "summaries-me-breakdown": 200,
+    "summaries-me-other-dimension": 422,
     "summaries-nobody-named": 422,
     "summaries-user-and-day": 422,
     "summaries-bad-date": 422,
@@ -101,6 +109,7 @@ EXPECTED: dict[str, Any] = {
 }
 ONE_OF_EACH = [
     "authorizer-ingest",
+    "person-authorizer-mcp-token",
     "rates-scheduled",
     "ingest-single",
     "rollup-worker-alice",
