@@ -1,0 +1,92 @@
+/** The read API. Numbers stay the text that the API wrote. */
+
+const TOKENS = /("(?:[^"\\]|\\.)*")|(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)/g;
+
+/** Parse JSON with each number as a string of all its digits. */
+export const parseExact = (text) => JSON.parse(text.replace(TOKENS, (_, string, number) => string ?? `"${number}"`));
+
+const PATIENCE_SECONDS = 10;
+
+export class ApiError extends Error {
+  /** @param {number} status 0: no response @param {string} message */
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+export class Api {
+  #token;
+  #abort = new AbortController();
+  #kept = new Map();
+
+  constructor(token) {
+    this.#token = token;
+  }
+
+  /** Stop all requests, and forget the token and all figures. */
+  forget() {
+    this.#abort.abort();
+    this.#token = "";
+    this.#kept.clear();
+  }
+
+  /** Forget figures, so that they are read again. */
+  refresh() {
+    this.#kept.clear();
+  }
+
+  /** Read a route. The same question is asked once. Throws ApiError. */
+  get(path, query) {
+    const url = `${path}?${new URLSearchParams(query)}`;
+    if (!this.#kept.has(url)) {
+      const answer = this.#fetch(url, true);
+      this.#kept.set(url, answer);
+      answer.catch(() => this.#kept.delete(url));
+    }
+    return this.#kept.get(url);
+  }
+
+  /** Read all pages of a user's days. */
+  async days(path, query) {
+    const whole = await this.get(path, query);
+    const days = [...whole.days];
+    for (let page = whole; page.next; ) {
+      page = await this.get(path, { ...query, cursor: page.next });
+      days.push(...page.days);
+    }
+    return { ...whole, days };
+  }
+
+  async #fetch(url, again) {
+    let response;
+    try {
+      response = await fetch(url, {
+        headers: { Authorization: `Bearer ${this.#token}` },
+        cache: "no-store",
+        credentials: "omit",
+        signal: this.#abort.signal,
+      });
+    } catch (error) {
+      throw error.name === "AbortError" ? error : new ApiError(0, error.message);
+    }
+    const busy = response.status === 503 || response.status === 429;
+    if (busy && again) {
+      const seconds = Math.min(Number(response.headers.get("retry-after")) || 1, PATIENCE_SECONDS);
+      await new Promise((resume) => setTimeout(resume, seconds * 1000));
+      return this.#fetch(url, false);
+    }
+    const text = await response.text();
+    if (!response.ok) throw new ApiError(response.status, messageOf(text));
+    return parseExact(text);
+  }
+}
+
+function messageOf(text) {
+  try {
+    const body = JSON.parse(text);
+    return String(body.error?.message ?? body.message ?? "");
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,115 @@
+/** What both pages share: the frame around the figures, signing in and out, panels that load, addresses. */
+
+import { Api, ApiError } from "./api.js";
+import { today } from "./days.js";
+import { copyExactly, h } from "./dom.js";
+import { t } from "./format.js";
+
+const page = document.getElementById("page");
+
+/** The path and the query behind the # of the address: `#/user/alice?from=2026-11-01&to=2026-11-30`. */
+export function place() {
+  const [path, query = ""] = location.hash.replace(/^#/, "").split("?");
+  const [, by = "", value] = path.split("/");
+  return { by, value: value === undefined ? null : decode(value), query: new URLSearchParams(query) };
+}
+
+export function address(by, value, range) {
+  const path = by ? `#/${by}/${encodeURIComponent(value)}` : "#/";
+  return range ? `${path}?${new URLSearchParams({ from: range[0], to: range[1] })}` : path;
+}
+
+function decode(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/**
+ * Run a page: show who is signed in their figures, and everybody else how to sign in.
+ *
+ * @param {{key: string, title: string, refused: string, view: (context: object) => Node[],
+ *   signIn: (enter: (token: string) => void, config: object) => Node[]}} given
+ */
+export async function run({ key, title, refused, view, signIn }) {
+  const config = await (await fetch("/config.json")).json();
+  let api = null;
+  document.title = title;
+  copyExactly();
+
+  function enter(token) {
+    sessionStorage.setItem(key, token);
+    api = new Api(token);
+    draw();
+  }
+
+  function leave(message = null) {
+    sessionStorage.removeItem(key);
+    api?.forget();
+    api = null;
+    draw(message);
+  }
+
+  function draw(message = null) {
+    const onError = (error) => api && [401, 403].includes(error.status) && leave(refused);
+    const body = api
+      ? view({ api, config, now: today(config.timeZone), place: place(), panel: panelFor(onError), draw })
+      : [h("h1", { tabindex: -1 }, title), message && h("p", { class: "alert", role: "alert" }, message), ...signIn(enter, config)];
+    page.replaceChildren(
+      h("a", { class: "skip", href: "#figures", onclick: skip }, t("skip")),
+      h(
+        "header",
+        { class: "top" },
+        h("p", { class: "brand" }, title),
+        api && h("button", { type: "button", class: "quiet", onclick: () => leave() }, t("signOut")),
+      ),
+      h("main", { id: "figures", class: api ? "" : "alone" }, ...body.filter(Boolean)),
+      h("footer", {}, h("p", {}, t("timeZone", { zone: config.timeZone })), api && h("p", {}, t("rounded"))),
+    );
+    page.querySelector("h1")?.focus();
+  }
+
+  addEventListener("hashchange", () => draw());
+  const kept = sessionStorage.getItem(key);
+  if (kept) enter(kept);
+  else draw();
+  return { enter, leave };
+}
+
+function skip(event) {
+  event.preventDefault(); // the address is ours
+  page.querySelector("h1")?.focus();
+}
+
+/** Make panels: a heading, and content that loads, fails, and can be tried again. */
+function panelFor(onError) {
+  return function panel(title, load, { level = "h2", className = "", tools = [] } = {}) {
+    const body = h("div", { class: "body" });
+    async function fill() {
+      body.setAttribute("aria-busy", "true");
+      body.replaceChildren(h("p", { class: "loading", role: "status" }, t("loading")));
+      try {
+        body.replaceChildren(...(await load()).flat().filter(Boolean));
+      } catch (error) {
+        if (error.name === "AbortError") return;
+        body.replaceChildren(problem(error, fill));
+        if (error instanceof ApiError) onError(error);
+        else throw error;
+      } finally {
+        body.removeAttribute("aria-busy");
+      }
+    }
+    fill();
+    const heading = title && h("div", { class: "heading" }, h(level, {}, title), ...tools);
+    return Object.assign(h("section", { class: `panel ${className}` }, heading, body), { reload: fill });
+  };
+}
+
+function problem(error, again) {
+  const status = error instanceof ApiError ? error.status : "?";
+  const busy = [429, 502, 503, 504].includes(status);
+  const words = busy ? t("unavailable") : status === 0 ? t("offline") : t("failed", { status, message: error.message });
+  return h("div", { class: "alert", role: "alert" }, h("p", {}, words), h("button", { type: "button", onclick: again }, t("retry")));
+}

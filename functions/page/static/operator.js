@@ -1,0 +1,154 @@
+/** The operator's page: everybody's figures, and a page behind each user, team, key, tag, model and provider. */
+
+import { lastMonth, rangeOf } from "./days.js";
+import { h, named } from "./dom.js";
+import { dayRange, t } from "./format.js";
+import { address, run } from "./frame.js";
+import {
+  PLURAL,
+  byModel,
+  byValue,
+  coverage,
+  daysChart,
+  daysOfModel,
+  empty,
+  footprint,
+  modelItems,
+  monthFigures,
+  rangePicker,
+  sumFacts,
+  valuesTable,
+} from "./overview.js";
+
+const FIELD = { user: "userId", team: "teamId", key: "keyAlias", tag: "tag" };
+const STACKED = ["model", "team", "user"];
+const STACKED_MAX = 6;
+
+function view(context) {
+  const { place, now } = context;
+  const range = rangeOf(place.query, now);
+  const given = { ...context, range, query: { from: range[0], to: range[1] } };
+  return place.by in PLURAL && place.value !== null ? valueView(given) : everybody(given);
+}
+
+function everybody(given) {
+  const { api, now, panel, query, range } = given;
+  const totals = () => api.get("/api/totals", query);
+  const month = () => api.get("/api/totals", { from: lastMonth(now), to: now });
+  return [
+    h("h1", { tabindex: -1 }, t("everybody")),
+    panel(null, async () => monthFigures((await month()).days, now, false), { className: "hero" }),
+    h("div", { class: "bar-top" }, h("h2", { class: "dates" }, dayRange(...range)), rangePicker(given, range)),
+    moneyPanel(given, totals),
+    tablesPanel(given, totals),
+    panel(t("notIn"), async () => coverage((await totals()).total, (await totals()).days)),
+    panel(t("footprint"), async () => footprint((await totals()).total)),
+  ];
+}
+
+/** Money per day, stacked by what the switch says. */
+function moneyPanel({ api, panel, query, range }, totals) {
+  let by = "model";
+  const choose = (event) => {
+    by = event.target.value;
+    money.reload();
+  };
+  const options = STACKED.map((name) => h("option", { value: name }, t(name)));
+  const chooser = h("label", { class: "chooser" }, `${t("by")} `, h("select", { onchange: choose }, options));
+  async function load() {
+    const { days } = await totals();
+    if (!days.length) return [empty(t("emptyHelp"))];
+    const stack = by === "model" ? byModel(days) : await byDearest(api, by, query);
+    return daysChart(days, range, stack, `impact-days-${range.join("-")}`);
+  }
+  const money = panel(t("moneyPerDay"), load, { tools: [chooser] });
+  return money;
+}
+
+async function byDearest(api, by, query) {
+  const { items } = await api.get("/api/breakdown", { by, ...query });
+  const first = items.filter(({ value, rest }) => value !== null && !rest).slice(0, STACKED_MAX);
+  const of = await Promise.all(first.map(({ value }) => api.days("/api/summaries", { [FIELD[by]]: value, ...query })));
+  return byValue(first.map(({ value, name }) => name ?? value), of);
+}
+
+/** The dearest users, models, teams ...: one table at a time, each read when it is first shown. */
+function tablesPanel({ api, panel, query, range }, totals) {
+  let by = "user";
+  const order = ["user", "model", "team", "key", "tag", "provider"];
+  const tabs = order.map((name) =>
+    h("button", { type: "button", "aria-pressed": String(name === by), onclick: () => choose(name) }, t(PLURAL[name])),
+  );
+  function choose(name) {
+    by = name;
+    tabs.forEach((tab, place) => tab.setAttribute("aria-pressed", String(order[place] === by)));
+    tables.reload();
+  }
+  async function load() {
+    const [{ items, next }, { total }] = await Promise.all([api.get("/api/breakdown", { by, ...query }), totals()]);
+    if (!items.length) return [empty(t("emptyHelp"))];
+    const rows = [...items];
+    for (let cursor = next; cursor; ) {
+      const page = await api.get("/api/breakdown", { by, ...query, cursor });
+      rows.push(...page.items);
+      cursor = page.next;
+    }
+    const help = by === "tag" && h("p", { class: "minor" }, t("tagsHelp"));
+    return [valuesTable(by, rows, total.costEUR, range, `impact-${by}-${range.join("-")}`), help];
+  }
+  const tables = panel(t("who"), load, { tools: [h("div", { class: "tabs", role: "group", "aria-label": t("who") }, tabs)] });
+  return tables;
+}
+
+/** One user, team, key, tag, model or provider. */
+function valueView(given) {
+  const { api, panel, place, query, range } = given;
+  const { by, value } = place;
+  const file = `impact-${by}-days-${range.join("-")}`;
+  const usage = async () =>
+    by in FIELD
+      ? api.days("/api/summaries", { [FIELD[by]]: value, ...query })
+      : daysOfModel(by, value, await api.get("/api/totals", query));
+  const title = h("h1", { tabindex: -1 }, `${t(by)} `, named(value));
+  usage().then(
+    ({ name }) => name && title.replaceChildren(`${t(by)} `, named(name), " ", h("small", {}, named(value))),
+    () => {}, // the panels say it
+  );
+  const models = async () => {
+    const items = modelItems((await usage()).total.models);
+    return items.length ? [valuesTable("model", items, (await usage()).total.costEUR, range, `impact-${by}-models`, true)] : [];
+  };
+  return [
+    h("nav", { "aria-label": t("back") }, h("a", { href: address("", null, range) }, `← ${t("back")}`)),
+    title,
+    h("div", { class: "bar-top" }, h("h2", { class: "dates" }, dayRange(...range)), rangePicker(given, range)),
+    panel(null, async () => [sumFacts((await usage()).total)], { className: "hero" }),
+    panel(t("moneyPerDay"), async () => {
+      const { days } = await usage();
+      return days.length ? daysChart(days, range, byModel(days), file) : [empty(t("emptyHelp"))];
+    }),
+    by === "user" && panel(t("models"), models),
+    panel(t("notIn"), async () => coverage((await usage()).total, (await usage()).days, { inRest: (await usage()).inRest })),
+    panel(t("footprint"), async () => footprint((await usage()).total)),
+  ].filter(Boolean);
+}
+
+function signIn(enter) {
+  const field = h("input", { type: "password", id: "token", autocomplete: "off", required: true, spellcheck: "false", "aria-describedby": "token-help" });
+  const submit = (event) => {
+    event.preventDefault();
+    if (field.value.trim()) enter(field.value.trim());
+  };
+  return [
+    h(
+      "form",
+      { class: "sign-in", onsubmit: submit },
+      h("label", { for: "token" }, t("token")),
+      field,
+      h("p", { id: "token-help", class: "minor" }, t("tokenHelp")),
+      h("button", { type: "submit" }, t("signIn")),
+    ),
+  ];
+}
+
+await run({ key: "impact.read-token", title: t("title"), refused: t("tokenRefused"), view, signIn });

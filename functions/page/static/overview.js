@@ -1,0 +1,236 @@
+/** The figures of everybody, of one value of a dimension, or of one person. */
+
+import { dearest, stackedDays } from "./chart.js";
+import * as days from "./days.js";
+import { add, compare, isZero, ratio, scaled, subtract, sum } from "./decimal.js";
+import { figure, h, named } from "./dom.js";
+import * as format from "./format.js";
+import { t } from "./format.js";
+import { address } from "./frame.js";
+import { dataTable } from "./table.js";
+
+const SERIES_MAX = 6;
+const DAYS_LISTED = 4;
+const FOOTPRINT = ["energyKWh", "co2eKg", "waterL"];
+export const PLURAL = { user: "users", team: "teams", key: "keys", tag: "tags", model: "models", provider: "providers" };
+
+const euros = (exact) => figure(format.money(exact), exact);
+const counted = (exact) => figure(format.count(exact), exact);
+
+// ------------------------------------------------------------------- month
+
+/** This month's money, how it compares, and where it leads. `rows` are days from the first of last month on. */
+export function monthFigures(rows, now, billed) {
+  const upTo = (first, last) => rows.filter(({ day }) => day >= first && day <= last);
+  const [first, before] = [days.monthStart(now), days.lastMonth(now)];
+  const total = (of, name) => sum(of.map((row) => row[name] ?? "0"));
+  const month = upTo(first, now);
+  const cost = total(month, "costEUR");
+  const all = total(month, "billedEUR");
+  const name = billed && !isZero(all) ? "billedEUR" : "costEUR";
+  const money = total(month, name);
+  const earlier = total(upTo(before, days.sameDayLastMonth(now)), name);
+  const full = days.between(first, now) - 1;
+  const paced = full > 0 && scaled(total(upTo(first, days.plus(now, -1)), name), days.between(first, days.monthEnd(now)), full);
+  const usd = total(month, "costUSD");
+  const parts = [
+    ["cost", cost],
+    ["markup", total(month, "markupEUR")],
+    ["fee", total(month, "restorationFeeEUR")],
+    ["billed", all],
+  ];
+  return [
+    h("p", { class: "label" }, t("soFar", { month: format.monthName(now) })),
+    h("p", { class: "headline" }, figure(format.money(money), money)),
+    h("p", {}, isZero(earlier) ? t("comparedNone") : compared(money, earlier)),
+    paced
+      ? h("p", { class: "pace", title: t("paceHow", { days: full }) }, t("pace", { money: format.money(paced) }), " ", h("small", {}, t("paceHow", { days: full })))
+      : h("p", { class: "pace" }, t("paceNone")),
+    h("div", { class: "budget", hidden: true }),
+    compare(all, cost) !== 0 && facts(parts.filter(([, exact]) => !isZero(exact)).map(([key, exact]) => [t(key), euros(exact)])),
+    !isZero(usd) && h("p", { class: "minor" }, `${t("dollars")}: `, figure(format.money(usd, "USD"), usd)),
+  ];
+}
+
+function compared(money, earlier) {
+  const part = ratio(subtract(money, earlier), earlier);
+  return t("comparedMore", { change: format.change(part), money: format.money(earlier) });
+}
+
+const facts = (pairs) => h("dl", { class: "facts" }, pairs.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+
+// ------------------------------------------------------------------- range
+
+/** The range picker. A choice becomes the address. */
+export function rangePicker({ now, place }, range) {
+  const presets = Object.entries(days.PRESETS).map(([name, of]) => [name, of(now)]);
+  const chosen = presets.find(([, [from, to]]) => from === range[0] && to === range[1])?.[0] ?? "custom";
+  const go = (from, to) => (location.hash = address(place.by, place.value, [from, to]));
+  const select = h(
+    "select",
+    { "aria-label": t("range"), onchange: ({ target }) => (target.value === "custom" ? from.focus() : go(...presets.find(([name]) => name === target.value)[1])) },
+    [...presets.map(([name]) => name), "custom"].map((name) => h("option", { value: name, selected: name === chosen }, t(name))),
+  );
+  const [from, to] = ["from", "to"].map((name, index) => h("input", { type: "date", value: range[index], max: now, required: true, "aria-label": t(name) }));
+  const wrong = h("span", { class: "wrong", role: "alert" });
+  function apply(event) {
+    event.preventDefault();
+    const fits = from.value && to.value && from.value <= to.value && days.between(from.value, to.value) <= days.DAYS_MAX;
+    wrong.textContent = fits ? "" : t("rangeWrong");
+    if (fits) go(from.value, to.value);
+  }
+  return h("form", { class: "range", onsubmit: apply }, select, from, h("span", { "aria-hidden": "true" }, "–"), to, h("button", { type: "submit" }, t("apply")), wrong);
+}
+
+// ------------------------------------------------------------------- chart
+
+/** Parts of each day by model, from the days' own `models`. */
+export function byModel(rows) {
+  const amounts = new Map();
+  for (const { models } of rows) {
+    for (const [name, { costEUR }] of Object.entries(models ?? {})) amounts.set(name, [...(amounts.get(name) ?? []), costEUR]);
+  }
+  const series = dearest(amounts, SERIES_MAX);
+  return { series, parts: (row) => series.map((name) => row.models?.[name]?.costEUR ?? "0") };
+}
+
+/** Parts of each day by value: those of the dearest ones, each with days of its own. */
+export function byValue(named_, valueDays) {
+  const costs = valueDays.map(({ days: rows }) => new Map(rows.map(({ day, costEUR }) => [day, costEUR])));
+  return { series: named_, parts: ({ day }) => costs.map((of) => of.get(day) ?? "0") };
+}
+
+/** The bars of a range, and the table that says the same. */
+export function daysChart(rows, range, { series, parts }, file) {
+  const byDay = new Map(rows.map((row) => [row.day, row]));
+  const all = days.list(...range).map((day) => {
+    const row = byDay.get(day) ?? { day, costEUR: "0", final: true, models: {} };
+    const known = parts(row);
+    return { day, parts: [...known, subtract(row.costEUR, sum(known))], total: row.costEUR, final: row.final };
+  });
+  const others = all.some((day) => compare(day.parts.at(-1), "0") > 0);
+  const names = others ? [...series, t("others")] : series;
+  return [
+    stackedDays(all, names.length ? names : [t("cost")]),
+    h("details", {}, h("summary", {}, t("moneyPerDayTable")), daysTable(rows, file)),
+  ];
+}
+
+function daysTable(rows, file) {
+  const billed = rows.some((row) => row.billedEUR !== undefined && compare(row.billedEUR, row.costEUR) !== 0);
+  const columns = [
+    { label: t("day"), field: "day", text: true, value: (row) => row.day, show: (row) => format.dayName(row.day) },
+    { label: t("cost"), field: "costEUR", value: (row) => row.costEUR, show: (row) => euros(row.costEUR) },
+    billed && { label: t("billed"), field: "billedEUR", value: (row) => row.billedEUR ?? "0", show: (row) => euros(row.billedEUR ?? "0") },
+    ...useColumns(),
+    { label: t("state"), field: "final", text: true, value: (row) => String(row.final), show: (row) => t(row.final ? "final" : "notFinal") },
+  ];
+  return dataTable({ caption: t("moneyPerDay"), file, columns: columns.filter(Boolean), rows });
+}
+
+const useColumns = () =>
+  [
+    ["requests", "requests"],
+    ["tokens_in", "tokensIn"],
+    ["tokens_out", "tokensOut"],
+  ].map(([field, label]) => ({ label: t(label), field, value: (row) => row[field] ?? "0", show: (row) => counted(row[field] ?? "0") }));
+
+// ------------------------------------------------------------------ values
+
+/** A table of users, teams ..., each with a link to a page of its own unless `link` says none. */
+export function valuesTable(by, items, total, range, file, link = true) {
+  const label = ({ value, rest, name }) =>
+    rest ? h("em", {}, t("rest")) : value === null ? h("em", {}, t("none")) : link ? h("a", { href: address(by, value, range) }, named(name ?? value)) : named(name ?? value);
+  const columns = [
+    { label: t(by), field: "value", text: true, value: (row) => row.value ?? "", show: label },
+    items.some(({ name }) => name) && { label: "Id", field: "id", text: true, value: (row) => (row.name ? row.value : ""), show: (row) => (row.name ? named(row.value, "id minor") : "") },
+    items.some(({ costCentre }) => costCentre) && { label: t("costCentre"), field: "costCentre", text: true, value: (row) => row.costCentre ?? "", show: (row) => named(row.costCentre ?? "") },
+    { label: t("cost"), field: "costEUR", value: (row) => row.costEUR, show: (row) => euros(row.costEUR) },
+    { label: t("share"), field: "share", value: (row) => String(ratio(row.costEUR, total)), show: (row) => shareBar(ratio(row.costEUR, total)) },
+    ...useColumns(),
+  ];
+  return dataTable({ caption: t("dearestFirst", { what: t(PLURAL[by]) }), file, columns: columns.filter(Boolean), rows: items, last: (row) => Boolean(row.rest) });
+}
+
+function shareBar(part) {
+  const bar = h("span", { class: "bar", "aria-hidden": "true" });
+  bar.style.setProperty("--part", `${Math.min(100, Math.max(0, part * 100))}%`);
+  return h("span", { class: "share" }, bar, format.percent(part));
+}
+
+/** Rows of a table of models, from the `models` of a sum. */
+export const modelItems = (models) =>
+  Object.entries(models ?? {})
+    .map(([name, figures]) => (name === "other/other" ? { value: null, rest: true, ...figures } : { value: name, ...figures }))
+    .sort((a, b) => Boolean(a.rest) - Boolean(b.rest) || compare(b.costEUR, a.costEUR));
+
+/** The days and the sum of one model or provider, from the platform's days. */
+export function daysOfModel(by, value, totals) {
+  const fits = (name) => (by === "model" ? name === value : name.split("/")[0] === value);
+  const rows = totals.days
+    .map(({ day, final, models }) => ({ day, final, models: Object.fromEntries(Object.entries(models).filter(([name]) => fits(name))) }))
+    .filter(({ models }) => Object.keys(models).length)
+    .map((row) => ({ ...row, ...together(Object.values(row.models)) }));
+  return { days: rows, total: together(rows) };
+}
+
+const SUMMED = ["requests", "tokens_in", "tokens_out", "costEUR", "costUSD", "unconverted", "rated", "unrated"];
+
+function together(rows) {
+  const whole = Object.fromEntries(SUMMED.map((name) => [name, sum(rows.map((row) => row[name] ?? "0"))]));
+  for (const name of FOOTPRINT) {
+    const known = rows.filter((row) => row[name]);
+    if (known.length) whole[name] = { low: sum(known.map((row) => row[name].low)), high: sum(known.map((row) => row[name].high)) };
+  }
+  return whole;
+}
+
+// ---------------------------------------------------------------- coverage
+
+/** What is not in the figures, each with what to do. */
+export function coverage(total, rows, { mine = false, inRest = [] } = {}) {
+  const open = rows.filter(({ final }) => !final).map(({ day }) => day);
+  const listed = open.slice(-DAYS_LISTED).map(format.dayShort).join(", ") + (open.length > DAYS_LISTED ? " …" : "");
+  const some = (name) => total[name] !== undefined && !isZero(total[name]);
+  const n = (name) => format.count(total[name]);
+  const found = [
+    some("unpriced") && [t("unpriced", { n: n("unpriced") }), t(mine ? "unpricedMe" : "unpricedDo")],
+    some("unconverted") && [t("unconverted", { money: format.money(total.unconverted, "USD") }), t("unconvertedDo")],
+    some("unrated") && [t("unrated", { n: n("unrated") }), mine ? "" : t("unratedDo")],
+    some("estimated") && [t("estimated", { n: n("estimated") }), t("estimatedDo")],
+    some("repriced") && [t("repriced", { n: n("repriced") }), mine ? "" : t("repricedDo")],
+    open.length > 0 && [t("openDays", { n: format.count(String(open.length)), days: listed }), t("openDaysDo")],
+    inRest.length > 0 && [t("inRest", { n: format.count(String(inRest.length)) }), t("inRestDo")],
+  ].filter(Boolean);
+  if (!found.length) return [h("p", { class: "fine" }, t("nothingMissing"))];
+  return [h("ul", { class: "missing" }, found.map(([what, how]) => h("li", {}, h("strong", {}, what), " ", how)))];
+}
+
+// --------------------------------------------------------------- footprint
+
+export function footprint(total) {
+  const known = FOOTPRINT.filter((name) => total[name]);
+  if (!known.length || isZero(total.rated ?? "0")) return [h("p", {}, t("footprintUnknown"))];
+  const pairs = known.map((name) => [t(name), figure(format.range(name, total[name]), `${total[name].low} - ${total[name].high}`, "range")]);
+  if (total.restoredM2) pairs.push([t("restoredM2"), figure(format.square(total.restoredM2), total.restoredM2)]);
+  return [facts(pairs), h("p", { class: "minor" }, t("footprintSource", { n: format.count(total.rated) }))];
+}
+
+export const empty = (help) => h("div", { class: "empty" }, h("p", {}, h("strong", {}, t("empty"))), h("p", {}, help));
+
+export const sumFacts = (total) =>
+  facts([
+    [t("cost"), euros(total.costEUR)],
+    ...(total.billedEUR !== undefined && compare(total.billedEUR, total.costEUR) !== 0
+      ? [
+          [t("markup"), euros(total.markupEUR ?? "0")],
+          [t("fee"), euros(total.restorationFeeEUR ?? "0")],
+          [t("billed"), euros(total.billedEUR)],
+        ]
+      : []),
+    [t("requests"), counted(total.requests)],
+    [t("tokensIn"), counted(total.tokens_in)],
+    [t("tokensOut"), counted(total.tokens_out)],
+  ]);
+
+export { add };

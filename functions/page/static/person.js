@@ -1,0 +1,90 @@
+/** A person's page: what they used, and nobody else's figures. */
+
+import { lastMonth, rangeOf } from "./days.js";
+import { h, named } from "./dom.js";
+import { dayRange, t } from "./format.js";
+import { run } from "./frame.js";
+import { byModel, coverage, daysChart, empty, footprint, modelItems, monthFigures, rangePicker, sumFacts, valuesTable } from "./overview.js";
+
+const TOKEN = "impact.person-token";
+const NONCE = "impact.nonce";
+const LINK = /^#impact-link\.[\w.-]+$/;
+
+function view(context) {
+  const { api, now, panel, place } = context;
+  const range = rangeOf(place.query, now);
+  const given = { ...context, place: { ...place, by: "", value: null } };
+  const usage = () => api.days("/api/me/summaries", { from: range[0], to: range[1] });
+  const month = () => api.days("/api/me/summaries", { from: lastMonth(now), to: now });
+  const title = h("h1", { tabindex: -1 }, t("you"));
+  usage().then(
+    ({ userId, name }) => title.replaceChildren(`${t("you")}: `, named(name ?? userId)),
+    () => {}, // the panels say it
+  );
+  return [
+    title,
+    panel(null, async () => monthFigures((await month()).days, now, true), { className: "hero" }),
+    h("div", { class: "bar-top" }, h("h2", { class: "dates" }, dayRange(...range)), rangePicker(given, range)),
+    panel(null, async () => [sumFacts((await usage()).total)]),
+    panel(t("moneyPerDay"), async () => {
+      const { days } = await usage();
+      return days.length ? daysChart(days, range, byModel(days), `impact-days-${range.join("-")}`) : [empty(t("emptyHelpMe"))];
+    }),
+    panel(t("models"), async () => {
+      const { total } = await usage();
+      const items = modelItems(total.models);
+      return items.length ? [valuesTable("model", items, total.costEUR, range, `impact-models-${range.join("-")}`, false)] : [empty(t("emptyHelpMe"))];
+    }),
+    panel(t("notIn"), async () => coverage((await usage()).total, (await usage()).days, { mine: true })),
+    panel(t("footprint"), async () => footprint((await usage()).total)),
+  ];
+}
+
+function signIn(enter, config) {
+  const go = () => {
+    const nonce = base64url(crypto.getRandomValues(new Uint8Array(32)));
+    sessionStorage.setItem(NONCE, nonce);
+    location.assign(`/sign-in?${new URLSearchParams({ nonce })}`);
+  };
+  return config.oidc
+    ? [h("button", { type: "button", onclick: go }, t("signInWith")), h("p", { class: "minor" }, t("linkNeeded"))]
+    : [h("p", {}, t("linkNeeded"))];
+}
+
+const base64url = (bytes) => btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+
+/** Take the token out of the address before anything else can see it. */
+function takeToken() {
+  const { hash } = location;
+  if (LINK.test(hash)) {
+    clear();
+    return { token: hash.slice(1) };
+  }
+  const answer = new URLSearchParams(hash.slice(1));
+  if (!answer.has("id_token") && !answer.has("error")) return {};
+  clear();
+  const nonce = sessionStorage.getItem(NONCE);
+  sessionStorage.removeItem(NONCE);
+  const token = answer.get("id_token");
+  const ours = nonce !== null && answer.get("state") === nonce && token !== null && nonceOf(token) === nonce;
+  return ours ? { token } : { failed: true };
+}
+
+const clear = () => history.replaceState(null, "", location.pathname + location.search);
+
+function nonceOf(token) {
+  try {
+    return JSON.parse(atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"))).nonce ?? null;
+  } catch {
+    return null;
+  }
+}
+
+const { token, failed } = takeToken();
+if (token) sessionStorage.setItem(TOKEN, token);
+const page = await run({ key: TOKEN, title: t("you"), refused: t("linkRefused"), view, signIn });
+if (failed) page.leave(t("signInFailed"));
+addEventListener("hashchange", () => {
+  const taken = takeToken(); // a link that was pasted into an open page
+  if (taken.token) page.enter(taken.token);
+});

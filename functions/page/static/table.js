@@ -1,0 +1,108 @@
+/** Sortable tables, with what is on the screen as CSV. */
+
+import { h } from "./dom.js";
+import { compare } from "./decimal.js";
+import { t } from "./format.js";
+
+const PAGE = 20;
+const FORMULA = /^[=+\-@\t\r]/;
+const NUMBER = /^-?\d+(\.\d+)?([eE][+-]?\d+)?$/;
+
+/**
+ * @typedef {object} Column
+ * @property {string} label as the header shows it
+ * @property {string} field name of the API's field: the header of the CSV
+ * @property {(row: any) => string} value exact text; what is sorted by, and what the CSV has
+ * @property {(row: any) => Node | string} [show]
+ * @property {boolean} [text] sorted and aligned as text
+ */
+
+/** @param {{caption: string, file: string, columns: Column[], rows: any[], last?: (row: any) => boolean}} given */
+export function dataTable({ caption, file, columns, rows, last = () => false }) {
+  let sort = { column: null, down: true };
+  let shown = PAGE;
+  const body = h("tbody");
+  const headers = columns.map((column, index) =>
+    h(
+      "th",
+      { scope: "col", class: column.text ? null : "number", "aria-sort": "none" },
+      h("button", { type: "button", onclick: () => sortBy(index) }, column.label),
+    ),
+  );
+  const more = h("button", { type: "button", class: "quiet", onclick: showMore });
+  const table = h("table", {}, h("caption", {}, caption), h("thead", {}, h("tr", {}, headers)), body);
+
+  function ordered() {
+    if (sort.column === null) return rows;
+    const { value, text } = columns[sort.column];
+    const by = text ? (a, b) => value(a).localeCompare(value(b)) : (a, b) => compare(value(a) || "0", value(b) || "0");
+    return [...rows].sort((a, b) => last(a) - last(b) || (sort.down ? by(b, a) : by(a, b)));
+  }
+
+  function sortBy(index) {
+    const again = sort.column === index;
+    sort = { column: index, down: again ? !sort.down : !columns[index].text };
+    headers.forEach((header, place) => {
+      header.setAttribute("aria-sort", place !== index ? "none" : sort.down ? "descending" : "ascending");
+    });
+    draw();
+  }
+
+  function showMore() {
+    const first = shown;
+    shown += PAGE * 5;
+    draw();
+    body.rows[first]?.querySelector("a, td")?.focus();
+  }
+
+  function draw() {
+    const visibleRows = ordered().slice(0, shown);
+    body.replaceChildren(
+      ...visibleRows.map((row) =>
+        h(
+          "tr",
+          {},
+          columns.map(({ show, value, text }, index) => {
+            const content = show ? show(row) : value(row);
+            return index === 0
+              ? h("th", { scope: "row", class: text ? null : "number" }, content)
+              : h("td", { class: text ? null : "number" }, content);
+          }),
+        ),
+      ),
+    );
+    more.textContent = t("showMore", { left: rows.length - visibleRows.length });
+    more.hidden = rows.length <= shown;
+  }
+
+  function download() {
+    const content = csv(columns, ordered().slice(0, shown));
+    const url = URL.createObjectURL(new Blob([content], { type: "text/csv" }));
+    h("a", { href: url, download: `${file}.csv` }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  }
+
+  draw();
+  return h(
+    "div",
+    { class: "data" },
+    h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, table),
+    h(
+      "div",
+      { class: "actions" },
+      more,
+      h("button", { type: "button", class: "quiet", onclick: download, "aria-label": `CSV: ${caption}` }, "CSV"),
+    ),
+  );
+}
+
+/** Rows as CSV with the API's field names and all digits. What a spreadsheet would run is made text. */
+export function csv(columns, rows) {
+  const lines = [columns.map(({ field }) => field), ...rows.map((row) => columns.map(({ value }) => value(row)))];
+  return lines.map((cells) => `${cells.map(cell).join(",")}\r\n`).join("");
+}
+
+function cell(text) {
+  const safe = FORMULA.test(text) && !NUMBER.test(text) ? `'${text}` : text;
+  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}
