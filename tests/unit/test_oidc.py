@@ -110,6 +110,11 @@ def numbers(key: rsa.RSAPrivateKey) -> dict[str, int]:
     return {"n": public.n, "e": public.e}
 
 
+def as_long_as(characters: int) -> str:
+    spare = characters - len(claiming(more=""))
+    return claiming(more="x" * (spare * 3 // 4))
+
+
 ACCEPTED = {
     "one of several audiences": claiming(aud=["other", "impact-page"]),
     "Cognito's access token": without("aud", client_id="impact-page"),
@@ -123,6 +128,7 @@ ACCEPTED = {
     "times with fractions": claiming(exp=NOW + 0.5, iat=NOW - 0.5),
     "a time beyond every float": signed(json.dumps(CLAIMS | {"exp": 10**400}).encode()),
     "neither iat nor nbf": without("iat"),
+    "as long as allowed": as_long_as(16_384),
     "claims that nobody asked for": claiming(roles=["admin"], nested={"a": {"b": [1, None, 1.5]}}),
     "white space in the JSON": signed(json.dumps(CLAIMS, indent=2).encode()),
 }
@@ -139,7 +145,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     "four parts": (signed() + ".e30", "not a signed"),
     "an encrypted token": (".".join([signed(), "e30", "e30"]), "not a signed"),
     "a link": ("impact-link.1.e30.AAAA", "not a signed"),
-    "too long": (claiming(more="x" * 16_384), "too long"),
+    "too long": (as_long_as(16_388), "too long"),
     "not ASCII": (signed().replace(".", ".\u0661", 1), "not a signed"),
     "a lone surrogate": (signed().replace(".", ".\ud800", 1), "not a signed"),
     "padding": (signed(header=HEADER | {"x": ""}).replace(".", "=.", 1), "base64url"),
@@ -240,6 +246,12 @@ def test_no_reason_has_a_part_of_its_token() -> None:
         assert "alice" not in reason
         assert "planted" not in reason
         assert "example" not in reason
+
+
+def test_a_user_of_256_characters() -> None:
+    assert user(claiming(sub="a" * 256)) == "a" * 256
+    assert len(as_long_as(16_384)) == 16_384
+    assert len(as_long_as(16_388)) > 16_384
 
 
 def test_another_claim() -> None:
@@ -373,7 +385,7 @@ UNUSABLE: dict[str, Any] = {
     "exponent 1, which signs by itself": exponent(1),
     "exponent 2": exponent(2),
     "an even exponent": exponent(65536),
-    "an endless exponent": exponent((1 << 257) + 1),
+    "an endless exponent": exponent((1 << 256) + 1),
     "no modulus": {name: value for name, value in public_jwk(1).items() if name != "n"},
     "a modulus that is a number": public_jwk(1, n=7),
     "a modulus with padding": public_jwk(1, n=public_jwk(1)["n"] + "=="),
