@@ -64,6 +64,14 @@ def test_requests_and_responses_are_forwarded_unchanged(connection: http.client.
         assert answer.headers.get_all("Set-Cookie") == ["a=1", "b=2"]
 
 
+def test_the_host_that_was_asked_is_handed_over(connection: http.client.HTTPConnection) -> None:
+    """And not one that the client makes up."""
+    connection.request("POST", "/", b"", {"Host": "localhost:3090", "X-Forwarded-Host": "evil.example"})
+    seen = json.loads(connection.getresponse().read())
+    hosts = [value for name, value in seen["headers"] if name.lower() == "x-forwarded-host"]
+    assert hosts == ["localhost:3090"]
+
+
 def test_a_chunked_body_is_forwarded_as_one(connection: http.client.HTTPConnection) -> None:
     for _ in range(2):
         connection.request("POST", "/", iter([b"a", b"b" * 100]), encode_chunked=True)

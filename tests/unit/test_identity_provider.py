@@ -231,6 +231,8 @@ NOT_SECURE = [
     "https:///keys",
     "file:///etc/passwd",
     "ftp://id.example/keys",
+    "ftp://localhost/keys",
+    "file://localhost/etc/passwd",
     "data:application/json,{}",
     "//id.example/keys",
     "keys",
