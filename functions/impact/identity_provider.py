@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from impact import oidc
 from impact.observability import logger
@@ -99,7 +99,7 @@ class IdentityProvider:
         try:
             connection = kind(parts.netloc, timeout=TIMEOUT)
             try:
-                target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+                target = urlunsplit(("", "", parts.path or "/", parts.query, ""))
                 connection.request("GET", target, headers={"Accept": "application/json"})
                 response = connection.getresponse()
                 status, content = response.status, response.read(MAX_BYTES + 1)
