@@ -1,7 +1,7 @@
 """GET / and /me: the pages, their files, and what they must know before anybody has signed in.
 
-Standard library only, to start fast. The files are the same for everybody and hold no figure: figures come from
-the API, with the token of whoever looks.
+Standard library only, to start fast. The files are the same for everybody and hold no figure: figures come
+from the API, with the token of whoever looks.
 """
 
 import hashlib
@@ -14,9 +14,7 @@ STATIC = Path(__file__).parent / "static"
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 FILES = {path.relative_to(STATIC).as_posix(): path.read_text("utf-8") for path in sorted(STATIC.rglob("*.*"))}
 """All files by their path. No path of a request ever names a file of the disk."""
-VERSION = hashlib.sha256("\0".join(f"{name}\0{text}" for name, text in FILES.items()).encode()).hexdigest()[
-    :16
-]
+VERSION = hashlib.sha256(json.dumps(FILES).encode()).hexdigest()[:16]
 """Changes with any file, and is part of every asset's URL: so a browser may keep an asset for good."""
 PAGES = {"GET /": "index.html", "GET /me": "me.html"}
 HEADERS = {
@@ -30,7 +28,7 @@ HEADERS = {
 FOR_GOOD, ASK_AGAIN, NEVER = "public, max-age=31536000, immutable", "no-cache", "no-store"
 
 
-def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer one GET (HTTP API, payload 2.0)."""
     route = event["routeKey"]
     if route in PAGES:

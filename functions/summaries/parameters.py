@@ -14,7 +14,7 @@ from impact.naming import is_utf8
 from request_events.limits import LABEL_MAX, USER_ID_MAX
 
 DEFAULT_DAYS = 30
-DIMENSION_OF = {"teamId": "team", "keyAlias": "key", "tag": "tag"}
+DIMENSION_OF = {"teamId": "team", "keyAlias": "key", "tag": "tag", "model": "model", "provider": "provider"}
 MY_DIMENSIONS = ("model", "provider")
 """What a summary knows: a person's own breakdown is of their summaries."""
 OF_WHAT = ("userId", *DIMENSION_OF, "day")
@@ -87,7 +87,7 @@ VALUES = {
 PARAMETERS = {
     "GET /api/summaries": {
         "userId": Parameter(
-            "Whose days. One of `userId`, `teamId`, `keyAlias`, `tag` and `day`.",
+            "Whose days. One of `userId`, `teamId`, `keyAlias`, `tag`, `model`, `provider` and `day`.",
             _A_USER,
             _USER_RULE,
             _user_id,

@@ -4,8 +4,9 @@ import { h, named, svg, visible } from "./dom.js";
 import { compare, ratio, sum } from "./decimal.js";
 import { dayName, dayShort, money, t } from "./format.js";
 
-const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [960, 240, 64, 24, 12];
-const GRID_LINES = 4;
+const NARROW = matchMedia("(max-width: 40rem)").matches;
+const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [NARROW ? 560 : 960, 240, 64, 24, 12];
+const [GRID_LINES, DAY_LABELS] = [4, NARROW ? 6 : 12];
 
 /**
  * @param {{day: string, parts: string[], total: string, final: boolean}[]} days a part a series, in their order
@@ -44,7 +45,7 @@ export function stackedDays(days, series, currency = "EUR") {
     });
     const area = svg("rect", { x: LEFT + slot * place, y: TOP, width: slot, height: HEIGHT - BOTTOM - TOP, class: "area" });
     chart.append(svg("g", {}, svg("title", {}, label.join("\n")), area, rects));
-    if (place % Math.ceil(days.length / 12) === 0) {
+    if (place % Math.ceil(days.length / DAY_LABELS) === 0) {
       chart.append(svg("text", { x: x + bar / 2, y: HEIGHT - 6, "text-anchor": "middle" }, dayShort(day)));
     }
   });

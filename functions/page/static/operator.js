@@ -10,7 +10,6 @@ import {
   byValue,
   coverage,
   daysChart,
-  daysOfModel,
   empty,
   footprint,
   modelItems,
@@ -20,7 +19,7 @@ import {
   valuesTable,
 } from "./overview.js";
 
-const FIELD = { user: "userId", team: "teamId", key: "keyAlias", tag: "tag" };
+const FIELD = { user: "userId", team: "teamId", key: "keyAlias", tag: "tag", model: "model", provider: "provider" };
 const STACKED = ["model", "team", "user"];
 const STACKED_MAX = 6;
 
@@ -58,8 +57,7 @@ function moneyPanel({ api, panel, query, range }, totals) {
   async function load() {
     const { days } = await totals();
     if (!days.length) return [empty(t("emptyHelp"))];
-    const stack = by === "model" ? byModel(days) : await byDearest(api, by, query);
-    return daysChart(days, range, stack, `impact-days-${range.join("-")}`);
+    return daysChart(days, range, await byDearest(api, by, query), `impact-days-${range.join("-")}`);
   }
   const money = panel(t("moneyPerDay"), load, { tools: [chooser] });
   return money;
@@ -105,10 +103,7 @@ function valueView(given) {
   const { api, panel, place, query, range } = given;
   const { by, value } = place;
   const file = `impact-${by}-days-${range.join("-")}`;
-  const usage = async () =>
-    by in FIELD
-      ? api.days("/api/summaries", { [FIELD[by]]: value, ...query })
-      : daysOfModel(by, value, await api.get("/api/totals", query));
+  const usage = () => api.days("/api/summaries", { [FIELD[by]]: value, ...query });
   const title = h("h1", { tabindex: -1 }, `${t(by)} `, named(value));
   usage().then(
     ({ name }) => name && title.replaceChildren(`${t(by)} `, named(name), " ", h("small", {}, named(value))),

@@ -2,7 +2,7 @@
 
 import { dearest, stackedDays } from "./chart.js";
 import * as days from "./days.js";
-import { add, compare, isZero, ratio, scaled, subtract, sum } from "./decimal.js";
+import { compare, isZero, ratio, scaled, subtract, sum } from "./decimal.js";
 import { figure, h, named } from "./dom.js";
 import * as format from "./format.js";
 import { t } from "./format.js";
@@ -155,7 +155,7 @@ export function valuesTable(by, items, total, range, file, link = true) {
 function shareBar(part) {
   const bar = h("span", { class: "bar", "aria-hidden": "true" });
   bar.style.setProperty("--part", `${Math.min(100, Math.max(0, part * 100))}%`);
-  return h("span", { class: "share" }, bar, format.percent(part));
+  return h("span", { class: "share" }, bar, h("span", {}, format.percent(part)));
 }
 
 /** Rows of a table of models, from the `models` of a sum. */
@@ -164,33 +164,12 @@ export const modelItems = (models) =>
     .map(([name, figures]) => (name === "other/other" ? { value: null, rest: true, ...figures } : { value: name, ...figures }))
     .sort((a, b) => Boolean(a.rest) - Boolean(b.rest) || compare(b.costEUR, a.costEUR));
 
-/** The days and the sum of one model or provider, from the platform's days. */
-export function daysOfModel(by, value, totals) {
-  const fits = (name) => (by === "model" ? name === value : name.split("/")[0] === value);
-  const rows = totals.days
-    .map(({ day, final, models }) => ({ day, final, models: Object.fromEntries(Object.entries(models).filter(([name]) => fits(name))) }))
-    .filter(({ models }) => Object.keys(models).length)
-    .map((row) => ({ ...row, ...together(Object.values(row.models)) }));
-  return { days: rows, total: together(rows) };
-}
-
-const SUMMED = ["requests", "tokens_in", "tokens_out", "costEUR", "costUSD", "unconverted", "rated", "unrated"];
-
-function together(rows) {
-  const whole = Object.fromEntries(SUMMED.map((name) => [name, sum(rows.map((row) => row[name] ?? "0"))]));
-  for (const name of FOOTPRINT) {
-    const known = rows.filter((row) => row[name]);
-    if (known.length) whole[name] = { low: sum(known.map((row) => row[name].low)), high: sum(known.map((row) => row[name].high)) };
-  }
-  return whole;
-}
-
 // ---------------------------------------------------------------- coverage
 
 /** What is not in the figures, each with what to do. */
 export function coverage(total, rows, { mine = false, inRest = [] } = {}) {
   const open = rows.filter(({ final }) => !final).map(({ day }) => day);
-  const listed = open.slice(-DAYS_LISTED).map(format.dayShort).join(", ") + (open.length > DAYS_LISTED ? " …" : "");
+  const listed = (open.length > DAYS_LISTED ? "… " : "") + open.slice(-DAYS_LISTED).map(format.dayShort).join(", ");
   const some = (name) => total[name] !== undefined && !isZero(total[name]);
   const n = (name) => format.count(total[name]);
   const found = [
@@ -232,5 +211,3 @@ export const sumFacts = (total) =>
     [t("tokensIn"), counted(total.tokens_in)],
     [t("tokensOut"), counted(total.tokens_out)],
   ]);
-
-export { add };
