@@ -21,7 +21,7 @@ from local import PROJECT
 from local.openapi.examples import EVENT, MINIMAL, responses
 from request_events.event import RequestEvent
 from request_events.limits import BODY_BYTES_MAX, DIGITS_MAX, EVENT_BYTES_MAX, EVENTS_MAX
-from summaries.parameters import DIMENSION_OF, PARAMETERS
+from summaries.parameters import DIMENSION_OF, MY_DIMENSIONS, PARAMETERS
 
 Schema = dict[str, Any]
 
@@ -29,6 +29,8 @@ POST = "POST /api/request-event"
 SUMMARIES = "GET /api/summaries"
 TOTALS = "GET /api/totals"
 BREAKDOWN = "GET /api/breakdown"
+MY_SUMMARIES = "GET /api/me/summaries"
+MY_BREAKDOWN = "GET /api/me/breakdown"
 
 ABOUT = f"""\
 What AI chat costs, per user and day, in money and in nature: a ledger of requests, and exact daily summaries.
@@ -36,7 +38,8 @@ What AI chat costs, per user and day, in money and in nature: a ledger of reques
 - Numbers are JSON numbers, exact and never rounded, of at most {DIGITS_MAX} digits: read them as decimals.
 - Days begin in the reporting time zone of the stack, UTC unless it says otherwise.
 - Errors of the service have the shape `Error`; those of API Gateway before it have the shape `Message`.
-- A route or a method that is not described here is a 404.
+- A route or a method that is not described here is a 404, but for the pages (docs/page.md) and MCP
+  (docs/mcp.md).
 """
 SENDING = f"""\
 One event, or an array of up to {EVENTS_MAX}; up to {BODY_BYTES_MAX} bytes of JSON, without a
@@ -54,10 +57,10 @@ dropped and never stored.
 """
 READING = f"""\
 With `userId`: that user's days with use, in order, and their sum. Where more days follow than fit an answer,
-`next` is the `cursor` of the next page; `total` is of all days on each page. With `teamId`, `keyAlias` or
-`tag`: the days on which it has requests, in order, and their sum. With `day`: every user of that day,
-{PAGE_USERS} a page, or fewer where no more fit; `next` is the `cursor` of the next page, `null` on the
-last one.
+`next` is the `cursor` of the next page; `total` is of all days on each page. With `teamId`, `keyAlias`,
+`tag`, `model` or `provider`: the days on which it has requests, in order, and their sum. With `day`: every
+user of that day, {PAGE_USERS} a page, or fewer where no more fit; `next` is the `cursor` of the next page,
+`null` on the last one.
 Without use there is an empty list and zeros.
 
 `from` and `to` are included, at most {DAYS_MAX} days. Ask for each page with the same parameters.
@@ -70,6 +73,14 @@ What each value of a dimension did, dearest first, {PAGE_VALUES:,} a page, or fe
 The {VALUES_MAX:,} dearest values of a day and shard stand by themselves. All others are summed in the
 *rest*, the last item. Sums of {", ".join(WHOLE[:-1])} and {WHOLE[-1]} equal those of
 `/api/totals` to the last digit. Those of tags need not: a request counts for each of its tags.
+"""
+MINE = f"""\
+The caller's own days with use, in order, and their sum: as `/api/summaries` with `userId`, which is the
+token's. A `userId` in the query is ignored. `from` and `to` are included, at most {DAYS_MAX} days.
+"""
+MY_PARTS = f"""\
+What the caller did with each model, or of each provider, dearest first. The sums equal those of
+`/api/me/summaries` to the last digit. `from` and `to` are included, at most {DAYS_MAX} days.
 """
 WHEN = {
     201: "The event is stored.",
@@ -88,6 +99,8 @@ WHEN_200 = {
     SUMMARIES: "The days of a user, team, key or tag, or the day's users.",
     TOTALS: "The platform's days with use, and their sum.",
     BREAKDOWN: "What each value of the dimension did.",
+    MY_SUMMARIES: "The caller's days, and their sum.",
+    MY_BREAKDOWN: "What the caller did with each model, or of each provider.",
 }
 
 TO_THE_SUMMARY = {
@@ -119,6 +132,10 @@ def document() -> Schema:
                 "get": _get(TOTALS, "readTotals", "The platform, a row for each day with use.", given[TOTALS])
             },
             "/api/breakdown": {"get": _get(BREAKDOWN, "readBreakdown", COMPARING, given[BREAKDOWN])},
+            "/api/me/summaries": {"get": _get(MY_SUMMARIES, "readMySummaries", MINE, given[MY_SUMMARIES])},
+            "/api/me/breakdown": {
+                "get": _get(MY_BREAKDOWN, "readMyBreakdown", MY_PARTS, given[MY_BREAKDOWN])
+            },
         },
         "components": {
             "securitySchemes": {
@@ -128,6 +145,11 @@ def document() -> Schema:
                     "description": "An ingest token of the stack.",
                 },
                 "read": {"type": "http", "scheme": "bearer", "description": "A read token of the stack."},
+                "person": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A person's: of a link (`impact link`), or of the identity provider.",
+                },
             },
             "schemas": _schemas(),
         },
@@ -158,7 +180,7 @@ def _get(route: str, operation_id: str, about: str, given: dict[int, Any]) -> Sc
             "name": name,
             "in": "query",
             "description": parameter.meaning,
-            **({"required": True} if (route, name) == (BREAKDOWN, "by") else {}),
+            **({"required": True} if name == "by" else {}),
             "schema": dict(parameter.schema),
         }
         for name, parameter in PARAMETERS[route].items()
@@ -167,7 +189,7 @@ def _get(route: str, operation_id: str, about: str, given: dict[int, Any]) -> Sc
         "operationId": operation_id,
         "summary": WHEN_200[route],
         "description": about,
-        "security": [{"read": []}],
+        "security": [{"person" if route in (MY_SUMMARIES, MY_BREAKDOWN) else "read": []}],
         "parameters": parameters,
         "responses": _responses(route, given),
     }
@@ -183,6 +205,8 @@ def _responses(route: str, given: dict[int, Any]) -> Schema:
         (SUMMARIES, 200): {"oneOf": [_ref("UserDays"), _ref("ValueDays"), _ref("DayPage")]},
         (TOTALS, 200): _ref("PlatformDays"),
         (BREAKDOWN, 200): _ref("Breakdown"),
+        (MY_SUMMARIES, 200): _ref("UserDays"),
+        (MY_BREAKDOWN, 200): _ref("MyBreakdown"),
     }
     gateway = {401: "Unauthorized", 403: "Forbidden", 429: "Too Many Requests"}
     responses: Schema = {}
@@ -319,6 +343,27 @@ def _schemas() -> Schema:
                 **of_value,
             },
             {"value", *billed},
+        ),
+        "MyBreakdown": _object(
+            {
+                "by": {"enum": list(MY_DIMENSIONS)},
+                **a_range,
+                "items": _list(
+                    _object(
+                        {
+                            "value": {"type": ["string", "null"], "description": "`null`: the rest."},
+                            "rest": {
+                                "const": True,
+                                "description": "Of the last item, where a day had too many models to list.",
+                            },
+                            **model,
+                        },
+                        {"value", *(least & model.keys())},
+                    )
+                ),
+                "final": stamp["final"],
+                "next": {"type": "null"},
+            }
         ),
         "ValueDays": _object(
             {

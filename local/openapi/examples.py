@@ -55,7 +55,8 @@ Responses = dict[str, dict[int, dict[str, Any]]]
 def responses() -> Responses:
     """Send requests to every route, for every status that it has, with tables in memory."""
     with redirect_stdout(StringIO()), _tables() as (ingest, summaries, store):
-        routes = ("POST /api/request-event", "GET /api/summaries", "GET /api/totals", "GET /api/breakdown")
+        reading = ("summaries", "totals", "breakdown", "me/summaries", "me/breakdown")
+        routes = ("POST /api/request-event", *(f"GET /api/{name}" for name in reading))
         given: Responses = {route: {} for route in routes}
 
         def keep(route: str, name: str, response: dict[str, Any]) -> None:
@@ -71,7 +72,8 @@ def responses() -> Responses:
 
         def get(path: str, name: str, **query: str) -> None:
             asked = {key.rstrip("_"): value for key, value in query.items()}
-            request = {"routeKey": f"GET {path}", "queryStringParameters": asked}
+            alice = {"authorizer": {"lambda": {"kind": "link", "userId": "alice"}}}
+            request = {"routeKey": f"GET {path}", "queryStringParameters": asked, "requestContext": alice}
             keep(f"GET {path}", name, summaries.handler(request, _CONTEXT))
 
         post("created", EVENT)
@@ -89,6 +91,10 @@ def responses() -> Responses:
         days = {"from_": "2026-11-01", "to": "2026-11-30"}
         get("/api/summaries", "team", teamId="marketing", **days)
         get("/api/breakdown", "teams", by="team", **days)
+        get("/api/me/summaries", "mine", **days)
+        get("/api/me/breakdown", "models", by="model", **days)
+        get("/api/me/summaries", "invalid", from_="yesterday")
+        get("/api/me/breakdown", "invalid", by="team")
         get("/api/summaries", "invalid")
         get("/api/breakdown", "invalid", by="city")
         get("/api/totals", "invalid", from_="2026-11-30", to="2026-11-01")

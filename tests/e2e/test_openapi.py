@@ -5,12 +5,14 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from datetime import UTC, datetime
 
 import pytest
 
+from impact_cli.person_links import links_for
 from local import PROJECT
 from local.stack import Stack
-from tests.e2e.api import Api, an_event, count, day
+from tests.e2e.api import Api, an_event, count, day, store_of
 from tests.fuzz import ROUNDS
 
 EXAMPLES = 15
@@ -21,6 +23,8 @@ EXAMPLES = 15
 def test_it_answers_as_described(stack: Stack, api: Api, counted: Counter[str]) -> None:
     api.post([an_event("alice", eventId="described", costUSD=0.5), an_event("bob", costEUR=None)])
     count(stack, day())
+    [link] = links_for(store_of(stack).links, stack.api_url, ["alice"], 1, datetime.now(UTC))
+    tokens = {"IMPACT_PERSON_TOKEN": str(link["link"]).partition("#")[2]}
     command = [
         sys.executable,
         "-m",
@@ -38,7 +42,7 @@ def test_it_answers_as_described(stack: Stack, api: Api, counted: Counter[str]) 
     ran = subprocess.run(
         [*command, f"--seed={ROUNDS}"],
         cwd=PROJECT,
-        env=os.environ | stack.environment | {"IMPACT_API": stack.api_url, "NO_COLOR": "1"},
+        env=os.environ | stack.environment | tokens | {"IMPACT_API": stack.api_url, "NO_COLOR": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -10,7 +10,7 @@ from schemathesis.core.transport import Response
 from schemathesis.openapi.checks import UnsupportedMethodResponse
 
 EXAMPLE_TIMES = ("2026-11-23T07:23:28.164Z", "2026-11-23T08:00:00Z")
-OF_WHAT = ("userId", "teamId", "keyAlias", "tag", "day")
+OF_WHAT = ("userId", "teamId", "keyAlias", "tag", "model", "provider", "day")
 LABELS = ("tags", "callType", "modelGroup", "teamId", "keyAlias", "conversationId", "errorCode")
 
 

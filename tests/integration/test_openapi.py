@@ -43,7 +43,7 @@ def test_it_describes_every_route_and_no_other() -> None:
         for event in events
         if event["Type"] == "HttpApi"
     }
-    assert {route for route, _ in OPERATIONS} == routes
+    assert {route for route, _ in OPERATIONS} == {route for route in routes if "/api/" in route}
 
 
 @pytest.mark.parametrize(("route", "operation"), OPERATIONS, ids=[route for route, _ in OPERATIONS])
