@@ -6,6 +6,7 @@ import sys
 
 SMALLEST = {
     "imports": ("--runs=1",),
+    "mcp_imports": ("--runs=1",),
     "ingest": ("--runs=1",),
     "reading": ("--shards", "16", "--days=3", "--users=20"),
     "rollup": ("--pairs=1", "--largest=10000"),

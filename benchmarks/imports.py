@@ -32,7 +32,7 @@ ROWS = {
     "authorizer": ("import authorizer.app", "pass"),
     **{
         name: (f"import {name}.app", FLOOR)
-        for name in ("ingest", "rollup", "rollup_worker", "rates", "summaries")
+        for name in ("ingest", "rollup", "rollup_worker", "rates", "summaries", "mcp_server")
     },
     "ingest, EcoLogits": ("import ingest.app", WITHOUT_ECOLOGITS),
 }
