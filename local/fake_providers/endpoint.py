@@ -28,6 +28,8 @@ class Ask:
     body: JSON
     tools: int = 0
     """How often the model calls the first tool that the request offers."""
+    tool: str | None = None
+    """Part of the name of the one tool that the model calls, to say what it answers."""
 
 
 @dataclass(frozen=True)
@@ -69,18 +71,18 @@ def json_line(data: JSON) -> bytes:
     return json.dumps(data).encode() + b"\n"
 
 
-def _flatten(content: Any) -> str:
+def flatten(content: Any) -> str:
     """The text of a message's content: a string, a part, or a list of these."""
     if isinstance(content, list):
-        return " ".join(map(_flatten, content))
+        return " ".join(map(flatten, content))
     if isinstance(content, dict):
-        return _flatten(content.get("text") or content.get("content") or "")
+        return flatten(content.get("text") or content.get("content") or "")
     return str(content)
 
 
 def last_message(body: JSON) -> str:
     """The text of the last message with directives: in a tool loop others follow it."""
-    texts = [_flatten(message) for message in body["messages"]]
+    texts = [flatten(message) for message in body["messages"]]
     return next((text for text in reversed(texts) if DIRECTIVE.search(text)), texts[-1])
 
 
@@ -89,7 +91,7 @@ def prompt_field(body: JSON) -> str:
 
 
 def input_field(body: JSON) -> str:
-    return _flatten(body["input"])
+    return flatten(body["input"])
 
 
 def query_field(body: JSON) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import Any
 
-from local.fake_providers.endpoint import CREATED, JSON, WORDS, Ask, last_message, sse_event
+from local.fake_providers.endpoint import CREATED, JSON, WORDS, Ask, flatten, last_message, sse_event
 from local.fake_providers.prompt_directives import Usage
 
 
@@ -22,7 +23,7 @@ def usage_fields(usage: Usage) -> JSON:
 
 def chat(ask: Ask) -> JSON:
     calls = _tool_calls(ask)
-    said = {"content": None, "tool_calls": calls} if calls else {"content": "".join(WORDS)}
+    said = {"content": None, "tool_calls": calls} if calls else {"content": "".join(_words(ask))}
     return {
         "id": f"chatcmpl-{ask.id}",
         "object": "chat.completion",
@@ -41,19 +42,34 @@ def chat(ask: Ask) -> JSON:
 
 
 def _tool_calls(ask: Ask) -> list[JSON]:
-    """The calls of the first tool, with the prompt as query; none once the tool has responded."""
-    tools, messages = ask.body.get("tools"), ask.body["messages"]
-    if not tools or any(message["role"] == "tool" for message in messages):
+    """The calls of the first tool, with the prompt as query, or of the tool that the prompt names.
+
+    There are none once a tool has responded.
+    """
+    names = [tool["function"]["name"] for tool in ask.body.get("tools") or () if "function" in tool]
+    if not names or _tool_answers(ask):
         return []
-    name, arguments = tools[0]["function"]["name"], json.dumps({"query": last_message(ask.body)})
-    return [
-        {
-            "id": f"call_{ask.id}_{number}",
-            "type": "function",
-            "function": {"name": name, "arguments": arguments},
-        }
-        for number in range(ask.tools)
-    ]
+    if ask.tool is not None:
+        return [_tool_call(ask, 0, name, {}) for name in names if ask.tool in name][:1]
+    query = {"query": last_message(ask.body)}
+    return [_tool_call(ask, number, names[0], query) for number in range(ask.tools)]
+
+
+def _tool_call(ask: Ask, number: int, name: str, arguments: JSON) -> JSON:
+    function = {"name": name, "arguments": json.dumps(arguments)}
+    return {"id": f"call_{ask.id}_{number}", "type": "function", "function": function}
+
+
+def _tool_answers(ask: Ask) -> list[str]:
+    """What tools have answered since the user's last message."""
+    since = takewhile(lambda message: message["role"] != "user", reversed(ask.body["messages"]))
+    return [flatten(message) for message in since if message["role"] == "tool"]
+
+
+def _words(ask: Ask) -> Sequence[str]:
+    """What the model says: what the tool answered that the prompt names, else always the same."""
+    answers = _tool_answers(ask) if ask.tool is not None else []
+    return answers[0].splitlines(keepends=True) if answers else WORDS
 
 
 def completion(ask: Ask) -> JSON:
@@ -92,10 +108,13 @@ def chunk(ask: Ask, choices: list[JSON], **more: Any) -> JSON:
 
 
 def chat_stream(ask: Ask) -> Iterator[bytes]:
-    for word in WORDS:
-        delta = {"role": "assistant", "content": word}
+    calls = _tool_calls(ask) if ask.tool is not None else []
+    deltas: list[JSON] = [{"tool_calls": [{"index": 0} | call]} for call in calls]
+    for said in deltas or [{"content": word} for word in _words(ask)]:
+        delta = {"role": "assistant"} | said
         yield sse_event(chunk(ask, [{"index": 0, "delta": delta, "finish_reason": None}]))
-    yield sse_event(chunk(ask, [{"index": 0, "delta": {}, "finish_reason": "stop"}]))
+    ended = "tool_calls" if calls else "stop"
+    yield sse_event(chunk(ask, [{"index": 0, "delta": {}, "finish_reason": ended}]))
     if (ask.body.get("stream_options") or {}).get("include_usage"):
         yield sse_event(chunk(ask, [], usage=usage_fields(ask.usage)))
     yield b"data: [DONE]\n\n"

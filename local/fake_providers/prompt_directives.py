@@ -11,8 +11,9 @@ releases call 7. `#hold=status,0` does both; `DELETE /held/7/status` releases on
 `#break=error:3` ends every stream with an error after three parts. With `cut` the connection breaks, and with
 `stall` no further part is sent. `#break=cut:3 #hold=3` breaks it once the client has received the parts.
 
-`#tools=2` makes the model call the first offered tool twice. With `#reads=3`, a background response or a
-batch is complete after it was read three times.
+`#tools=2` makes the model call the first offered tool twice. `#tool=my_usage` makes it call, once and without
+arguments, the first tool with that in its name, in a stream too; then it says what the tool answered. With
+`#reads=3`, a background response or a batch is complete after it was read three times.
 
 Token counts that are left out are derived from the text: varied, and the same every time.
 """
@@ -73,6 +74,7 @@ class Directives:
     failure: Failure | None
     broken: Break | None = None
     tools: int = 0
+    tool: str | None = None
     reads: int = 0
     holds: frozenset[str] = frozenset()
     """STATUS, and the numbers of parts after which a stream is held, as text."""
@@ -100,6 +102,7 @@ def parse_directives(text: str) -> Directives:
         failure=_failure(given.get("fail")),
         broken=_break(given.get("break")),
         tools=int(given.get("tools", 0)),
+        tool=given.get("tool"),
         reads=int(given.get("reads", 0)),
         holds=frozenset(given.get("hold", "").split(",")),
     )

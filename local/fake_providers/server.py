@@ -149,7 +149,9 @@ class Handler(BaseHTTPRequestHandler):
         if STATUS in directives.holds:
             self.server.journal.hold(entry, is_status=True)
         try:
-            ask = Ask(f"{directives.call}-{attempt}", body["model"], usage, body, directives.tools)
+            ask = Ask(
+                f"{directives.call}-{attempt}", body["model"], usage, body, directives.tools, directives.tool
+            )
             self._respond(endpoint, ask, entry, directives)
         except BrokenStream as broken:
             if broken.args == (STALL,):

@@ -343,3 +343,28 @@ def test_a_model_calls_the_tool_that_it_is_offered_and_the_tool_costs_each_time(
         ("t", "mcp"),
         ("t", "openai"),
     ]
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_model_calls_the_tool_that_the_prompt_names_and_says_what_it_answers(
+    server: ProviderServer, streamed: bool
+) -> None:
+    tools = [{"type": "function", "function": {"name": f"{name}_mcp_x"}} for name in ("a", "my_usage")]
+    question = {"role": "user", "content": "What did I use? #tool=my_usage"}
+
+    def said(*messages: dict[str, Any]) -> dict[str, Any]:
+        body = {"model": "m", "messages": [*messages], "tools": tools, "stream": streamed}
+        text = post(server, OPENAI, body)[1]
+        if not streamed:
+            return dict(json.loads(text)["choices"][0]["message"])
+        deltas = [part["choices"][0]["delta"] for part in sse(text)]
+        words = "".join(delta.get("content") or "" for delta in deltas)
+        return deltas[0] if "tool_calls" in deltas[0] else {"content": words}
+
+    asked = said(question)
+    [call] = asked["tool_calls"]
+    assert call["function"] == {"name": "my_usage_mcp_x", "arguments": "{}"}
+    answered = {"role": "tool", "tool_call_id": call["id"], "content": "1 EUR.\n2 requests."}
+    assert said(question, asked, answered)["content"] == "1 EUR.\n2 requests."
+    assert said(question, asked, answered, {"role": "assistant", "content": "x"}, question)["tool_calls"]
+    assert said({"role": "user", "content": "#tool=none"})["content"].startswith("The forest")
