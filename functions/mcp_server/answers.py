@@ -58,8 +58,8 @@ def my_usage(usage: Usage, given: Arguments) -> Answer:
 def _billed_line(total: Item) -> str:
     added = {"markup": total["markupEUR"], "restoration fee": total["restorationFeeEUR"]}
     parts = [f" and a {what} of {amount(euros, 'EUR')}" for what, euros in added.items() if euros]
-    consists = f"a cost of {amount(total['costEUR'], 'EUR')}{''.join(parts) or ', and nothing is added'}"
-    return f"Billed: {amount(total['billedEUR'], 'EUR')}. That is {consists}."
+    cost = f"a cost of {amount(total['costEUR'], 'EUR')}" if parts else "the cost: nothing is added"
+    return f"Billed: {amount(total['billedEUR'], 'EUR')}. That is {cost}{''.join(parts)}."
 
 
 def _is_by_day(given: Arguments) -> bool:

@@ -118,7 +118,7 @@ def test_today_is_not_final_before_anything_is_counted(ask: Ask, store: Store) -
     assert fields["requests"] == 0
     assert fields["coverage"]["notFinal"] == [TODAY]
     assert f"- Not final: {TODAY}." in text
-    assert "Billed: exactly 0 EUR. That is a cost of exactly 0 EUR, and nothing is added." in text
+    assert "Billed: exactly 0 EUR. That is the cost: nothing is added." in text
 
 
 def test_my_usage_by_day(ask: Ask, get: Get, store: Store) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPResponse
@@ -77,9 +77,14 @@ class User:
         """The endpoints of librechat.yaml."""
         return set(self.call("GET", "/api/endpoints"))
 
-    def send(self, text: str, way: Way) -> Turn:
-        """Send the first message of a new conversation."""
-        return self._begin(text, str(uuid.uuid4()), way, parentMessageId=NO_PARENT)
+    def send(self, text: str, way: Way, mcp: Sequence[str] = ()) -> Turn:
+        """Send the first message of a new conversation, in which the model may use these MCP servers."""
+        tools = NO_TOOLS | {"mcp": list(mcp)}
+        return self._begin(text, str(uuid.uuid4()), way, parentMessageId=NO_PARENT, ephemeralAgent=tools)
+
+    def mcp_servers(self) -> set[str]:
+        """The MCP servers of librechat.yaml."""
+        return set(self.call("GET", "/api/mcp/servers"))
 
     def regenerate(self, answer: Answer, way: Way) -> Turn:
         """Ask for another answer to a message."""

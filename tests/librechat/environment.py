@@ -7,6 +7,8 @@ import os
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -70,11 +72,17 @@ class Environment:
 
     def total(self, user_id: str) -> JSON:
         """A user's total, which the API computes from the ledger."""
+        return self._total(userId=user_id, fresh="true")
+
+    def counted(self, user_id: str) -> JSON:
+        """A user's total of this month, as the rollup last counted it."""
+        return self._total(userId=user_id, **{"from": f"{datetime.now(UTC):%Y-%m}-01"})
+
+    def _total(self, **query: str) -> JSON:
         api = self.stack["IMPACT_SERVICE_URL"].removesuffix("/request-event")
-        total: JSON = self._get(
-            f"{api}/summaries?{urlencode({'userId': user_id, 'fresh': 'true'})}",
-            self.stack["IMPACT_READ_TOKEN"],
-        )["total"]
+        total: JSON = self._get(f"{api}/summaries?{urlencode(query)}", self.stack["IMPACT_READ_TOKEN"])[
+            "total"
+        ]
         return total
 
     @cached_property
@@ -90,4 +98,4 @@ class Environment:
     def _get(self, url: str, token: str = "") -> Any:
         request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
         with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as response:
-            return json.load(response)
+            return json.load(response, parse_float=Decimal)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 import pytest
 
@@ -50,13 +52,19 @@ class Person:
     user: User
     asked: list[Asked] = field(default_factory=list)
 
-    def send(self, directions: str = "", way: Way = OPENAI, ending: Ending = Ending.WHOLE) -> Turn:
+    def send(
+        self,
+        directions: str = "",
+        way: Way = OPENAI,
+        ending: Ending = Ending.WHOLE,
+        mcp: Sequence[str] = (),
+    ) -> Turn:
         """Send a first message. `directions` tell the fake providers how to respond."""
         if way.endpoint not in self.user.endpoints():
             pytest.skip(f"this librechat.yaml has no endpoint {way.endpoint}")
         call = uuid.uuid4().hex
         tokens = f"#in={300 + len(self.asked)} #out={40 + len(self.asked)}"
-        turn = self.user.send(f"Hello #call={call} #user={self.user.id} {tokens} {directions}", way)
+        turn = self.user.send(f"Hello #call={call} #user={self.user.id} {tokens} {directions}", way, mcp)
         self.asked.append(Asked(call, turn.conversation, ending))
         return turn
 
@@ -239,6 +247,25 @@ def test_stop_while_the_other_model_answers(alice: Person, way: Way, hold: str) 
         alice.release(only_status=True)
         alice.wait_until_held("parts")
     alice.wait_for_the_ledger(turn.conversation)
+
+
+def test_a_user_asks_the_chat_what_they_used(person: Person) -> None:
+    """The model calls a tool of deploy/librechat.yaml's MCP server, and says what it answers."""
+    if "impact" not in person.user.mcp_servers():
+        pytest.skip("this librechat.yaml has no MCP server impact")
+    first = person.send()
+    first.answer()
+    person.wait_for_the_ledger(first.conversation)
+    user_id, counted = person.user.id, person.environment.counted
+    wait_until(lambda: counted(user_id)["requests"] == len(person.ledger()), "the rollup")
+    before = counted(user_id)
+    text = person.send("What did I use this month? #tool=my_usage", mcp=["impact"]).answer().text
+    after = counted(user_id)
+    assert f'Use of user "{user_id}" from ' in text
+    requests = re.findall(r"(?m)^Requests: (\d+), of which (\d+) failed\.$", text)
+    assert [before["requests"]] <= [int(number) for number, _ in requests] <= [after["requests"]]
+    billed = re.findall(r"(?m)^Billed: .*?exactly ([0-9.]+) EUR", text)
+    assert [before["billedEUR"]] <= [Decimal(number) for number in billed] <= [after["billedEUR"]]
 
 
 def test_in_the_end_each_call_is_in_the_ledger_once(
