@@ -39,6 +39,7 @@ def read_usage(reader: UsageReader, user_id: str, period: Period, now: datetime)
     while "next" in page:
         page = reader.user(*of, fresh=False, now=now, cursor=page["next"])
         days += page["days"]
+    final = {day["day"]: day["final"] for day in days}
     settings = [reader.calendar.settings_of(day) for day in days_between(period.first, period.last)]
     return Usage(
         user_id,
@@ -47,7 +48,7 @@ def read_usage(reader: UsageReader, user_id: str, period: Period, now: datetime)
         zones=list(dict.fromkeys(of_day.zone.key for of_day in settings)),
         days=days,
         total=page["total"],
-        not_final=sorted({day["day"] for day in days if not day["final"]}.union(open_days)),
+        not_final=sorted(day for day in final.keys() | open_days if not final.get(day, False)),
     )
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
+from openapi_schema_validator import OAS31Validator
 
 from impact.billing import Terms
 from impact.calendar import timestamp
@@ -54,7 +55,7 @@ def told(ask: Ask, name: str, **given: Any) -> tuple[str, JSON]:
     response = ask(call(name, **given))
     result = response.json["result"]
     assert (response.status, result["isError"]) == (200, False), result
-    Draft202012Validator(TOOLS[name].as_told()["outputSchema"]).validate(result["structuredContent"])
+    OAS31Validator(TOOLS[name].as_told()["outputSchema"]).validate(result["structuredContent"])
     [content] = result["content"]
     return content["text"], result["structuredContent"]
 
@@ -119,6 +120,20 @@ def test_today_is_not_final_before_anything_is_counted(ask: Ask, store: Store) -
     assert fields["coverage"]["notFinal"] == [TODAY]
     assert f"- Not final: {TODAY}." in text
     assert "Billed: exactly 0 EUR. That is the cost: nothing is added." in text
+
+
+def test_a_final_day_is_not_said_to_change(ask: Ask, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LedgerStore, "created_at", lambda self: NOON - timedelta(days=6))
+    publish(store, *THAT_WINTER)
+    for day in ("2026-11-20", TODAY):
+        put(store, event(eventId=day, ts=f"{day}T08:00:00Z"), now=datetime.fromisoformat(f"{day}T08:00:01Z"))
+    for _ in range(2):
+        roll_up(store)
+    _, fields = told(ask, "my_usage", from_="2026-11-18")
+    assert (fields["requests"], fields["coverage"]["notFinal"]) == (2, [TODAY])
+    text, past = told(ask, "my_usage", from_="2026-11-20", to="2026-11-20")
+    assert (past["requests"], past["coverage"]["notFinal"]) == (1, [])
+    assert "- Not final: no day." in text
 
 
 def test_my_usage_by_day(ask: Ask, get: Get, store: Store) -> None:

@@ -65,6 +65,26 @@ def test_no_use_is_an_empty_list_and_zeros(get: Get) -> None:
     assert totals.json["total"]["requests"] == totals.json["total"]["costEUR"] == 0
 
 
+def test_open_days_are_those_that_may_still_change_with_use_or_without(store: Store) -> None:
+    def found(user_id: str, first: int, last: str = TODAY) -> list[str]:
+        return UsageReader(store, BUILDER.calendar, Terms()).open_days(user_id, DAYS_AGO[first], last, NOW)
+
+    assert found("alice", 1) == [DAYS_AGO[1], TODAY]  # nothing was ever counted
+    publish(store, *THAT_WINTER)
+    use(store, days_ago=5)
+    roll_up(store, NOW)
+    roll_up(store, NOW)
+    assert found("alice", 5) == found("nobody", 5, "2999-12-31") == [TODAY]
+    store.state.mark_late(DAYS_AGO[4], [BUILDER.calendar.shard_of("alice", DAYS_AGO[4])], NOW)
+    assert found("alice", 5) == [DAYS_AGO[4], TODAY]
+    others = next(
+        one
+        for one in "abcdefgh"
+        if BUILDER.calendar.shard_of(one, TODAY) != BUILDER.calendar.shard_of("alice", TODAY)
+    )
+    assert found(others, 5) == [TODAY]
+
+
 def test_fresh_computes_what_is_not_final_from_the_ledger(get: Get, store: Store) -> None:
     use(store, days_ago=5, eventId="old")
     use(store, eventId="1")

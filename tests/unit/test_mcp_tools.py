@@ -1,6 +1,6 @@
 """What clients are told of the tools."""
 
-from jsonschema import Draft202012Validator
+from openapi_schema_validator import OAS31Validator
 
 from mcp_server.tools import SERVER, TOOLS
 
@@ -19,7 +19,7 @@ def test_there_are_three_tools_and_they_only_read() -> None:
 def test_schemas_are_valid_and_name_no_user() -> None:
     for tool in SERVER.tools:
         for name in ("inputSchema", "outputSchema"):
-            Draft202012Validator.check_schema(tool[name])
+            OAS31Validator.check_schema(tool[name])
         assert tool["inputSchema"]["additionalProperties"] is False
         assert "userId" not in tool["inputSchema"]["properties"]
         assert set(tool["outputSchema"]["required"]) <= tool["outputSchema"]["properties"].keys()
