@@ -18,6 +18,7 @@ from local.fake_providers import environment, running_provider
 from local.litellm_proxy import CALLBACK, CONFIG, ENVIRONMENT, Proxy, running_proxy
 from local.stack import Stack, free_port
 from local.waiting import PATIENCE_SECONDS, wait_until
+from mcp_server.caller import USER_HEADER
 from request_events.capture import CONVERSATION_HEADER
 
 DEPLOY = PROJECT / "deploy"
@@ -98,6 +99,22 @@ def test_the_user_travels_in_a_header_that_litellm_keeps_to_itself(litellm: Any,
         mapping["header_name"]: "{{LIBRECHAT_USER_ID}}",
         CONVERSATION_HEADER: "{{LIBRECHAT_BODY_CONVERSATIONID}}",
     }
+
+
+def test_the_block_of_the_mcp_tools_is_there_to_copy() -> None:
+    """In comments: without a token and a URL, LibreChat would not start with it."""
+    text = (DEPLOY / "librechat.yaml").read_text()
+    assert "mcpServers" not in yaml.safe_load(text)
+    block = yaml.safe_load(re.sub(r"(?m)^#(?=mcp|  )", "", text))
+    impact = block["mcpServers"]["impact"]
+    assert impact["type"] == "streamable-http"
+    assert impact["url"].endswith("/mcp")
+    assert impact["headers"] == {
+        "Authorization": "Bearer ${IMPACT_MCP_TOKEN}",
+        USER_HEADER: "{{LIBRECHAT_USER_ID}}",
+    }
+    assert impact["requiresOAuth"] is False
+    assert block["endpoints"] == yaml.safe_load(text)["endpoints"]
 
 
 def test_librechat_reaches_litellm_by_its_service_name(librechat: Any, compose: Any) -> None:
