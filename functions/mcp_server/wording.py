@@ -50,8 +50,13 @@ def count(number: Any, what: str) -> str:
 
 def shown_name(name: str) -> str:
     """A name on one line: what could be markup or another line is escaped, a long one is cut."""
-    escaped = "".join(c if c.isalnum() or c in _PLAIN else f"\\u{{{ord(c):x}}}" for c in name[:NAME_SHOWN])
-    return f"{escaped}..." if len(name) > NAME_SHOWN else escaped
+    shown = ""
+    for character in name:
+        is_plain = character.isalnum() or character in _PLAIN
+        shown += character if is_plain else f"\\u{{{ord(character):x}}}"
+        if len(shown) > NAME_SHOWN:
+            return f"{shown[:NAME_SHOWN]}..."
+    return shown
 
 
 def quoted(name: str) -> str:
