@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
-from typing import Any
 
 from impact.decimals import EXACT, ZERO, quotient, stored
 from impact.fx_rates import FxRate, to_euros
@@ -62,11 +61,11 @@ def statement(sums: Tally, rate: FxRate | None, terms: Terms) -> Item:
     fields = sums.as_fields()
     for row in (fields, *fields["models"].values()):
         if rate is not None:
-            _convert(row, rate)
+            row["costEUR"], row["unconverted"] = in_euros(row["costEUR"], row["unconverted"], rate), ZERO
         if terms.restoration_kg_per_m2 and "co2eKg" in row:
-            row["restoredM2"] = _square_metres(row["co2eKg"], terms.restoration_kg_per_m2)
+            row["restoredM2"] = square_metres(row["co2eKg"]["low"], row["co2eKg"]["high"], terms)
     exchange = rate.as_fields() if rate is not None and sums.unconverted > 0 else {}
-    return fields | _bill(fields["costEUR"], terms) | exchange | {"terms": terms.as_fields()}
+    return fields | bill(fields["costEUR"], terms) | exchange | {"terms": terms.as_fields()}
 
 
 def before_correction(sums: Tally, stated: Item, rate: FxRate | None, terms: Terms) -> Item:
@@ -88,20 +87,24 @@ def zero_sum() -> Tally:
     return Tally(markupEUR=ZERO, restorationFeeEUR=ZERO, billedEUR=ZERO)
 
 
-def _convert(row: dict[str, Any], rate: FxRate) -> None:
+def in_euros(cost: Decimal, unconverted: Decimal, rate: FxRate) -> Decimal:
+    """Add dollars to a cost in euros."""
     with localcontext(EXACT):
-        row["costEUR"] = stored(row["costEUR"] + to_euros(row["unconverted"], rate))
-    row["unconverted"] = ZERO
+        return stored(cost + to_euros(unconverted, rate))
 
 
-def _bill(cost: Decimal, terms: Terms) -> Item:
+def bill(cost: Decimal, terms: Terms) -> Item:
+    """Return markup, fee and what is billed, in this order, of a cost in euros."""
     with localcontext(EXACT):
         markup = stored(cost * terms.markup_percent.scaleb(-2))
         fee = stored(cost * terms.restoration_fee_percent.scaleb(-2))
         return {"markupEUR": markup, "restorationFeeEUR": fee, "billedEUR": stored(cost + markup + fee)}
 
 
-def _square_metres(co2e: dict[str, Decimal], kg_per_m2: Decimal) -> Decimal:
+def square_metres(co2e_low: Decimal, co2e_high: Decimal, terms: Terms) -> Decimal | None:
+    """What the midpoint of some kg CO2e stands for. None if the terms do not say."""
+    if not terms.restoration_kg_per_m2:
+        return None
     with localcontext(EXACT):
-        midpoint = (co2e["low"] + co2e["high"]) / 2
-    return quotient(midpoint, kg_per_m2)
+        midpoint = (co2e_low + co2e_high) / 2
+    return quotient(midpoint, terms.restoration_kg_per_m2)

@@ -7,7 +7,7 @@ the whole. Memory is bounded by HELD_MAX values, and storage by VALUES_MAX.
 
 import json
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, InvalidOperation, localcontext
 from hashlib import blake2b
@@ -15,7 +15,7 @@ from heapq import nlargest
 from operator import add
 from typing import Any
 
-from impact.billing import Terms, statement
+from impact.billing import Terms, bill, in_euros, square_metres, statement
 from impact.decimals import EXACT, STORED, ZERO, stored
 from impact.fx_rates import FxRate
 from impact.summary import OTHER, Figures, Group, Sums, Tally
@@ -43,8 +43,15 @@ COLUMNS = (
     *("rated", "unrated", "energyLow", "energyHigh", "co2eLow", "co2eHigh", "waterLow", "waterHigh"),
     *("latencyTotal", "latencyMax"),  # latencyMax last: it is not added
 )
-DAY_COLUMNS = ("markupEUR", "restorationFeeEUR", "billedEUR", "restoredM2", *COLUMNS)
+DAY_COLUMNS = (
+    "restoredM2",  # first: it may be None, not known
+    *("markupEUR", "restorationFeeEUR", "billedEUR", *COLUMNS),
+)
 _EUR, _UNCONVERTED = COLUMNS.index("costEUR"), COLUMNS.index("unconverted")
+_RATED, _UNRATED = COLUMNS.index("rated"), COLUMNS.index("unrated")
+_CO2E_LOW, _CO2E_HIGH = COLUMNS.index("co2eLow"), COLUMNS.index("co2eHigh")
+_DAY_EUR, _DAY_UNCONVERTED = DAY_COLUMNS.index("costEUR"), DAY_COLUMNS.index("unconverted")
+_DAY_REQUESTS = DAY_COLUMNS.index("requests")
 
 
 @dataclass
@@ -173,16 +180,24 @@ class Encoded:
         row = rows[by].values.pop(value, None) if by in rows else None
         if row is None:
             return None
+        columns = _columns(self._content["columns"])
         rest = rows[by].rest
-        rows[by].rest = row if rest is None else _together(rest, row)
-        return encode(_columns(self._content["columns"]), rows)
+        if rest is None:
+            rows[by].rest = row
+        else:
+            with localcontext(EXACT):
+                (_add_day if columns == DAY_COLUMNS else _add)(rest, row)
+        return encode(columns, rows)
 
     def rows(self, by: str) -> Rows:
         """The rows of one dimension, by the columns that this release knows."""
-        read = _reader(self._content["columns"])
-        rows = {value: read(numbers) for value, *numbers in self._content["rows"].get(by, [])}
-        rest = self._content["rest"].get(by)
-        return Rows(rows, None if rest is None else read(rest))
+        written = self._content["columns"]
+        rows, rest = self._content["rows"].get(by, []), self._content["rest"].get(by)
+        read = _read(written, [numbers for _, *numbers in rows])
+        return Rows(
+            dict(zip([value for value, *_ in rows], read, strict=True)),
+            None if rest is None else _read(written, [rest])[0],
+        )
 
 
 def _written(number: Decimal | int | None) -> int | str | None:
@@ -191,20 +206,23 @@ def _written(number: Decimal | int | None) -> int | str | None:
     return number
 
 
-def _reader(written: list[str]) -> Callable[[list[Any]], Row]:
-    """Return what reads the numbers of these columns, once for many rows: a year has 366,000 of them."""
-    names = _columns(written)
-    places = [written.index(name) if name in written else None for name in names]
-    are_counts = [name in _COUNTS for name in names]
+def _read(written: list[str], rows: list[list[Any]]) -> list[Row]:
+    """Read the numbers of rows, column by column: a year has ten million of them."""
+    nothing = [0] * len(rows)
+    by_name = dict(zip(written, zip(*rows, strict=True), strict=True)) if rows else {}
+    columns = [
+        by_name.get(name, nothing) if name in _COUNTS else _decimals(by_name.get(name, nothing))
+        for name in _columns(written)
+    ]
+    return [list(row) for row in zip(*columns, strict=True)]
 
-    def read(numbers: list[Any]) -> Row:
-        known = [0 if place is None else numbers[place] for place in places]
-        return [
-            number if is_count or number is None else Decimal(number)
-            for number, is_count in zip(known, are_counts, strict=True)
-        ]
 
-    return read
+def _decimals(numbers: Sequence[Any]) -> list[Decimal | None]:
+    if not any(numbers):
+        return [None if number is None else ZERO for number in numbers]
+    if None in numbers:
+        return [None if number is None else Decimal(number) for number in numbers]
+    return list(map(Decimal, numbers))
 
 
 def _columns(written: list[str]) -> tuple[str, ...]:
@@ -218,17 +236,18 @@ def _by_value(pair: tuple[Value, Row]) -> tuple[bool, str]:
     return pair[0] is not None, pair[0] or ""
 
 
-def _together(row: Row, other: Row) -> Row:
-    """Add two rows. In those of days a sum may be None: not known."""
-    with localcontext(EXACT):
-        both = [b if a is None else a if b is None else a + b for a, b in zip(row, other, strict=True)]
-    both[-1] = max(row[-1], other[-1])
-    return both
-
-
 def _add(to: Row, other: Row) -> None:
     longest = max(to[-1], other[-1])
     to[:] = map(add, to, other)
+    to[-1] = longest
+
+
+def _add_day(to: Row, other: Row) -> None:
+    """Add a row of a whole day, within `localcontext(EXACT)`. What is not known in both stays None."""
+    longest, metres = max(to[-1], other[-1]), other[0]
+    if to[0] is not None:
+        metres = to[0] if metres is None else to[0] + metres
+    to[:] = metres, *map(add, to[1:], other[1:])
     to[-1] = longest
 
 
@@ -259,19 +278,28 @@ def shards_of_day(totals: Iterable[Item], breakdowns: Iterable[Item]) -> list[Sh
 
 
 @dataclass
-class SumRows:
-    """Rows as sums that can be shown: with euros, markup and fee."""
+class DayRows:
+    """Rows that can be shown, by DAY_COLUMNS: with euros, markup and fee."""
 
-    values: dict[Value, Sums] = field(default_factory=dict)
-    rest: Sums | None = None
+    values: dict[Value, Row] = field(default_factory=dict)
+    rest: Row | None = None
 
-    def add(self, other: "SumRows") -> None:
+    def add(self, other: "DayRows") -> None:
         """Add rows, within `localcontext(EXACT)`."""
-        for value, sums in other.values.items():
-            self.values.setdefault(value, Sums()).add(sums)
+        for value, row in other.values.items():
+            held = self.values.get(value)
+            if held is None:
+                self.values[value] = row.copy()
+            else:
+                _add_day(held, row)
         if other.rest is not None:
-            self.rest = self.rest or Sums()
-            self.rest.add(other.rest)
+            self.add_rest(other.rest)
+
+    def add_rest(self, row: Row) -> None:
+        if self.rest is None:
+            self.rest = row.copy()
+        else:
+            _add_day(self.rest, row)
 
     def fit(self, whole: Sums) -> None:
         """Make each amount add up to the whole's to the last digit.
@@ -280,20 +308,26 @@ class SumRows:
         rounded to the whole's last digit, and the largest gets what is left. Raises ValueError where the
         difference is more than that.
         """
-        parts = [*self.values.values(), *([self.rest] if self.rest is not None else [])]
+        rows = [*self.values.values(), *([self.rest] if self.rest is not None else [])]
         for name in _AMOUNTS:
-            _fit(parts, whole, name)
+            column = DAY_COLUMNS.index(name)
+            for row, amount in _fitted([row[column] for row in rows], whole, name):
+                rows[row][column] = amount
 
-    def folded(self, most: int) -> "SumRows":
+    def in_order(self) -> list[tuple[Value, Row]]:
+        """The values and their rows, dearest first, without the rest."""
+        return sorted(self.values.items(), key=_day_dearness, reverse=True)
+
+    def folded(self, most: int) -> "DayRows":
         """Return the dearest values by themselves, and the others as the rest."""
-        dearest = nlargest(most, self.values, key=lambda value: dearness(value, self.values[value]))
-        alone = {*dearest, None}
-        kept = SumRows({value: sums for value, sums in self.values.items() if value in alone})
+        alone = {value for value, _ in nlargest(most, self.values.items(), key=_day_dearness)} | {None}
+        kept = DayRows(rest=None if self.rest is None else self.rest.copy())
         with localcontext(EXACT):
-            kept.add(SumRows(rest=self.rest))
-            for value, sums in self.values.items():
-                if value not in kept.values:
-                    kept.add(SumRows(rest=sums))
+            for value, row in self.values.items():
+                if value in alone:
+                    kept.values[value] = row
+                else:
+                    kept.add_rest(row)
         return kept
 
     def encoded(self, by: str) -> bytes:
@@ -301,21 +335,19 @@ class SumRows:
         most = VALUES_MAX
         while True:
             folded = self.folded(most)
-            rest = None if folded.rest is None else _as_row(folded.rest)
-            rows = Rows({value: _as_row(sums) for value, sums in folded.values.items()}, rest)
-            data = encode(DAY_COLUMNS, {by: rows})
+            data = encode(DAY_COLUMNS, {by: Rows(folded.values, folded.rest)})
             if len(data) <= STORED_BYTES_MAX:
                 return data
             most //= 2
 
     @classmethod
-    def of_rows(cls, rows: Rows) -> "SumRows":
-        """Read the rows of a day."""
-        rest = None if rows.rest is None else _of_row(rows.rest)
-        return cls({value: _of_row(row) for value, row in rows.values.items()}, rest)
+    def read(cls, by: str, data: bytes) -> "DayRows":
+        """Read what `encoded` wrote."""
+        rows = Encoded(data).rows(by)
+        return cls(rows.values, rows.rest)
 
 
-def day_rows(by: str, shards: Iterable[ShardRows]) -> SumRows:
+def day_rows(by: str, shards: Iterable[ShardRows]) -> DayRows:
     """Add up the shards of a day, and convert each value at the day's rate, by a division of its own."""
     alike: dict[tuple[FxRate | None, Terms], tuple[Rows, Tally]] = {}
     for shard in shards:
@@ -337,10 +369,10 @@ def day_rows(by: str, shards: Iterable[ShardRows]) -> SumRows:
                     merged.values[value] = row
             if rows.rest is not None:
                 merged.add_rest(rows.rest)
-    day = SumRows()
+    day = DayRows()
     for (rate, terms), (merged, whole) in alike.items():
         rest = None if merged.rest is None else _stated(merged.rest, rate, terms)
-        of_terms = SumRows({v: _stated(row, rate, terms) for v, row in merged.values.items()}, rest)
+        of_terms = DayRows({v: _stated(row, rate, terms) for v, row in merged.values.items()}, rest)
         if by in WHOLE:
             of_terms.fit(Tally.from_fields(statement(whole, rate, terms)))
         with localcontext(EXACT):
@@ -363,23 +395,33 @@ def model_rows(by: str, total: Tally) -> list[tuple[Value, Figures]]:
         for name, figures in total.models.items():
             value = None if name == OTHER else name if by == "model" else name.partition("/")[0]
             rows.setdefault(value, Figures()).add_figures(figures)
+    figures_of = list(rows.values())
     for name in _MODEL_AMOUNTS:
-        _fit(list(rows.values()), total, name)
+        for place, amount in _fitted([getattr(figures, name) for figures in figures_of], total, name):
+            setattr(figures_of[place], name, amount)
     ordered = sorted(rows.items(), key=lambda row: dearness(*row), reverse=True)
     return sorted(ordered, key=lambda row: row[0] is None)
 
 
-def _stated(row: Row, rate: FxRate | None, terms: Terms) -> Sums:
-    sums = Tally(**dict(zip(COLUMNS, row, strict=True)))
-    return Tally.from_fields(statement(sums, rate, terms))
-
-
-def _as_row(sums: Sums) -> Row:
-    return [getattr(sums, name) for name in DAY_COLUMNS]
-
-
-def _of_row(row: Row) -> Sums:
+def sums_of_row(row: Row) -> Sums:
+    """The sums of a row by DAY_COLUMNS."""
     return Sums(**dict(zip(DAY_COLUMNS, row, strict=True)))
+
+
+def _stated(row: Row, rate: FxRate | None, terms: Terms) -> Row:
+    """Make a row of a day of one by COLUMNS, as `billing.statement` does."""
+    row = row.copy()
+    if rate is not None:
+        row[_EUR], row[_UNCONVERTED] = in_euros(row[_EUR], row[_UNCONVERTED], rate), ZERO
+    is_known = row[_RATED] or not row[_UNRATED]
+    metres = square_metres(row[_CO2E_LOW], row[_CO2E_HIGH], terms) if is_known else None
+    return [metres, *bill(row[_EUR], terms).values(), *row]
+
+
+def _day_dearness(of_value: tuple[Value, Row]) -> tuple[Decimal, Decimal, int, str]:
+    """The same as `dearness`."""
+    value, row = of_value
+    return row[_DAY_EUR], row[_DAY_UNCONVERTED], row[_DAY_REQUESTS], value or ""
 
 
 DIGITS_OFF_MAX = 100  # in the last digit, for each part: a markup is rounded after its cost is
@@ -388,28 +430,26 @@ _MODEL_AMOUNTS = tuple(f.name for f in fields(Figures) if f.name in _AMOUNTS)
 _ROUNDING = Context(prec=EXACT.prec, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[InvalidOperation])
 
 
-def _fit(parts: Sequence[Figures], whole: Figures, name: str) -> None:
+def _fitted(parts: Sequence[Decimal | None], whole: Figures, name: str) -> list[tuple[int, Decimal]]:
+    """Return the parts that must change to add up to the whole's amount: their places, and new amounts."""
     amount = getattr(whole, name) or ZERO
-    having = [part for part in parts if getattr(part, name)]
+    having = [(place, part) for place, part in enumerate(parts) if part]
     with localcontext(EXACT):
-        difference = amount - _sum(having, name)
-        place = amount.adjusted() - STORED.prec + 1
-        digit = Decimal(1).scaleb(place)
-        if difference and (not amount or abs(difference) > digit * DIGITS_OFF_MAX * len(having)):
-            raise ValueError(f"the rows' {name} differs from the whole's by {difference}")
-        # Also where they add up: a sum of several days may have more digits than are kept.
-        for part in having:
-            if _place(getattr(part, name)) < place:
-                setattr(part, name, getattr(part, name).quantize(digit, context=_ROUNDING))
-        if difference := amount - _sum(having, name):
-            largest = max(having, key=lambda part: getattr(part, name))
-            setattr(largest, name, getattr(largest, name) + difference)
+        added = sum((part for _, part in having), ZERO)
+        last_place = amount.adjusted() - STORED.prec + 1
+        digit = Decimal(1).scaleb(last_place)
+        if added != amount and (not amount or abs(amount - added) > digit * DIGITS_OFF_MAX * len(having)):
+            raise ValueError(f"the rows' {name} differs from the whole's by {amount - added}")
+        # A sum has the most decimal places of its parts. Where they add up, they may still have more digits
+        # than are kept: those of several days.
+        if added == amount and _place(added) >= last_place:
+            return []
+        fitted = {place: part.quantize(digit, context=_ROUNDING) for place, part in having}
+        largest = max(fitted, key=fitted.__getitem__)
+        fitted[largest] += amount - sum(fitted.values(), ZERO)
+    return list(fitted.items())
 
 
 def _place(number: Decimal) -> int:
     """The place of the last digit: -2 for 0.25."""
     return int(number.as_tuple().exponent)
-
-
-def _sum(parts: Iterable[Figures], name: str) -> Decimal:
-    return sum((getattr(part, name) for part in parts), ZERO)

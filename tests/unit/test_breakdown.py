@@ -9,22 +9,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from impact import breakdown
-from impact.billing import Terms
+from impact.billing import Terms, statement
 from impact.breakdown import (
     COLUMNS,
     DAY_COLUMNS,
     DIMENSIONS,
     WHOLE,
     Breakdown,
+    DayRows,
     Encoded,
     Row,
     Rows,
     ShardRows,
-    SumRows,
     Value,
     day_rows,
     encode,
     shards_of_day,
+    sums_of_row,
 )
 from impact.daily_totals import daily_total
 from impact.decimals import EXACT, STORED, ZERO, stored
@@ -73,6 +74,11 @@ def a_row(euros: Decimal | int, requests: int = 1) -> Row:
 
 def _row_of(sums: Sums) -> Row:
     return [getattr(sums, name) for name in COLUMNS]
+
+
+def a_day_row(**sums: Any) -> Row:
+    of_day = Sums(markupEUR=ZERO, restorationFeeEUR=ZERO, billedEUR=ZERO, **sums)
+    return [getattr(of_day, name) for name in DAY_COLUMNS]
 
 
 def euros(row: Row | None) -> Decimal:
@@ -210,8 +216,8 @@ def test_an_item_never_outgrows_its_room_and_has_the_whole(
             of_shard.add("alice", Group("openai", "gpt-4o", team, None, ()), Sums(requests=n))
         if rest:
             of_shard.rows["team"].add_rest(a_row(0, requests=rest))
-    of_day = SumRows({v: Sums(requests=row[0]) for v, row in of_shard.rows["team"].values.items()})
-    of_day.rest = Sums(requests=rest) if rest else None
+    of_day = DayRows({v: a_day_row(requests=row[0]) for v, row in of_shard.rows["team"].values.items()})
+    of_day.rest = a_day_row(requests=rest) if rest else None
     for data, columns in ((of_day.encoded("team"), DAY_COLUMNS), (of_shard.encoded(), COLUMNS)):
         assert len(data) <= 2_000
         rows = Encoded(data).rows("team")
@@ -240,10 +246,10 @@ def a_shard(
     return ShardRows(total, Encoded(found.encoded()) if with_rows else None)
 
 
-def added(rows: SumRows, name: str) -> Any:
+def added(rows: DayRows, name: str) -> Any:
     parts = [*rows.values.values(), *([rows.rest] if rows.rest is not None else [])]
     with localcontext(EXACT):
-        return sum((getattr(part, name) or 0 for part in parts), ZERO)
+        return sum((part[DAY_COLUMNS.index(name)] or 0 for part in parts), ZERO)
 
 
 SUMMED = [name for name in DAY_COLUMNS if name != "latencyMax"]
@@ -267,7 +273,7 @@ def test_each_dimension_adds_up_to_the_day(
         whole = Tally.from_fields(daily_total(DAY, [shard.total for shard in shards], len(shards)))
         for by in WHOLE:
             rows = day_rows(by, shards)
-            for shown in (rows, SumRows.of_rows(Encoded(rows.encoded(by)).rows(by))):
+            for shown in (rows, DayRows.read(by, rows.encoded(by))):
                 shown.fit(whole)
                 for name in SUMMED:
                     assert added(shown, name) == (getattr(whole, name) or 0), (by, name)
@@ -280,7 +286,7 @@ def test_a_day_of_an_earlier_release_is_rest() -> None:
     rows = day_rows("team", [stored_earlier, empty])
     assert rows.values == {}
     assert rows.rest is not None
-    assert rows.rest.requests == 1
+    assert sums_of_row(rows.rest).requests == 1
     assert day_rows("team", [empty]).rest is None
 
 
@@ -304,16 +310,36 @@ def test_values_in_another_case_stay_apart() -> None:
     some = [{"userId": user, "teamId": team} for user in ("a", "A") for team in teams]
     shard = a_shard(0, some, None, Terms())
     assert {
-        value: sums.requests for value, sums in day_rows("team", [shard]).values.items()
+        value: sums_of_row(row).requests for value, row in day_rows("team", [shard]).values.items()
     } == dict.fromkeys(teams, 2)
     assert day_rows("user", [shard]).values.keys() == {"a", "A"}
+
+
+@given(events=EVENTS, rate=RATES, terms=TERMS)
+def test_rows_of_a_day_are_stated_as_summaries_are(
+    events: list[dict[str, Any]], rate: FxRate | None, terms: Terms
+) -> None:
+    by_user: dict[str, list[dict[str, Any]]] = {}
+    for fields in events:
+        by_user.setdefault(str(fields["userId"]), []).append(fields)
+    for user, of_user in by_user.items():
+        whole = a_shard(0, of_user, rate, terms)
+        stated = Tally.from_fields(statement(Tally.from_fields(whole.total), rate, terms))
+        sums = sums_of_row(day_rows("user", [whole]).values[user])
+        assert {name: getattr(sums, name) for name in DAY_COLUMNS} == {
+            name: getattr(stated, name) for name in DAY_COLUMNS
+        }
 
 
 # Sums that fit the whole
 
 
-def summed(*costs: Decimal) -> SumRows:
-    return SumRows({str(n): Sums(costEUR=cost) for n, cost in enumerate(costs)})
+def summed(*costs: Decimal) -> DayRows:
+    return DayRows({str(n): a_day_row(costEUR=cost) for n, cost in enumerate(costs)})
+
+
+def amounts(rows: DayRows) -> list[Decimal]:
+    return [sums_of_row(row).costEUR for row in rows.values.values()]
 
 
 @given(parts=st.lists(MONEY, min_size=1, max_size=20), off=st.integers(-5, 5))
@@ -325,7 +351,7 @@ def test_parts_with_errors_of_rounding_add_up_to_the_whole(parts: list[Decimal],
     rows = summed(*parts)
     rows.fit(Sums(costEUR=whole))
     with localcontext(EXACT):
-        after = [sums.costEUR for sums in rows.values.values()]
+        after = amounts(rows)
         assert sum(after, ZERO) == whole
         for number, before in zip(after, parts, strict=True):
             assert abs(number - before) <= digit * (len(parts) + abs(off) + 1)
@@ -337,7 +363,7 @@ def test_what_fits_already_is_not_touched() -> None:
     rows = summed(*costs)
     with localcontext(EXACT):
         rows.fit(Sums(costEUR=sum(costs, ZERO)))
-    assert [sums.costEUR for sums in rows.values.values()] == list(costs)
+    assert amounts(rows) == list(costs)
 
 
 @pytest.mark.parametrize(
@@ -356,14 +382,17 @@ def test_a_real_difference_raises(parts: tuple[Decimal, ...], whole: Decimal) ->
 
 @given(costs=st.lists(MONEY, max_size=20), most=st.integers(0, 5))
 def test_folded_sums_are_the_whole(costs: list[Decimal], most: int) -> None:
-    rows = SumRows(
-        {None: Sums(requests=1), **{str(n): Sums(requests=1, costEUR=c) for n, c in enumerate(costs)}}
+    rows = DayRows(
+        {
+            None: a_day_row(requests=1),
+            **{str(n): a_day_row(requests=1, costEUR=cost) for n, cost in enumerate(costs)},
+        }
     )
     folded = rows.folded(most)
     assert None in folded.values
     assert added(folded, "requests") == len(costs) + 1
     assert added(folded, "costEUR") == added(rows, "costEUR")
-    kept = [sums.costEUR for value, sums in folded.values.items() if value is not None]
+    kept = [sums_of_row(row).costEUR for value, row in folded.values.items() if value is not None]
     assert sorted(kept, reverse=True) == sorted(costs, reverse=True)[:most]
     assert set(DIMENSIONS) == {*WHOLE, "tag"}
 
@@ -371,7 +400,7 @@ def test_folded_sums_are_the_whole(costs: list[Decimal], most: int) -> None:
 def test_parts_with_more_digits_than_are_stored_add_up_once_they_are_stored() -> None:
     some = ["0.0112814840328735831165808547863034241441", "0.0195606444622478427571192610257066991599"]
     whole = Decimal("0.030842128495121425873700115812010123304")
-    rows = SumRows({amount: Sums(costEUR=Decimal(amount)) for amount in some})
+    rows = summed(*map(Decimal, some))
     rows.fit(Sums(costEUR=whole))
     with localcontext(EXACT):
-        assert sum((stored(each.costEUR) for each in rows.values.values()), Decimal(0)) == whole
+        assert sum(map(stored, amounts(rows)), ZERO) == whole
