@@ -12,7 +12,7 @@ from mcp_server.protocol import MODERN
 
 Mode = Literal["legacy", "auto", "2026-07-28"]
 MODES: dict[Mode, str] = {"legacy": "2025-11-25", "auto": MODERN, "2026-07-28": MODERN}
-"""How the client begins (with `initialize`, with a probe, or at once), and the version that it then speaks."""
+"""How the client begins (`initialize`, a probe, or at once), and the version that it then speaks."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from impact_cli.person_links import PAGE, links_for, new_key, take_back
 from local.stack import Stack
 from tests.e2e.api import Answer, Api, a_user, an_event, store_of
 
-Link = Callable[[str], str]
+Link = Callable[..., str]
 REFUSED = (401, 403)
 
 

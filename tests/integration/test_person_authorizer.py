@@ -1,6 +1,7 @@
 """The authorizer of what one person may see: whose token opens what."""
 
 import hashlib
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +12,7 @@ from moto import mock_aws
 from authorizer.access import ROUTES
 from impact.identity_provider import IdentityProvider, IssuerUnavailable
 from impact.links import Link, sign
+from impact.observability import logger
 from impact.oidc import Terms
 from impact.store import Store
 from local.fake_oidc import CLIENT_ID, CONFIGURATION, Issuer, serving
@@ -30,7 +32,7 @@ SERVER = "a-servers-token"
 def stack(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "store", store.links)
     monkeypatch.setattr(app, "servers", [hashlib.sha256(SERVER.encode()).hexdigest().encode()])
-    monkeypatch.setattr(app.time, "time", lambda: NOW)
+    monkeypatch.setattr(time, "time", lambda: NOW)
 
 
 def link(store: Store, user: str = "alice", expires: float = NOW + 60, generation: int = 0) -> str:
@@ -150,7 +152,7 @@ def test_a_fault_of_dynamodb_lets_nobody_in(store: Store) -> None:
 
 
 def test_nothing_personal_is_logged(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", logger=app.logger.name)
+    caplog.set_level("INFO", logger=logger.name)
     tokens = [link(store, expires=NOW - 1), link(store)[:-2] + "AA", link(store, generation=5)]
     for token in tokens:
         assert ask(token) == NO
@@ -167,7 +169,7 @@ def test_nothing_personal_is_logged(store: Store, caplog: pytest.LogCaptureFixtu
 def issuer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Issuer]:
     with serving() as running:
         monkeypatch.setattr(app, "provider", IdentityProvider(Terms(running.url, CLIENT_ID)))
-        monkeypatch.setattr(app.time, "time", lambda: datetime.now(UTC).timestamp())
+        monkeypatch.setattr(time, "time", lambda: datetime.now(UTC).timestamp())
         yield running
 
 

@@ -1,12 +1,11 @@
 /** Sortable tables, with what is on the screen as CSV. */
 
+import { csv } from "./csv.js";
 import { h } from "./dom.js";
 import { compare } from "./decimal.js";
 import { t } from "./format.js";
 
 const PAGE = 20;
-const FORMULA = /^[=+\-@\t\r]/;
-const NUMBER = /^-?\d+(\.\d+)?([eE][+-]?\d+)?$/;
 
 /**
  * @typedef {object} Column
@@ -94,15 +93,4 @@ export function dataTable({ caption, file, columns, rows, last = () => false }) 
       h("button", { type: "button", class: "quiet", onclick: download, "aria-label": `CSV: ${caption}` }, "CSV"),
     ),
   );
-}
-
-/** Rows as CSV with the API's field names and all digits. What a spreadsheet would run is made text. */
-export function csv(columns, rows) {
-  const lines = [columns.map(({ field }) => field), ...rows.map((row) => columns.map(({ value }) => value(row)))];
-  return lines.map((cells) => `${cells.map(cell).join(",")}\r\n`).join("");
-}
-
-function cell(text) {
-  const safe = FORMULA.test(text) && !NUMBER.test(text) ? `'${text}` : text;
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }

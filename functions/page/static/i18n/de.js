@@ -38,7 +38,6 @@ export default {
   fee: "Renaturierungsbeitrag",
   dollars: "Kosten in Dollar, wie gemeldet",
   requests: "Anfragen",
-  failures: "Fehlgeschlagen",
   tokensIn: "Tokens hinein",
   tokensOut: "Tokens heraus",
   share: "Anteil",

@@ -38,7 +38,6 @@ export default {
   fee: "Restoration fee",
   dollars: "Cost in dollars, as it came",
   requests: "Requests",
-  failures: "Failed",
   tokensIn: "Tokens in",
   tokensOut: "Tokens out",
   share: "Share",

@@ -1,0 +1,128 @@
+// The modules of the pages that need no browser. Run by tests/unit/test_page_modules.py.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Api, ApiError, parseExact } from "../../../functions/page/static/api.js";
+import { csv } from "../../../functions/page/static/csv.js";
+import * as days from "../../../functions/page/static/days.js";
+import * as decimal from "../../../functions/page/static/decimal.js";
+
+test("numbers keep all their digits", () => {
+  const text = '{"a":0.12345678901234567890123456789012345678,"b":[1,-2.50,1e-7,9E+3],"c":"1.5","d":"x\\"2\\\\","e":true,"f":null}';
+  assert.deepEqual(parseExact(text), {
+    a: "0.12345678901234567890123456789012345678",
+    b: ["1", "-2.50", "1e-7", "9E+3"],
+    c: "1.5",
+    d: 'x"2\\',
+    e: true,
+    f: null,
+  });
+});
+
+test("hostile text is no number and no key", () => {
+  for (const text of ['": 1, "x": 2', "\\", "12", "a\u20281", "\ud800", '{"a":1}', "-3e5"]) {
+    assert.deepEqual(parseExact(JSON.stringify({ [text]: text, n: 1 })), { [text]: text, n: "1" });
+  }
+});
+
+test("sums are exact", () => {
+  assert.equal(decimal.add("0.1", "0.2"), "0.3");
+  assert.equal(decimal.add("1e-7", "2.50"), "2.5000001");
+  assert.equal(decimal.subtract("1", "0.00000000000000000000000000000000000001"), "0.99999999999999999999999999999999999999");
+  assert.equal(decimal.subtract("0.5", "0.75"), "-0.25");
+  assert.equal(decimal.sum([]), "0");
+  assert.equal(decimal.sum(["9E+3", "1"]), "9001");
+  assert.equal(decimal.compare("0.10", "0.1"), 0);
+  assert.equal(decimal.compare("-1", "0.1"), -1);
+  assert.ok(decimal.isZero("0.000"));
+  assert.throws(() => decimal.add("1,5", "1"), RangeError);
+});
+
+test("sums agree with whole numbers, whatever the digits", () => {
+  let state = 7;
+  const next = () => (state = (state * 48271) % 2147483647);
+  for (let n = 0; n < 2000; n++) {
+    const [a, b, scale] = [next() - 1e9, next() - 1e9, next() % 9];
+    const text = (v) => `${v}e-${scale}`;
+    const back = (v) => decimal.compare(v, text(a + b));
+    assert.equal(back(decimal.add(text(a), text(b))), 0);
+    assert.equal(decimal.compare(decimal.subtract(text(a), text(b)), text(a - b)), 0);
+    assert.equal(decimal.compare(text(a), text(b)), Math.sign(a - b));
+  }
+});
+
+test("a share and a pace", () => {
+  assert.equal(decimal.ratio("1", "4"), 0.25);
+  assert.equal(decimal.ratio("1", "0"), 0);
+  assert.equal(decimal.scaled("10", 30, 20), "15");
+});
+
+test("days are days of a calendar", () => {
+  assert.equal(days.plus("2028-02-28", 1), "2028-02-29");
+  assert.equal(days.between("2026-11-01", "2026-11-30"), 30);
+  assert.equal(days.monthEnd("2026-02-11"), "2026-02-28");
+  assert.equal(days.lastMonth("2026-01-31"), "2025-12-01");
+  assert.equal(days.sameDayLastMonth("2026-03-31"), "2026-02-28");
+  assert.equal(days.sameDayLastMonth("2026-12-31"), "2026-11-30");
+  assert.equal(days.sameDayLastMonth("2026-03-15"), "2026-02-15");
+  assert.deepEqual(days.list("2026-10-24", "2026-10-26"), ["2026-10-24", "2026-10-25", "2026-10-26"]);
+  assert.match(days.today("Pacific/Kiritimati"), /^\d{4}-\d{2}-\d{2}$/);
+});
+
+test("a range that the API does not take is this month", () => {
+  const of = (query) => days.rangeOf(new URLSearchParams(query), "2026-11-28");
+  assert.deepEqual(of("from=2026-01-01&to=2026-01-31"), ["2026-01-01", "2026-01-31"]);
+  for (const wrong of ["", "from=2026-02-30&to=2026-03-01", "from=2026-03-02&to=2026-03-01", "from=x&to=y", "from=2025-01-01&to=2026-11-28"]) {
+    assert.deepEqual(of(wrong), ["2026-11-01", "2026-11-28"], wrong);
+  }
+});
+
+test("what a spreadsheet would run is text in a CSV", () => {
+  const columns = [
+    { field: "value", value: (row) => row.id },
+    { field: "costEUR", value: (row) => row.cost },
+  ];
+  const rows = ["=1+1", "+x", "-x", "@x", "\tx", "a,b", 'a"b', "a\nb", "plain"].map((id) => ({ id, cost: "-0.10" }));
+  assert.equal(
+    csv(columns, rows),
+    "value,costEUR\r\n'=1+1,-0.10\r\n'+x,-0.10\r\n'-x,-0.10\r\n'@x,-0.10\r\n'\tx,-0.10\r\n\"a,b\",-0.10\r\n\"a\"\"b\",-0.10\r\n\"a\nb\",-0.10\r\nplain,-0.10\r\n",
+  );
+});
+
+function answering(...answers) {
+  const asked = [];
+  globalThis.fetch = async (url, options) => {
+    asked.push({ url, ...options });
+    const [status, body, headers = {}] = answers.shift();
+    return new Response(body, { status, headers });
+  };
+  return asked;
+}
+
+test("the token is a header, and the same question is asked once", async () => {
+  const asked = answering([200, '{"total":{"costEUR":1.10}}']);
+  const api = new Api("secret");
+  const [one, other] = await Promise.all([api.get("/api/totals", { from: "a" }), api.get("/api/totals", { from: "a" })]);
+  assert.equal(one, other);
+  assert.equal(one.total.costEUR, "1.10");
+  assert.equal(asked.length, 1);
+  assert.equal(asked[0].headers.Authorization, "Bearer secret");
+  assert.ok(!asked[0].url.includes("secret"));
+});
+
+test("a busy service is asked once more, then said", async () => {
+  answering([503, "", { "retry-after": "0.01" }], [200, "{}"]);
+  assert.deepEqual(await new Api("t").get("/x", {}), {});
+  answering([503, "", { "retry-after": "0.01" }], [503, '{"error":{"message":"busy"}}']);
+  const api = new Api("t");
+  await assert.rejects(api.get("/x", {}), (error) => error instanceof ApiError && error.status === 503 && error.message === "busy");
+  answering([200, '{"n":1}']);
+  assert.deepEqual(await api.get("/x", {}), { n: "1" }); // a failure is not kept
+});
+
+test("all pages of a user's days are read", async () => {
+  const asked = answering([200, '{"days":[1],"total":{},"next":"c"}'], [200, '{"days":[2],"total":{}}']);
+  const { days: read } = await new Api("t").days("/api/me/summaries", { from: "a" });
+  assert.deepEqual(read, ["1", "2"]);
+  assert.match(asked[1].url, /cursor=c/);
+});
