@@ -33,7 +33,8 @@ GRACE_SECONDS = float(os.environ.get("LEFTOVERS_GRACE_SECONDS", "60"))
 PATCHABLE = ("os", "time", "random", "secrets", "signal", "socket", "subprocess", "tempfile", "threading")
 """Modules of the standard library that tests patch, or might patch."""
 OURS = (
-    *("authorizer", "ingest", "rates", "rollup", "rollup_worker", "summaries"),
+    *("authorizer", "person_authorizer", "ingest", "rates", "rollup", "rollup_worker", "summaries"),
+    *("mcp_server", "page"),
     *("impact", "local", "request_events"),
 )
 """Packages of this project."""

@@ -32,11 +32,13 @@ def ask(url: str, headers: dict[str, str], mode: Mode, tool: str, arguments: dic
 
 
 async def _ask(url: str, headers: dict[str, str], mode: Mode, tool: str, arguments: dict[str, Any]) -> Told:
-    async with create_mcp_http_client(headers=headers) as http:
-        async with Client(streamable_http_client(url, http_client=http), mode=mode) as client:
-            tools = (await client.list_tools()).tools
-            result = await client.call_tool(tool, arguments)
-            text = "".join(getattr(content, "text", "") for content in result.content)
-            version = str(client.protocol_version)
-            names = [tool.name for tool in tools]
-            return Told(version, names, text, result.structured_content, bool(result.is_error))
+    async with (
+        create_mcp_http_client(headers=headers) as http,
+        Client(streamable_http_client(url, http_client=http), mode=mode) as client,
+    ):
+        tools = (await client.list_tools()).tools
+        result = await client.call_tool(tool, arguments)
+        text = "".join(getattr(content, "text", "") for content in result.content)
+        version = str(client.protocol_version)
+        names = [tool.name for tool in tools]
+        return Told(version, names, text, result.structured_content, bool(result.is_error))

@@ -36,7 +36,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if route == "GET /config.json":
         return _respond(200, "application/json", json.dumps(_config()), ASK_AGAIN)
     if route == "GET /sign-in":
-        from sign_in.app import sign_in  # only here: it knows the identity provider
+        from page.sign_in import sign_in  # only here: it knows the identity provider
 
         return sign_in(event)
     version, _, name = event["pathParameters"]["path"].partition("/")

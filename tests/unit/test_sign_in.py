@@ -12,8 +12,7 @@ import pytest
 from impact.identity_provider import IdentityProvider
 from impact.oidc import Terms
 from local.fake_oidc import AUTHORIZE, CLIENT_ID, CONFIGURATION, Issuer, serving
-from sign_in import app
-from tests.lambda_context import CONTEXT
+from page import sign_in as app
 
 NONCE = "n-0S6_WzA2Mj-n-0S6_WzA2Mj-n-0S6_WzA2Mj-1234"
 API = "a1b2c3.execute-api.eu-central-1.amazonaws.com"
@@ -43,7 +42,7 @@ def asked(nonce: str | None = NONCE, domain: str = API, **headers: str) -> dict[
 
 
 def response(event: dict[str, Any]) -> dict[str, Any]:
-    answer: dict[str, Any] = app.handler(event, CONTEXT)
+    answer: dict[str, Any] = app.sign_in(event)
     assert answer["headers"].items() >= HARDENED.items()
     return answer
 

@@ -12,8 +12,6 @@ import re
 import time
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from aws_lambda_powertools.utilities.typing import LambdaContext
-
 from impact.http import Event, HttpError, Response, header, query
 from impact.identity_provider import Authorization, IdentityProvider, IssuerUnavailable
 from impact.observability import logger
@@ -33,12 +31,6 @@ _HEADERS = {
 }
 
 provider = IdentityProvider.from_environment()
-
-
-@logger.inject_lambda_context(clear_state=True)
-def handler(event: Event, context: LambdaContext) -> Response:
-    """Answer one GET (HTTP API, payload 2.0)."""
-    return sign_in(event)
 
 
 def sign_in(event: Event) -> Response:
