@@ -5,7 +5,7 @@ UV := .venv/bin/uv
 # `$(call quoted,NAME)`: the value of a variable as it was typed, quoted as one word for the shell.
 # If make expanded it, or the shell got it unquoted, a value could run a program.
 quoted = '$(subst ','\'',$(value $(1)))'
-unexport user day from to PARAMETERS PORT MINISTACK_PORT HOST
+unexport user day days users from to PARAMETERS PORT MINISTACK_PORT HOST
 
 .DEFAULT_GOAL := help
 .PHONY: help install lint test test-all
@@ -72,7 +72,7 @@ simulate: .venv/.installed ## Simulate the whole path with random failures, one 
 
 SAM := PATH="$(CURDIR)/.venv/bin:$$PATH" SAM_CLI_TELEMETRY=0 .venv/bin/sam
 
-.PHONY: local build validate deploy revert-drift rollup rate replay erase put-back
+.PHONY: local months build validate deploy revert-drift rollup rate replay erase put-back
 
 # As they are typed: make expands no `$` in them, and the shell expands each variable to one word.
 override date := $(value date)
@@ -87,6 +87,9 @@ in_stack = $${STACK:+--stack="$$STACK"}
 
 local: .venv/.installed ## Run the stack on this machine until Ctrl-C; its API is http://localhost:3090 (PORT=, MINISTACK_PORT=, HOST=0.0.0.0 for containers, PARAMETERS="Name=value")
 	@.venv/bin/python -m local.stack $(if $(findstring command,$(origin HOST)),--host=$(call quoted,HOST)) $(if $(value PORT),--port=$(call quoted,PORT)) $(if $(value MINISTACK_PORT),--ministack-port=$(call quoted,MINISTACK_PORT)) --parameters=$(call quoted,PARAMETERS)
+
+months: .venv/.installed ## Fill the stack of make local with three months of made-up use (days=92, users=40)
+	@.venv/bin/python -m local.months $(if $(value days),--days=$(call quoted,days)) $(if $(value users),--users=$(call quoted,users))
 
 build: .venv/.installed ## Build the zips, for AWS and for `sam local`
 	$(SAM) build

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from impact_cli.deployed_stack import calendar_of, store_of
@@ -19,6 +18,7 @@ from local.months import __doc__ as about
 from local.months.events import Months
 from local.months.fill import NotFilled, Target, fill
 from local.months.people import hostile_people, people
+from local.stack.stack import session_at
 
 NEEDED = (
     "AWS_ENDPOINT_URL",
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--days", type=_positive, default=92, help="how far back the use goes (92)")
     parser.add_argument("--users", type=_positive, default=40, help="(40)")
     parser.add_argument(
-        "--requests", type=_positive, default=120, help="about how many on a working day (120)"
+        "--requests", type=_positive, default=100, help="about how many on a working day (100)"
     )
     parser.add_argument("--seed", type=int, default=0, help="another seed, other requests (0)")
     parser.add_argument(
@@ -83,13 +83,6 @@ def _positive(text: str) -> int:
 def _target(env_file: Path) -> Target:
     """The stack of the environment, or of `.local.env`. Raises NoStack, BotoCoreError, ClientError."""
     environment = stack_environment(os.environ, env_file)
-    session = boto3.Session(
-        aws_access_key_id=environment.get("AWS_ACCESS_KEY_ID"),
-        aws_secret_access_key=environment.get("AWS_SECRET_ACCESS_KEY"),
-        region_name=environment.get("AWS_DEFAULT_REGION") or environment.get("AWS_REGION"),
-    )
-    # Clients that the command line's own code makes find the emulator there.
-    os.environ["AWS_ENDPOINT_URL"] = environment["AWS_ENDPOINT_URL"]
     impact = Impact(
         environment["IMPACT_SERVICE_URL"],
         read_token=environment["IMPACT_READ_TOKEN"],
@@ -99,7 +92,7 @@ def _target(env_file: Path) -> Target:
         impact.clock()
     except ImpactError as error:
         raise NoStack(f"No stack answers on this machine: run make local first. ({error})") from None
-    stack = environment["IMPACT_STACK"]
+    session, stack = session_at(environment["AWS_ENDPOINT_URL"]), environment["IMPACT_STACK"]
     store = store_of(session, stack)
     return Target(session, stack, store, calendar_of(session, stack, store), impact)
 

@@ -46,6 +46,8 @@ TEAMS = (
     Team("team-7f3a91", None),
     Team("legal", Name("Legal", "CC-1200")),
 )
+WITHOUT_TEAM = 12
+"""Every twelfth user is in no team."""
 KEYS = {"librechat": "LibreChat", "coding-assistant": "Coding assistant", "reports": "Nightly reports"}
 TAGS = ("chat", "summary", "translation", "code-review", "search")
 
@@ -98,11 +100,11 @@ def _user(place: int, random: Random) -> User:
     first = FIRST_NAMES[place % len(FIRST_NAMES)]
     last = LAST_NAMES[(place * 7 + place // len(FIRST_NAMES)) % len(LAST_NAMES)]
     again = place // len(FIRST_NAMES)
-    teams = random.choices([*TEAMS, None], [9, 6, 5, 7, 3, 2, 1])
+    [team] = random.choices(TEAMS, (9, 6, 5, 7, 3, 2))
     return User(
         id=first.lower() + (f".{again + 1}" if again else ""),
         name=Name(f"{first} {last}"),
-        team=teams[0].id if teams[0] else None,
+        team=None if place % WITHOUT_TEAM == WITHOUT_TEAM - 1 else team.id,
         weight=1 / (1 + place) ** 0.7 * random.uniform(0.6, 1.4),
         model=random.choices(MODELS, [model.share for model in MODELS])[0].id,
     )

@@ -92,13 +92,7 @@ class Stack:
 
     @cached_property
     def session(self) -> boto3.Session:
-        """A session whose clients call MiniStack as the account's root."""
-        return _Session(
-            self.endpoint_url,
-            aws_access_key_id=ROOT["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=ROOT["AWS_SECRET_ACCESS_KEY"],
-            region_name=REGION,
-        )
+        return session_at(self.endpoint_url)
 
     def client(self, service: str) -> Any:
         return self.session.client(service)  # type: ignore[call-overload]
@@ -208,6 +202,16 @@ class FunctionFailed(Exception):
     def __init__(self, function: str, content: Any):
         super().__init__(f"{function}: {content}")
         self.reason = str(content.get("errorMessage", content) if isinstance(content, dict) else content)
+
+
+def session_at(endpoint_url: str) -> boto3.Session:
+    """Make a session whose clients call a MiniStack as the account's root."""
+    return _Session(
+        endpoint_url,
+        aws_access_key_id=ROOT["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=ROOT["AWS_SECRET_ACCESS_KEY"],
+        region_name=REGION,
+    )
 
 
 class _Session(boto3.Session):
