@@ -15,6 +15,9 @@ export class ApiError extends Error {
   }
 }
 
+/** Whether a header can carry a text as a token. */
+export const isToken = (text) => /^[\x21-\x7e]{1,8000}$/.test(text);
+
 export class Api {
   #token;
   #abort = new AbortController();

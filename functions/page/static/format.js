@@ -7,8 +7,14 @@ const language = locale.slice(0, 2).toLowerCase();
 const { default: words } = await import(`./i18n/${language}.js`);
 document.documentElement.lang = language;
 
-/** The words of a key, with `{name}` filled in. */
-export const t = (key, given = {}) => words[key].replace(/\{(\w+)\}/g, (_, name) => String(given[name] ?? ""));
+const plurals = new Intl.PluralRules(language);
+
+/** The words of a key, with `{name}` filled in. Where they depend on a number, that is `given.of`. */
+export function t(key, given = {}) {
+  const found = words[key];
+  const text = typeof found === "string" ? found : (found[plurals.select(Number(given.of))] ?? found.other);
+  return text.replace(/\{(\w+)\}/g, (_, name) => String(given[name] ?? ""));
+}
 
 const kept = new Map();
 
@@ -47,6 +53,7 @@ export const square = (exact) => `${number({ maximumSignificantDigits: 2 }).form
 const date = (day, options) => new Intl.DateTimeFormat(locale, { timeZone: "UTC", ...options }).format(new Date(day));
 export const dayName = (day) => date(day, { day: "numeric", month: "short", year: "numeric" });
 export const dayShort = (day) => date(day, { day: "numeric", month: "numeric" });
+export const dayMonth = (day) => date(day, { day: "numeric", month: "short" });
 export const monthName = (day) => date(day, { month: "long", year: "numeric" });
 export const dayRange = (first, last) =>
   new Intl.DateTimeFormat(locale, { timeZone: "UTC", day: "numeric", month: "short", year: "numeric" }).formatRange(

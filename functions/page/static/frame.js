@@ -1,6 +1,6 @@
 /** What both pages share: the frame around the figures, signing in and out, panels that load, addresses. */
 
-import { Api, ApiError } from "./api.js";
+import { Api, ApiError, isToken } from "./api.js";
 import { today } from "./days.js";
 import { copyExactly, h } from "./dom.js";
 import { t } from "./format.js";
@@ -40,6 +40,7 @@ export async function run({ key, title, refused, view, signIn }) {
   copyExactly();
 
   function enter(token) {
+    if (!isToken(token)) return leave(refused);
     sessionStorage.setItem(key, token);
     api = new Api(token);
     draw();
@@ -72,6 +73,7 @@ export async function run({ key, title, refused, view, signIn }) {
   }
 
   addEventListener("hashchange", () => draw());
+  addEventListener("pageshow", ({ persisted }) => persisted && location.reload()); // "back" after a sign-out
   const kept = sessionStorage.getItem(key);
   if (kept) enter(kept);
   else draw();

@@ -85,14 +85,15 @@ function tablesPanel({ api, panel, query, range }, totals) {
   async function load() {
     const [{ items, next }, { total }] = await Promise.all([api.get("/api/breakdown", { by, ...query }), totals()]);
     if (!items.length) return [empty(t("emptyHelp"))];
-    const rows = [...items];
-    for (let cursor = next; cursor; ) {
-      const page = await api.get("/api/breakdown", { by, ...query, cursor });
-      rows.push(...page.items);
+    let cursor = next;
+    const of = by;
+    async function more() {
+      const page = await api.get("/api/breakdown", { by: of, ...query, cursor });
       cursor = page.next;
+      return { rows: page.items, isMore: cursor !== null };
     }
     const help = by === "tag" && h("p", { class: "minor" }, t("tagsHelp"));
-    return [valuesTable(by, rows, total.costEUR, range, `impact-${by}-${range.join("-")}`), help];
+    return [valuesTable(by, items, total.costEUR, range, { file: `impact-${by}-${range.join("-")}`, more: next && more }), help];
   }
   const tables = panel(t("who"), load, { tools: [h("div", { class: "tabs", role: "group", "aria-label": t("who") }, tabs)] });
   return tables;
@@ -111,7 +112,7 @@ function valueView(given) {
   );
   const models = async () => {
     const items = modelItems((await usage()).total.models);
-    return items.length ? [valuesTable("model", items, (await usage()).total.costEUR, range, `impact-${by}-models`, true)] : [];
+    return items.length ? [valuesTable("model", items, (await usage()).total.costEUR, range, { file: `impact-${by}-models` })] : [];
   };
   return [
     h("nav", { "aria-label": t("back") }, h("a", { href: address("", null, range) }, `← ${t("back")}`)),

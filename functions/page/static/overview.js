@@ -137,19 +137,19 @@ const useColumns = () =>
 
 // ------------------------------------------------------------------ values
 
-/** A table of users, teams ..., each with a link to a page of its own unless `link` says none. */
-export function valuesTable(by, items, total, range, file, link = true) {
+/** A table of users, teams ..., each with a link to the page of its own, if there are such pages. */
+export function valuesTable(by, items, total, range, { file, hasPages = true, more = null }) {
   const label = ({ value, rest, name }) =>
-    rest ? h("em", {}, t("rest")) : value === null ? h("em", {}, t("none")) : link ? h("a", { href: address(by, value, range) }, named(name ?? value)) : named(name ?? value);
+    rest ? h("em", {}, t("rest")) : value === null ? h("em", {}, t("none")) : hasPages ? h("a", { href: address(by, value, range) }, named(name ?? value)) : named(name ?? value);
   const columns = [
-    { label: t(by), field: "value", text: true, value: (row) => row.value ?? "", show: label },
-    items.some(({ name }) => name) && { label: "Id", field: "id", text: true, value: (row) => (row.name ? row.value : ""), show: (row) => (row.name ? named(row.value, "id minor") : "") },
+    { label: t(by), field: "value", text: true, value: (row) => row.value ?? "", order: (row) => row.name ?? row.value ?? "", show: label },
+    items.some(({ name }) => name) && { label: "Id", field: "name", text: true, value: (row) => row.name ?? "", order: (row) => row.value ?? "", show: (row) => (row.name ? named(row.value, "id minor") : "") },
     items.some(({ costCentre }) => costCentre) && { label: t("costCentre"), field: "costCentre", text: true, value: (row) => row.costCentre ?? "", show: (row) => named(row.costCentre ?? "") },
     { label: t("cost"), field: "costEUR", value: (row) => row.costEUR, show: (row) => euros(row.costEUR) },
     { label: t("share"), field: "share", value: (row) => String(ratio(row.costEUR, total)), show: (row) => shareBar(ratio(row.costEUR, total)) },
     ...useColumns(),
   ];
-  return dataTable({ caption: t("dearestFirst", { what: t(PLURAL[by]) }), file, columns: columns.filter(Boolean), rows: items, last: (row) => Boolean(row.rest) });
+  return dataTable({ caption: t("dearestFirst", { what: t(PLURAL[by]) }), file, columns: columns.filter(Boolean), rows: items, last: (row) => Boolean(row.rest), more });
 }
 
 function shareBar(part) {
@@ -169,17 +169,17 @@ export const modelItems = (models) =>
 /** What is not in the figures, each with what to do. */
 export function coverage(total, rows, { mine = false, inRest = [] } = {}) {
   const open = rows.filter(({ final }) => !final).map(({ day }) => day);
-  const listed = (open.length > DAYS_LISTED ? "… " : "") + open.slice(-DAYS_LISTED).map(format.dayShort).join(", ");
+  const listed = (open.length > DAYS_LISTED ? "… " : "") + open.slice(-DAYS_LISTED).map(format.dayMonth).join(", ");
   const some = (name) => total[name] !== undefined && !isZero(total[name]);
-  const n = (name) => format.count(total[name]);
+  const counts = (amount) => ({ of: amount, n: format.count(String(amount)) });
   const found = [
-    some("unpriced") && [t("unpriced", { n: n("unpriced") }), t(mine ? "unpricedMe" : "unpricedDo")],
+    some("unpriced") && [t("unpriced", counts(total.unpriced)), t(mine ? "unpricedMe" : "unpricedDo")],
     some("unconverted") && [t("unconverted", { money: format.money(total.unconverted, "USD") }), t("unconvertedDo")],
-    some("unrated") && [t("unrated", { n: n("unrated") }), mine ? "" : t("unratedDo")],
-    some("estimated") && [t("estimated", { n: n("estimated") }), t("estimatedDo")],
-    some("repriced") && [t("repriced", { n: n("repriced") }), mine ? "" : t("repricedDo")],
-    open.length > 0 && [t("openDays", { n: format.count(String(open.length)), days: listed }), t("openDaysDo")],
-    inRest.length > 0 && [t("inRest", { n: format.count(String(inRest.length)) }), t("inRestDo")],
+    some("unrated") && [t("unrated", counts(total.unrated)), mine ? "" : t("unratedDo")],
+    some("estimated") && [t("estimated", counts(total.estimated)), t("estimatedDo")],
+    some("repriced") && [t("repriced", counts(total.repriced)), mine ? "" : t("repricedDo")],
+    open.length > 0 && [t("openDays", { ...counts(open.length), days: listed }), t("openDaysDo")],
+    inRest.length > 0 && [t("inRest", counts(inRest.length)), t("inRestDo")],
   ].filter(Boolean);
   if (!found.length) return [h("p", { class: "fine" }, t("nothingMissing"))];
   return [h("ul", { class: "missing" }, found.map(([what, how]) => h("li", {}, h("strong", {}, what), " ", how)))];

@@ -33,7 +33,8 @@ function view(context) {
     panel(t("models"), async () => {
       const { total } = await usage();
       const items = modelItems(total.models);
-      return items.length ? [valuesTable("model", items, total.costEUR, range, `impact-models-${range.join("-")}`, false)] : [empty(t("emptyHelpMe"))];
+      const file = `impact-models-${range.join("-")}`;
+      return items.length ? [valuesTable("model", items, total.costEUR, range, { file, hasPages: false })] : [empty(t("emptyHelpMe"))];
     }),
     panel(t("notIn"), async () => coverage((await usage()).total, (await usage()).days, { mine: true })),
     panel(t("footprint"), async () => footprint((await usage()).total)),

@@ -11,15 +11,20 @@ const PAGE = 20;
  * @typedef {object} Column
  * @property {string} label as the header shows it
  * @property {string} field name of the API's field: the header of the CSV
- * @property {(row: any) => string} value exact text; what is sorted by, and what the CSV has
+ * @property {(row: any) => string} value exact text: what the CSV has
+ * @property {(row: any) => string} [order] what is sorted by, if that is not the value
  * @property {(row: any) => Node | string} [show]
  * @property {boolean} [text] sorted and aligned as text
  */
 
-/** @param {{caption: string, file: string, columns: Column[], rows: any[], last?: (row: any) => boolean}} given */
-export function dataTable({ caption, file, columns, rows, last = () => false }) {
+/**
+ * @param {{caption: string, file: string, columns: Column[], rows: any[], last?: (row: any) => boolean,
+ *   more?: (() => Promise<{rows: any[], isMore: boolean}>) | null}} given `more` reads rows that are not here yet
+ */
+export function dataTable({ caption, file, columns, rows, last = () => false, more: read = null }) {
   let sort = { column: null, down: true };
   let shown = PAGE;
+  let isMore = read !== null;
   const body = h("tbody");
   const headers = columns.map((column, index) =>
     h(
@@ -33,7 +38,7 @@ export function dataTable({ caption, file, columns, rows, last = () => false }) 
 
   function ordered() {
     if (sort.column === null) return rows;
-    const { value, text } = columns[sort.column];
+    const { value: exact, order: value = exact, text } = columns[sort.column];
     const by = text ? (a, b) => value(a).localeCompare(value(b)) : (a, b) => compare(value(a) || "0", value(b) || "0");
     return [...rows].sort((a, b) => last(a) - last(b) || (sort.down ? by(b, a) : by(a, b)));
   }
@@ -47,11 +52,28 @@ export function dataTable({ caption, file, columns, rows, last = () => false }) 
     draw();
   }
 
-  function showMore() {
+  async function showMore() {
     const first = shown;
-    shown += PAGE * 5;
+    if (rows.length <= first + PAGE * 5 && isMore && !(await readOn())) return;
+    shown = Math.min(rows.length, first + PAGE * 5);
     draw();
-    body.rows[first]?.querySelector("a, td")?.focus();
+    body.rows[first]?.querySelector("a")?.focus();
+  }
+
+  /** Read further rows. Says whether that worked; the button then offers another try. */
+  async function readOn() {
+    more.disabled = true;
+    try {
+      const page = await read();
+      rows = [...rows, ...page.rows];
+      isMore = page.isMore;
+      return true;
+    } catch {
+      more.textContent = t("retry");
+      return false;
+    } finally {
+      more.disabled = false;
+    }
   }
 
   function draw() {
@@ -70,8 +92,8 @@ export function dataTable({ caption, file, columns, rows, last = () => false }) 
         ),
       ),
     );
-    more.textContent = t("showMore", { left: rows.length - visibleRows.length });
-    more.hidden = rows.length <= shown;
+    more.textContent = isMore ? t("showMoreOf") : t("showMore", { left: rows.length - visibleRows.length });
+    more.hidden = rows.length <= shown && !isMore;
   }
 
   function download() {
