@@ -127,7 +127,7 @@ def test_only_the_standard_library_is_imported() -> None:
 def test_both_languages_have_the_same_words() -> None:
     """And the same names to fill in."""
     words = [
-        dict(re.findall(r'^  (\w+): "(.*)",$', app.FILES[f"i18n/{tag}.js"], re.MULTILINE))
+        dict(re.findall(r"^  (\w+): (.*),$", app.FILES[f"i18n/{tag}.js"], re.MULTILINE))
         for tag in ("en", "de")
     ]
     assert words[0].keys() == words[1].keys()

@@ -1,71 +1,160 @@
-/** Money per day as stacked bars: SVG from the figures of the table below it. */
+/** Money by day as stacked bars: SVG from the figures of the table below it, as wide as there is room. */
 
+import { between, monthEnd, plus } from "./days.js";
+import { compare, sum } from "./decimal.js";
 import { h, named, svg, visible } from "./dom.js";
-import { compare, ratio, sum } from "./decimal.js";
-import { dayName, dayShort, money, t } from "./format.js";
+import { dayMonth, dayRange, money, monthName, t, weekday } from "./format.js";
 
-const NARROW = matchMedia("(max-width: 40rem)").matches;
-const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [NARROW ? 560 : 960, 240, 64, 24, 12];
-const [GRID_LINES, DAY_LABELS] = [4, NARROW ? 6 : 12];
+const [HEIGHT, LEFT, TOP, BOTTOM] = [250, 60, 12, 26];
+const [BAR_MAX, LABEL_WIDTH] = [40, 64];
+const [DAYS_AS_BARS, DAYS_AS_WEEKS] = [62, 200];
+
+/** @typedef {{day: string, parts: string[], total: string, final: boolean}} Day a part a series, in their order */
 
 /**
- * @param {{day: string, parts: string[], total: string, final: boolean}[]} days a part a series, in their order
+ * @param {Day[]} days
  * @param {string[]} series names
+ * @param {string} currency
  */
 export function stackedDays(days, series, currency = "EUR") {
-  const highest = days.reduce((most, { total }) => (compare(total, most) > 0 ? total : most), "0");
-  const top = ceiling(Number(highest));
-  const slot = (WIDTH - LEFT) / days.length;
-  const bar = Math.max(1, Math.min(slot * 0.72, 34));
-  const height = (exact) => (HEIGHT - BOTTOM - TOP) * ratio(exact, String(top));
-  const chart = svg("svg", {
-    viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
-    role: "img",
-    "aria-label": t("chartLabel", { days: days.length, highest: money(highest, currency) }),
-    class: "chart",
-  });
-  for (let line = 0; line <= GRID_LINES; line++) {
-    const y = HEIGHT - BOTTOM - ((HEIGHT - BOTTOM - TOP) * line) / GRID_LINES;
-    chart.append(
-      svg("line", { x1: LEFT, x2: WIDTH, y1: y, y2: y, class: line ? "grid" : "axis" }),
-      svg("text", { x: LEFT - 8, y: y + 4, "text-anchor": "end" }, money(String((top * line) / GRID_LINES), currency)),
+  const bars = grouped(days);
+  const highest = bars.reduce((most, { total }) => (compare(total, most) > 0 ? total : most), "0");
+  const label = t("chartLabel", { days: days.length, highest: money(highest, currency) });
+  const tip = h("div", { class: "tip", role: "status", hidden: true });
+  const canvas = h("div", { class: "canvas" });
+  let chosen = -1;
+
+  function choose(index) {
+    chosen = Math.max(0, Math.min(bars.length - 1, index));
+    const group = canvas.querySelectorAll("g")[chosen];
+    unmark();
+    group.classList.add("chosen");
+    tip.replaceChildren(...tipLines(bars[chosen], series, currency));
+    tip.hidden = false;
+    const most = canvas.clientWidth - tip.offsetWidth;
+    tip.style.left = `${Math.max(0, Math.min(Number(group.dataset.middle) - tip.offsetWidth / 2, most))}px`;
+  }
+
+  const unmark = () => canvas.querySelector(".chosen")?.classList.remove("chosen");
+
+  function leave() {
+    chosen = -1;
+    tip.hidden = true;
+    unmark();
+  }
+
+  function byKey(event) {
+    const from = chosen < 0 ? bars.length : chosen;
+    const to = { ArrowLeft: from - 1, ArrowRight: chosen + 1, Home: 0, End: bars.length - 1 }[event.key];
+    if (event.key === "Escape") leave();
+    if (to === undefined) return;
+    event.preventDefault();
+    choose(to);
+  }
+
+  const draw = (width) => canvas.replaceChildren(picture(bars, Number(highest), { width, label, currency, choose, leave }));
+  new ResizeObserver(([{ contentRect }]) => contentRect.width && draw(Math.round(contentRect.width))).observe(canvas);
+  const legend = series.map((name, index) => h("li", {}, h("span", { class: `key s${index}` }), named(name)));
+  return h(
+    "figure",
+    {},
+    h("ul", { class: "legend" }, legend),
+    h(
+      "div",
+      { class: "chart", tabindex: 0, role: "group", "aria-label": t("chartKeys"), onkeydown: byKey, onblur: leave },
+      canvas,
+      tip,
+    ),
+    bars.length < days.length && h("p", { class: "minor" }, t(bars[0].unit === "week" ? "barsAreWeeks" : "barsAreMonths")),
+  );
+}
+
+/**
+ * Days together, so that bars stay wide enough to be seen: weeks from Monday on, or months.
+ * @param {Day[]} days
+ */
+export function grouped(days) {
+  const unit = days.length <= DAYS_AS_BARS ? "day" : days.length <= DAYS_AS_WEEKS ? "week" : "month";
+  const last = days.at(-1).day;
+  const bars = [];
+  for (let first = days[0].day; first <= last; first = plus(bars.at(-1).last, 1)) {
+    const end = unit === "day" ? first : unit === "week" ? sunday(first) : monthEnd(first);
+    const until = end < last ? end : last;
+    const start = between(days[0].day, first) - 1;
+    const own = days.slice(start, start + between(first, until));
+    const parts = own[0].parts.map((_, index) => sum(own.map((day) => day.parts[index])));
+    bars.push({ unit, first, last: until, parts, total: sum(own.map((day) => day.total)), final: own.every((day) => day.final) });
+  }
+  return bars;
+}
+
+const sunday = (day) => plus(day, (7 - new Date(day).getUTCDay()) % 7);
+
+function nameOf({ unit, first, last }) {
+  if (unit === "day") return weekday(first);
+  return unit === "month" ? monthName(first) : dayRange(first, last);
+}
+
+function tipLines(bar, series, currency) {
+  const line = (name, amount) => h("p", {}, h("span", {}, name), h("span", {}, money(amount, currency)));
+  const parts = bar.parts.map((part, index) => [part, index]).filter(([part]) => compare(part, "0") > 0);
+  return [
+    line(h("strong", {}, nameOf(bar)), bar.total),
+    ...parts.reverse().map(([part, index]) => line([h("i", { class: `key s${index}` }), h("bdi", {}, visible(series[index]))], part)),
+    bar.final ? "" : h("p", { class: "minor" }, t("notFinal")),
+  ];
+}
+
+function picture(bars, highest, { width, label, currency, choose, leave }) {
+  const { top, step } = scale(highest);
+  const y = (amount) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - amount / top);
+  const slot = (width - LEFT) / bars.length;
+  const lines = [];
+  for (let amount = 0; amount < top + step / 2; amount += step) {
+    lines.push(
+      svg("line", { x1: LEFT, x2: width, y1: y(amount), y2: y(amount), class: amount ? "grid" : "axis" }),
+      svg("text", { x: LEFT - 8, y: y(amount) + 4, "text-anchor": "end" }, money(amount.toPrecision(6), currency)),
     );
   }
-  days.forEach(({ day, parts, total, final }, place) => {
-    const x = LEFT + slot * place + (slot - bar) / 2;
-    const label = [`${dayName(day)}: ${money(total, currency)}${final ? "" : ` (${t("notFinal")})`}`];
-    const rects = [];
-    let y = HEIGHT - BOTTOM;
-    parts.forEach((part, index) => {
-      const size = height(part);
-      if (size <= 0) return;
-      y -= size;
-      label.push(`${visible(series[index])}: ${money(part, currency)}`);
-      rects.push(svg("rect", { x, y, width: bar, height: size, class: `s${index} ${final ? "" : "open"}` }));
-    });
-    const area = svg("rect", { x: LEFT + slot * place, y: TOP, width: slot, height: HEIGHT - BOTTOM - TOP, class: "area" });
-    chart.append(svg("g", {}, svg("title", {}, label.join("\n")), area, rects));
-    if (place % Math.ceil(days.length / DAY_LABELS) === 0) {
-      chart.append(svg("text", { x: x + bar / 2, y: HEIGHT - 6, "text-anchor": "middle" }, dayShort(day)));
-    }
+  const columns = bars.map((bar, index) => {
+    const area = { x: LEFT + slot * index, y: TOP, width: slot, height: HEIGHT - TOP - BOTTOM, class: "area" };
+    return svg(
+      "g",
+      { "data-middle": LEFT + slot * (index + 0.5), onpointerenter: () => choose(index), onpointerdown: () => choose(index) },
+      svg("rect", area),
+      column(bar, LEFT + slot * index, slot, y),
+    );
   });
-  const legend = h(
-    "ul",
-    { class: "legend" },
-    series.map((name, index) => h("li", {}, h("span", { class: `key s${index}` }), named(name))),
-  );
-  return h("figure", {}, h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": t("moneyPerDay") }, chart), legend);
+  const every = Math.ceil(LABEL_WIDTH / slot);
+  const names = bars.filter((_, index) => index % every === 0).map(({ first }, index) =>
+    svg("text", { x: LEFT + slot * (index * every + 0.5), y: HEIGHT - 6, "text-anchor": "middle" }, dayMonth(first)));
+  const size = { viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT };
+  return svg("svg", { ...size, role: "img", "aria-label": label, onpointerleave: leave }, lines, columns, names);
 }
 
-/** A round number that is not below: 1, 2 or 5 times a power of ten. */
-function ceiling(highest) {
-  if (!(highest > 0)) return 1;
-  const power = 10 ** Math.floor(Math.log10(highest));
-  const step = [1, 2, 5, 10].find((factor) => factor * power >= highest) * power;
-  return Number(step.toPrecision(3));
+function column({ parts, final }, x, slot, y) {
+  const width = Math.min(BAR_MAX, Math.max(1.5, slot * 0.72));
+  let base = 0;
+  return parts.map((part, index) => {
+    const amount = Math.max(0, Number(part));
+    if (amount === 0) return null;
+    const [bottom, ceiling] = [y(base), y(base + amount)];
+    base += amount;
+    const place = { x: x + (slot - width) / 2, y: ceiling, width, height: bottom - ceiling };
+    return svg("rect", { ...place, class: `s${index}${final ? "" : " open"}` });
+  });
 }
 
-/** Series by what they cost together, dearest first; all after the first ones are one. */
+/** A round top that is not below the highest, and the step between the lines to it. @param {number} highest */
+export function scale(highest) {
+  if (!(highest > 0)) return { top: 1, step: 1 };
+  const rough = highest / 4;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough * 0.999) * power;
+  return { top: Math.ceil((highest / step) * 0.999) * step, step };
+}
+
+/** Series by what they cost together, dearest first. */
 export function dearest(byName, most) {
   const ordered = [...byName].map(([name, amounts]) => [name, sum(amounts)]).sort((a, b) => compare(b[1], a[1]));
   return ordered.slice(0, most).map(([name]) => name);

@@ -35,6 +35,16 @@ export function figure(shown, exact, className = "") {
   return h("data", { class: className, value: exact, title: exact, "data-exact": exact }, shown);
 }
 
+/** A button that shows all digits of every figure, for those who do not point. @param {string} words */
+export function exactSwitch(words) {
+  const isOn = () => document.documentElement.classList.contains("exact");
+  function turn({ currentTarget }) {
+    document.documentElement.classList.toggle("exact");
+    currentTarget.setAttribute("aria-pressed", String(isOn()));
+  }
+  return h("button", { type: "button", class: "quiet", "aria-pressed": String(isOn()), onclick: turn }, words);
+}
+
 /** Let a copy have exact figures in place of rounded ones. */
 export function copyExactly() {
   document.addEventListener("copy", (event) => {

@@ -52,7 +52,7 @@ export const square = (exact) => `${number({ maximumSignificantDigits: 2 }).form
 
 const date = (day, options) => new Intl.DateTimeFormat(locale, { timeZone: "UTC", ...options }).format(new Date(day));
 export const dayName = (day) => date(day, { day: "numeric", month: "short", year: "numeric" });
-export const dayShort = (day) => date(day, { day: "numeric", month: "numeric" });
+export const weekday = (day) => date(day, { weekday: "short", day: "numeric", month: "short", year: "numeric" });
 export const dayMonth = (day) => date(day, { day: "numeric", month: "short" });
 export const monthName = (day) => date(day, { month: "long", year: "numeric" });
 export const dayRange = (first, last) =>

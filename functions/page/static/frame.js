@@ -2,7 +2,7 @@
 
 import { Api, ApiError, isToken } from "./api.js";
 import { today } from "./days.js";
-import { copyExactly, h } from "./dom.js";
+import { copyExactly, exactSwitch, h } from "./dom.js";
 import { t } from "./format.js";
 
 const page = document.getElementById("page");
@@ -67,9 +67,11 @@ export async function run({ key, title, refused, view, signIn }) {
         api && h("button", { type: "button", class: "quiet", onclick: () => leave() }, t("signOut")),
       ),
       h("main", { id: "figures", class: api ? "" : "alone" }, ...body.filter(Boolean)),
-      h("footer", {}, h("p", {}, t("timeZone", { zone: config.timeZone })), api && h("p", {}, t("rounded"))),
+      h("footer", {}, h("p", {}, t("timeZone", { zone: config.timeZone })), api && h("p", {}, t("rounded"), " ", exactSwitch(t("allDigits")))),
     );
-    page.querySelector("h1")?.focus();
+    const heading = page.querySelector("h1");
+    heading?.focus();
+    document.title = api && heading.textContent !== title ? `${heading.textContent} – ${title}` : title;
   }
 
   addEventListener("hashchange", () => draw());

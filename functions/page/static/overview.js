@@ -40,15 +40,29 @@ export function monthFigures(rows, now, billed) {
     ["billed", all],
   ];
   return [
-    h("p", { class: "label" }, t("soFar", { month: format.monthName(now) })),
-    h("p", { class: "headline" }, figure(format.money(money), money)),
-    h("p", {}, isZero(earlier) ? t("comparedNone") : compared(money, earlier)),
-    paced
-      ? h("p", { class: "pace", title: t("paceHow", { days: full }) }, t("pace", { money: format.money(paced) }), " ", h("small", {}, t("paceHow", { days: full })))
-      : h("p", { class: "pace" }, t("paceNone")),
-    h("div", { class: "budget", hidden: true }),
-    compare(all, cost) !== 0 && facts(parts.filter(([, exact]) => !isZero(exact)).map(([key, exact]) => [t(key), euros(exact)])),
-    !isZero(usd) && h("p", { class: "minor" }, `${t("dollars")}: `, figure(format.money(usd, "USD"), usd)),
+    h(
+      "div",
+      { class: "now" },
+      h("p", { class: "label" }, t("soFar", { month: format.monthName(now) })),
+      h("p", { class: "headline" }, figure(format.money(money), money)),
+      h("p", {}, isZero(earlier) ? t("comparedNone") : compared(money, earlier)),
+      compare(all, cost) !== 0 && facts(parts.filter(([, exact]) => !isZero(exact)).map(([key, exact]) => [t(key), euros(exact)])),
+      !isZero(usd) && h("p", { class: "minor" }, `${t("dollars")}: `, figure(format.money(usd, "USD"), usd)),
+    ),
+    h("div", { class: "ahead" }, paceOf(total(month, name), paced, full), h("div", { class: "budget", hidden: true })),
+  ];
+}
+
+/** Where the month leads if the days to come are like the full ones, and how much of that is spent. */
+function paceOf(money, paced, full) {
+  if (!paced) return h("p", { class: "pace" }, t("paceNone"));
+  const bar = h("div", { class: "bar", "aria-hidden": "true" });
+  bar.style.setProperty("--part", `${Math.min(100, ratio(money, paced) * 100)}%`);
+  return [
+    h("p", { class: "label" }, t("pace")),
+    h("p", { class: "pace" }, "≈ ", format.money(paced)),
+    bar,
+    h("p", { class: "minor" }, t("paceHow", { of: full, days: full })),
   ];
 }
 
