@@ -125,8 +125,8 @@ put-back: .venv/.installed ## Copy missing items from a restored table into a ta
 
 .PHONY: demo proxy-env
 
-demo: .venv/.installed .venv-proxy/.installed ## Let users chat through a real LiteLLM proxy into the stack on this machine, and check every number
-	@.venv/bin/python -m local.demo
+demo: .venv/.installed .venv-proxy/.installed ## Let users chat through a real LiteLLM proxy into the stack on this machine, and check every number (KEEP=1: then look at the page)
+	@.venv/bin/python -m local.demo $(if $(value KEEP),--keep)
 
 proxy-env: .venv-proxy/.installed ## Install the real LiteLLM proxy, in an environment of its own (.venv-proxy)
 
@@ -138,10 +138,13 @@ proxy-env: .venv-proxy/.installed ## Install the real LiteLLM proxy, in an envir
 	UV_PROJECT_ENVIRONMENT=.venv-proxy-newest $(UV) sync --quiet --frozen --only-group proxy-newest --python .venv/bin/python
 	@touch $@
 
-.PHONY: openapi cli-reference
+.PHONY: openapi screenshots cli-reference
 
 openapi: .venv/.installed ## Write docs/openapi.json, the description of the HTTP API, from the code
 	@PYTHONPATH=functions:layers/callback:. .venv/bin/python -m local.openapi
+
+screenshots: .venv/.installed ## Take the pictures of the pages in docs/screenshots (needs Chromium)
+	@.venv/bin/python -m local.screenshots
 
 cli-reference: .venv/.installed ## Write docs/cli.md, the reference of the command line, from the code
 	@.venv/bin/python -m local.cli_reference

@@ -101,7 +101,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]
     """Run the tests of a file in one process, and all that share something expensive, such as a stack."""
 
-    SHARED = ("tests/e2e/", "tests/samlocal/", "tests/faults/")
+    SHARED = ("tests/e2e/", "tests/browser/", "tests/samlocal/", "tests/faults/")
     ON_THEIR_OWN = (
         *("build", "callback_process", "demo", "doctor", "impact_alone", "make_local"),
         *("reverse_proxy", "update"),

@@ -7,26 +7,47 @@ import signal
 import sys
 import time
 
+from impact_client import ImpactError
 from local.demo import __doc__ as about
+from local.demo.page import Stopped, wait_for_interrupt, where_to_look, with_months
 from local.demo.run import run
-from local.stack.stack import FunctionFailed
+from local.months.fill import NotFilled
+from local.stack.stack import FunctionFailed, Stack
 
 RED, GREEN = "31", "32"
 
 
 def main() -> int:
-    argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="python -m local.demo", description=about, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args()
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="then fill three months, and serve the page until Ctrl-C"
+    )
+    wants_page = parser.parse_args().keep
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     start = time.monotonic()
+
+    def say(step: str) -> None:
+        print(f"{time.monotonic() - start:5.1f} s  {step}", flush=True)
+
+    def keep(stack: Stack, ingest_token: str) -> None:
+        print(_coloured("Every number agrees with what the providers served.", GREEN), flush=True)
+        say("Filling three months of made-up use, about a minute")
+        with_months(stack, ingest_token)
+        print(where_to_look(stack), flush=True)
+        wait_for_interrupt()
+
     try:
-        problems = run(lambda step: print(f"{time.monotonic() - start:5.1f} s  {step}", flush=True))
+        problems = run(say, keep if wants_page else None)
+    except Stopped:
+        print("\nStopped; nothing is left running.")
+        return 0
     except KeyboardInterrupt:
         print("\nInterrupted; nothing is left running.")
         return 130
-    except (RuntimeError, OSError, FunctionFailed) as error:
+    except (RuntimeError, OSError, FunctionFailed, NotFilled, ImpactError) as error:
         print(_coloured(f"The demo could not run: {error}", RED), file=sys.stderr)
         return 1
     if problems:
@@ -35,6 +56,7 @@ def main() -> int:
         return 1
     print(_coloured("Every number agrees with what the providers served.", GREEN), end=" ")
     print(f"{time.monotonic() - start:.0f} s; nothing is left running.")
+    print("To see such figures on a page, with three months more: make demo KEEP=1")
     return 0
 
 

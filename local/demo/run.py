@@ -33,10 +33,14 @@ WAIT_SECONDS = 120.0
 LOG_LINES = 30
 
 Say = Callable[[str], None]
+Keep = Callable[[Stack, str], None]
 
 
-def run(say: Say) -> list[str]:
-    """Run the demo. Return a line for each problem."""
+def run(say: Say, keep: Keep | None = None) -> list[str]:
+    """Run the demo. Return a line for each problem.
+
+    If there is none, `keep` gets the stack, which stays up until it returns, and an ingest token of it.
+    """
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="impact-demo-")))
         log = folder / "proxy.log"
@@ -75,6 +79,8 @@ def run(say: Say) -> list[str]:
             raise
         if problems:
             _show_log(log)
+        elif keep is not None:
+            keep(stack, token)
         return problems
 
 

@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import replace
 from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -15,9 +15,8 @@ from impact_cli.progress import Progress
 from impact_client import Impact, ImpactError
 from local import PROJECT
 from local.months import __doc__ as about
-from local.months.events import Months
-from local.months.fill import NotFilled, Target, fill
-from local.months.people import hostile_people, people
+from local.months.fill import NotFilled, Target, fill, plausible
+from local.months.people import hostile_people
 from local.stack.stack import session_at
 
 NEEDED = (
@@ -27,8 +26,6 @@ NEEDED = (
     "IMPACT_SERVICE_TOKEN",
     "IMPACT_READ_TOKEN",
 )
-RESERVE_DAYS = 3
-"""Days before an event would be too old for the stack that are left alone."""
 
 
 class NoStack(Exception):
@@ -51,7 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
     start, progress = time.monotonic(), Progress()
     try:
         target = _target(options.env_file)
-        months = _months(target, options)
+        months = plausible(target.calendar, options.days, options.users, options.requests, options.seed)
+        if options.hostile:
+            months = replace(months, users=[*months.users, *hostile_people()])
         sent = fill(target, months, progress)
     except NoStack as error:
         print(error, file=sys.stderr)
@@ -109,19 +108,6 @@ def stack_environment(given: Mapping[str, str], env_file: Path) -> dict[str, str
     except FileNotFoundError:
         raise NoStack("No stack runs on this machine: run make local first, in another terminal.") from None
     return dict(line.split("=", 1) for line in lines if "=" in line)
-
-
-def _months(target: Target, options: argparse.Namespace) -> Months:
-    """The days to fill. Raises NotFilled if the ledger does not keep events for so long."""
-    now = datetime.now(UTC)
-    settings = target.calendar.settings_of(target.calendar.day_of(now))
-    longest = settings.retention.days - RESERVE_DAYS
-    if options.days > longest:
-        raise NotFilled(f"the stack takes no events of more than {longest} days ago: --days={longest}.")
-    today = date.fromisoformat(target.calendar.day_of(now))
-    users = people(options.users, options.seed) + (hostile_people() if options.hostile else [])
-    first = today - timedelta(days=options.days - 1)
-    return Months(users, first, now, settings.zone, options.requests, options.seed)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import date, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from itertools import chain, islice
 from typing import Any
 
@@ -16,12 +16,13 @@ from impact.calendar import Calendar
 from impact.fx_rates import FX_LOOKBACK_DAYS, FxRate
 from impact.naming import KEY, TEAM, USER, Name
 from impact.store import Store
-from impact_cli.deployed_stack import physical_id
+from impact_cli.deployed_stack import calendar_of, physical_id, store_of
 from impact_cli.progress import Progress
 from impact_client import Impact
 from local.fake_ecb import published
 from local.months.events import Event, Months
-from local.months.people import KEYS, TEAMS
+from local.months.people import KEYS, TEAMS, people
+from local.stack import Stack
 from local.waiting import PATIENCE_SECONDS
 from request_events.limits import EVENTS_MAX
 
@@ -29,6 +30,8 @@ SENDERS = 2
 WORKERS = 2
 """Parts of days recomputed at a time. Each is a process on this machine."""
 TRIES = 4
+RESERVE_DAYS = 3
+"""Days before an event would be too old for the stack that are left alone."""
 
 
 @dataclass
@@ -53,6 +56,31 @@ class Target:
     store: Store
     calendar: Calendar
     impact: Impact
+    read_token: str = field(default="", repr=False)
+
+
+def target_of(stack: Stack, ingest_token: str | None = None) -> Target:
+    """A stack that this process has deployed. Its own ingest token is used unless another one is given."""
+    store = store_of(stack.session, stack.name)
+    impact = Impact(
+        stack.api_url, read_token=stack.read_token, ingest_token=ingest_token or stack.ingest_token
+    )
+    calendar = calendar_of(stack.session, stack.name, store)
+    return Target(stack.session, stack.name, store, calendar, impact, stack.read_token)
+
+
+def plausible(
+    calendar: Calendar, days: int = 92, users: int = 40, requests: int = 100, seed: int = 0
+) -> Months:
+    """Use of so many days up to now. Raises NotFilled if the ledger does not keep events for so long."""
+    now = datetime.now(UTC)
+    today = calendar.day_of(now)
+    settings = calendar.settings_of(today)
+    longest = settings.retention.days - RESERVE_DAYS
+    if days > longest:
+        raise NotFilled(f"the stack takes no events of more than {longest} days ago: --days={longest}.")
+    first = date.fromisoformat(today) - timedelta(days=days - 1)
+    return Months(people(users, seed), first, now, settings.zone, requests, seed)
 
 
 def fill(target: Target, months: Months, progress: Progress) -> Sent:
