@@ -16,6 +16,7 @@ SMALLEST = {
     "cost": (),
     "export": ("--events=50000",),
     "breakdown": ("--events=240", "--summed=2500", "--distinct=10"),
+    "page": ("--users", "20", "--days=4"),
     "units": ("--shards", "2", "--users=20"),
 }
 """For each benchmark, options that make it quick. Its results mean nothing then."""
