@@ -30,9 +30,13 @@ import ingest.app
 """
 ROWS = {
     "authorizer": ("import authorizer.app", "pass"),
+    "page": ("import page.app", "pass"),
     **{
         name: (f"import {name}.app", FLOOR)
-        for name in ("ingest", "rollup", "rollup_worker", "rates", "summaries", "mcp_server")
+        for name in (
+            *("ingest", "rollup", "rollup_worker", "rates", "summaries", "mcp_server"),
+            "person_authorizer",
+        )
     },
     "ingest, EcoLogits": ("import ingest.app", WITHOUT_ECOLOGITS),
 }

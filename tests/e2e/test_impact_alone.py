@@ -40,6 +40,14 @@ WRONG: dict[str, tuple[tuple[str, ...], ...]] = {
     "export": (("xml",), ("person",), ("parquet",), ("csv", "x"), ("focus", "--time-zone", "Mars/Olympus")),
     "configure": (("x",), ("--url", "nope"), ("--profile", ""), ("--token", "t"), ("--stack",)),
     "send": (("x",), ("--user", ""), ("--user", LONG_ID), ("--user",), ("--csv",)),
+    "link": (
+        (),
+        ("a", "--file", "/dev/null"),
+        ("a", "--days", "0"),
+        (LONG_ID,),
+        ("a", "--revoke-all"),
+        ("--file", "/nonexistent"),
+    ),
     "token": (("nope",), ("new",), ("new", "admin"), ("revoke",), ("list", "x")),
     "rates": (
         ("nope",),
