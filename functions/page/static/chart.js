@@ -6,7 +6,7 @@ import { h, named, svg, visible } from "./dom.js";
 import { dayMonth, dayRange, money, monthName, t, weekday } from "./format.js";
 
 const [HEIGHT, LEFT, TOP, BOTTOM] = [250, 60, 12, 26];
-const [BAR_MAX, LABEL_WIDTH] = [40, 64];
+const [BAR_MAX, LABEL_WIDTH, TIP_GAP] = [40, 64, 28];
 const [DAYS_AS_BARS, DAYS_AS_WEEKS] = [62, 200];
 
 /** @typedef {{day: string, parts: string[], total: string, final: boolean}} Day a part a series, in their order */
@@ -31,8 +31,7 @@ export function stackedDays(days, series, currency = "EUR") {
     group.classList.add("chosen");
     tip.replaceChildren(...tipLines(bars[chosen], series, currency));
     tip.hidden = false;
-    const most = canvas.clientWidth - tip.offsetWidth;
-    tip.style.left = `${Math.max(0, Math.min(Number(group.dataset.middle) - tip.offsetWidth / 2, most))}px`;
+    tip.style.left = `${besides(Number(group.dataset.middle), tip.offsetWidth, canvas.clientWidth)}px`;
   }
 
   const unmark = () => canvas.querySelector(".chosen")?.classList.remove("chosen");
@@ -86,6 +85,12 @@ export function grouped(days) {
     bars.push({ unit, first, last: until, parts, total: sum(own.map((day) => day.total)), final: own.every((day) => day.final) });
   }
   return bars;
+}
+
+/** Where a tip begins that hides no bar, if there is room. */
+function besides(middle, width, room) {
+  const left = middle < room / 2 ? middle + TIP_GAP : middle - TIP_GAP - width;
+  return Math.max(0, Math.min(left, room - width));
 }
 
 const sunday = (day) => plus(day, (7 - new Date(day).getUTCDay()) % 7);

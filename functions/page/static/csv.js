@@ -4,7 +4,8 @@ const FORMULA = /^[=+\-@\t\r]/;
 const NUMBER = /^-?\d+(\.\d+)?([eE][+-]?\d+)?$/;
 
 /** Rows as CSV with the API's field names and all digits. What a spreadsheet would run is made text. */
-export function csv(columns, rows) {
+export function csv(shown, rows) {
+  const columns = shown.filter(({ field }) => field); // a share is a picture of another column
   const lines = [columns.map(({ field }) => field), ...rows.map((row) => columns.map(({ value }) => value(row)))];
   return lines.map((cells) => `${cells.map(cell).join(",")}\r\n`).join("");
 }

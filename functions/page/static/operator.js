@@ -13,6 +13,7 @@ import {
   empty,
   footprint,
   modelItems,
+  moneyOf,
   monthFigures,
   rangePicker,
   sumFacts,
@@ -55,19 +56,20 @@ function moneyPanel({ api, panel, query, range }, totals) {
   const options = STACKED.map((name) => h("option", { value: name }, t(name)));
   const chooser = h("label", { class: "chooser" }, `${t("by")} `, h("select", { onchange: choose }, options));
   async function load() {
-    const { days } = await totals();
+    const { days, total } = await totals();
     if (!days.length) return [empty(t("emptyHelp"))];
-    return daysChart(days, range, await byDearest(api, by, query), `impact-days-${range.join("-")}`);
+    const money = moneyOf(total);
+    return daysChart(days, range, await byDearest(api, by, query, money), money, `impact-days-${range.join("-")}`);
   }
   const money = panel(t("moneyPerDay"), load, { tools: [chooser] });
   return money;
 }
 
-async function byDearest(api, by, query) {
+async function byDearest(api, by, query, money) {
   const { items } = await api.get("/api/breakdown", { by, ...query });
   const first = items.filter(({ value, rest }) => value !== null && !rest).slice(0, STACKED_MAX);
   const of = await Promise.all(first.map(({ value }) => api.days("/api/summaries", { [FIELD[by]]: value, ...query })));
-  return byValue(first.map(({ value, name }) => name ?? value), of);
+  return byValue(first.map(({ value, name }) => name ?? value), of, money);
 }
 
 /** The dearest users, models, teams ...: one table at a time, each read when it is first shown. */
@@ -93,7 +95,7 @@ function tablesPanel({ api, panel, query, range }, totals) {
       return { rows: page.items, isMore: cursor !== null };
     }
     const help = by === "tag" && h("p", { class: "minor" }, t("tagsHelp"));
-    return [valuesTable(by, items, total.costEUR, range, { file: `impact-${by}-${range.join("-")}`, more: next && more }), help];
+    return [valuesTable(by, items, total, range, { file: `impact-${by}-${range.join("-")}`, more: next && more }), help];
   }
   const tables = panel(t("who"), load, { tools: [h("div", { class: "tabs", role: "group", "aria-label": t("who") }, tabs)] });
   return tables;
@@ -112,7 +114,7 @@ function valueView(given) {
   );
   const models = async () => {
     const items = modelItems((await usage()).total.models);
-    return items.length ? [valuesTable("model", items, (await usage()).total.costEUR, range, { file: `impact-${by}-models` })] : [];
+    return items.length ? [valuesTable("model", items, (await usage()).total, range, { file: `impact-${by}-models` })] : [];
   };
   return [
     h("nav", { "aria-label": t("back") }, h("a", { href: address("", null, range) }, `← ${t("back")}`)),
@@ -120,8 +122,9 @@ function valueView(given) {
     h("div", { class: "bar-top" }, h("h2", { class: "dates" }, dayRange(...range)), rangePicker(given, range)),
     panel(null, async () => [sumFacts((await usage()).total)], { className: "hero" }),
     panel(t("moneyPerDay"), async () => {
-      const { days } = await usage();
-      return days.length ? daysChart(days, range, byModel(days), file) : [empty(t("emptyHelp"))];
+      const { days, total } = await usage();
+      const money = moneyOf(total);
+      return days.length ? daysChart(days, range, byModel(days, money), money, file) : [empty(t("emptyHelp"))];
     }),
     by === "user" && panel(t("models"), models),
     panel(t("notIn"), async () => coverage((await usage()).total, (await usage()).days, { inRest: (await usage()).inRest })),

@@ -14,7 +14,13 @@ const DAYS_LISTED = 4;
 const FOOTPRINT = ["energyKWh", "co2eKg", "waterL"];
 export const PLURAL = { user: "users", team: "teams", key: "keys", tag: "tags", model: "models", provider: "providers" };
 
-const euros = (exact) => figure(format.money(exact), exact);
+const amount = (exact, currency = "EUR") => figure(format.money(exact, currency), exact);
+
+/** What costs are shown in: euros, or dollars where no rate is known yet. @param {any} total sums, or a row */
+export function moneyOf({ costEUR, unconverted }) {
+  const inDollars = isZero(costEUR ?? "0") && !isZero(unconverted ?? "0");
+  return inDollars ? { cost: "costUSD", currency: "USD" } : { cost: "costEUR", currency: "EUR" };
+}
 const counted = (exact) => figure(format.count(exact), exact);
 
 // ------------------------------------------------------------------- month
@@ -27,7 +33,8 @@ export function monthFigures(rows, now, billed) {
   const month = upTo(first, now);
   const cost = total(month, "costEUR");
   const all = total(month, "billedEUR");
-  const name = billed && !isZero(all) ? "billedEUR" : "costEUR";
+  const { cost: costs, currency } = moneyOf({ costEUR: cost, unconverted: total(month, "unconverted") });
+  const name = billed && !isZero(all) ? "billedEUR" : costs;
   const money = total(month, name);
   const earlier = total(upTo(before, days.sameDayLastMonth(now)), name);
   const full = days.between(first, now) - 1;
@@ -44,31 +51,31 @@ export function monthFigures(rows, now, billed) {
       "div",
       { class: "now" },
       h("p", { class: "label" }, t("soFar", { month: format.monthName(now) })),
-      h("p", { class: "headline" }, figure(format.money(money), money)),
-      h("p", {}, isZero(earlier) ? t("comparedNone") : compared(money, earlier)),
-      compare(all, cost) !== 0 && facts(parts.filter(([, exact]) => !isZero(exact)).map(([key, exact]) => [t(key), euros(exact)])),
-      !isZero(usd) && h("p", { class: "minor" }, `${t("dollars")}: `, figure(format.money(usd, "USD"), usd)),
+      h("p", { class: "headline" }, amount(money, currency)),
+      h("p", {}, isZero(earlier) ? t("comparedNone") : compared(money, earlier, currency)),
+      compare(all, cost) !== 0 && facts(parts.filter(([, exact]) => !isZero(exact)).map(([key, exact]) => [t(key), amount(exact)])),
+      currency !== "USD" && !isZero(usd) && h("p", { class: "minor" }, `${t("dollars")}: `, figure(format.money(usd, "USD"), usd)),
     ),
-    h("div", { class: "ahead" }, paceOf(total(month, name), paced, full), h("div", { class: "budget", hidden: true })),
+    h("div", { class: "ahead" }, paceOf(money, paced, full, currency), h("div", { class: "budget", hidden: true })),
   ];
 }
 
 /** Where the month leads if the days to come are like the full ones, and how much of that is spent. */
-function paceOf(money, paced, full) {
+function paceOf(money, paced, full, currency) {
   if (!paced) return h("p", { class: "pace" }, t("paceNone"));
   const bar = h("div", { class: "bar", "aria-hidden": "true" });
   bar.style.setProperty("--part", `${Math.min(100, ratio(money, paced) * 100)}%`);
   return [
     h("p", { class: "label" }, t("pace")),
-    h("p", { class: "pace" }, "≈ ", format.money(paced)),
+    h("p", { class: "pace" }, "≈ ", format.money(paced, currency)),
     bar,
     h("p", { class: "minor" }, t("paceHow", { of: full, days: full })),
   ];
 }
 
-function compared(money, earlier) {
+function compared(money, earlier, currency) {
   const part = ratio(subtract(money, earlier), earlier);
-  return t("comparedMore", { change: format.change(part), money: format.money(earlier) });
+  return t("comparedMore", { change: format.change(part), money: format.money(earlier, currency) });
 }
 
 const facts = (pairs) => h("dl", { class: "facts" }, pairs.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
@@ -99,43 +106,43 @@ export function rangePicker({ now, place }, range) {
 // ------------------------------------------------------------------- chart
 
 /** Parts of each day by model, from the days' own `models`. */
-export function byModel(rows) {
+export function byModel(rows, { cost }) {
   const amounts = new Map();
   for (const { models } of rows) {
-    for (const [name, { costEUR }] of Object.entries(models ?? {})) amounts.set(name, [...(amounts.get(name) ?? []), costEUR]);
+    for (const [name, figures] of Object.entries(models ?? {})) amounts.set(name, [...(amounts.get(name) ?? []), figures[cost]]);
   }
   const series = dearest(amounts, SERIES_MAX);
-  return { series, parts: (row) => series.map((name) => row.models?.[name]?.costEUR ?? "0") };
+  return { series, parts: (row) => series.map((name) => row.models?.[name]?.[cost] ?? "0") };
 }
 
 /** Parts of each day by value: those of the dearest ones, each with days of its own. */
-export function byValue(named_, valueDays) {
-  const costs = valueDays.map(({ days: rows }) => new Map(rows.map(({ day, costEUR }) => [day, costEUR])));
+export function byValue(named_, valueDays, { cost }) {
+  const costs = valueDays.map(({ days: rows }) => new Map(rows.map((row) => [row.day, row[cost]])));
   return { series: named_, parts: ({ day }) => costs.map((of) => of.get(day) ?? "0") };
 }
 
 /** The bars of a range, and the table that says the same. */
-export function daysChart(rows, range, { series, parts }, file) {
+export function daysChart(rows, range, { series, parts }, { cost, currency }, file) {
   const byDay = new Map(rows.map((row) => [row.day, row]));
   const all = days.list(...range).map((day) => {
-    const row = byDay.get(day) ?? { day, costEUR: "0", final: true, models: {} };
+    const row = byDay.get(day) ?? { day, [cost]: "0", final: true, models: {} };
     const known = parts(row);
-    return { day, parts: [...known, subtract(row.costEUR, sum(known))], total: row.costEUR, final: row.final };
+    return { day, parts: [...known, subtract(row[cost], sum(known))], total: row[cost], final: row.final };
   });
   const others = all.some((day) => compare(day.parts.at(-1), "0") > 0);
   const names = others ? [...series, t("others")] : series;
   return [
-    stackedDays(all, names.length ? names : [t("cost")]),
-    h("details", {}, h("summary", {}, t("moneyPerDayTable")), daysTable(rows, file)),
+    stackedDays(all, names.length ? names : [t("cost")], currency),
+    h("details", {}, h("summary", {}, t("moneyPerDayTable")), daysTable(rows, { cost, currency }, file)),
   ];
 }
 
-function daysTable(rows, file) {
+function daysTable(rows, { cost, currency }, file) {
   const billed = rows.some((row) => row.billedEUR !== undefined && compare(row.billedEUR, row.costEUR) !== 0);
   const columns = [
     { label: t("day"), field: "day", text: true, value: (row) => row.day, show: (row) => format.dayName(row.day) },
-    { label: t("cost"), field: "costEUR", value: (row) => row.costEUR, show: (row) => euros(row.costEUR) },
-    billed && { label: t("billed"), field: "billedEUR", value: (row) => row.billedEUR ?? "0", show: (row) => euros(row.billedEUR ?? "0") },
+    { label: t("cost"), field: cost, value: (row) => row[cost], show: (row) => amount(row[cost], currency) },
+    billed && { label: t("billed"), field: "billedEUR", value: (row) => row.billedEUR ?? "0", show: (row) => amount(row.billedEUR ?? "0") },
     ...useColumns(),
     { label: t("state"), field: "final", text: true, value: (row) => String(row.final), show: (row) => t(row.final ? "final" : "notFinal") },
   ];
@@ -153,14 +160,15 @@ const useColumns = () =>
 
 /** A table of users, teams ..., each with a link to the page of its own, if there are such pages. */
 export function valuesTable(by, items, total, range, { file, hasPages = true, more = null }) {
+  const { cost, currency } = moneyOf(total);
   const label = ({ value, rest, name }) =>
     rest ? h("em", {}, t("rest")) : value === null ? h("em", {}, t("none")) : hasPages ? h("a", { href: address(by, value, range) }, named(name ?? value)) : named(name ?? value);
   const columns = [
     { label: t(by), field: "value", text: true, value: (row) => row.value ?? "", order: (row) => row.name ?? row.value ?? "", show: label },
-    items.some(({ name }) => name) && { label: "Id", field: "name", text: true, value: (row) => row.name ?? "", order: (row) => row.value ?? "", show: (row) => (row.name ? named(row.value, "id minor") : "") },
+    items.some(({ name }) => name) && { label: "Id", field: "name", text: true, minor: true, value: (row) => row.name ?? "", order: (row) => row.value ?? "", show: (row) => (row.name ? named(row.value, "id minor") : "") },
     items.some(({ costCentre }) => costCentre) && { label: t("costCentre"), field: "costCentre", text: true, value: (row) => row.costCentre ?? "", show: (row) => named(row.costCentre ?? "") },
-    { label: t("cost"), field: "costEUR", value: (row) => row.costEUR, show: (row) => euros(row.costEUR) },
-    { label: t("share"), field: "share", value: (row) => String(ratio(row.costEUR, total)), show: (row) => shareBar(ratio(row.costEUR, total)) },
+    { label: t("cost"), field: cost, value: (row) => row[cost], show: (row) => amount(row[cost], currency) },
+    { label: t("share"), value: (row) => row[cost], show: (row) => shareBar(ratio(row[cost], total[cost])) },
     ...useColumns(),
   ];
   return dataTable({ caption: t("dearestFirst", { what: t(PLURAL[by]) }), file, columns: columns.filter(Boolean), rows: items, last: (row) => Boolean(row.rest), more });
@@ -176,7 +184,7 @@ function shareBar(part) {
 export const modelItems = (models) =>
   Object.entries(models ?? {})
     .map(([name, figures]) => (name === "other/other" ? { value: null, rest: true, ...figures } : { value: name, ...figures }))
-    .sort((a, b) => Boolean(a.rest) - Boolean(b.rest) || compare(b.costEUR, a.costEUR));
+    .sort((a, b) => Boolean(a.rest) - Boolean(b.rest) || compare(b.costEUR, a.costEUR) || compare(b.costUSD, a.costUSD));
 
 // ---------------------------------------------------------------- coverage
 
@@ -213,12 +221,12 @@ export const empty = (help) => h("div", { class: "empty" }, h("p", {}, h("strong
 
 export const sumFacts = (total) =>
   facts([
-    [t("cost"), euros(total.costEUR)],
+    [t("cost"), amount(total[moneyOf(total).cost], moneyOf(total).currency)],
     ...(total.billedEUR !== undefined && compare(total.billedEUR, total.costEUR) !== 0
       ? [
-          [t("markup"), euros(total.markupEUR ?? "0")],
-          [t("fee"), euros(total.restorationFeeEUR ?? "0")],
-          [t("billed"), euros(total.billedEUR)],
+          [t("markup"), amount(total.markupEUR ?? "0")],
+          [t("fee"), amount(total.restorationFeeEUR ?? "0")],
+          [t("billed"), amount(total.billedEUR)],
         ]
       : []),
     [t("requests"), counted(total.requests)],

@@ -4,7 +4,7 @@ import { lastMonth, rangeOf } from "./days.js";
 import { h, named } from "./dom.js";
 import { dayRange, t } from "./format.js";
 import { run } from "./frame.js";
-import { byModel, coverage, daysChart, empty, footprint, modelItems, monthFigures, rangePicker, sumFacts, valuesTable } from "./overview.js";
+import { byModel, coverage, daysChart, empty, footprint, modelItems, moneyOf, monthFigures, rangePicker, sumFacts, valuesTable } from "./overview.js";
 
 const TOKEN = "impact.person-token";
 const NONCE = "impact.nonce";
@@ -27,14 +27,15 @@ function view(context) {
     h("div", { class: "bar-top" }, h("h2", { class: "dates" }, dayRange(...range)), rangePicker(given, range)),
     panel(null, async () => [sumFacts((await usage()).total)]),
     panel(t("moneyPerDay"), async () => {
-      const { days } = await usage();
-      return days.length ? daysChart(days, range, byModel(days), `impact-days-${range.join("-")}`) : [empty(t("emptyHelpMe"))];
+      const { days, total } = await usage();
+      const money = moneyOf(total);
+      return days.length ? daysChart(days, range, byModel(days, money), money, `impact-days-${range.join("-")}`) : [empty(t("emptyHelpMe"))];
     }),
     panel(t("models"), async () => {
       const { total } = await usage();
       const items = modelItems(total.models);
       const file = `impact-models-${range.join("-")}`;
-      return items.length ? [valuesTable("model", items, total.costEUR, range, { file, hasPages: false })] : [empty(t("emptyHelpMe"))];
+      return items.length ? [valuesTable("model", items, total, range, { file, hasPages: false })] : [empty(t("emptyHelpMe"))];
     }),
     panel(t("notIn"), async () => coverage((await usage()).total, (await usage()).days, { mine: true })),
     panel(t("footprint"), async () => footprint((await usage()).total)),

@@ -10,11 +10,12 @@ const PAGE = 20;
 /**
  * @typedef {object} Column
  * @property {string} label as the header shows it
- * @property {string} field name of the API's field: the header of the CSV
+ * @property {string} [field] name of the API's field: the header of the CSV. Without one it is not in the CSV
  * @property {(row: any) => string} value exact text: what the CSV has
  * @property {(row: any) => string} [order] what is sorted by, if that is not the value
  * @property {(row: any) => Node | string} [show]
  * @property {boolean} [text] sorted and aligned as text
+ * @property {boolean} [minor] left out where there is little room
  */
 
 /**
@@ -29,7 +30,7 @@ export function dataTable({ caption, file, columns, rows, last = () => false, mo
   const headers = columns.map((column, index) =>
     h(
       "th",
-      { scope: "col", class: column.text ? null : "number", "aria-sort": "none" },
+      { scope: "col", class: classOf(column), "aria-sort": "none" },
       h("button", { type: "button", onclick: () => sortBy(index) }, column.label),
     ),
   );
@@ -83,11 +84,10 @@ export function dataTable({ caption, file, columns, rows, last = () => false, mo
         h(
           "tr",
           {},
-          columns.map(({ show, value, text }, index) => {
-            const content = show ? show(row) : value(row);
-            return index === 0
-              ? h("th", { scope: "row", class: text ? null : "number" }, content)
-              : h("td", { class: text ? null : "number" }, content);
+          columns.map((column, index) => {
+            const content = column.show ? column.show(row) : column.value(row);
+            const given = index === 0 ? { scope: "row" } : {};
+            return h(index === 0 ? "th" : "td", { ...given, class: classOf(column) }, content);
           }),
         ),
       ),
@@ -116,3 +116,5 @@ export function dataTable({ caption, file, columns, rows, last = () => false, mo
     ),
   );
 }
+
+const classOf = ({ text, minor }) => [!text && "number", minor && "wide"].filter(Boolean).join(" ") || null;

@@ -85,7 +85,7 @@ export default {
   unconvertedDo: "Der Kurs der EZB fehlt. Er kommt in wenigen Tagen von selbst; welcher, zeigt impact rates list.",
   estimated: { one: "Bei {n} Anfrage sind die Tokens geschätzt.", other: "Bei {n} Anfragen sind die Tokens geschätzt." },
   estimatedDo: "Ihre Streams endeten, bevor der Anbieter zählte. Sie sind in der Zahl enthalten.",
-  openDays: { one: "{n} Tag ist nicht endgültig: {days}.", other: "{n} Tage sind nicht endgültig: {days}." },
+  openDays: { one: "{n} Tag ist nicht endgültig: {days}", other: "{n} Tage sind nicht endgültig: {days}" },
   openDaysDo: "Späte Anfragen können noch kommen. Ein Tag wird einige Stunden nach seinem Ende endgültig.",
   repriced: { one: "{n} Anfrage kostet, was die Preisliste sagt.", other: "{n} Anfragen kosten, was die Preisliste sagt." },
   repricedDo: "Nicht, was mit ihnen gemeldet wurde. Die Preise zeigt impact price list.",

@@ -85,7 +85,7 @@ export default {
   unconvertedDo: "The ECB's rate is missing. It comes by itself within days; impact rates list shows which.",
   estimated: { one: "Of {n} request the tokens are a guess.", other: "Of {n} requests the tokens are a guess." },
   estimatedDo: "Their streams were stopped before the provider counted. They are in the figure.",
-  openDays: { one: "{n} day is not final: {days}.", other: "{n} days are not final: {days}." },
+  openDays: { one: "{n} day is not final: {days}", other: "{n} days are not final: {days}" },
   openDaysDo: "Late requests may still come. A day becomes final some hours after it ends.",
   repriced: { one: "{n} request costs what the price book says.", other: "{n} requests cost what the price book says." },
   repricedDo: "Not what was reported with them. impact price list shows the prices.",
