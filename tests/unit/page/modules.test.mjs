@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Api, ApiError, parseExact } from "../../../functions/page/static/api.js";
+import { Api, ApiError, isToken, parseExact } from "../../../functions/page/static/api.js";
 import { csv } from "../../../functions/page/static/csv.js";
 import * as days from "../../../functions/page/static/days.js";
 import * as decimal from "../../../functions/page/static/decimal.js";
@@ -125,4 +125,63 @@ test("all pages of a user's days are read", async () => {
   const { days: read } = await new Api("t").days("/api/me/summaries", { from: "a" });
   assert.deepEqual(read, ["1", "2"]);
   assert.match(asked[1].url, /cursor=c/);
+});
+
+// What draws needs a browser's languages, and nothing else of a browser until it draws.
+Object.defineProperty(globalThis, "navigator", { value: { languages: ["en-GB"] }, configurable: true });
+globalThis.document = { documentElement: {}, getElementById: () => null };
+const { grouped, scale } = await import("../../../functions/page/static/chart.js");
+const { t } = await import("../../../functions/page/static/format.js");
+const { moneyOf } = await import("../../../functions/page/static/overview.js");
+
+const daysOf = (first, last) =>
+  days.list(first, last).map((day, index) => ({ day, parts: ["0.1", "0.2"], total: "0.3", final: index > 0 }));
+
+test("few days are bars of their own", () => {
+  const bars = grouped(daysOf("2026-11-01", "2026-11-30"));
+  assert.equal(bars.length, 30);
+  assert.deepEqual([bars[0].first, bars[0].last, bars[0].final, bars[1].final], ["2026-11-01", "2026-11-01", false, true]);
+});
+
+test("many days are weeks or months, and no cent is lost", () => {
+  for (const [first, last, unit] of [["2026-09-02", "2026-11-28", "week"], ["2025-11-28", "2026-11-28", "month"]]) {
+    const all = daysOf(first, last);
+    const bars = grouped(all);
+    assert.equal(bars[0].unit, unit);
+    assert.deepEqual([bars[0].first, bars.at(-1).last], [first, last]);
+    bars.slice(1).forEach((bar, index) => assert.equal(bar.first, days.plus(bars[index].last, 1)));
+    assert.equal(decimal.sum(bars.map((bar) => bar.total)), decimal.sum(all.map((day) => day.total)));
+    for (const bar of bars) assert.equal(decimal.compare(decimal.sum(bar.parts), bar.total), 0);
+    if (unit === "week") bars.slice(1).forEach((bar) => assert.equal(new Date(bar.first).getUTCDay(), 1));
+  }
+});
+
+test("an axis ends on a round number that is not below the highest bar", () => {
+  for (const highest of [0.0000123, 0.49, 1, 3, 7.84, 99, 100, 12345]) {
+    const { top, step } = scale(highest);
+    assert.ok(top >= highest * 0.999, String(highest));
+    assert.ok(top / step <= 5.001 && top / step >= 1, String(highest));
+  }
+  assert.deepEqual(scale(0), { top: 1, step: 1 });
+});
+
+test("words agree with their number", () => {
+  assert.equal(t("unpriced", { of: "1", n: "1" }), "1 request has no known cost.");
+  assert.equal(t("unpriced", { of: "15", n: "15" }), "15 requests have no known cost.");
+});
+
+test("costs are in dollars only where nothing is in euros", () => {
+  assert.equal(moneyOf({ costEUR: "0", unconverted: "1.5" }).currency, "USD");
+  assert.equal(moneyOf({ costEUR: "0.1", unconverted: "1.5" }).currency, "EUR");
+  assert.equal(moneyOf({ costEUR: "0", unconverted: "0" }).currency, "EUR");
+});
+
+test("a token that no header can carry is none", () => {
+  assert.ok(isToken("abc.DEF-_123"));
+  for (const text of ["", "a b", "a\n", "é", "\u202e", "x".repeat(8001)]) assert.ok(!isToken(text), JSON.stringify(text));
+});
+
+test("a column without a field is not in the CSV", () => {
+  const columns = [{ field: "value", value: (row) => row.value }, { value: () => "picture" }];
+  assert.equal(csv(columns, [{ value: "=1" }]), "value\r\n'=1\r\n");
 });
