@@ -17,6 +17,8 @@ from tests.browser.screen import Screen, read
 
 pytestmark = pytest.mark.long
 
+LAST_DIGITS = Decimal("1E-30")
+"""A share of the whole is fitted to it in its last digits; the sum of a value's own days is not."""
 EXACT = Context(prec=200, traps=[Inexact])
 TABS = {
     "Users": "user",
@@ -148,12 +150,13 @@ def test_a_range_that_cannot_be_is_said_and_not_shown(operator: Screen, today: d
 @pytest.mark.parametrize("by", FIELDS)
 def test_behind_each_value_is_a_page_of_its_own(operator: Screen, stack: Stack, today: date, by: str) -> None:
     query = urlencode({"by": by} | month_of(today))
-    [item, *_] = read(f"{stack.api_url}/api/breakdown?{query}", stack.read_token)["items"]
+    [item, *others] = read(f"{stack.api_url}/api/breakdown?{query}", stack.read_token)["items"]
+    item = item if item["value"] else others[0]
     operator.go(f"#/{by}/{quote(item['value'], safe='')}")
     of_one = urlencode({FIELDS[by]: item["value"]} | month_of(today), quote_via=quote)
     usage = read(f"{stack.api_url}/api/summaries?{of_one}", stack.read_token)
     assert operator.page.locator(".hero data").first.get_attribute("title") == usage["total"]["costEUR"]
-    assert usage["total"]["costEUR"] == item["costEUR"]
+    assert abs(Decimal(usage["total"]["costEUR"]) - Decimal(item["costEUR"])) < LAST_DIGITS
     operator.page.get_by_text("Money per day, as a table").click()
     rows = saved(operator, operator.panel("Money per day"))
     names = ("day", "costEUR", "billedEUR", "requests", "tokens_in", "tokens_out")

@@ -28,7 +28,7 @@ function view(context) {
   const { place, now } = context;
   const range = rangeOf(place.query, now);
   const given = { ...context, range, query: { from: range[0], to: range[1] } };
-  return place.by in PLURAL && place.value !== null ? valueView(given) : everybody(given);
+  return Object.hasOwn(PLURAL, place.by) && place.value ? valueView(given) : everybody(given);
 }
 
 function everybody(given) {
