@@ -5,7 +5,7 @@ UV := .venv/bin/uv
 # `$(call quoted,NAME)`: the value of a variable as it was typed, quoted as one word for the shell.
 # If make expanded it, or the shell got it unquoted, a value could run a program.
 quoted = '$(subst ','\'',$(value $(1)))'
-unexport user day days users from to PARAMETERS PORT MINISTACK_PORT HOST
+unexport user day days users folder from to PARAMETERS PORT MINISTACK_PORT HOST
 
 .DEFAULT_GOAL := help
 .PHONY: help install lint test test-all
@@ -144,7 +144,7 @@ openapi: .venv/.installed ## Write docs/openapi.json, the description of the HTT
 	@PYTHONPATH=functions:layers/callback:. .venv/bin/python -m local.openapi
 
 screenshots: .venv/.installed ## Take the pictures of the pages in docs/screenshots (needs Chromium)
-	@.venv/bin/python -m local.screenshots
+	@.venv/bin/python -m local.screenshots $(if $(value folder),--folder=$(call quoted,folder))
 
 cli-reference: .venv/.installed ## Write docs/cli.md, the reference of the command line, from the code
 	@.venv/bin/python -m local.cli_reference

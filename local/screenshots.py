@@ -22,7 +22,7 @@ from local.months.fill import NotFilled, Target, fill, plausible, target_of
 from local.stack import running_stack
 
 FOLDER = PROJECT / "docs" / "screenshots"
-WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+WIDE, NARROW = {"width": 1280, "height": 1280}, {"width": 360, "height": 780}
 KINDS: dict[str, dict[str, Any]] = {
     "light": {"viewport": WIDE, "color_scheme": "light"},
     "dark": {"viewport": WIDE, "color_scheme": "dark"},

@@ -67,8 +67,9 @@ def _about(expected: float, random: Random) -> int:
 
 def _event(user: User, day: date, number: int, zone: ZoneInfo, random: Random) -> Event:
     model = _model(user, random)
-    asked = int(min(random.lognormvariate(6.9, 0.9), 100_000)) + 20
-    answered = 0 if model.embeds else int(min(random.lognormvariate(5.7, 0.8), 8_000)) + 5
+    # A chat sends what was said before along, so it asks much more than it is answered.
+    asked = int(min(random.lognormvariate(8.6, 1.0), 150_000)) + 20
+    answered = 0 if model.embeds else int(min(random.lognormvariate(6.1, 0.8), 12_000)) + 5
     event: Event = {
         "userId": user.id,
         "eventId": f"months-{day}-{random.getrandbits(48):012x}-{number}",

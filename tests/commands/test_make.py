@@ -23,6 +23,7 @@ COMMANDS = {
     "crashes": "rounds=1",
     "load": "seconds=3 rate=4",
     "bench": "smallest=1",
+    "screenshots": "folder=.local/pictures",
 }
 HERE = {"install", "proxy-env", "test", "test-all"}
 """What it takes to run these tests."""

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.long
 
 COMMANDS = {
     "local": "",
+    "months": "days=3 users=4",
     "rollup": f"day={day(1)}",
     "rate": "date=2012-01-03 usd=1.3014 reason=old yes=1",
     "replay": "",
