@@ -31,7 +31,7 @@ def test_hostile_names_are_text(operator: Screen, by: str) -> None:
     }
     assert expected[by] in shown
     assert operator.page.locator("main script, main img").count() == 0
-    assert operator.page.title() == "What AI chat costs"
+    assert operator.page.title() == "Everybody – What AI chat costs"
 
 
 @pytest.mark.parametrize(
