@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from impact import identity_provider
 from impact.identity_provider import Authorization, IdentityProvider, IssuerUnavailable
 from impact.oidc import InvalidToken, Terms
+from local import fake_oidc
 from local.fake_oidc import (
     AUTHORIZE,
     CLIENT_ID,
@@ -33,7 +35,9 @@ MINUTE = 60
 
 
 @pytest.fixture
-def issuer() -> Iterator[Issuer]:
+def issuer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Issuer]:
+    """It makes its tokens at NOW, however long after it the test runs."""
+    monkeypatch.setattr(fake_oidc, "time", SimpleNamespace(time=lambda: NOW))
     with serving() as running:
         yield running
 
