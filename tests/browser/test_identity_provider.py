@@ -60,7 +60,8 @@ def test_a_sign_in_that_this_tab_did_not_begin_is_refused(
     if kept:
         screen.page.evaluate("(nonce) => sessionStorage.setItem('impact.nonce', nonce)", kept)
     answer = {"id_token": issuer.token("alice", nonce="n" * 43), "state": "n" * 43}
-    screen.open("/config.json").open(f"/me#{urlencode(answer)}")
+    screen.page.goto("about:blank")
+    screen.open(f"/me#{urlencode(answer)}")
     expect(screen.page.get_by_role("alert")).to_contain_text("The sign-in did not work")
     assert "Alice" not in screen.text()
     assert screen.page.evaluate("sessionStorage.length") == 0

@@ -32,7 +32,7 @@ export default {
   pace: "In diesem Tempo, bis zum Monatsende",
   paceHow: { one: "Die Kosten des bisher {days} vollen Tages, gleichmäßig fortgesetzt.", other: "Die Kosten der bisher {days} vollen Tage, gleichmäßig fortgesetzt." },
   paceNone: "Es gibt noch kein Tempo: Der Monat hat noch keinen vollen Tag.",
-  billed: "berechnet",
+  billed: "Berechnet",
   cost: "Kosten",
   markup: "Aufschlag",
   fee: "Renaturierungsbeitrag",

@@ -32,7 +32,7 @@ export default {
   pace: "At this pace, by the end of the month",
   paceHow: { one: "The cost of the {days} full day so far, continued evenly.", other: "The cost of the {days} full days so far, continued evenly." },
   paceNone: "There is no pace yet: the month has no full day.",
-  billed: "billed",
+  billed: "Billed",
   cost: "Cost",
   markup: "Markup",
   fee: "Restoration fee",
