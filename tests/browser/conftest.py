@@ -35,15 +35,16 @@ TERMS = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
+    """For these tests alone: while it runs, no other test of this process could start an event loop."""
     if browser_path() is None:
         pytest.skip(f"no browser is installed: none of {', '.join(NAMES)}")
     with running_browser() as browser:
         yield browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(chromium: Browser) -> Iterator[Stack]:
     """A stack with use since the first of last month. No log may have one of its tokens."""
     parameters: dict[str, Any] = {"ShardCount": 1, "ReportingTimeZone": ZONE, **TERMS}
@@ -79,7 +80,7 @@ def _hostile_event(now: datetime) -> dict[str, object]:
     }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def today(stack: Stack) -> date:
     return datetime.now(ZoneInfo(ZONE)).date()
 
@@ -99,7 +100,7 @@ def operator(screen: Screen, stack: Stack) -> Screen:
     return screen.open().sign_in(stack.read_token)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def links(stack: Stack) -> dict[str, str]:
     """Links of two people, by user id: the path and what follows it."""
     store = store_of(stack.session, stack.name)

@@ -212,7 +212,7 @@ def test_bash_completes_commands_and_options() -> None:
         "--fresh",
         "models",
         "csv focus jsonl parquet person",
-        "ingest read",
+        "ingest read mcp",
         "zsh",
     ]
 

@@ -58,6 +58,7 @@ def test_it_serves_counts_and_ends_clean(local: Running, tmp_path: Path) -> None
         name=values["IMPACT_STACK"],
         ingest_token=values["IMPACT_SERVICE_TOKEN"],
         read_token=values["IMPACT_READ_TOKEN"],
+        mcp_token=values["IMPACT_MCP_TOKEN"],
         api_url=values["IMPACT_SERVICE_URL"].removesuffix("/api/request-event"),
     )
     assert stack.environment == values

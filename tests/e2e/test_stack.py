@@ -114,7 +114,7 @@ def test_there_is_no_other_route(stack: Stack, api: Api) -> None:
     token = {"Authorization": f"Bearer {stack.read_token}"}
     assert api.send("GET", "/api/request-event", None, token).status == 404
     assert api.send("DELETE", "/api/summaries", None, token).status == 404
-    assert api.send("GET", "/", None, token).status == 404
+    assert api.send("GET", "/nothing", None, token).status == 404
 
 
 def test_every_user_of_a_day_and_the_platform(stack: Stack, api: Api) -> None:
