@@ -111,8 +111,8 @@ class Tally(Sums):
     """The same requests by the prices that a day was final with at first, if it was corrected since."""
 
     def _model(self, name: str) -> Figures:
-        if name not in self.models and len(self.models) >= MODELS_MAX:
-            name = OTHER
+        if name not in self.models and len(self.models) - (OTHER in self.models) >= MODELS_MAX:
+            name = OTHER  # wherever the rest stands: DynamoDB returns a map in any order
         try:
             return self.models[name]
         except KeyError:

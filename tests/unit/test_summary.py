@@ -5,6 +5,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +14,7 @@ from impact.dynamodb import item_from_wire, to_wire
 from impact.fx_rates import FxRate
 from impact.ledger_entry import item_size
 from impact.ledger_event import LedgerEvent
-from impact.summary import MODELS_MAX, Tally, tallies_by_user, tally
+from impact.summary import MODELS_MAX, OTHER, Tally, tallies_by_user, tally
 from tests.events import NOON, as_read, entry_builder, event
 
 BUILDER = entry_builder()
@@ -144,6 +145,19 @@ def test_a_summary_of_the_longest_names_fits_an_item() -> None:
         sums, FxRate("2026-11-20", Decimal("1.1172")), Terms(restoration_kg_per_m2=Decimal("0.7"))
     )
     assert item_size(stated) < 400 * 1024
+
+
+@pytest.mark.parametrize("rest_first", [True, False])
+def test_as_many_models_stand_by_themselves_wherever_the_rest_is(rest_first: bool) -> None:
+    """DynamoDB returns the models of a summary in any order."""
+    stored = tally(
+        wire(userId="a", eventId=str(n), model=f"m{n}", costUSD=Decimal(1)) for n in range(MODELS_MAX + 5)
+    ).as_fields()
+    names = sorted(stored["models"], key=lambda name: (name == OTHER) != rest_first)
+    read = Tally()
+    read.merge(Tally.from_fields(stored | {"models": {name: stored["models"][name] for name in names}}))
+    assert read.models[OTHER].requests == 5
+    assert len(read.models) == MODELS_MAX + 1
 
 
 def test_every_sum_of_some_events_whatever_their_order_and_their_parts() -> None:
