@@ -116,7 +116,7 @@ def _form(asked: Mapping[str, str]) -> str:
         for name, value in asked.items()
     )
     return (
-        "<!doctype html><html lang=en><title>Sign in</title>"
+        "<!doctype html><html lang=en><title>Sign in</title><link rel=icon href=data:,>"
         f'<form action="{AUTHORIZE}">{hidden}<label>User <input name="user" required></label>'
         "<button>Sign in</button></form>"
     )

@@ -72,7 +72,7 @@ def test_the_large_number_is_this_month(operator: Screen, stack: Stack, today: d
     assert headline.inner_text() == f"€{cost:,.2f}"
     assert "up to the same day of last month" in operator.page.locator(".hero").inner_text()
     facts = operator.page.locator(".hero dl").inner_text()
-    for name in ("Cost", "Markup", "Restoration fee", "billed"):
+    for name in ("Cost", "Markup", "Restoration fee", "Billed"):
         assert name in facts
 
 
