@@ -32,7 +32,13 @@ NEEDS_MORE = {"librechat"}
 """Commands that need a running LibreChat."""
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+SLOW = {"bench": 1800}
+"""Time limits in seconds, of what takes longer than other tests beside as much other work."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.timeout(SLOW.get(name, 600))) for name in COMMANDS]
+)
 def test_each_command_works_and_changes_no_file(project: Path, name: str) -> None:
     options = {"PYTEST_ADDOPTS": f"-k {ARE_TESTS[name]}"} if name in ARE_TESTS else {}
     assert make(project, name, COMMANDS[name], **options)
