@@ -152,7 +152,7 @@ def _by_model(counted: Iterable[Counted]) -> dict[str, list[Counted]]:
     models: dict[str, list[Counted]] = {}
     for event, price in counted:
         name = _model(event)
-        if name not in models and len(models) >= MODELS_MAX:
+        if name not in models and len(models) - (OTHER in models) >= MODELS_MAX:
             name = OTHER
         models.setdefault(name, []).append((event, price))
     return models
