@@ -114,7 +114,7 @@ class UsageReader:
 
     def open_days(self, user_id: str, first: str, last: str, now: datetime) -> list[str]:
         """List the days up to today whose figures may still change, with use or without, in order."""
-        return self._open_days(self._marked(user_id, first, last), first, last, now)
+        return self._open_days(self._marked_days(user_id, first, last), first, last, now)
 
     def day(self, day: str, cursor: str | None) -> dict[str, Any]:
         """Return a page of the users of a day. Raises BadCursor."""
@@ -173,10 +173,6 @@ class UsageReader:
     def _list(self, day: str, limit: int, place: Place) -> UserPage:
         shard, after = place
         return self.store.summaries.page_of_users(day_shard(day, shard), after=after, limit=limit)
-
-    def _marked(self, user_id: str, first: str, last: str) -> set[str]:
-        marks = self.store.state.marked(first, last)
-        return {day for day, shard in marks if shard == self.calendar.shard_of(user_id, day)}
 
     def _open_days(self, marked: set[str], first: str, last: str, now: datetime) -> list[str]:
         progress = self.store.state.progress()

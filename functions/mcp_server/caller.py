@@ -1,7 +1,7 @@
 """Whose figures a request is about: those of a person's own token, or of whom a trusted server names."""
 
 from authorizer.access import LINK, OIDC, SERVER
-from impact.http import Event, HttpError, header
+from impact.http import Event, HttpError, caller, header
 from impact.naming import USER, id_problem
 from request_events.limits import UNKNOWN, is_unfilled
 
@@ -15,10 +15,10 @@ def user_of(event: Event) -> str:
     Raises HttpError (422) for a server that names nobody. Raises KeyError or ValueError where no authorizer
     has checked the token: then nobody is answered.
     """
-    caller = event["requestContext"]["authorizer"]["lambda"]
-    kind = caller["kind"]
+    who = caller(event)
+    kind = who["kind"]
     if kind in (LINK, OIDC):
-        return str(caller["userId"])
+        return str(who["userId"])
     if kind == SERVER:
         return _named_user(header(event, USER_HEADER).strip())
     raise ValueError("The authorizer let in a kind of token that has no user.")

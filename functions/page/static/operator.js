@@ -6,6 +6,7 @@ import { dayRange, t } from "./format.js";
 import { address, run } from "./frame.js";
 import {
   PLURAL,
+  SERIES_MAX,
   byModel,
   byValue,
   coverage,
@@ -22,7 +23,6 @@ import {
 
 const FIELD = { user: "userId", team: "teamId", key: "keyAlias", tag: "tag", model: "model", provider: "provider" };
 const STACKED = ["model", "team", "user"];
-const STACKED_MAX = 6;
 
 function view(context) {
   const { place, now } = context;
@@ -67,7 +67,7 @@ function moneyPanel({ api, panel, query, range }, totals) {
 
 async function byDearest(api, by, query, money) {
   const { items } = await api.get("/api/breakdown", { by, ...query });
-  const first = items.filter(({ value, rest }) => value !== null && !rest).slice(0, STACKED_MAX);
+  const first = items.filter(({ value, rest }) => value !== null && !rest).slice(0, SERIES_MAX);
   const of = await Promise.all(first.map(({ value }) => api.days("/api/summaries", { [FIELD[by]]: value, ...query })));
   return byValue(first.map(({ value, name }) => name ?? value), of, money);
 }

@@ -9,7 +9,7 @@ import { t } from "./format.js";
 import { address } from "./frame.js";
 import { dataTable } from "./table.js";
 
-const SERIES_MAX = 6;
+export const SERIES_MAX = 6;
 const DAYS_LISTED = 4;
 const FOOTPRINT = ["energyKWh", "co2eKg", "waterL"];
 export const PLURAL = { user: "users", team: "teams", key: "keys", tag: "tags", model: "models", provider: "providers" };
