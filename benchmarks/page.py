@@ -54,8 +54,10 @@ TEAMS, KEYS, TAGS, NAMED_MODELS = 40, 200, 60, 30
 TERMS = Terms(Decimal(10), Decimal(2), Decimal(25), "a benchmark")
 RATE = FxRate("2026-11-20", Decimal("1.1172"))
 WARM = 7
-SERIES = 6
-"""Models that the page stacks, each read by itself."""
+DAILY = 6
+"""Models that the page stacks."""
+SERIES = {"by": "model", "daily": str(DAILY), "limit": str(DAILY + 1)}
+TABLE = {"by": "user", "limit": "100"}
 
 
 @dataclass(frozen=True)
@@ -172,13 +174,15 @@ def measure_units(users: int, days: int, shards: int) -> None:
         views: list[tuple[str, Callable[[], Any]]] = [
             ("totals", partial(usage.platform, first, today)),
             *((f"by {by}", partial(values, by)) for by in ("user", "team", "model")),
+            ("100 by user", partial(values, "user", limit=100)),
+            ("by model, with days", partial(values, "model", daily=DAILY, limit=DAILY + 1)),
             ("one model", partial(breakdown.days_of, "model", one, first, today)),
             ("one user", partial(usage.user, "user-000000", first, today, fresh=False, now=now)),
         ]
         for name, view in views:
             spent: list[float] = []
             read = meter.of(partial(processor_time, view, spent))
-            print(f"{users:7,}  {length:4}  {name:12}{read}{1000 * spent[-1]:12,.0f}", flush=True)
+            print(f"{users:7,}  {length:4}  {name:20}{read}{1000 * spent[-1]:12,.0f}", flush=True)
     drop_tables(store)
 
 
@@ -221,14 +225,17 @@ def calls(month: dict[str, str], whole: dict[str, str]) -> Iterator[tuple[str, s
         yield f"totals, {range_}", "/api/totals", days
         for by in ("user", "team", "model"):
             yield f"by {by}, {range_}", "/api/breakdown", {"by": by} | days
+        yield f"100 by user, {range_}", "/api/breakdown", TABLE | days
+        yield f"by model, with days, {range_}", "/api/breakdown", SERIES | days
         yield f"one model, {range_}", "/api/summaries", {"model": "openai/gpt-1"} | days
         yield f"one user, {range_}", "/api/summaries", {"userId": "user-000000"} | days
 
 
 def first_screen(stack: Stack, month: dict[str, str]) -> None:
     """The calls that the page makes, as many at a time as a browser makes to one host."""
-    asked = [("/api/totals", month), *(("/api/breakdown", {"by": by} | month) for by in ("model", "user"))]
-    asked += [("/api/summaries", {"model": f"openai/gpt-{n}"} | month) for n in range(SERIES)]
+    asked = [("/api/totals", month), ("/api/totals", month | {"from": month["from"][:8] + "01"})]
+    asked += [("/api/breakdown", SERIES | month)]
+    asked += [("/api/breakdown", TABLE | month)]
     with ThreadPoolExecutor(6) as browser:
         for _ in browser.map(lambda call: timed(stack, *call), asked):
             pass
@@ -259,7 +266,7 @@ def main() -> None:
     days = max(options.days, OPEN_DAYS + 1)
     print(f"{ACTIVE:.0%} of the users are active on a day; the last {OPEN_DAYS} of {days} days are open")
     print(
-        f"{'users':>7}  {'days':>4}  {'view':12}{'requests':>8}{'read units':>12}{'ms':>10}{'of it ours':>12}"
+        f"{'users':>7}  {'days':>4}  {'view':20}{'requests':>8}{'read units':>12}{'ms':>10}{'of it ours':>12}"
     )
     with nullcontext() if LOCAL else mock_aws():
         for users in options.users:

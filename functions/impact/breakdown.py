@@ -5,7 +5,6 @@ values of a dimension stand by themselves, and the others are one row together, 
 the whole. Memory is bounded by HELD_MAX values, and storage by VALUES_MAX.
 """
 
-import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -15,8 +14,11 @@ from heapq import nlargest
 from operator import add
 from typing import Any
 
+import msgspec
+
 from impact.billing import Terms, bill, in_euros, square_metres, statement
-from impact.decimals import EXACT, STORED, ZERO, stored
+from impact.breakdown_columns import COLUMNS, COUNTS, DAY_COLUMNS, Columns, ColumnSums, Row, Value
+from impact.decimals import EXACT, STORED, ZERO
 from impact.fx_rates import FxRate
 from impact.summary import OTHER, Figures, Group, Sums, Tally
 from impact.types import Item
@@ -32,21 +34,6 @@ VALUES_MAX = 1_000
 STORED_BYTES_MAX = 256_000
 """Most bytes of all rows of a (day, shard): an item of DynamoDB has room for 400 KB."""
 
-Value = str | None
-"""A team, a key ...; None for requests that have none."""
-Row = list[Any]
-"""Sums by COLUMNS, or of a whole day by DAY_COLUMNS."""
-
-COLUMNS = (
-    *("requests", "failures", "tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning"),
-    *("costEUR", "costUSD", "costReportedUSD", "unconverted", "unpriced", "repriced", "estimated"),
-    *("rated", "unrated", "energyLow", "energyHigh", "co2eLow", "co2eHigh", "waterLow", "waterHigh"),
-    *("latencyTotal", "latencyMax"),  # latencyMax last: it is not added
-)
-DAY_COLUMNS = (
-    "restoredM2",  # first: it may be None, not known
-    *("markupEUR", "restorationFeeEUR", "billedEUR", *COLUMNS),
-)
 _EUR, _UNCONVERTED = COLUMNS.index("costEUR"), COLUMNS.index("unconverted")
 _RATED, _UNRATED = COLUMNS.index("rated"), COLUMNS.index("unrated")
 _CO2E_LOW, _CO2E_HIGH = COLUMNS.index("co2eLow"), COLUMNS.index("co2eHigh")
@@ -152,88 +139,60 @@ class Breakdown:
             most //= 2
 
 
-def encode(columns: tuple[str, ...], rows: Mapping[str, Rows]) -> bytes:
-    """Write rows as compressed JSON. Whole numbers are numbers, others are strings of all their digits."""
-    content = {
-        "columns": columns,
-        "rows": {
-            by: [[value, *map(_written, row)] for value, row in sorted(of.values.items(), key=_by_value)]
-            for by, of in rows.items()
-        },
-        "rest": {by: [_written(number) for number in of.rest] for by, of in rows.items() if of.rest},
-    }
-    return zlib.compress(json.dumps(content, separators=(",", ":")).encode())
+def encode(names: tuple[str, ...], rows: Mapping[str, Rows]) -> bytes:
+    """Write rows by dimension as compressed JSON."""
+    by = {by: Columns.of(names, of.values, of.rest).content() for by, of in rows.items()}
+    return zlib.compress(msgspec.json.encode({"columns": names, "by": by}))
 
 
 class Encoded:
-    """Rows as `encode` wrote them. Those of a dimension are decoded when they are asked for."""
+    """Rows as `encode` wrote them."""
 
     def __init__(self, data: bytes) -> None:
-        self._content = json.loads(zlib.decompress(data))
+        content = msgspec.json.decode(zlib.decompress(data))
+        self._names: list[str] = content["columns"]
+        self._by: dict[str, Any] = content["by"] if "by" in content else _of_rows(content)
 
     def without(self, by: str, value: str) -> bytes | None:
         """Write the rows again with one value's added to the rest: the value goes, the sums stay.
 
         None if the value has no row.
         """
-        rows = {each: self.rows(each) for each in self._content["rows"]}
+        rows = {each: self.rows(each) for each in self._by}
         row = rows[by].values.pop(value, None) if by in rows else None
         if row is None:
             return None
-        columns = _columns(self._content["columns"])
+        names = self.columns(by).names
         rest = rows[by].rest
         if rest is None:
             rows[by].rest = row
         else:
             with localcontext(EXACT):
-                (_add_day if columns == DAY_COLUMNS else _add)(rest, row)
-        return encode(columns, rows)
+                (_add_day if names == DAY_COLUMNS else _add)(rest, row)
+        return encode(names, rows)
+
+    def columns(self, by: str) -> Columns:
+        """The rows of one dimension, column by column."""
+        return Columns.from_content(self._names, self._by.get(by))
 
     def rows(self, by: str) -> Rows:
-        """The rows of one dimension, by the columns that this release knows."""
-        written = self._content["columns"]
-        rows, rest = self._content["rows"].get(by, []), self._content["rest"].get(by)
-        read = _read(written, [numbers for _, *numbers in rows])
-        return Rows(
-            dict(zip([value for value, *_ in rows], read, strict=True)),
-            None if rest is None else _read(written, [rest])[0],
-        )
+        """The rows of one dimension."""
+        return Rows(*self.columns(by).rows())
 
 
-def _written(number: Decimal | int | None) -> int | str | None:
-    if isinstance(number, Decimal):
-        return int(number) if number == number.to_integral_value() else str(stored(number))
-    return number
+def _of_rows(content: dict[str, Any]) -> dict[str, Any]:
+    """Read what was written row by row, with decimals as strings, until November 2026."""
 
+    def row(numbers: list[Any]) -> Row:
+        return [Decimal(number) if isinstance(number, str) else number for number in numbers]
 
-def _read(written: list[str], rows: list[list[Any]]) -> list[Row]:
-    """Read the numbers of rows, column by column: a year has ten million of them."""
-    nothing = [0] * len(rows)
-    by_name = dict(zip(written, zip(*rows, strict=True), strict=True)) if rows else {}
-    columns = [
-        by_name.get(name, nothing) if name in _COUNTS else _decimals(by_name.get(name, nothing))
-        for name in _columns(written)
-    ]
-    return [list(row) for row in zip(*columns, strict=True)]
-
-
-def _decimals(numbers: Sequence[Any]) -> list[Decimal | None]:
-    if not any(numbers):
-        return [None if number is None else ZERO for number in numbers]
-    if None in numbers:
-        return [None if number is None else Decimal(number) for number in numbers]
-    return list(map(Decimal, numbers))
-
-
-def _columns(written: list[str]) -> tuple[str, ...]:
-    return DAY_COLUMNS if "billedEUR" in written else COLUMNS
-
-
-_COUNTS = {f.name for f in fields(Sums) if f.type in (int, "int")}
-
-
-def _by_value(pair: tuple[Value, Row]) -> tuple[bool, str]:
-    return pair[0] is not None, pair[0] or ""
+    names, rest = tuple(content["columns"]), content["rest"]
+    return {
+        by: Columns.of(
+            names, {value: row(numbers) for value, *numbers in rows}, row(rest[by]) if by in rest else None
+        ).content()
+        for by, rows in content["rows"].items()
+    }
 
 
 def _add(to: Row, other: Row) -> None:
@@ -283,6 +242,14 @@ class DayRows:
 
     values: dict[Value, Row] = field(default_factory=dict)
     rest: Row | None = None
+
+    @property
+    def has_rest(self) -> bool:
+        return self.rest is not None
+
+    def row(self, value: str) -> Row | None:
+        """Return the row of one value, if it has one."""
+        return self.values.get(value)
 
     def add(self, other: "DayRows") -> None:
         """Add rows, within `localcontext(EXACT)`."""
@@ -340,39 +307,28 @@ class DayRows:
                 return data
             most //= 2
 
-    @classmethod
-    def read(cls, by: str, data: bytes) -> "DayRows":
-        """Read what `encoded` wrote."""
-        rows = Encoded(data).rows(by)
-        return cls(rows.values, rows.rest)
-
 
 def day_rows(by: str, shards: Iterable[ShardRows]) -> DayRows:
     """Add up the shards of a day, and convert each value at the day's rate, by a division of its own."""
-    alike: dict[tuple[FxRate | None, Terms], tuple[Rows, Tally]] = {}
+    alike: dict[tuple[FxRate | None, Terms], tuple[ColumnSums, Tally]] = {}
     for shard in shards:
         total = shard.total
         rate = FxRate(total["fxDate"], Decimal(total["fxRate"])) if "fxRate" in total else None
-        merged, whole = alike.setdefault((rate, Terms.from_fields(total.get("terms", {}))), (Rows(), Tally()))
+        terms = Terms.from_fields(total.get("terms", {}))
+        added, whole = alike.setdefault((rate, terms), (ColumnSums(COLUMNS), Tally()))
         sums = Tally.from_fields(total)
         whole.merge(sums)
-        with localcontext(EXACT):
-            if shard.rows is None:
-                if sums.requests:
-                    merged.add_rest([getattr(sums, name) for name in COLUMNS])
-                continue
-            rows = shard.rows.rows(by)
-            for value, row in rows.values.items():
-                if value in merged.values:
-                    _add(merged.values[value], row)
-                else:
-                    merged.values[value] = row
-            if rows.rest is not None:
-                merged.add_rest(rows.rest)
+        if shard.rows is not None:
+            added.add(shard.rows.columns(by))
+        elif sums.requests:
+            added.add(Columns.of(COLUMNS, {}, [getattr(sums, name) for name in COLUMNS]))
     day = DayRows()
-    for (rate, terms), (merged, whole) in alike.items():
-        rest = None if merged.rest is None else _stated(merged.rest, rate, terms)
-        of_terms = DayRows({v: _stated(row, rate, terms) for v, row in merged.values.items()}, rest)
+    for (rate, terms), (added, whole) in alike.items():
+        rows, rest = added.rows()
+        of_terms = DayRows(
+            {value: _stated(row, rate, terms) for value, row in rows.items()},
+            None if rest is None else _stated(rest, rate, terms),
+        )
         if by in WHOLE:
             of_terms.fit(Tally.from_fields(statement(whole, rate, terms)))
         with localcontext(EXACT):
@@ -425,7 +381,7 @@ def _day_dearness(of_value: tuple[Value, Row]) -> tuple[Decimal, Decimal, int, s
 
 
 DIGITS_OFF_MAX = 100  # in the last digit, for each part: a markup is rounded after its cost is
-_AMOUNTS = tuple(f.name for f in fields(Sums) if f.name not in (*_COUNTS, "latencyMax", "firstTs", "lastTs"))
+_AMOUNTS = tuple(f.name for f in fields(Sums) if f.name not in (*COUNTS, "latencyMax", "firstTs", "lastTs"))
 _MODEL_AMOUNTS = tuple(f.name for f in fields(Figures) if f.name in _AMOUNTS)
 _ROUNDING = Context(prec=EXACT.prec, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[InvalidOperation])
 
@@ -433,17 +389,17 @@ _ROUNDING = Context(prec=EXACT.prec, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[Invali
 def _fitted(parts: Sequence[Decimal | None], whole: Figures, name: str) -> list[tuple[int, Decimal]]:
     """Return the parts that must change to add up to the whole's amount: their places, and new amounts."""
     amount = getattr(whole, name) or ZERO
-    having = [(place, part) for place, part in enumerate(parts) if part]
     with localcontext(EXACT):
-        added = sum((part for _, part in having), ZERO)
+        added = sum(filter(None, parts), ZERO)
         last_place = amount.adjusted() - STORED.prec + 1
-        digit = Decimal(1).scaleb(last_place)
-        if added != amount and (not amount or abs(amount - added) > digit * DIGITS_OFF_MAX * len(having)):
-            raise ValueError(f"the rows' {name} differs from the whole's by {amount - added}")
         # A sum has the most decimal places of its parts. Where they add up, they may still have more digits
         # than are kept: those of several days.
         if added == amount and _place(added) >= last_place:
             return []
+        having = [(place, part) for place, part in enumerate(parts) if part]
+        digit = Decimal(1).scaleb(last_place)
+        if added != amount and (not amount or abs(amount - added) > digit * DIGITS_OFF_MAX * len(having)):
+            raise ValueError(f"the rows' {name} differs from the whole's by {amount - added}")
         fitted = {place: part.quantize(digit, context=_ROUNDING) for place, part in having}
         largest = max(fitted, key=fitted.__getitem__)
         fitted[largest] += amount - sum(fitted.values(), ZERO)

@@ -12,7 +12,16 @@ from typing import Any
 
 from impact import daily_totals
 from impact.billing import zero_sum
-from impact.breakdown import HELD_MAX, WHOLE, DayRows, Row, Value, day_rows, shards_of_day, sums_of_row
+from impact.breakdown import (
+    HELD_MAX,
+    WHOLE,
+    DayRows,
+    Encoded,
+    day_rows,
+    shards_of_day,
+    sums_of_row,
+)
+from impact.breakdown_columns import DAY_COLUMNS, Columns, ColumnSums, Row, Value
 from impact.calendar import Calendar, days_between, runs_of
 from impact.decimals import EXACT
 from impact.naming import ID_FIELDS, Kind, fields_of
@@ -22,6 +31,7 @@ from impact.summary import Sums, Tally
 from impact.types import Item
 
 PAGE_VALUES = 1_000  # most values on a page
+COSTS = ("costEUR", "costUSD")  # of each day of the dearest values
 READERS = 16  # days read at a time
 NAMED: dict[str, Kind] = {kind: kind for kind in ID_FIELDS}  # dimensions whose values can have a name
 
@@ -31,7 +41,7 @@ class _Day:
     """A day with use: its total, and what reads its rows. Those of a year would fill the memory."""
 
     total: Item
-    rows: Callable[[], DayRows]
+    rows: Callable[[], Columns | DayRows]
 
 
 @dataclass(frozen=True)
@@ -49,10 +59,20 @@ class BreakdownReader:
     store: Store
     calendar: Calendar
 
-    def values(self, by: str, first: str, last: str, cursor: str | None = None) -> dict[str, Any]:
+    def values(
+        self,
+        by: str,
+        first: str,
+        last: str,
+        cursor: str | None = None,
+        *,
+        limit: int = PAGE_VALUES,
+        daily: int = 0,
+    ) -> dict[str, Any]:
         """Return a page of what each value of a dimension did, the dearest first. Raises BadCursor.
 
-        The last item may be the rest (`rest: true`): the values that did not stand by themselves.
+        The last item may be the rest (`rest: true`): the values that did not stand by themselves. On the
+        first page the dearest of those that stand, `daily` of them, have `days`: what they cost on each.
         """
         start = parse_cursor(cursor, _parse_place) if cursor else 0
         days = self._days(by, first, last)
@@ -60,8 +80,12 @@ class BreakdownReader:
         if by in WHOLE:
             rows.fit(Tally.from_fields(daily_totals.sum_totals(day.total for day in days.used)))
         places = _in_order(rows)
+        items = [_item(*place) for place in places[start : start + limit]]
+        if daily and start == 0:
+            standing = [item for item in items if item["value"] is not None]
+            _add_days(standing[:daily], days.used)
         page = PageOfRows()
-        for item in self._named(by, [_item(*place) for place in places[start : start + PAGE_VALUES]]):
+        for item in self._named(by, items):
             if not page.add(item):
                 break
         following = start + len(page.rows)
@@ -84,12 +108,13 @@ class BreakdownReader:
         total: Sums = zero_sum()
         for day in self._days(by, first, last).used:
             rows = day.rows()
-            if value in rows.values:
-                sums = sums_of_row(rows.values[value])
+            row = rows.row(value)
+            if row is not None:
+                sums = sums_of_row(row)
                 with localcontext(EXACT):
                     total.add(sums)
                 shown.append({"day": day.total["day"]} | _fields(sums) | {"final": day.total["final"]})
-            if rows.rest is not None:
+            if rows.has_rest:
                 in_rest.append(day.total["day"])
         kind = NAMED.get(by)
         name = fields_of(self.store.names.get(kind, value)) if kind else {}
@@ -119,7 +144,7 @@ class BreakdownReader:
         found = {
             day: _Day(
                 daily_totals.as_response(item["total"], reopened=False),
-                partial(DayRows.read, by, item["rows"]),
+                partial(_columns, by, item["rows"]),
             )
             for day, item in kept.items()
         }
@@ -145,16 +170,38 @@ class BreakdownReader:
                     yield _Day(daily_totals.as_response(total, reopened=day in marked), rows)
 
 
+def _columns(by: str, rows: bytes) -> Columns:
+    return Encoded(rows).columns(by)
+
+
 def _added(days: Iterable[_Day]) -> DayRows:
     """Add up days, one in memory at a time. Where there are too many values to hold, keep the dearest."""
-    rows = DayRows()
-    with _no_collection():
+    stored, others = ColumnSums(DAY_COLUMNS), DayRows()
+    with _no_collection(), localcontext(EXACT):
         for day in days:
-            with localcontext(EXACT):
-                rows.add(day.rows())
-            if len(rows.values) > 2 * HELD_MAX:
-                rows = rows.folded(HELD_MAX)
-    return rows
+            rows = day.rows()
+            if isinstance(rows, Columns):
+                stored.add(rows)
+            else:
+                others.add(rows)
+            if max(len(stored), len(others.values)) > 2 * HELD_MAX:
+                others.add(DayRows(*stored.rows()))
+                stored, others = ColumnSums(DAY_COLUMNS), others.folded(HELD_MAX)
+        others.add(DayRows(*stored.rows()))
+    return others
+
+
+def _add_days(items: list[Item], days: Iterable[_Day]) -> None:
+    """Add to each item what it cost on each day: the rows are read again, not held."""
+    for item in items:
+        item["days"] = []
+    for day in days:
+        rows = day.rows()
+        for item in items:
+            row = rows.row(item["value"])
+            if row is not None:
+                sums = _fields(sums_of_row(row))
+                item["days"].append({"day": day.total["day"]} | {cost: sums[cost] for cost in COSTS})
 
 
 @contextmanager

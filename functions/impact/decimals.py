@@ -12,7 +12,7 @@ ZERO = Decimal(0)
 
 def stored(number: Decimal) -> Decimal:
     """Write a number as DynamoDB stores it: at most 38 digits, no exponent, no trailing zeros."""
-    return Decimal(format(STORED.normalize(number), "f"))
+    return EXACT.add(STORED.normalize(number), ZERO)  # a sum with 0 has no positive exponent
 
 
 def quotient(dividend: Decimal, divisor: Decimal) -> Decimal:

@@ -17,7 +17,8 @@ from itertools import islice
 from typing import TypeVar
 
 from impact.billing import Terms, before_correction, statement, terms_of
-from impact.breakdown import COLUMNS, Breakdown
+from impact.breakdown import Breakdown
+from impact.breakdown_columns import COLUMNS
 from impact.breakdown_store import Overtaken
 from impact.calendar import CLOCK_SKEW_MAX, Calendar, DayExpired, timestamp
 from impact.decimals import EXACT, stored

@@ -154,7 +154,8 @@ class Tally(Sums):
 
 _FIGURES = tuple(f.name for f in fields(Figures))
 _SUMS = tuple(f.name for f in fields(Sums) if f.name not in ("latencyMax", "firstTs", "lastTs"))
-_BOUNDS = {name for bounds in RANGES.values() for name in bounds}
+_APART = {"models", "prices", "first", *(name for bounds in RANGES.values() for name in bounds)}
+_SHOWN = {of: [f.name for f in fields(of) if f.name not in _APART] for of in (Figures, Sums, Tally)}
 
 
 def _add(target: Figures, other: Figures, names: tuple[str, ...]) -> None:
@@ -166,7 +167,7 @@ def _add(target: Figures, other: Figures, names: tuple[str, ...]) -> None:
 
 
 def _shown(figures: Figures) -> dict[str, Any]:
-    shown = {f.name: getattr(figures, f.name) for f in fields(figures) if f.name not in _BOUNDS}
+    shown = {name: getattr(figures, name) for name in _SHOWN[type(figures)]}
     if figures.rated or not figures.unrated:  # else nothing is known, which differs from zero
         shown |= {
             name: {"low": stored(getattr(figures, low)), "high": stored(getattr(figures, high))}
@@ -175,7 +176,7 @@ def _shown(figures: Figures) -> dict[str, Any]:
     return {
         name: stored(value) if isinstance(value, Decimal) else value
         for name, value in shown.items()
-        if value is not None and name not in ("models", "prices", "first")
+        if value is not None
     }
 
 

@@ -50,7 +50,8 @@ def _answer(asked: dict[str, Any], of_days: Calendar, now: datetime, time_left: 
         return reader.models_of(asked["userId"], asked["by"], first, last)
     breakdown = BreakdownReader(store, of_days)
     if "by" in asked:
-        return breakdown.values(asked["by"], first, last, cursor)
+        given = {name: asked[name] for name in ("limit", "daily") if name in asked}
+        return breakdown.values(asked["by"], first, last, cursor, **given)
     for name in DIMENSION_OF.keys() & asked.keys():
         return {name: asked[name]} | breakdown.days_of(DIMENSION_OF[name], asked[name], first, last)
     if "userId" in asked:

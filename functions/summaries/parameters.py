@@ -1,11 +1,13 @@
 """The query parameters of each route, and how they are read."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
 from impact.breakdown import DIMENSIONS
+from impact.breakdown_reader import PAGE_VALUES
 from impact.calendar import DAY, parse_day
 from impact.daily_totals import DAYS_MAX
 from impact.http import HttpError
@@ -17,6 +19,7 @@ DEFAULT_DAYS = 30
 DIMENSION_OF = {"teamId": "team", "keyAlias": "key", "tag": "tag", "model": "model", "provider": "provider"}
 MY_DIMENSIONS = ("model", "provider")
 """What a summary knows: a person's own breakdown is of their summaries."""
+DAILY_MAX = 10
 OF_WHAT = ("userId", *DIMENSION_OF, "day")
 
 
@@ -32,18 +35,6 @@ def _date(text: str) -> date:
 
 def _label(text: str) -> str:
     if not 1 <= len(text) <= LABEL_MAX or not is_utf8(text):
-        raise ValueError
-    return text
-
-
-def _dimension(text: str) -> str:
-    if text not in DIMENSIONS:
-        raise ValueError
-    return text
-
-
-def _my_dimension(text: str) -> str:
-    if text not in MY_DIMENSIONS:
         raise ValueError
     return text
 
@@ -69,6 +60,21 @@ _A_USER = {"type": "string", "minLength": 1, "maxLength": USER_ID_MAX}
 _DATE_RULE = "must be a date, YYYY-MM-DD"
 _USER_RULE = f"must have 1 to {USER_ID_MAX} characters, and fit {SORT_KEY_BYTES} bytes"
 
+
+def _whole_number(meaning: str, least: int, most: int, default: int) -> Parameter:
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or not least <= int(text) <= most:
+            raise ValueError
+        return int(text)
+
+    return Parameter(
+        meaning,
+        {"type": "integer", "minimum": least, "maximum": most, "default": default},
+        f"must be a whole number from {least} to {most}",
+        read,
+    )
+
+
 FRESH = Parameter(
     "With `userId`: count days that are not final from the ledger, now. `notFresh` names those that "
     "there was no time for.",
@@ -84,6 +90,22 @@ VALUES = {
     name: Parameter(f"The days of one {by}.", _A_LABEL, f"must have 1 to {LABEL_MAX} characters", _label)
     for name, by in DIMENSION_OF.items()
 }
+
+
+def _by(*dimensions: str) -> Parameter:
+    def read(text: str) -> str:
+        if text not in dimensions:
+            raise ValueError
+        return text
+
+    return Parameter(
+        "The dimension: what each of its values did.",
+        {"type": "string", "enum": list(dimensions)},
+        f"must be one of {', '.join(dimensions)}",
+        read,
+    )
+
+
 PARAMETERS = {
     "GET /api/summaries": {
         "userId": Parameter(
@@ -101,14 +123,13 @@ PARAMETERS = {
     },
     "GET /api/totals": {"from": FROM, "to": TO},
     "GET /api/breakdown": {
-        "by": Parameter(
-            "The dimension: what each of its values did.",
-            {"type": "string", "enum": list(DIMENSIONS)},
-            f"must be one of {', '.join(DIMENSIONS)}",
-            _dimension,
-        ),
+        "by": _by(*DIMENSIONS),
         "from": FROM,
         "to": TO,
+        "limit": _whole_number("Most values on a page.", 1, PAGE_VALUES, PAGE_VALUES),
+        "daily": _whole_number(
+            "Of how many of the dearest values to return what they cost on each day, too.", 0, DAILY_MAX, 0
+        ),
         "cursor": CURSOR,
     },
     "GET /api/me/summaries": {
@@ -118,12 +139,7 @@ PARAMETERS = {
         "cursor": CURSOR,
     },
     "GET /api/me/breakdown": {
-        "by": Parameter(
-            "The dimension: what each of its values did.",
-            {"type": "string", "enum": list(MY_DIMENSIONS)},
-            f"must be one of {', '.join(MY_DIMENSIONS)}",
-            _my_dimension,
-        ),
+        "by": _by(*MY_DIMENSIONS),
         "from": FROM,
         "to": TO,
     },

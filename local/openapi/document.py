@@ -11,7 +11,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from impact.billing import CORRECTED, Terms
 from impact.breakdown import DIMENSIONS, VALUES_MAX, WHOLE
-from impact.breakdown_reader import PAGE_VALUES
+from impact.breakdown_reader import COSTS
 from impact.calendar import AHEAD, RETENTION_RESERVE
 from impact.daily_totals import DAYS_MAX
 from impact.naming import COST_CENTRE_MAX, NAME_MAX
@@ -66,7 +66,7 @@ Without use there is an empty list and zeros.
 `from` and `to` are included, at most {DAYS_MAX} days. Ask for each page with the same parameters.
 """
 COMPARING = f"""\
-What each value of a dimension did, dearest first, {PAGE_VALUES:,} a page, or fewer where no more fit;
+What each value of a dimension did, dearest first, `limit` a page, or fewer where no more fit;
 `next` is the `cursor` of the next page, `null` on the last one. Ask for each page with the same parameters.
 `from` and `to` are included, at most {DAYS_MAX} days.
 
@@ -341,6 +341,8 @@ def _schemas() -> Schema:
                     "stand by themselves. Some of what the others did may be in it.",
                 },
                 **of_value,
+                "days": _list(_object({"day": day, **{cost: of_value[cost] for cost in COSTS}}))
+                | {"description": "With `daily`, of the dearest values: what they cost on each day."},
             },
             {"value", *billed},
         ),

@@ -91,6 +91,7 @@ def responses() -> Responses:
         days = {"from_": "2026-11-01", "to": "2026-11-30"}
         get("/api/summaries", "team", teamId="marketing", **days)
         get("/api/breakdown", "teams", by="team", **days)
+        get("/api/breakdown", "modelsByDay", by="model", daily="2", **days)
         get("/api/me/summaries", "mine", **days)
         get("/api/me/breakdown", "models", by="model", **days)
         get("/api/me/summaries", "invalid", from_="yesterday")

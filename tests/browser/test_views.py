@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Route, expect
 
 from local.stack import Stack
 from tests.browser.screen import Screen, read
@@ -118,6 +118,25 @@ def test_a_click_on_a_heading_sorts_and_another_turns_it_around(operator: Screen
             )
         ]
         assert found == sorted(found, reverse=down)
+
+
+def test_a_sort_is_of_all_rows_also_of_those_that_are_not_here_yet(
+    operator: Screen, stack: Stack, today: date
+) -> None:
+    def three_at_first(route: Route) -> None:
+        route.continue_(url=route.request.url.replace("limit=100", "limit=3"))
+
+    operator.page.route("**/api/breakdown?by=team&limit=100&*", three_at_first)
+    panel = operator.panel("Who and what")
+    panel.get_by_role("button", name="Teams", exact=True).click()
+    expect(panel.locator("tbody tr")).to_have_count(3)
+    panel.get_by_role("button", name="Requests").click()
+    query = {"by": "team"} | month_of(today)
+    items = read(f"{stack.api_url}/api/breakdown?{urlencode(query)}", stack.read_token)["items"]
+    expect(panel.locator("tbody tr")).to_have_count(len(items))
+    rows = [int(row["requests"]) for row in saved(operator, panel)]
+    assert rows == sorted((int(item["requests"]) for item in items), reverse=True)
+    assert len(rows) > 3
 
 
 def test_the_range_lives_in_the_address(operator: Screen, stack: Stack, today: date) -> None:

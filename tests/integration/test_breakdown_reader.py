@@ -37,8 +37,15 @@ from tests.integration.test_rollup_planner_daily_totals import (  # noqa: F401
 Shown = dict[str, Any]
 
 
-def values(store: Store, by: str = "user", first: str = LATE_DAY, last: str = LATE_DAY, **more: Any) -> Shown:
-    return BreakdownReader(store, CALENDAR).values(by, first, last, **more)
+def values(
+    store: Store,
+    by: str = "user",
+    first: str = LATE_DAY,
+    last: str = LATE_DAY,
+    cursor: str | None = None,
+    **more: int,
+) -> Shown:
+    return BreakdownReader(store, CALENDAR).values(by, first, last, cursor, **more)
 
 
 def requests(shown: Shown) -> dict[str | None, int]:
@@ -207,6 +214,35 @@ def test_more_values_than_can_be_held_are_in_the_rest(store: Store, monkeypatch:
     assert sum(item["requests"] for item in items) == whole["requests"]
 
 
+# Days of the dearest
+
+
+def test_the_dearest_have_what_they_cost_on_each_day(store: Store) -> None:
+    """On final days that are stored, on one that a late event reopened, and on today."""
+    store_totals(store)
+    late(store)
+    send(store, {"teamId": "a", "costUSD": 2}, {"teamId": "b", "costUSD": 1}, {"costUSD": 9})
+    for by, name in (("user", "userId"), ("team", "teamId"), ("model", "model")):
+        plain = values(store, by, DAYS[0], TODAY)["items"]
+        items = values(store, by, DAYS[0], TODAY, daily=2)["items"]
+        standing = [item for item in items if item["value"] is not None]
+        assert standing, name
+        assert [item["value"] for item in items if "days" in item] == [item["value"] for item in standing[:2]]
+        assert [{k: v for k, v in item.items() if k != "days"} for item in items] == plain
+        for item in standing[:2]:
+            whole = BreakdownReader(store, CALENDAR).days_of(by, item["value"], DAYS[0], TODAY)["days"]
+            costs = [{name: day[name] for name in ("day", "costEUR", "costUSD")} for day in whole]
+            assert item["days"] == costs != []
+
+
+def test_a_later_page_has_no_days(store: Store) -> None:
+    send(store, *({"teamId": f"team-{n}", "costUSD": n} for n in range(4)))
+    cursor = values(store, "team", DAYS[0], TODAY, limit=2, daily=10)["next"]
+    items = values(store, "team", DAYS[0], TODAY, cursor, limit=2, daily=10)["items"]
+    assert len(items) == 2
+    assert not any("days" in item for item in items)
+
+
 # Pages
 
 
@@ -217,17 +253,15 @@ def test_pages_are_the_whole(store: Store, monkeypatch: pytest.MonkeyPatch, size
     whole = values(store, "team", DAYS[0], TODAY)
     assert whole["next"] is None
     assert whole["items"][-1]["rest"] is True
-    monkeypatch.setattr(breakdown_reader, "PAGE_VALUES", size)
-    assert all_pages(store) == whole["items"]
-    monkeypatch.setattr(breakdown_reader, "PAGE_VALUES", 1_000)
+    assert all_pages(store, limit=size) == whole["items"]
     monkeypatch.setattr(pages, "ROWS_BYTES", size * 500)
     assert all_pages(store) == whole["items"]
 
 
-def all_pages(store: Store) -> list[Any]:
+def all_pages(store: Store, **more: int) -> list[Any]:
     items, cursor = [], None
     while True:
-        page = values(store, "team", DAYS[0], TODAY, cursor=cursor)
+        page = values(store, "team", DAYS[0], TODAY, cursor=cursor, **more)
         items += page["items"]
         cursor = page["next"]
         if cursor is None:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from impact.breakdown import COLUMNS, Encoded, Rows, encode
+from impact.breakdown import Encoded, Rows, encode
+from impact.breakdown_columns import COLUMNS
 from impact.breakdown_store import Overtaken
 from impact.store import Store
 from tests.integration.steps import TODAY

@@ -96,6 +96,8 @@ def test_at_most_366_days(get: Get) -> None:
         ({"by": "team,tag"}, "by"),
         ({"by": "team", "from_": "2026-02-30"}, "from"),
         ({"by": "team", "from_": "2025-11-22", "to": "2026-11-23"}, "from"),
+        *(({"by": "team", "daily": text}, "daily") for text in ("", "11", "-1", "1.5", "\u0663", "all")),
+        *(({"by": "team", "limit": text}, "limit") for text in ("", "0", "1001", "1e2", " 5")),
         ({"by": "team", "cursor": "x"}, "cursor"),
         ({"by": "team", "cursor": _encoded("-1")}, "cursor"),
         ({"by": "team", "cursor": _encoded("true")}, "cursor"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from impact import breakdown, breakdown_reader
+from impact import breakdown, pages
 from impact.breakdown import DIMENSIONS, WHOLE
 from impact.decimals import EXACT
 from impact.naming import KEY, TEAM, USER, Name
@@ -139,7 +139,7 @@ def test_names_stand_beside_ids(run: Run, store: Store) -> None:
 
 def test_several_pages_are_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run("top", "teams", *RANGE, "--json")
-    monkeypatch.setattr(breakdown_reader, "PAGE_VALUES", 2)
+    monkeypatch.setattr(pages, "ROWS_BYTES", 1_000)
     assert run("top", "teams", *RANGE, "--json") == whole
 
 

@@ -1,6 +1,9 @@
 """Usage by dimension, without AWS: what is folded, how rows are stored; the sum is always the whole."""
 
+import json
+import zlib
 from decimal import Decimal, localcontext
+from functools import partial
 from random import Random
 from typing import Any, get_type_hints
 
@@ -11,22 +14,19 @@ from hypothesis import strategies as st
 from impact import breakdown
 from impact.billing import Terms, statement
 from impact.breakdown import (
-    COLUMNS,
-    DAY_COLUMNS,
     DIMENSIONS,
     WHOLE,
     Breakdown,
     DayRows,
     Encoded,
-    Row,
     Rows,
     ShardRows,
-    Value,
     day_rows,
     encode,
     shards_of_day,
     sums_of_row,
 )
+from impact.breakdown_columns import COLUMNS, DAY_COLUMNS, Row, Value
 from impact.daily_totals import daily_total
 from impact.decimals import EXACT, STORED, ZERO, stored
 from impact.fx_rates import FxRate
@@ -193,13 +193,33 @@ def test_rows_are_read_as_they_were_written(columns: tuple[str, ...], data: st.D
         assert all(isinstance(n, KINDS[name]) for name, n in zip(columns, numbers, strict=True))
 
 
+def test_rows_of_before_there_were_columns_are_read() -> None:
+    content = {
+        "columns": ("requests", "failures", "costEUR", "latencyMax"),
+        "rows": {"team": [[None, 2, 0, "0.5", 3], ["a", 1, 1, 0, "2.25"]], "key": []},
+        "rest": {"team": [4, 0, "1.25", 1]},
+    }
+    read = Encoded(zlib.compress(json.dumps(content).encode()))
+    rows = read.rows("team")
+    of = partial(Sums, costReportedUSD=ZERO, restoredM2=None)
+    assert rows.values == {
+        None: _row_of(of(requests=2, costEUR=Decimal("0.5"), latencyMax=Decimal(3))),
+        "a": _row_of(of(requests=1, failures=1, latencyMax=Decimal("2.25"))),
+    }
+    assert rows.rest == _row_of(of(requests=4, costEUR=Decimal("1.25"), latencyMax=Decimal(1)))
+    assert read.rows("key") == Rows()
+    again = read.without("team", "a")
+    assert again is not None
+    assert Encoded(again).rows("team").values.keys() == {None}
+
+
 def test_a_sum_of_more_than_38_digits_is_rounded_once() -> None:
     rows = filled({"a": Decimal("1000000") + Decimal("1E-36")})
     assert euros(Encoded(encode(COLUMNS, {"team": rows})).rows("team").values["a"]) == 1_000_000
 
 
 def test_another_release_may_have_stored_more_columns_or_fewer() -> None:
-    rows = Rows({"a": [7, "text of later", 3]})
+    rows = Rows({"a": [7, Decimal("0.5"), 3]})
     read = Encoded(encode(("requests", "ofLater", "failures"), {"team": rows})).rows("team")
     assert read.values["a"] == _row_of(Sums(requests=7, failures=3, restoredM2=None))
 
@@ -273,7 +293,7 @@ def test_each_dimension_adds_up_to_the_day(
         whole = Tally.from_fields(daily_total(DAY, [shard.total for shard in shards], len(shards)))
         for by in WHOLE:
             rows = day_rows(by, shards)
-            for shown in (rows, DayRows.read(by, rows.encoded(by))):
+            for shown in (rows, DayRows(*Encoded(rows.encoded(by)).columns(by).rows())):
                 shown.fit(whole)
                 for name in SUMMED:
                     assert added(shown, name) == (getattr(whole, name) or 0), (by, name)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impact.breakdown import COLUMNS, DAY_COLUMNS, Encoded, Row, Rows, encode
+from impact.breakdown import Encoded, Rows, encode
+from impact.breakdown_columns import COLUMNS, DAY_COLUMNS, Row
 from impact.decimals import EXACT
 
 WHOLE = [name for name in COLUMNS if name in ("requests", "failures", "tokens_in", "rated", "unrated")]

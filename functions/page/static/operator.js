@@ -22,6 +22,7 @@ import {
 } from "./overview.js";
 
 const FIELD = { user: "userId", team: "teamId", key: "keyAlias", tag: "tag", model: "model", provider: "provider" };
+const FIRST_ROWS = 100; // of a table; more are read where somebody asks for them
 const STACKED = ["model", "team", "user"];
 
 function view(context) {
@@ -66,10 +67,8 @@ function moneyPanel({ api, panel, query, range }, totals) {
 }
 
 async function byDearest(api, by, query, money) {
-  const { items } = await api.get("/api/breakdown", { by, ...query });
-  const first = items.filter(({ value, rest }) => value !== null && !rest).slice(0, SERIES_MAX);
-  const of = await Promise.all(first.map(({ value }) => api.days("/api/summaries", { [FIELD[by]]: value, ...query })));
-  return byValue(first.map(({ value, name }) => name ?? value), of, money);
+  const { items } = await api.get("/api/breakdown", { by, daily: SERIES_MAX, limit: SERIES_MAX + 1, ...query });
+  return byValue(items.filter(({ days }) => days), money);
 }
 
 /** The dearest users, models, teams ...: one table at a time, each read when it is first shown. */
@@ -85,7 +84,7 @@ function tablesPanel({ api, panel, query, range }, totals) {
     tables.reload();
   }
   async function load() {
-    const [{ items, next }, { total }] = await Promise.all([api.get("/api/breakdown", { by, ...query }), totals()]);
+    const [{ items, next }, { total }] = await Promise.all([api.get("/api/breakdown", { by, limit: FIRST_ROWS, ...query }), totals()]);
     if (!items.length) return [empty(t("emptyHelp"))];
     let cursor = next;
     const of = by;

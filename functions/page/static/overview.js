@@ -14,6 +14,8 @@ const DAYS_LISTED = 4;
 const FOOTPRINT = ["energyKWh", "co2eKg", "waterL"];
 export const PLURAL = { user: "users", team: "teams", key: "keys", tag: "tags", model: "models", provider: "providers" };
 
+const NAMED = ["user", "team", "key"];
+
 const amount = (exact, currency = "EUR") => figure(format.money(exact, currency), exact);
 
 /** What costs are shown in: euros, or dollars where no rate is known yet. @param {any} total sums, or a row */
@@ -115,10 +117,10 @@ export function byModel(rows, { cost }) {
   return { series, parts: (row) => series.map((name) => row.models?.[name]?.[cost] ?? "0") };
 }
 
-/** Parts of each day by value: those of the dearest ones, each with days of its own. */
-export function byValue(named_, valueDays, { cost }) {
-  const costs = valueDays.map(({ days: rows }) => new Map(rows.map((row) => [row.day, row[cost]])));
-  return { series: named_, parts: ({ day }) => costs.map((of) => of.get(day) ?? "0") };
+/** Parts of each day by value: those of the dearest ones, whose items have days. */
+export function byValue(items, { cost }) {
+  const costs = items.map(({ days: rows }) => new Map(rows.map((row) => [row.day, row[cost]])));
+  return { series: items.map(({ value, name }) => name ?? value), parts: ({ day }) => costs.map((of) => of.get(day) ?? "0") };
 }
 
 /** The bars of a range, and the table that says the same. */
@@ -161,12 +163,13 @@ const useColumns = () =>
 /** A table of users, teams ..., each with a link to the page of its own, if there are such pages. */
 export function valuesTable(by, items, total, range, { file, hasPages = true, more = null }) {
   const { cost, currency } = moneyOf(total);
+  const some = (name) => (more && NAMED.includes(by)) || items.some((row) => row[name]);
   const label = ({ value, rest, name }) =>
     rest ? h("em", {}, t("rest")) : value === null ? h("em", {}, t("none")) : hasPages ? h("a", { href: address(by, value, range) }, named(name ?? value)) : named(name ?? value);
   const columns = [
     { label: t(by), field: "value", text: true, value: (row) => row.value ?? "", order: (row) => row.name ?? row.value ?? "", show: label },
-    items.some(({ name }) => name) && { label: "Id", field: "name", text: true, minor: true, value: (row) => row.name ?? "", order: (row) => row.value ?? "", show: (row) => (row.name ? named(row.value, "id minor") : "") },
-    items.some(({ costCentre }) => costCentre) && { label: t("costCentre"), field: "costCentre", text: true, value: (row) => row.costCentre ?? "", show: (row) => named(row.costCentre ?? "") },
+    some("name") && { label: "Id", field: "name", text: true, minor: true, value: (row) => row.name ?? "", order: (row) => row.value ?? "", show: (row) => (row.name ? named(row.value, "id minor") : "") },
+    some("costCentre") && { label: t("costCentre"), field: "costCentre", text: true, value: (row) => row.costCentre ?? "", show: (row) => named(row.costCentre ?? "") },
     { label: t("cost"), field: cost, value: (row) => row[cost], show: (row) => amount(row[cost], currency) },
     { label: t("share"), value: (row) => row[cost], show: (row) => shareBar(ratio(row[cost], total[cost])) },
     ...useColumns(),

@@ -44,7 +44,8 @@ export function dataTable({ caption, file, columns, rows, last = () => false, mo
     return [...rows].sort((a, b) => last(a) - last(b) || (sort.down ? by(b, a) : by(a, b)));
   }
 
-  function sortBy(index) {
+  async function sortBy(index) {
+    while (isMore) if (!(await readOn())) return; // rows that are not here yet have their place, too
     const again = sort.column === index;
     sort = { column: index, down: again ? !sort.down : !columns[index].text };
     headers.forEach((header, place) => {
@@ -61,9 +62,11 @@ export function dataTable({ caption, file, columns, rows, last = () => false, mo
     body.rows[first]?.querySelector("a")?.focus();
   }
 
-  /** Read further rows. Says whether that worked; the button then offers another try. */
+  /** Read further rows. Says whether that worked; if not, the button offers another try. */
   async function readOn() {
+    if (more.disabled) return false; // it is being done
     more.disabled = true;
+    more.textContent = t("loading");
     try {
       const page = await read();
       rows = [...rows, ...page.rows];
