@@ -38,7 +38,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if route == "GET /sign-in":
         from page.sign_in import sign_in  # only here: it knows the identity provider
 
-        return sign_in(event)
+        response = sign_in(event)
+        return response | {"headers": HEADERS | {"cache-control": NEVER} | response["headers"]}
     version, _, name = event["pathParameters"]["path"].partition("/")
     return _file(name, FOR_GOOD if version == VERSION else NEVER)
 

@@ -22,13 +22,6 @@ _EMULATOR = ".execute-api.localhost"
 _THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1)(:[0-9]{1,5})?", re.ASCII)
 _SCOPES = {"sub": "openid", "email": "openid email"}
 """What to ask for so that a claim is in the token. Any other one comes with `profile`, if at all."""
-_HEADERS = {
-    "cache-control": "no-store",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-    "referrer-policy": "no-referrer",
-    "strict-transport-security": "max-age=31536000",
-    "x-content-type-options": "nosniff",
-}
 
 provider = IdentityProvider.from_environment()
 
@@ -39,10 +32,9 @@ def sign_in(event: Event) -> Response:
     404 if none is set up, 400 without a nonce (43 characters of base64url), 503 while it does not answer.
     """
     try:
-        return {"statusCode": 302, "headers": _HEADERS | {"location": _location(event)}, "body": ""}
+        return {"statusCode": 302, "headers": {"location": _location(event)}, "body": ""}
     except HttpError as error:
-        response = error.response()
-        return response | {"headers": response["headers"] | _HEADERS}
+        return error.response()
 
 
 def _location(event: Event) -> str:

@@ -54,7 +54,7 @@ export class Api {
   async days(path, query) {
     const whole = await this.get(path, query);
     const days = [...whole.days];
-    for (let page = whole; page.next; ) {
+    for (let page = whole; page.next;) {
       page = await this.get(path, { ...query, cursor: page.next });
       days.push(...page.days);
     }

@@ -51,7 +51,8 @@ export function stackedDays(days, series, currency = "EUR") {
     choose(to);
   }
 
-  const draw = (width) => canvas.replaceChildren(picture(bars, Number(highest), { width, label, currency, choose, leave }));
+  const draw = (width) =>
+    canvas.replaceChildren(picture(bars, Number(highest), { width, label, currency, choose, leave }));
   new ResizeObserver(([{ contentRect }]) => contentRect.width && draw(Math.round(contentRect.width))).observe(canvas);
   const legend = series.map((name, index) => h("li", {}, h("span", { class: `key s${index}` }), named(name)));
   return h(
@@ -64,7 +65,8 @@ export function stackedDays(days, series, currency = "EUR") {
       canvas,
       tip,
     ),
-    bars.length < days.length && h("p", { class: "minor" }, t(bars[0].unit === "week" ? "barsAreWeeks" : "barsAreMonths")),
+    bars.length < days.length &&
+      h("p", { class: "minor" }, t(bars[0].unit === "week" ? "barsAreWeeks" : "barsAreMonths")),
   );
 }
 
@@ -82,7 +84,14 @@ export function grouped(days) {
     const start = between(days[0].day, first) - 1;
     const own = days.slice(start, start + between(first, until));
     const parts = own[0].parts.map((_, index) => sum(own.map((day) => day.parts[index])));
-    bars.push({ unit, first, last: until, parts, total: sum(own.map((day) => day.total)), final: own.every((day) => day.final) });
+    bars.push({
+      unit,
+      first,
+      last: until,
+      parts,
+      total: sum(own.map((day) => day.total)),
+      final: own.every((day) => day.final),
+    });
   }
   return bars;
 }
@@ -105,7 +114,9 @@ function tipLines(bar, series, currency) {
   const parts = bar.parts.map((part, index) => [part, index]).filter(([part]) => compare(part, "0") > 0);
   return [
     line(h("strong", {}, nameOf(bar)), bar.total),
-    ...parts.reverse().map(([part, index]) => line([h("i", { class: `key s${index}` }), h("bdi", {}, visible(series[index]))], part)),
+    ...parts
+      .reverse()
+      .map(([part, index]) => line([h("i", { class: `key s${index}` }), h("bdi", {}, visible(series[index]))], part)),
     bar.final ? "" : h("p", { class: "minor" }, t("notFinal")),
   ];
 }
@@ -125,14 +136,21 @@ function picture(bars, highest, { width, label, currency, choose, leave }) {
     const area = { x: LEFT + slot * index, y: TOP, width: slot, height: HEIGHT - TOP - BOTTOM, class: "area" };
     return svg(
       "g",
-      { "data-middle": LEFT + slot * (index + 0.5), onpointerenter: () => choose(index), onpointerdown: () => choose(index) },
+      {
+        "data-middle": LEFT + slot * (index + 0.5),
+        onpointerenter: () => choose(index),
+        onpointerdown: () => choose(index),
+      },
       svg("rect", area),
       column(bar, LEFT + slot * index, slot, y),
     );
   });
   const every = Math.ceil(LABEL_WIDTH / slot);
-  const names = bars.filter((_, index) => index % every === 0).map(({ first }, index) =>
-    svg("text", { x: LEFT + slot * (index * every + 0.5), y: HEIGHT - 6, "text-anchor": "middle" }, dayMonth(first)));
+  const names = bars
+    .filter((_, index) => index % every === 0)
+    .map(({ first }, index) =>
+      svg("text", { x: LEFT + slot * (index * every + 0.5), y: HEIGHT - 6, "text-anchor": "middle" }, dayMonth(first)),
+    );
   const size = { viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT };
   return svg("svg", { ...size, role: "img", "aria-label": label, onpointerleave: leave }, lines, columns, names);
 }

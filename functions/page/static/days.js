@@ -34,7 +34,8 @@ export const DAYS_MAX = 366;
 /** The range of an address, if it is one that the API takes; else this month. */
 export function rangeOf(query, now) {
   const [from, to] = [query.get("from"), query.get("to")];
-  const isDay = (text) => /^\d{4}-\d{2}-\d{2}$/.test(text ?? "") && !Number.isNaN(Date.parse(text)) && plus(text, 0) === text;
+  const isDay = (text) =>
+    /^\d{4}-\d{2}-\d{2}$/.test(text ?? "") && !Number.isNaN(Date.parse(text)) && plus(text, 0) === text;
   if (isDay(from) && isDay(to) && from <= to && between(from, to) <= DAYS_MAX) return [from, to];
   return PRESETS.thisMonth(now);
 }

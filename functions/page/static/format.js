@@ -30,14 +30,17 @@ export function money(exact, currency = "EUR") {
   return number({
     style: "currency",
     currency,
-    ...(small ? { maximumSignificantDigits: 2, minimumSignificantDigits: 2 } : { minimumFractionDigits: 2, maximumFractionDigits: 2 }),
+    ...(small
+      ? { maximumSignificantDigits: 2, minimumSignificantDigits: 2 }
+      : { minimumFractionDigits: 2, maximumFractionDigits: 2 }),
   }).format(exact);
 }
 
 export const count = (exact) => number({ maximumFractionDigits: 0 }).format(exact);
 export const short = (exact) => number({ notation: "compact", maximumSignificantDigits: 3 }).format(exact);
 export const percent = (part) => number({ style: "percent", maximumFractionDigits: part < 0.1 ? 1 : 0 }).format(part);
-export const change = (part) => number({ style: "percent", maximumFractionDigits: 0, signDisplay: "exceptZero" }).format(part);
+export const change = (part) =>
+  number({ style: "percent", maximumFractionDigits: 0, signDisplay: "exceptZero" }).format(part);
 
 const UNITS = { energyKWh: "kWh", co2eKg: "kg", waterL: "l" };
 

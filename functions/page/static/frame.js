@@ -57,7 +57,11 @@ export async function run({ key, title, refused, view, signIn }) {
     const onError = (error) => api && [401, 403].includes(error.status) && leave(refused);
     const body = api
       ? view({ api, config, now: today(config.timeZone), place: place(), panel: panelFor(onError), draw })
-      : [h("h1", { tabindex: -1 }, title), message && h("p", { class: "alert", role: "alert" }, message), ...signIn(enter, config)];
+      : [
+          h("h1", { tabindex: -1 }, title),
+          message && h("p", { class: "alert", role: "alert" }, message),
+          ...signIn(enter, config),
+        ];
     page.replaceChildren(
       h("a", { class: "skip", href: "#figures", onclick: skip }, t("skip")),
       h(
@@ -67,7 +71,12 @@ export async function run({ key, title, refused, view, signIn }) {
         api && h("button", { type: "button", class: "quiet", onclick: () => leave() }, t("signOut")),
       ),
       h("main", { id: "figures", class: api ? "" : "alone" }, ...body.filter(Boolean)),
-      h("footer", {}, h("p", {}, t("timeZone", { zone: config.timeZone })), api && h("p", {}, t("rounded"), " ", exactSwitch(t("allDigits")))),
+      h(
+        "footer",
+        {},
+        h("p", {}, t("timeZone", { zone: config.timeZone })),
+        api && h("p", {}, t("rounded"), " ", exactSwitch(t("allDigits"))),
+      ),
     );
     const heading = page.querySelector("h1");
     heading?.focus();
@@ -115,5 +124,10 @@ function problem(error, again) {
   const status = error instanceof ApiError ? error.status : "?";
   const busy = [429, 502, 503, 504].includes(status);
   const words = busy ? t("unavailable") : status === 0 ? t("offline") : t("failed", { status, message: error.message });
-  return h("div", { class: "alert", role: "alert" }, h("p", {}, words), h("button", { type: "button", onclick: again }, t("retry")));
+  return h(
+    "div",
+    { class: "alert", role: "alert" },
+    h("p", {}, words),
+    h("button", { type: "button", onclick: again }, t("retry")),
+  );
 }

@@ -7,17 +7,15 @@ import { address, run } from "./frame.js";
 import {
   PLURAL,
   SERIES_MAX,
-  byModel,
   byValue,
   coverage,
   daysChart,
   empty,
   footprint,
-  modelItems,
   moneyOf,
   monthFigures,
   rangePicker,
-  sumFacts,
+  usagePanels,
   valuesTable,
 } from "./overview.js";
 
@@ -68,7 +66,10 @@ function moneyPanel({ api, panel, query, range }, totals) {
 
 async function byDearest(api, by, query, money) {
   const { items } = await api.get("/api/breakdown", { by, daily: SERIES_MAX, limit: SERIES_MAX + 1, ...query });
-  return byValue(items.filter(({ days }) => days), money);
+  return byValue(
+    items.filter(({ days }) => days),
+    money,
+  );
 }
 
 /** The dearest users, models, teams ...: one table at a time, each read when it is first shown. */
@@ -84,7 +85,10 @@ function tablesPanel({ api, panel, query, range }, totals) {
     tables.reload();
   }
   async function load() {
-    const [{ items, next }, { total }] = await Promise.all([api.get("/api/breakdown", { by, limit: FIRST_ROWS, ...query }), totals()]);
+    const [{ items, next }, { total }] = await Promise.all([
+      api.get("/api/breakdown", { by, limit: FIRST_ROWS, ...query }),
+      totals(),
+    ]);
     if (!items.length) return [empty(t("emptyHelp"))];
     let cursor = next;
     const of = by;
@@ -94,45 +98,44 @@ function tablesPanel({ api, panel, query, range }, totals) {
       return { rows: page.items, isMore: cursor !== null };
     }
     const help = by === "tag" && h("p", { class: "minor" }, t("tagsHelp"));
-    return [valuesTable(by, items, total, range, { file: `impact-${by}-${range.join("-")}`, more: next && more }), help];
+    return [
+      valuesTable(by, items, total, range, { file: `impact-${by}-${range.join("-")}`, more: next && more }),
+      help,
+    ];
   }
-  const tables = panel(t("who"), load, { tools: [h("div", { class: "tabs", role: "group", "aria-label": t("who") }, tabs)] });
+  const tables = panel(t("who"), load, {
+    tools: [h("div", { class: "tabs", role: "group", "aria-label": t("who") }, tabs)],
+  });
   return tables;
 }
 
 /** One user, team, key, tag, model or provider. */
 function valueView(given) {
-  const { api, panel, place, query, range } = given;
+  const { api, place, query, range } = given;
   const { by, value } = place;
-  const file = `impact-${by}-days-${range.join("-")}`;
   const usage = () => api.days("/api/summaries", { [FIELD[by]]: value, ...query });
   const title = h("h1", { tabindex: -1 }, `${t(by)} `, named(value));
   usage().then(
     ({ name }) => name && title.replaceChildren(`${t(by)} `, named(name), " ", h("small", {}, named(value))),
     () => {}, // the panels say it
   );
-  const models = async () => {
-    const items = modelItems((await usage()).total.models);
-    return items.length ? [valuesTable("model", items, (await usage()).total, range, { file: `impact-${by}-models` })] : [];
-  };
   return [
     h("nav", { "aria-label": t("back") }, h("a", { href: address("", null, range) }, `← ${t("back")}`)),
     title,
     h("div", { class: "bar-top" }, h("h2", { class: "dates" }, dayRange(...range)), rangePicker(given, range)),
-    panel(null, async () => [sumFacts((await usage()).total)], { className: "hero" }),
-    panel(t("moneyPerDay"), async () => {
-      const { days, total } = await usage();
-      const money = moneyOf(total);
-      return days.length ? daysChart(days, range, byModel(days, money), money, file) : [empty(t("emptyHelp"))];
-    }),
-    by === "user" && panel(t("models"), models),
-    panel(t("notIn"), async () => coverage((await usage()).total, (await usage()).days, { inRest: (await usage()).inRest })),
-    panel(t("footprint"), async () => footprint((await usage()).total)),
-  ].filter(Boolean);
+    ...usagePanels(given, usage, { file: `impact-${by}`, help: t("emptyHelp"), hasModels: by === "user" }),
+  ];
 }
 
 function signIn(enter) {
-  const field = h("input", { type: "password", id: "token", autocomplete: "off", required: true, spellcheck: "false", "aria-describedby": "token-help" });
+  const field = h("input", {
+    type: "password",
+    id: "token",
+    autocomplete: "off",
+    required: true,
+    spellcheck: "false",
+    "aria-describedby": "token-help",
+  });
   const submit = (event) => {
     event.preventDefault();
     if (field.value.trim()) enter(field.value.trim());

@@ -12,7 +12,14 @@ import { dataTable } from "./table.js";
 export const SERIES_MAX = 6;
 const DAYS_LISTED = 4;
 const FOOTPRINT = ["energyKWh", "co2eKg", "waterL"];
-export const PLURAL = { user: "users", team: "teams", key: "keys", tag: "tags", model: "models", provider: "providers" };
+export const PLURAL = {
+  user: "users",
+  team: "teams",
+  key: "keys",
+  tag: "tags",
+  model: "models",
+  provider: "providers",
+};
 
 const NAMED = ["user", "team", "key"];
 
@@ -40,7 +47,8 @@ export function monthFigures(rows, now, billed) {
   const money = total(month, name);
   const earlier = total(upTo(before, days.sameDayLastMonth(now)), name);
   const full = days.between(first, now) - 1;
-  const paced = full > 0 && scaled(total(upTo(first, days.plus(now, -1)), name), days.between(first, days.monthEnd(now)), full);
+  const paced =
+    full > 0 && scaled(total(upTo(first, days.plus(now, -1)), name), days.between(first, days.monthEnd(now)), full);
   const usd = total(month, "costUSD");
   const parts = [
     ["cost", cost],
@@ -55,8 +63,11 @@ export function monthFigures(rows, now, billed) {
       h("p", { class: "label" }, t("soFar", { month: format.monthName(now) })),
       h("p", { class: "headline" }, amount(money, currency)),
       h("p", {}, isZero(earlier) ? t("comparedNone") : compared(money, earlier, currency)),
-      compare(all, cost) !== 0 && facts(parts.filter(([, exact]) => !isZero(exact)).map(([key, exact]) => [t(key), amount(exact)])),
-      currency !== "USD" && !isZero(usd) && h("p", { class: "minor" }, `${t("dollars")}: `, figure(format.money(usd, "USD"), usd)),
+      compare(all, cost) !== 0 &&
+        facts(parts.filter(([, exact]) => !isZero(exact)).map(([key, exact]) => [t(key), amount(exact)])),
+      currency !== "USD" &&
+        !isZero(usd) &&
+        h("p", { class: "minor" }, `${t("dollars")}: `, figure(format.money(usd, "USD"), usd)),
     ),
     h("div", { class: "ahead" }, paceOf(money, paced, full, currency), h("div", { class: "budget", hidden: true })),
   ];
@@ -80,7 +91,12 @@ function compared(money, earlier, currency) {
   return t("comparedMore", { change: format.change(part), money: format.money(earlier, currency) });
 }
 
-const facts = (pairs) => h("dl", { class: "facts" }, pairs.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+const facts = (pairs) =>
+  h(
+    "dl",
+    { class: "facts" },
+    pairs.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+  );
 
 // ------------------------------------------------------------------- range
 
@@ -91,27 +107,46 @@ export function rangePicker({ now, place }, range) {
   const go = (from, to) => (location.hash = address(place.by, place.value, [from, to]));
   const select = h(
     "select",
-    { "aria-label": t("range"), onchange: ({ target }) => (target.value === "custom" ? from.focus() : go(...presets.find(([name]) => name === target.value)[1])) },
-    [...presets.map(([name]) => name), "custom"].map((name) => h("option", { value: name, selected: name === chosen }, t(name))),
+    {
+      "aria-label": t("range"),
+      onchange: ({ target }) =>
+        target.value === "custom" ? from.focus() : go(...presets.find(([name]) => name === target.value)[1]),
+    },
+    [...presets.map(([name]) => name), "custom"].map((name) =>
+      h("option", { value: name, selected: name === chosen }, t(name)),
+    ),
   );
-  const [from, to] = ["from", "to"].map((name, index) => h("input", { type: "date", value: range[index], max: now, required: true, "aria-label": t(name) }));
+  const [from, to] = ["from", "to"].map((name, index) =>
+    h("input", { type: "date", value: range[index], max: now, required: true, "aria-label": t(name) }),
+  );
   const wrong = h("span", { class: "wrong", role: "alert" });
   function apply(event) {
     event.preventDefault();
-    const fits = from.value && to.value && from.value <= to.value && days.between(from.value, to.value) <= days.DAYS_MAX;
+    const fits =
+      from.value && to.value && from.value <= to.value && days.between(from.value, to.value) <= days.DAYS_MAX;
     wrong.textContent = fits ? "" : t("rangeWrong");
     if (fits) go(from.value, to.value);
   }
-  return h("form", { class: "range", onsubmit: apply }, select, from, h("span", { "aria-hidden": "true" }, "–"), to, h("button", { type: "submit" }, t("apply")), wrong);
+  return h(
+    "form",
+    { class: "range", onsubmit: apply },
+    select,
+    from,
+    h("span", { "aria-hidden": "true" }, "–"),
+    to,
+    h("button", { type: "submit" }, t("apply")),
+    wrong,
+  );
 }
 
 // ------------------------------------------------------------------- chart
 
 /** Parts of each day by model, from the days' own `models`. */
-export function byModel(rows, { cost }) {
+function byModel(rows, { cost }) {
   const amounts = new Map();
   for (const { models } of rows) {
-    for (const [name, figures] of Object.entries(models ?? {})) amounts.set(name, [...(amounts.get(name) ?? []), figures[cost]]);
+    for (const [name, figures] of Object.entries(models ?? {}))
+      amounts.set(name, [...(amounts.get(name) ?? []), figures[cost]]);
   }
   const series = dearest(amounts, SERIES_MAX);
   return { series, parts: (row) => series.map((name) => row.models?.[name]?.[cost] ?? "0") };
@@ -120,7 +155,10 @@ export function byModel(rows, { cost }) {
 /** Parts of each day by value: those of the dearest ones, whose items have days. */
 export function byValue(items, { cost }) {
   const costs = items.map(({ days: rows }) => new Map(rows.map((row) => [row.day, row[cost]])));
-  return { series: items.map(({ value, name }) => name ?? value), parts: ({ day }) => costs.map((of) => of.get(day) ?? "0") };
+  return {
+    series: items.map(({ value, name }) => name ?? value),
+    parts: ({ day }) => costs.map((of) => of.get(day) ?? "0"),
+  };
 }
 
 /** The bars of a range, and the table that says the same. */
@@ -144,9 +182,20 @@ function daysTable(rows, { cost, currency }, file) {
   const columns = [
     { label: t("day"), field: "day", text: true, value: (row) => row.day, show: (row) => format.dayName(row.day) },
     { label: t("cost"), field: cost, value: (row) => row[cost], show: (row) => amount(row[cost], currency) },
-    billed && { label: t("billed"), field: "billedEUR", value: (row) => row.billedEUR ?? "0", show: (row) => amount(row.billedEUR ?? "0") },
+    billed && {
+      label: t("billed"),
+      field: "billedEUR",
+      value: (row) => row.billedEUR ?? "0",
+      show: (row) => amount(row.billedEUR ?? "0"),
+    },
     ...useColumns(),
-    { label: t("state"), field: "final", text: true, value: (row) => String(row.final), show: (row) => t(row.final ? "final" : "notFinal") },
+    {
+      label: t("state"),
+      field: "final",
+      text: true,
+      value: (row) => String(row.final),
+      show: (row) => t(row.final ? "final" : "notFinal"),
+    },
   ];
   return dataTable({ caption: t("moneyPerDay"), file, columns: columns.filter(Boolean), rows });
 }
@@ -156,7 +205,12 @@ const useColumns = () =>
     ["requests", "requests"],
     ["tokens_in", "tokensIn"],
     ["tokens_out", "tokensOut"],
-  ].map(([field, label]) => ({ label: t(label), field, value: (row) => row[field] ?? "0", show: (row) => counted(row[field] ?? "0") }));
+  ].map(([field, label]) => ({
+    label: t(label),
+    field,
+    value: (row) => row[field] ?? "0",
+    show: (row) => counted(row[field] ?? "0"),
+  }));
 
 // ------------------------------------------------------------------ values
 
@@ -165,16 +219,50 @@ export function valuesTable(by, items, total, range, { file, hasPages = true, mo
   const { cost, currency } = moneyOf(total);
   const some = (name) => (more && NAMED.includes(by)) || items.some((row) => row[name]);
   const label = ({ value, rest, name }) =>
-    rest ? h("em", {}, t("rest")) : value === null ? h("em", {}, t("none")) : hasPages ? h("a", { href: address(by, value, range) }, named(name ?? value)) : named(name ?? value);
+    rest
+      ? h("em", {}, t("rest"))
+      : value === null
+        ? h("em", {}, t("none"))
+        : hasPages
+          ? h("a", { href: address(by, value, range) }, named(name ?? value))
+          : named(name ?? value);
   const columns = [
-    { label: t(by), field: "value", text: true, value: (row) => row.value ?? "", order: (row) => row.name ?? row.value ?? "", show: label },
-    some("name") && { label: "Id", field: "name", text: true, minor: true, value: (row) => row.name ?? "", order: (row) => row.value ?? "", show: (row) => (row.name ? named(row.value, "id minor") : "") },
-    some("costCentre") && { label: t("costCentre"), field: "costCentre", text: true, value: (row) => row.costCentre ?? "", show: (row) => named(row.costCentre ?? "") },
+    {
+      label: t(by),
+      field: "value",
+      text: true,
+      value: (row) => row.value ?? "",
+      order: (row) => row.name ?? row.value ?? "",
+      show: label,
+    },
+    some("name") && {
+      label: "Id",
+      field: "name",
+      text: true,
+      minor: true,
+      value: (row) => row.name ?? "",
+      order: (row) => row.value ?? "",
+      show: (row) => (row.name ? named(row.value, "id minor") : ""),
+    },
+    some("costCentre") && {
+      label: t("costCentre"),
+      field: "costCentre",
+      text: true,
+      value: (row) => row.costCentre ?? "",
+      show: (row) => named(row.costCentre ?? ""),
+    },
     { label: t("cost"), field: cost, value: (row) => row[cost], show: (row) => amount(row[cost], currency) },
     { label: t("share"), value: (row) => row[cost], show: (row) => shareBar(ratio(row[cost], total[cost])) },
     ...useColumns(),
   ];
-  return dataTable({ caption: t("dearestFirst", { what: t(PLURAL[by]) }), file, columns: columns.filter(Boolean), rows: items, last: (row) => Boolean(row.rest), more });
+  return dataTable({
+    caption: t("dearestFirst", { what: t(PLURAL[by]) }),
+    file,
+    columns: columns.filter(Boolean),
+    rows: items,
+    last: (row) => Boolean(row.rest),
+    more,
+  });
 }
 
 function shareBar(part) {
@@ -184,30 +272,40 @@ function shareBar(part) {
 }
 
 /** Rows of a table of models, from the `models` of a sum. */
-export const modelItems = (models) =>
+const modelItems = (models) =>
   Object.entries(models ?? {})
-    .map(([name, figures]) => (name === "other/other" ? { value: null, rest: true, ...figures } : { value: name, ...figures }))
-    .sort((a, b) => Boolean(a.rest) - Boolean(b.rest) || compare(b.costEUR, a.costEUR) || compare(b.costUSD, a.costUSD));
+    .map(([name, figures]) =>
+      name === "other/other" ? { value: null, rest: true, ...figures } : { value: name, ...figures },
+    )
+    .sort(
+      (a, b) => Boolean(a.rest) - Boolean(b.rest) || compare(b.costEUR, a.costEUR) || compare(b.costUSD, a.costUSD),
+    );
 
 // ---------------------------------------------------------------- coverage
 
 /** What is not in the figures, each with what to do. */
-export function coverage(total, rows, { mine = false, inRest = [] } = {}) {
+export function coverage(total, rows, { isMine = false, inRest = [] } = {}) {
   const open = rows.filter(({ final }) => !final).map(({ day }) => day);
   const listed = (open.length > DAYS_LISTED ? "… " : "") + open.slice(-DAYS_LISTED).map(format.dayMonth).join(", ");
   const some = (name) => total[name] !== undefined && !isZero(total[name]);
   const counts = (amount) => ({ of: amount, n: format.count(String(amount)) });
   const found = [
-    some("unpriced") && [t("unpriced", counts(total.unpriced)), t(mine ? "unpricedMe" : "unpricedDo")],
+    some("unpriced") && [t("unpriced", counts(total.unpriced)), t(isMine ? "unpricedMe" : "unpricedDo")],
     some("unconverted") && [t("unconverted", { money: format.money(total.unconverted, "USD") }), t("unconvertedDo")],
-    some("unrated") && [t("unrated", counts(total.unrated)), mine ? "" : t("unratedDo")],
+    some("unrated") && [t("unrated", counts(total.unrated)), isMine ? "" : t("unratedDo")],
     some("estimated") && [t("estimated", counts(total.estimated)), t("estimatedDo")],
-    some("repriced") && [t("repriced", counts(total.repriced)), mine ? "" : t("repricedDo")],
+    some("repriced") && [t("repriced", counts(total.repriced)), isMine ? "" : t("repricedDo")],
     open.length > 0 && [t("openDays", { ...counts(open.length), days: listed }), t("openDaysDo")],
     inRest.length > 0 && [t("inRest", counts(inRest.length)), t("inRestDo")],
   ].filter(Boolean);
   if (!found.length) return [h("p", { class: "fine" }, t("nothingMissing"))];
-  return [h("ul", { class: "missing" }, found.map(([what, how]) => h("li", {}, h("strong", {}, what), " ", how)))];
+  return [
+    h(
+      "ul",
+      { class: "missing" },
+      found.map(([what, how]) => h("li", {}, h("strong", {}, what), " ", how)),
+    ),
+  ];
 }
 
 // --------------------------------------------------------------- footprint
@@ -215,14 +313,17 @@ export function coverage(total, rows, { mine = false, inRest = [] } = {}) {
 export function footprint(total) {
   const known = FOOTPRINT.filter((name) => total[name]);
   if (!known.length || isZero(total.rated ?? "0")) return [h("p", {}, t("footprintUnknown"))];
-  const pairs = known.map((name) => [t(name), figure(format.range(name, total[name]), `${total[name].low} - ${total[name].high}`, "range")]);
+  const pairs = known.map((name) => [
+    t(name),
+    figure(format.range(name, total[name]), `${total[name].low} - ${total[name].high}`, "range"),
+  ]);
   if (total.restoredM2) pairs.push([t("restoredM2"), figure(format.square(total.restoredM2), total.restoredM2)]);
   return [facts(pairs), h("p", { class: "minor" }, t("footprintSource", { n: format.count(total.rated) }))];
 }
 
 export const empty = (help) => h("div", { class: "empty" }, h("p", {}, h("strong", {}, t("empty"))), h("p", {}, help));
 
-export const sumFacts = (total) =>
+const sumFacts = (total) =>
   facts([
     [t("cost"), amount(total[moneyOf(total).cost], moneyOf(total).currency)],
     ...(total.billedEUR !== undefined && compare(total.billedEUR, total.costEUR) !== 0
@@ -236,3 +337,39 @@ export const sumFacts = (total) =>
     [t("tokensIn"), counted(total.tokens_in)],
     [t("tokensOut"), counted(total.tokens_out)],
   ]);
+
+// ------------------------------------------------------------------- usage
+
+/**
+ * The panels of one value or person: sums, money per day by model, models, what is missing, footprint.
+ *
+ * @param {{panel: Function, range: string[]}} given
+ * @param {() => Promise<any>} usage reads the days and their sum
+ * @param {{file: string, help: string, isMine?: boolean, hasModels?: boolean}} options
+ */
+export function usagePanels({ panel, range }, usage, { file, help, isMine = false, hasModels = true }) {
+  async function chart() {
+    const { days: rows, total } = await usage();
+    const money = moneyOf(total);
+    return rows.length
+      ? daysChart(rows, range, byModel(rows, money), money, `${file}-days-${range.join("-")}`)
+      : [empty(help)];
+  }
+  async function models() {
+    const { total } = await usage();
+    const items = modelItems(total.models);
+    const options = { file: `${file}-models-${range.join("-")}`, hasPages: !isMine };
+    return items.length ? [valuesTable("model", items, total, range, options)] : [empty(help)];
+  }
+  async function missing() {
+    const { days: rows, total, inRest } = await usage();
+    return coverage(total, rows, { isMine, inRest });
+  }
+  return [
+    panel(null, async () => [sumFacts((await usage()).total)], { className: isMine ? "" : "hero" }),
+    panel(t("moneyPerDay"), chart),
+    hasModels && panel(t("models"), models),
+    panel(t("notIn"), missing),
+    panel(t("footprint"), async () => footprint((await usage()).total)),
+  ];
+}

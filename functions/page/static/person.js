@@ -4,7 +4,7 @@ import { lastMonth, rangeOf } from "./days.js";
 import { h, named } from "./dom.js";
 import { dayRange, t } from "./format.js";
 import { run } from "./frame.js";
-import { byModel, coverage, daysChart, empty, footprint, modelItems, moneyOf, monthFigures, rangePicker, sumFacts, valuesTable } from "./overview.js";
+import { monthFigures, rangePicker, usagePanels } from "./overview.js";
 
 const TOKEN = "impact.person-token";
 const NONCE = "impact.nonce";
@@ -25,20 +25,7 @@ function view(context) {
     title,
     panel(null, async () => monthFigures((await month()).days, now, true), { className: "hero" }),
     h("div", { class: "bar-top" }, h("h2", { class: "dates" }, dayRange(...range)), rangePicker(given, range)),
-    panel(null, async () => [sumFacts((await usage()).total)]),
-    panel(t("moneyPerDay"), async () => {
-      const { days, total } = await usage();
-      const money = moneyOf(total);
-      return days.length ? daysChart(days, range, byModel(days, money), money, `impact-days-${range.join("-")}`) : [empty(t("emptyHelpMe"))];
-    }),
-    panel(t("models"), async () => {
-      const { total } = await usage();
-      const items = modelItems(total.models);
-      const file = `impact-models-${range.join("-")}`;
-      return items.length ? [valuesTable("model", items, total, range, { file, hasPages: false })] : [empty(t("emptyHelpMe"))];
-    }),
-    panel(t("notIn"), async () => coverage((await usage()).total, (await usage()).days, { mine: true })),
-    panel(t("footprint"), async () => footprint((await usage()).total)),
+    ...usagePanels({ panel, range }, usage, { file: "impact", help: t("emptyHelpMe"), isMine: true }),
   ];
 }
 
@@ -53,7 +40,11 @@ function signIn(enter, config) {
     : [h("p", {}, t("linkNeeded"))];
 }
 
-const base64url = (bytes) => btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+const base64url = (bytes) =>
+  btoa(String.fromCharCode(...bytes))
+    .replaceAll("+", "-")
+    .replaceAll("/", "_")
+    .replaceAll("=", "");
 
 /** Take the token out of the address before anything else can see it. */
 function takeToken() {

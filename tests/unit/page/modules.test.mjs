@@ -8,7 +8,8 @@ import * as days from "../../../functions/page/static/days.js";
 import * as decimal from "../../../functions/page/static/decimal.js";
 
 test("numbers keep all their digits", () => {
-  const text = '{"a":0.12345678901234567890123456789012345678,"b":[1,-2.50,1e-7,9E+3],"c":"1.5","d":"x\\"2\\\\","e":true,"f":null}';
+  const text =
+    '{"a":0.12345678901234567890123456789012345678,"b":[1,-2.50,1e-7,9E+3],"c":"1.5","d":"x\\"2\\\\","e":true,"f":null}';
   assert.deepEqual(parseExact(text), {
     a: "0.12345678901234567890123456789012345678",
     b: ["1", "-2.50", "1e-7", "9E+3"],
@@ -28,7 +29,10 @@ test("hostile text is no number and no key", () => {
 test("sums are exact", () => {
   assert.equal(decimal.add("0.1", "0.2"), "0.3");
   assert.equal(decimal.add("1e-7", "2.50"), "2.5000001");
-  assert.equal(decimal.subtract("1", "0.00000000000000000000000000000000000001"), "0.99999999999999999999999999999999999999");
+  assert.equal(
+    decimal.subtract("1", "0.00000000000000000000000000000000000001"),
+    "0.99999999999999999999999999999999999999",
+  );
   assert.equal(decimal.subtract("0.5", "0.75"), "-0.25");
   assert.equal(decimal.sum([]), "0");
   assert.equal(decimal.sum(["9E+3", "1"]), "9001");
@@ -72,7 +76,13 @@ test("days are days of a calendar", () => {
 test("a range that the API does not take is this month", () => {
   const of = (query) => days.rangeOf(new URLSearchParams(query), "2026-11-28");
   assert.deepEqual(of("from=2026-01-01&to=2026-01-31"), ["2026-01-01", "2026-01-31"]);
-  for (const wrong of ["", "from=2026-02-30&to=2026-03-01", "from=2026-03-02&to=2026-03-01", "from=x&to=y", "from=2025-01-01&to=2026-11-28"]) {
+  for (const wrong of [
+    "",
+    "from=2026-02-30&to=2026-03-01",
+    "from=2026-03-02&to=2026-03-01",
+    "from=x&to=y",
+    "from=2025-01-01&to=2026-11-28",
+  ]) {
     assert.deepEqual(of(wrong), ["2026-11-01", "2026-11-28"], wrong);
   }
 });
@@ -85,7 +95,7 @@ test("what a spreadsheet would run is text in a CSV", () => {
   const rows = ["=1+1", "+x", "-x", "@x", "\tx", "a,b", 'a"b', "a\nb", "plain"].map((id) => ({ id, cost: "-0.10" }));
   assert.equal(
     csv(columns, rows),
-    "value,costEUR\r\n'=1+1,-0.10\r\n'+x,-0.10\r\n'-x,-0.10\r\n'@x,-0.10\r\n'\tx,-0.10\r\n\"a,b\",-0.10\r\n\"a\"\"b\",-0.10\r\n\"a\nb\",-0.10\r\nplain,-0.10\r\n",
+    'value,costEUR\r\n\'=1+1,-0.10\r\n\'+x,-0.10\r\n\'-x,-0.10\r\n\'@x,-0.10\r\n\'\tx,-0.10\r\n"a,b",-0.10\r\n"a""b",-0.10\r\n"a\nb",-0.10\r\nplain,-0.10\r\n',
   );
 });
 
@@ -102,7 +112,10 @@ function answering(...answers) {
 test("the token is a header, and the same question is asked once", async () => {
   const asked = answering([200, '{"total":{"costEUR":1.10}}']);
   const api = new Api("secret");
-  const [one, other] = await Promise.all([api.get("/api/totals", { from: "a" }), api.get("/api/totals", { from: "a" })]);
+  const [one, other] = await Promise.all([
+    api.get("/api/totals", { from: "a" }),
+    api.get("/api/totals", { from: "a" }),
+  ]);
   assert.equal(one, other);
   assert.equal(one.total.costEUR, "1.10");
   assert.equal(asked.length, 1);
@@ -115,7 +128,10 @@ test("a busy service is asked once more, then said", async () => {
   assert.deepEqual(await new Api("t").get("/x", {}), {});
   answering([503, "", { "retry-after": "0.01" }], [503, '{"error":{"message":"busy"}}']);
   const api = new Api("t");
-  await assert.rejects(api.get("/x", {}), (error) => error instanceof ApiError && error.status === 503 && error.message === "busy");
+  await assert.rejects(
+    api.get("/x", {}),
+    (error) => error instanceof ApiError && error.status === 503 && error.message === "busy",
+  );
   answering([200, '{"n":1}']);
   assert.deepEqual(await api.get("/x", {}), { n: "1" }); // a failure is not kept
 });
@@ -140,11 +156,17 @@ const daysOf = (first, last) =>
 test("few days are bars of their own", () => {
   const bars = grouped(daysOf("2026-11-01", "2026-11-30"));
   assert.equal(bars.length, 30);
-  assert.deepEqual([bars[0].first, bars[0].last, bars[0].final, bars[1].final], ["2026-11-01", "2026-11-01", false, true]);
+  assert.deepEqual(
+    [bars[0].first, bars[0].last, bars[0].final, bars[1].final],
+    ["2026-11-01", "2026-11-01", false, true],
+  );
 });
 
 test("many days are weeks or months, and no cent is lost", () => {
-  for (const [first, last, unit] of [["2026-09-02", "2026-11-28", "week"], ["2025-11-28", "2026-11-28", "month"]]) {
+  for (const [first, last, unit] of [
+    ["2026-09-02", "2026-11-28", "week"],
+    ["2025-11-28", "2026-11-28", "month"],
+  ]) {
     const all = daysOf(first, last);
     const bars = grouped(all);
     assert.equal(bars[0].unit, unit);
@@ -178,7 +200,8 @@ test("costs are in dollars only where nothing is in euros", () => {
 
 test("a token that no header can carry is none", () => {
   assert.ok(isToken("abc.DEF-_123"));
-  for (const text of ["", "a b", "a\n", "é", "\u202e", "x".repeat(8001)]) assert.ok(!isToken(text), JSON.stringify(text));
+  for (const text of ["", "a b", "a\n", "é", "\u202e", "x".repeat(8001)])
+    assert.ok(!isToken(text), JSON.stringify(text));
 });
 
 test("a column without a field is not in the CSV", () => {
