@@ -19,6 +19,7 @@ FUNCTIONS = {
     "authorizer": "AuthorizerFunction",
     "ingest": "IngestFunction",
     "mcp": "McpFunction",
+    "page": "PageFunction",
     "rates": "RatesFunction",
     "rollup-worker": "RollupWorkerFunction",
     "rollup": "RollupFunction",
@@ -97,6 +98,7 @@ EXPECTED: dict[str, Any] = {
     "summaries-day": 200,
     "summaries-totals": 200,
     "summaries-breakdown": 200,
+    "summaries-breakdown-daily": 200,
     "summaries-me": 200,
     "summaries-me-breakdown": 200,
     "summaries-me-other-dimension": 422,
@@ -107,6 +109,13 @@ EXPECTED: dict[str, Any] = {
     "summaries-too-many-days": 422,
     "summaries-bad-cursor": 422,
     "summaries-bad-flag": 422,
+    "summaries-bad-limit": 422,
+    "page-operator": 200,
+    "page-person": 200,
+    "page-config": 200,
+    "page-file": 200,
+    "page-no-such-file": 404,
+    "page-sign-in-without-provider": 404,
     "mcp-initialize": 200,
     "mcp-initialized": 202,
     "mcp-tools": 200,
@@ -132,6 +141,7 @@ ONE_OF_EACH = [
     "rollup-scheduled",
     "summaries-user",
     "mcp-my-usage",
+    "page-operator",
 ]
 
 
