@@ -2,8 +2,8 @@
 
 `python -m benchmarks.page`. The first part reads in this process: from DynamoDB Local if DYNAMODB_LOCAL_URL
 is set, else from moto, whose units mean nothing. The second part calls the deployed stack on this machine
-over HTTP, cold and warm. No event is sent: the rows are written as the rollup would have written them, with
-its own code.
+over HTTP, cold and warm; the third opens the page in a browser, if there is one. No event is sent: the rows
+are written as the rollup would have written them, with its own code.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, localcontext
@@ -24,6 +24,7 @@ from urllib.request import Request, urlopen
 from zoneinfo import ZoneInfo
 
 from moto import mock_aws
+from playwright.sync_api import Browser, expect
 
 from benchmarks.reading import LOCAL, Meter, summary, write
 from impact.billing import Terms
@@ -41,6 +42,7 @@ from impact.summary import Group, Sums, Tally
 from impact.types import Item
 from impact.usage_reader import LISTERS, UsageReader
 from impact_cli.deployed_stack import store_of
+from local.browser import browser_path, running_browser
 from local.stack import Stack, running_stack
 from tests.tables import drop_tables, make_tables
 
@@ -212,11 +214,8 @@ def measure_calls(users: int, days: int) -> None:
             warm = [timed(stack, path, query) for _ in range(WARM)]
             milliseconds, size = statistics.median(ms for ms, _ in warm), warm[0][1]
             print(f"  {name:42}{cold:9,.0f}{milliseconds:10,.0f}{size / 1000:8,.0f}", flush=True)
-        for what in ("its processes start", "warm"):
-            began = time.perf_counter()
-            first_screen(stack, month)
-            milliseconds = 1000 * (time.perf_counter() - began)
-            print(f"  {'all calls of the first screen, ' + what:51}{milliseconds:10,.0f}", flush=True)
+        if browser_path():
+            measure_screen(stack)
 
 
 def calls(month: dict[str, str], whole: dict[str, str]) -> Iterator[tuple[str, str, dict[str, str]]]:
@@ -231,21 +230,54 @@ def calls(month: dict[str, str], whole: dict[str, str]) -> Iterator[tuple[str, s
         yield f"one user, {range_}", "/api/summaries", {"userId": "user-000000"} | days
 
 
-def first_screen(stack: Stack, month: dict[str, str]) -> None:
-    """The calls that the page makes, as many at a time as a browser makes to one host."""
-    asked = [("/api/totals", month), ("/api/totals", month | {"from": month["from"][:8] + "01"})]
-    asked += [("/api/breakdown", SERIES | month)]
-    asked += [("/api/breakdown", TABLE | month)]
-    with ThreadPoolExecutor(6) as browser:
-        for _ in browser.map(lambda call: timed(stack, *call), asked):
-            pass
+# Milliseconds, as somebody sees them
 
 
-def cold_start(stack: Stack) -> None:
+def measure_screen(stack: Stack) -> None:
+    """Open the page in a browser: with functions whose processes must start, then with warm ones."""
+    print(f"\n{'in a browser, from the request on, ms':44}{'cold':>9}{'warm':>10}")
+    with running_browser() as browser:
+        cold_start(stack, "PageFunction")
+        painted = [first_paint(browser, stack) for _ in range(1 + WARM)]
+        print_times("first paint", painted)
+        cold_start(stack)
+        screens = [first_screen(browser, stack) for _ in range(1 + WARM)]
+        print_times("after signing in: the large number", [number for number, _ in screens])
+        print_times("after signing in: everything", [everything for _, everything in screens])
+
+
+def print_times(what: str, milliseconds: list[float]) -> None:
+    cold, *warm = milliseconds
+    print(f"  {what:42}{cold:9,.0f}{statistics.median(warm):10,.0f}", flush=True)
+
+
+def first_paint(browser: Browser, stack: Stack) -> float:
+    """Open the page as somebody who has never been there: nothing is cached."""
+    with closing(browser.new_context()) as profile:
+        page = profile.new_page()
+        page.goto(stack.api_url)
+        page.locator("form").wait_for()
+        [paint] = page.evaluate("performance.getEntriesByName('first-contentful-paint')")
+        return float(paint["startTime"])
+
+
+def first_screen(browser: Browser, stack: Stack) -> tuple[float, float]:
+    """Sign in. Return when the month's number was there, and when everything was."""
+    with closing(browser.new_context(viewport={"width": 1280, "height": 900})) as profile:
+        page = profile.new_page()
+        page.goto(stack.api_url)
+        page.locator("#token").fill(stack.read_token)
+        began = time.perf_counter()
+        page.locator("form button").click()
+        page.locator(".headline").wait_for()
+        number = time.perf_counter()
+        expect(page.locator("[aria-busy]")).to_have_count(0, timeout=60_000)
+        return 1000 * (number - began), 1000 * (time.perf_counter() - began)
+
+
+def cold_start(stack: Stack, function: str = "SummariesFunction") -> None:
     """Write the function's configuration: its next call starts a process."""
-    stack.client("lambda").update_function_configuration(
-        FunctionName=stack.physical_id("SummariesFunction"), Timeout=25
-    )
+    stack.client("lambda").update_function_configuration(FunctionName=stack.physical_id(function), Timeout=25)
 
 
 def timed(stack: Stack, path: str, query: dict[str, str]) -> tuple[float, int]:

@@ -23,10 +23,11 @@ from tests.lambda_context import CONTEXT
 
 QUERIES = 2_000
 TODAY = NOON.date()
+OF_ONE = ("teamId", "keyAlias", "tag", "model", "provider")
 ROUTES = {
-    "GET /api/summaries": ("userId", "teamId", "keyAlias", "tag", "from", "to", "fresh", "day", "cursor"),
+    "GET /api/summaries": (*("userId", "day", "from", "to", "fresh", "cursor"), *OF_ONE),
     "GET /api/totals": ("from", "to"),
-    "GET /api/breakdown": ("by", "from", "to", "cursor"),
+    "GET /api/breakdown": ("by", "from", "to", "limit", "daily", "cursor"),
 }
 
 
@@ -106,6 +107,27 @@ DIMENSIONS = [
     "\ud800",
     "__proto__",
 ]
+WHOLE_NUMBERS = [
+    *(
+        "1",
+        "10",
+        "0",
+        "11",
+        "1000",
+        "1001",
+        "007",
+        "",
+        "-1",
+        "+1",
+        " 1",
+        "1.0",
+        "1e1",
+        "0x1",
+        "٣",
+        "9" * 5000,
+    ),
+    *("0x1", "٣", "9" * 5000, "true", "null", "1,2", "\ud800"),
+]
 FLAGS = ["false", "true", "True", "1", "yes", "", "true,true", "null", "\0"]
 CURSORS = [
     *("", "x", "e30=", "WzEsIDJd", "ÿ", "\ud800", "=", "====", "W10=", "/+/+", "-_-_", "A" * 100_000),
@@ -132,9 +154,13 @@ POOLS = {
     "teamId": LABELS,
     "keyAlias": LABELS,
     "tag": LABELS,
+    "model": LABELS,
+    "provider": LABELS,
+    "limit": WHOLE_NUMBERS,
+    "daily": WHOLE_NUMBERS,
     "by": DIMENSIONS,
 }
-OTHER = ["userid", "USERID", "limit", "__proto__", "", "next", "x" * 1000]
+OTHER = ["userid", "USERID", "offset", "__proto__", "", "next", "x" * 1000]
 
 
 def test_a_question_is_answered_or_what_is_wrong_is_named(
@@ -174,7 +200,7 @@ def _question(random: Random) -> tuple[str, dict[str, str]]:
     usual: tuple[tuple[str, ...], ...] = (("by",), ("by", "from", "to"), ("by", "cursor"), ())
     if route != "GET /api/breakdown":
         usual = (("userId",), ("day",), ("day", "cursor"), ("userId", "cursor"), ("from", "to"), ())
-        usual += (("teamId",), ("keyAlias",), ("tag",))
+        usual += tuple((name,) for name in OF_ONE)
     names = list(random.choice(usual))
     names += random.sample([*POOLS, *POOLS, *OTHER], random.choice((0, 1, 2, 4)))
     # Many of the values are valid: otherwise nearly every query would be rejected.
@@ -195,14 +221,14 @@ def _bad(route: str, query: dict[str, str]) -> set[str]:
         "to": _is_date,
         "day": _is_date,
         "fresh": _is_flag,
-        "teamId": _is_label,
-        "keyAlias": _is_label,
-        "tag": _is_label,
+        **dict.fromkeys(OF_ONE, _is_label),
+        "limit": lambda text: _is_whole(text, 1, 1000),
+        "daily": lambda text: _is_whole(text, 0, 10),
         "by": _is_dimension,
     }
     if bad := {name for name, check in checks.items() if name in given and not check(given[name])}:
         return bad
-    of_what = [name for name in ("userId", "teamId", "keyAlias", "tag", "day") if name in given]
+    of_what = [name for name in ("userId", "day", *OF_ONE) if name in given]
     if route == "GET /api/summaries" and len(of_what) != 1:
         return {"userId"}
     if route == "GET /api/breakdown" and "by" not in given:
@@ -241,6 +267,11 @@ def _is_label(text: str) -> bool:
 
 def _is_dimension(text: str) -> bool:
     return text in ("user", "team", "key", "tag", "model", "provider")
+
+
+def _is_whole(text: str, least: int, most: int) -> bool:
+    is_short = 0 < len(text) < 10 and set(text) <= set("0123456789")
+    return is_short and least <= int(text) <= most
 
 
 def _is_flag(text: str) -> bool:

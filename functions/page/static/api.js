@@ -6,6 +6,7 @@ const TOKENS = /("(?:[^"\\]|\\.)*")|(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)/g;
 export const parseExact = (text) => JSON.parse(text.replace(TOKENS, (_, string, number) => string ?? `"${number}"`));
 
 const PATIENCE_SECONDS = 10;
+const AT_ONCE = 2; // more would start more functions at a first visit, and be no sooner done
 
 export class ApiError extends Error {
   /** @param {number} status 0: no response @param {string} message */
@@ -22,6 +23,8 @@ export class Api {
   #token;
   #abort = new AbortController();
   #kept = new Map();
+  #asking = 0;
+  #waiting = [];
 
   constructor(token) {
     this.#token = token;
@@ -43,7 +46,7 @@ export class Api {
   get(path, query) {
     const url = `${path}?${new URLSearchParams(query)}`;
     if (!this.#kept.has(url)) {
-      const answer = this.#fetch(url, true);
+      const answer = this.#inTurn(() => this.#fetch(url, true));
       this.#kept.set(url, answer);
       answer.catch(() => this.#kept.delete(url));
     }
@@ -59,6 +62,19 @@ export class Api {
       days.push(...page.days);
     }
     return { ...whole, days };
+  }
+
+  /** Ask as soon as few enough others are being asked, in the order of the questions. */
+  async #inTurn(ask) {
+    if (this.#asking >= AT_ONCE) await new Promise((start) => this.#waiting.push(start));
+    else this.#asking += 1;
+    try {
+      return await ask();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next) next();
+      else this.#asking -= 1;
+    }
   }
 
   async #fetch(url, again) {

@@ -116,6 +116,7 @@ def load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, service: Service) -> I
         defaults = {
             "IMPACT_SERVICE_URL": service.url,
             "IMPACT_SERVICE_TOKEN": "t0ken",
+            "IMPACT_FLUSH_SECONDS": "0.05",
             "IMPACT_OUTBOX": str(tmp_path / "outbox"),
         }
         for name, value in (defaults | environment).items():
