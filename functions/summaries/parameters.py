@@ -13,7 +13,7 @@ from impact.daily_totals import DAYS_MAX
 from impact.http import HttpError
 from impact.keys import SORT_KEY_BYTES, has_room
 from impact.naming import is_utf8
-from request_events.limits import LABEL_MAX, USER_ID_MAX
+from request_events.limits import LABEL_MAX, MODEL_MAX, PROVIDER_MAX, USER_ID_MAX
 
 DEFAULT_DAYS = 30
 DIMENSION_OF = {"teamId": "team", "keyAlias": "key", "tag": "tag", "model": "model", "provider": "provider"}
@@ -33,10 +33,13 @@ def _date(text: str) -> date:
     return date.fromisoformat(parse_day(text))
 
 
-def _label(text: str) -> str:
-    if not 1 <= len(text) <= LABEL_MAX or not is_utf8(text):
-        raise ValueError
-    return text
+def _text(most: int) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if not 1 <= len(text) <= most or not is_utf8(text):
+            raise ValueError
+        return text
+
+    return read
 
 
 def _flag(text: str) -> bool:
@@ -85,10 +88,16 @@ FRESH = Parameter(
 FROM = Parameter(f"First day; without it {DEFAULT_DAYS} days to `to`.", _A_DATE, _DATE_RULE, _date)
 TO = Parameter("Last day, included; without it today.", _A_DATE, _DATE_RULE, _date)
 CURSOR = Parameter("`next` of the page before.", {"type": "string"})
-_A_LABEL = {"type": "string", "minLength": 1, "maxLength": LABEL_MAX}
+_LONGEST = {"model": PROVIDER_MAX + 1 + MODEL_MAX, "provider": PROVIDER_MAX}  # a model is provider/model
 VALUES = {
-    name: Parameter(f"The days of one {by}.", _A_LABEL, f"must have 1 to {LABEL_MAX} characters", _label)
+    name: Parameter(
+        f"The days of one {by}.",
+        {"type": "string", "minLength": 1, "maxLength": most},
+        f"must have 1 to {most} characters",
+        _text(most),
+    )
     for name, by in DIMENSION_OF.items()
+    for most in [_LONGEST.get(name, LABEL_MAX)]
 }
 
 

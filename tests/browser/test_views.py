@@ -36,14 +36,23 @@ FIELDS = {
     "model": "model",
     "provider": "provider",
 }
-COPIED = """element => {
+COPY = """
   let text = null;
   const listen = (event) => { text = event.clipboardData.getData("text/plain"); };
   document.addEventListener("copy", listen, { once: true });
-  getSelection().selectAllChildren(element);
   document.execCommand("copy");
   return text;
 }"""
+COPIED = "element => { getSelection().selectAllChildren(element);" + COPY
+COPIED_CELLS = (
+    """row => {
+  const range = document.createRange();
+  range.setStart(row.cells[1], 0);
+  range.setEndAfter(row.cells[row.cells.length - 1]);
+  getSelection().removeAllRanges();
+  getSelection().addRange(range);"""
+    + COPY
+)
 
 
 def month_of(today: date) -> dict[str, str]:
@@ -60,7 +69,7 @@ def saved(screen: Screen, of: Locator) -> list[dict[str, str]]:
     with screen.page.expect_download() as download:
         of.get_by_role("button", name="CSV").click()
     path = download.value.path()
-    return list(csv.DictReader(StringIO(Path(path).read_text("utf-8"), newline="")))
+    return list(csv.DictReader(StringIO(Path(path).read_text("utf-8-sig"), newline="")))
 
 
 def test_the_large_number_is_this_month(operator: Screen, stack: Stack, today: date) -> None:
@@ -137,6 +146,45 @@ def test_a_sort_is_of_all_rows_also_of_those_that_are_not_here_yet(
     rows = [int(row["requests"]) for row in saved(operator, panel)]
     assert rows == sorted((int(item["requests"]) for item in items), reverse=True)
     assert len(rows) > 3
+
+
+def test_a_slow_answer_never_stands_under_another_tab(operator: Screen) -> None:
+    panel = operator.panel("Who and what")
+    held: list[Route] = []
+    operator.page.route("**/api/breakdown?by=team&limit=100&*", held.append)
+    users = panel.locator("tbody tr").all_inner_texts()
+    panel.get_by_role("button", name="Teams", exact=True).click()
+    expect(panel.get_by_text("Loading")).to_be_visible()
+    panel.get_by_role("button", name="Users", exact=True).click()
+    operator.settled()
+    with operator.page.expect_response("**/api/breakdown?by=team&limit=100&*") as answer:
+        held[0].continue_()
+    answer.value.finished()
+    operator.page.evaluate("new Promise((resume) => requestAnimationFrame(resume))")
+    assert panel.locator("tbody tr").all_inner_texts() == users
+
+
+def test_an_axis_is_as_wide_as_its_amounts(operator: Screen) -> None:
+    left = "all => Math.min(...all.map((each) => each.getBBox().x))"
+    assert operator.page.locator(".canvas text").evaluate_all(left) >= 0
+
+
+def test_a_day_has_its_parts_in_the_table_and_in_the_csv(operator: Screen) -> None:
+    panel = operator.panel("Money per day")
+    panel.get_by_text("Money per day, as a table").click()
+    rows = saved(operator, panel)
+    parts = [name for name in rows[0] if name.startswith("costEUR: ")]
+    assert len(parts) == 7
+    assert parts[-1] == "costEUR: others"
+    for row in rows:
+        assert sum(Decimal(row[name]) for name in parts) == Decimal(row["costEUR"])
+
+
+def test_copied_cells_stay_apart(operator: Screen) -> None:
+    row = operator.panel("Who and what").locator("tbody tr").first
+    exact = row.locator("data").evaluate_all("all => all.map((each) => each.value)")
+    copied = row.evaluate(COPIED_CELLS)
+    assert [cell for cell in re.split(r"\s*\t\s*", copied) if "%" not in cell] == exact
 
 
 def test_the_range_lives_in_the_address(operator: Screen, stack: Stack, today: date) -> None:

@@ -222,6 +222,8 @@ def _bad(route: str, query: dict[str, str]) -> set[str]:
         "day": _is_date,
         "fresh": _is_flag,
         **dict.fromkeys(OF_ONE, _is_label),
+        "model": lambda text: _is_label(text, 321),  # provider/model
+        "provider": lambda text: _is_label(text, 64),
         "limit": lambda text: _is_whole(text, 1, 1000),
         "daily": lambda text: _is_whole(text, 0, 10),
         "by": _is_dimension,
@@ -261,8 +263,8 @@ def _is_date(text: str) -> bool:
         return False
 
 
-def _is_label(text: str) -> bool:
-    return 1 <= len(text) <= 256 and "\ud800" not in text
+def _is_label(text: str, most: int = 256) -> bool:
+    return 1 <= len(text) <= most and "\ud800" not in text
 
 
 def _is_dimension(text: str) -> bool:

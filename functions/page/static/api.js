@@ -6,6 +6,7 @@ const TOKENS = /("(?:[^"\\]|\\.)*")|(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)/g;
 export const parseExact = (text) => JSON.parse(text.replace(TOKENS, (_, string, number) => string ?? `"${number}"`));
 
 const PATIENCE_SECONDS = 10;
+const KEPT_MS = 60_000; // a figure on the screen may be so old; after that all are read again
 const AT_ONCE = 2; // more would start more functions at a first visit, and be no sooner done
 
 export class ApiError extends Error {
@@ -23,6 +24,7 @@ export class Api {
   #token;
   #abort = new AbortController();
   #kept = new Map();
+  #keptSince = 0;
   #asking = 0;
   #waiting = [];
 
@@ -32,23 +34,31 @@ export class Api {
 
   /** Stop all requests, and forget the token and all figures. */
   forget() {
-    this.#abort.abort();
+    this.stop();
     this.#token = "";
     this.#kept.clear();
   }
 
-  /** Forget figures, so that they are read again. */
-  refresh() {
-    this.#kept.clear();
+  /** Stop what is still being read: nobody waits for it any more. */
+  stop() {
+    this.#abort.abort();
+    this.#abort = new AbortController();
   }
 
-  /** Read a route. The same question is asked once. Throws ApiError. */
+  /** Read a route. The same question is asked once a minute. Throws ApiError, or an AbortError if it is stopped. */
   get(path, query) {
     const url = `${path}?${new URLSearchParams(query)}`;
+    if (Date.now() - this.#keptSince > KEPT_MS) {
+      this.#kept.clear();
+      this.#keptSince = Date.now();
+    }
     if (!this.#kept.has(url)) {
-      const answer = this.#inTurn(() => this.#fetch(url, true));
+      const { signal } = this.#abort;
+      const answer = this.#inTurn(() => this.#fetch(url, signal, true));
+      const drop = () => this.#kept.get(url) === answer && this.#kept.delete(url);
       this.#kept.set(url, answer);
-      answer.catch(() => this.#kept.delete(url));
+      signal.addEventListener("abort", drop);
+      answer.then(() => signal.removeEventListener("abort", drop), drop);
     }
     return this.#kept.get(url);
   }
@@ -77,28 +87,32 @@ export class Api {
     }
   }
 
-  async #fetch(url, again) {
+  async #fetch(url, signal, again) {
+    signal.throwIfAborted();
     let response;
     try {
-      response = await fetch(url, {
-        headers: { Authorization: `Bearer ${this.#token}` },
-        cache: "no-store",
-        credentials: "omit",
-        signal: this.#abort.signal,
-      });
+      const headers = { Authorization: `Bearer ${this.#token}` };
+      response = await fetch(url, { headers, cache: "no-store", credentials: "omit", signal });
     } catch (error) {
       throw error.name === "AbortError" ? error : new ApiError(0, error.message);
     }
     const busy = response.status === 503 || response.status === 429;
     if (busy && again) {
-      const seconds = Math.min(Number(response.headers.get("retry-after")) || 1, PATIENCE_SECONDS);
-      await new Promise((resume) => setTimeout(resume, seconds * 1000));
-      return this.#fetch(url, false);
+      await pause(Math.min(Number(response.headers.get("retry-after")) || 1, PATIENCE_SECONDS), signal);
+      return this.#fetch(url, signal, false);
     }
     const text = await response.text();
     if (!response.ok) throw new ApiError(response.status, messageOf(text));
     return parseExact(text);
   }
+}
+
+/** Wait, but not for what was stopped. */
+function pause(seconds, signal) {
+  return new Promise((resume) => {
+    setTimeout(resume, seconds * 1000);
+    signal.addEventListener("abort", resume);
+  });
 }
 
 function messageOf(text) {

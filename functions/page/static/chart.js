@@ -5,7 +5,8 @@ import { compare, sum } from "./decimal.js";
 import { h, named, svg, visible } from "./dom.js";
 import { dayMonth, dayRange, money, monthName, t, weekday } from "./format.js";
 
-const [HEIGHT, LEFT, TOP, BOTTOM] = [250, 60, 12, 26];
+const [HEIGHT, TOP, BOTTOM] = [250, 12, 26];
+const [LEFT_MIN, CHARACTER_WIDTH, LABEL_GAP] = [60, 6.8, 8];
 const [BAR_MAX, LABEL_WIDTH, TIP_GAP] = [40, 64, 28];
 const [DAYS_AS_BARS, DAYS_AS_WEEKS] = [62, 200];
 
@@ -124,35 +125,36 @@ function tipLines(bar, series, currency) {
 function picture(bars, highest, { width, label, currency, choose, leave }) {
   const { top, step } = scale(highest);
   const y = (amount) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - amount / top);
-  const slot = (width - LEFT) / bars.length;
-  const lines = [];
-  for (let amount = 0; amount < top + step / 2; amount += step) {
-    lines.push(
-      svg("line", { x1: LEFT, x2: width, y1: y(amount), y2: y(amount), class: amount ? "grid" : "axis" }),
-      svg("text", { x: LEFT - 8, y: y(amount) + 4, "text-anchor": "end" }, money(amount.toPrecision(6), currency)),
-    );
-  }
+  const amounts = [];
+  for (let amount = 0; amount < top + step / 2; amount += step) amounts.push(amount);
+  const labels = amounts.map((amount) => money(String(Number(amount.toPrecision(6))), currency));
+  const left = Math.max(LEFT_MIN, Math.max(...labels.map(({ length }) => length)) * CHARACTER_WIDTH + LABEL_GAP);
+  const slot = (width - left) / bars.length;
+  const lines = amounts.map((amount, index) => [
+    svg("line", { x1: left, x2: width, y1: y(amount), y2: y(amount), class: amount ? "grid" : "axis" }),
+    svg("text", { x: left - LABEL_GAP, y: y(amount) + 4, "text-anchor": "end" }, labels[index]),
+  ]);
   const columns = bars.map((bar, index) => {
-    const area = { x: LEFT + slot * index, y: TOP, width: slot, height: HEIGHT - TOP - BOTTOM, class: "area" };
+    const area = { x: left + slot * index, y: TOP, width: slot, height: HEIGHT - TOP - BOTTOM, class: "area" };
     return svg(
       "g",
       {
-        "data-middle": LEFT + slot * (index + 0.5),
+        "data-middle": left + slot * (index + 0.5),
         onpointerenter: () => choose(index),
         onpointerdown: () => choose(index),
       },
       svg("rect", area),
-      column(bar, LEFT + slot * index, slot, y),
+      column(bar, left + slot * index, slot, y),
     );
   });
   const every = Math.ceil(LABEL_WIDTH / slot);
   const names = bars
     .filter((_, index) => index % every === 0)
     .map(({ first }, index) =>
-      svg("text", { x: LEFT + slot * (index * every + 0.5), y: HEIGHT - 6, "text-anchor": "middle" }, dayMonth(first)),
+      svg("text", { x: left + slot * (index * every + 0.5), y: HEIGHT - 6, "text-anchor": "middle" }, dayMonth(first)),
     );
   const size = { viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT };
-  return svg("svg", { ...size, role: "img", "aria-label": label, onpointerleave: leave }, lines, columns, names);
+  return svg("svg", { ...size, role: "img", "aria-label": label, onpointerleave: leave }, lines.flat(), columns, names);
 }
 
 function column({ parts, final }, x, slot, y) {

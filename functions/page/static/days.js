@@ -3,8 +3,9 @@
 const MS = 86_400_000;
 
 export function today(timeZone) {
-  const parts = new Intl.DateTimeFormat("en-CA", { timeZone, year: "numeric", month: "2-digit", day: "2-digit" });
-  return parts.format(new Date());
+  const format = new Intl.DateTimeFormat("en", { timeZone, year: "numeric", month: "2-digit", day: "2-digit" });
+  const parts = Object.fromEntries(format.formatToParts(new Date()).map(({ type, value }) => [type, value]));
+  return `${parts.year}-${parts.month}-${parts.day}`;
 }
 
 export const plus = (day, days) => new Date(Date.parse(day) + days * MS).toISOString().slice(0, 10);
@@ -31,11 +32,13 @@ export const PRESETS = {
 
 export const DAYS_MAX = 366;
 
-/** The range of an address, if it is one that the API takes; else this month. */
+/** The range of an address, if it is one that the API takes, up to today; else this month. */
 export function rangeOf(query, now) {
   const [from, to] = [query.get("from"), query.get("to")];
   const isDay = (text) =>
-    /^\d{4}-\d{2}-\d{2}$/.test(text ?? "") && !Number.isNaN(Date.parse(text)) && plus(text, 0) === text;
-  if (isDay(from) && isDay(to) && from <= to && between(from, to) <= DAYS_MAX) return [from, to];
-  return PRESETS.thisMonth(now);
+    /^2\d{3}-\d{2}-\d{2}$/.test(text ?? "") && !Number.isNaN(Date.parse(text)) && plus(text, 0) === text;
+  if (!isDay(from) || !isDay(to) || from > to || from > now || between(from, to) > DAYS_MAX) {
+    return PRESETS.thisMonth(now);
+  }
+  return [from, to < now ? to : now];
 }

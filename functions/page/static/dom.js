@@ -52,19 +52,25 @@ export function copyExactly() {
     if (!selection?.rangeCount || !event.clipboardData) return;
     const range = selection.getRangeAt(0);
     const start = range.commonAncestorContainer;
-    const inside = (start instanceof Element ? start : start.parentElement)?.closest("[data-exact]");
-    const text = inside ? inside.dataset.exact : exactText(range.cloneContents());
+    const within = start instanceof Element ? start : start.parentElement;
+    const inside = within?.closest("[data-exact]");
+    const text = inside ? inside.dataset.exact : exactText(range.cloneContents(), within);
     if (text === null) return;
     event.clipboardData.setData("text/plain", text);
     event.preventDefault();
   });
 }
 
-function exactText(fragment) {
+/** The text of a selection as the browser would copy it, with exact figures: null if it has none. */
+function exactText(fragment, within) {
   const figures = fragment.querySelectorAll("[data-exact]");
   if (figures.length === 0) return null;
   for (const each of figures) each.textContent = each.dataset.exact;
-  const rows = fragment.querySelectorAll("tr");
-  if (rows.length === 0) return fragment.textContent;
-  return Array.from(rows, (row) => Array.from(row.children, (cell) => cell.textContent).join("\t")).join("\n");
+  const cells = within?.localName === "tr" ? h("table", {}, h("tr", {}, fragment)) : null;
+  const rows = ["tbody", "thead", "table"].includes(within?.localName) ? h("table", {}, fragment) : null;
+  const copied = h("div", { class: "copied" }, cells ?? rows ?? fragment);
+  document.body.append(copied);
+  const text = copied.innerText; // with tabs between cells, and lines between blocks
+  copied.remove();
+  return text;
 }

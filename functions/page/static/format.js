@@ -24,16 +24,13 @@ function number(options) {
   return kept.get(key);
 }
 
-/** @param {string} exact @param {string} currency */
+const CENTS = { minimumFractionDigits: 2, maximumFractionDigits: 2 };
+const SMALL = { ...CENTS, minimumSignificantDigits: 2, maximumSignificantDigits: 2, roundingPriority: "morePrecision" };
+
+/** Cents; of less than 1 at least two digits. @param {string} exact @param {string} currency */
 export function money(exact, currency = "EUR") {
-  const small = Math.abs(Number(exact)) < 1 && Number(exact) !== 0;
-  return number({
-    style: "currency",
-    currency,
-    ...(small
-      ? { maximumSignificantDigits: 2, minimumSignificantDigits: 2 }
-      : { minimumFractionDigits: 2, maximumFractionDigits: 2 }),
-  }).format(exact);
+  const digits = Math.abs(Number(exact)) < 1 && Number(exact) !== 0 ? SMALL : CENTS;
+  return number({ style: "currency", currency, ...digits }).format(exact);
 }
 
 export const count = (exact) => number({ maximumFractionDigits: 0 }).format(exact);

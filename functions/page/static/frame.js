@@ -30,17 +30,18 @@ function decode(text) {
 /**
  * Run a page: show who is signed in their figures, and everybody else how to sign in.
  *
- * @param {{key: string, title: string, refused: string, view: (context: object) => Node[],
+ * @param {{key: string, title: string, refused: (config: object) => string, view: (context: object) => Node[],
  *   signIn: (enter: (token: string) => void, config: object) => Node[]}} given
  */
 export async function run({ key, title, refused, view, signIn }) {
-  const config = await (await fetch("/config.json")).json();
-  let api = null;
   document.title = title;
+  const config = await readConfig();
+  let api = null;
   copyExactly();
 
   function enter(token) {
-    if (!isToken(token)) return leave(refused);
+    api?.forget();
+    if (!isToken(token)) return leave(refused(config));
     sessionStorage.setItem(key, token);
     api = new Api(token);
     draw();
@@ -54,9 +55,12 @@ export async function run({ key, title, refused, view, signIn }) {
   }
 
   function draw(message = null) {
-    const onError = (error) => api && [401, 403].includes(error.status) && leave(refused);
-    const body = api
-      ? view({ api, config, now: today(config.timeZone), place: place(), panel: panelFor(onError), draw })
+    const own = api;
+    own?.stop(); // what the view before was waiting for
+    const picking = page.querySelector(".range select") === document.activeElement;
+    const onError = (error) => own === api && [401, 403].includes(error.status) && leave(refused(config));
+    const body = own
+      ? view({ api: own, config, now: today(config.timeZone), place: place(), panel: panelFor(onError), onError })
       : [
           h("h1", { tabindex: -1 }, title),
           message && h("p", { class: "alert", role: "alert" }, message),
@@ -68,19 +72,19 @@ export async function run({ key, title, refused, view, signIn }) {
         "header",
         { class: "top" },
         h("p", { class: "brand" }, title),
-        api && h("button", { type: "button", class: "quiet", onclick: () => leave() }, t("signOut")),
+        own && h("button", { type: "button", class: "quiet", onclick: () => leave() }, t("signOut")),
       ),
-      h("main", { id: "figures", class: api ? "" : "alone" }, ...body.filter(Boolean)),
+      h("main", { id: "figures", class: own ? "" : "alone" }, ...body.filter(Boolean)),
       h(
         "footer",
         {},
         h("p", {}, t("timeZone", { zone: config.timeZone })),
-        api && h("p", {}, t("rounded"), " ", exactSwitch(t("allDigits"))),
+        own && h("p", {}, t("rounded"), " ", exactSwitch(t("allDigits"))),
       ),
     );
     const heading = page.querySelector("h1");
-    heading?.focus();
-    document.title = api && heading.textContent !== title ? `${heading.textContent} – ${title}` : title;
+    (picking ? page.querySelector(".range select") : heading)?.focus(); // arrow keys go on from range to range
+    document.title = own && heading.textContent !== title ? `${heading.textContent} – ${title}` : title;
   }
 
   addEventListener("hashchange", () => draw());
@@ -91,6 +95,20 @@ export async function run({ key, title, refused, view, signIn }) {
   return { enter, leave };
 }
 
+/** Read what the page must know before anybody signs in. Where that fails, say so, and offer another try. */
+async function readConfig() {
+  for (;;) {
+    try {
+      const response = await fetch("/config.json");
+      if (!response.ok) throw new ApiError(response.status, "");
+      return await response.json();
+    } catch (error) {
+      const failed = error instanceof ApiError ? error : new ApiError(0, error.message);
+      await new Promise((again) => page.replaceChildren(h("main", { class: "alone" }, problem(failed, again))));
+    }
+  }
+}
+
 function skip(event) {
   event.preventDefault(); // the address is ours
   page.querySelector("h1")?.focus();
@@ -98,24 +116,30 @@ function skip(event) {
 
 /** Make panels: a heading, and content that loads, fails, and can be tried again. */
 function panelFor(onError) {
-  return function panel(title, load, { level = "h2", className = "", tools = [] } = {}) {
-    const body = h("div", { class: "body" });
+  return function panel(title, load, { className = "", tools = [] } = {}) {
+    const body = h("div", { class: "body", tabindex: -1 });
+    let turn = 0;
     async function fill() {
+      turn += 1;
+      const mine = turn;
+      const hadFocus = body.contains(document.activeElement);
       body.setAttribute("aria-busy", "true");
       body.replaceChildren(h("p", { class: "loading", role: "status" }, t("loading")));
+      if (hadFocus) body.focus();
       try {
-        body.replaceChildren(...(await load()).flat().filter(Boolean));
+        const content = await load();
+        if (mine === turn) body.replaceChildren(...content.flat().filter(Boolean));
       } catch (error) {
-        if (error.name === "AbortError") return;
+        if (error.name === "AbortError" || mine !== turn) return;
         body.replaceChildren(problem(error, fill));
         if (error instanceof ApiError) onError(error);
         else throw error;
       } finally {
-        body.removeAttribute("aria-busy");
+        if (mine === turn) body.removeAttribute("aria-busy");
       }
     }
     fill();
-    const heading = title && h("div", { class: "heading" }, h(level, {}, title), ...tools);
+    const heading = title && h("div", { class: "heading" }, h("h2", {}, title), ...tools);
     return Object.assign(h("section", { class: `panel ${className}` }, heading, body), { reload: fill });
   };
 }

@@ -40,7 +40,10 @@ function everybody(given) {
     h("div", { class: "bar-top" }, h("h2", { class: "dates" }, dayRange(...range)), rangePicker(given, range)),
     moneyPanel(given, totals),
     tablesPanel(given, totals),
-    panel(t("notIn"), async () => coverage((await totals()).total, (await totals()).days)),
+    panel(t("notIn"), async () => {
+      const [{ total, days }, { final }] = await Promise.all([totals(), byDay(api, "model", query)]);
+      return coverage(total, days, final);
+    }),
     panel(t("footprint"), async () => footprint((await totals()).total)),
   ];
 }
@@ -55,25 +58,22 @@ function moneyPanel({ api, panel, query, range }, totals) {
   const options = STACKED.map((name) => h("option", { value: name }, t(name)));
   const chooser = h("label", { class: "chooser" }, `${t("by")} `, h("select", { onchange: choose }, options));
   async function load() {
+    const of = by;
     const { days, total } = await totals();
     if (!days.length) return [empty(t("emptyHelp"))];
     const money = moneyOf(total);
-    return daysChart(days, range, await byDearest(api, by, query, money), money, `impact-days-${range.join("-")}`);
+    const series = byValue((await byDay(api, of, query)).items, money);
+    return daysChart(days, range, series, money, `impact-days-${range.join("-")}`);
   }
   const money = panel(t("moneyPerDay"), load, { tools: [chooser] });
   return money;
 }
 
-async function byDearest(api, by, query, money) {
-  const { items } = await api.get("/api/breakdown", { by, daily: SERIES_MAX, limit: SERIES_MAX + 1, ...query });
-  return byValue(
-    items.filter(({ days }) => days),
-    money,
-  );
-}
+/** What the dearest values cost on each day. It also says whether all days are final. */
+const byDay = (api, by, query) => api.get("/api/breakdown", { by, daily: SERIES_MAX, limit: SERIES_MAX + 1, ...query });
 
 /** The dearest users, models, teams ...: one table at a time, each read when it is first shown. */
-function tablesPanel({ api, panel, query, range }, totals) {
+function tablesPanel({ api, onError, panel, query, range }, totals) {
   let by = "user";
   const order = ["user", "model", "team", "key", "tag", "provider"];
   const tabs = order.map((name) =>
@@ -85,23 +85,21 @@ function tablesPanel({ api, panel, query, range }, totals) {
     tables.reload();
   }
   async function load() {
-    const [{ items, next }, { total }] = await Promise.all([
-      api.get("/api/breakdown", { by, limit: FIRST_ROWS, ...query }),
-      totals(),
-    ]);
+    const of = by;
+    const ask = (more) => api.get("/api/breakdown", { by: of, ...query, ...more });
+    const [{ items, next }, { total }] = await Promise.all([ask({ limit: FIRST_ROWS }), totals()]);
     if (!items.length) return [empty(t("emptyHelp"))];
     let cursor = next;
-    const of = by;
     async function more() {
-      const page = await api.get("/api/breakdown", { by: of, ...query, cursor });
+      const page = await ask({ cursor }).catch((error) => {
+        onError(error);
+        throw error;
+      });
       cursor = page.next;
       return { rows: page.items, isMore: cursor !== null };
     }
-    const help = by === "tag" && h("p", { class: "minor" }, t("tagsHelp"));
-    return [
-      valuesTable(by, items, total, range, { file: `impact-${by}-${range.join("-")}`, more: next && more }),
-      help,
-    ];
+    const options = { file: `impact-${of}-${range.join("-")}`, more: next && more };
+    return [valuesTable(of, items, total, range, options), of === "tag" && h("p", { class: "minor" }, t("tagsHelp"))];
   }
   const tables = panel(t("who"), load, {
     tools: [h("div", { class: "tabs", role: "group", "aria-label": t("who") }, tabs)],
@@ -123,7 +121,12 @@ function valueView(given) {
     h("nav", { "aria-label": t("back") }, h("a", { href: address("", null, range) }, `← ${t("back")}`)),
     title,
     h("div", { class: "bar-top" }, h("h2", { class: "dates" }, dayRange(...range)), rangePicker(given, range)),
-    ...usagePanels(given, usage, { file: `impact-${by}`, help: t("emptyHelp"), hasModels: by === "user" }),
+    ...usagePanels(given, usage, {
+      file: `impact-${by}`,
+      help: t("emptyHelp"),
+      hasModels: by === "user",
+      isFinal: async () => (await byDay(api, "model", query)).final,
+    }),
   ];
 }
 
@@ -152,4 +155,4 @@ function signIn(enter) {
   ];
 }
 
-await run({ key: "impact.read-token", title: t("title"), refused: t("tokenRefused"), view, signIn });
+await run({ key: "impact.read-token", title: t("title"), refused: () => t("tokenRefused"), view, signIn });

@@ -2,8 +2,8 @@
 
 import { dearest, stackedDays } from "./chart.js";
 import * as days from "./days.js";
-import { compare, isZero, ratio, scaled, subtract, sum } from "./decimal.js";
-import { figure, h, named } from "./dom.js";
+import { add, compare, isZero, ratio, scaled, subtract, sum } from "./decimal.js";
+import { figure, h, named, visible } from "./dom.js";
 import * as format from "./format.js";
 import { t } from "./format.js";
 import { address } from "./frame.js";
@@ -21,6 +21,7 @@ export const PLURAL = {
   provider: "providers",
 };
 
+const REST = "other/other"; // of the models of a day
 const NAMED = ["user", "team", "key"];
 
 const amount = (exact, currency = "EUR") => figure(format.money(exact, currency), exact);
@@ -48,7 +49,8 @@ export function monthFigures(rows, now, billed) {
   const earlier = total(upTo(before, days.sameDayLastMonth(now)), name);
   const full = days.between(first, now) - 1;
   const paced =
-    full > 0 && scaled(total(upTo(first, days.plus(now, -1)), name), days.between(first, days.monthEnd(now)), full);
+    full > 0 &&
+    pace(total(upTo(first, days.plus(now, -1)), name), money, full, days.between(first, days.monthEnd(now)));
   const usd = total(month, "costUSD");
   const parts = [
     ["cost", cost],
@@ -73,6 +75,13 @@ export function monthFigures(rows, now, billed) {
   ];
 }
 
+/** The full days so far, continued evenly to the month's end; today with its own cost where that is more. */
+export function pace(before, money, full, inMonth) {
+  const more = subtract(subtract(money, before), scaled(before, 1, full));
+  const evenly = scaled(before, inMonth, full);
+  return compare(more, "0") > 0 ? add(evenly, more) : evenly;
+}
+
 /** Where the month leads if the days to come are like the full ones, and how much of that is spent. */
 function paceOf(money, paced, full, currency) {
   if (!paced) return h("p", { class: "pace" }, t("paceNone"));
@@ -88,7 +97,8 @@ function paceOf(money, paced, full, currency) {
 
 function compared(money, earlier, currency) {
   const part = ratio(subtract(money, earlier), earlier);
-  return t("comparedMore", { change: format.change(part), money: format.money(earlier, currency) });
+  const [before, after] = t("comparedMore", { change: format.change(part), money: "\0" }).split("\0");
+  return [before, amount(earlier, currency), after];
 }
 
 const facts = (pairs) =>
@@ -149,7 +159,8 @@ function byModel(rows, { cost }) {
       amounts.set(name, [...(amounts.get(name) ?? []), figures[cost]]);
   }
   const series = dearest(amounts, SERIES_MAX);
-  return { series, parts: (row) => series.map((name) => row.models?.[name]?.[cost] ?? "0") };
+  const shown = series.map((name) => (name === REST ? t("rest") : name));
+  return { series: shown, ids: series, parts: (row) => series.map((name) => row.models?.[name]?.[cost] ?? "0") };
 }
 
 /** Parts of each day by value: those of the dearest ones, whose items have days. */
@@ -157,27 +168,38 @@ export function byValue(items, { cost }) {
   const costs = items.map(({ days: rows }) => new Map(rows.map((row) => [row.day, row[cost]])));
   return {
     series: items.map(({ value, name }) => name ?? value),
+    ids: items.map(({ value }) => value),
     parts: ({ day }) => costs.map((of) => of.get(day) ?? "0"),
   };
 }
 
 /** The bars of a range, and the table that says the same. */
-export function daysChart(rows, range, { series, parts }, { cost, currency }, file) {
+export function daysChart(rows, range, { series, ids, parts }, { cost, currency }, file) {
   const byDay = new Map(rows.map((row) => [row.day, row]));
+  const withRest = (row) => {
+    const known = parts(row);
+    return [...known, subtract(row[cost], sum(known))];
+  };
   const all = days.list(...range).map((day) => {
     const row = byDay.get(day) ?? { day, [cost]: "0", final: true, models: {} };
-    const known = parts(row);
-    return { day, parts: [...known, subtract(row[cost], sum(known))], total: row[cost], final: row.final };
+    return { day, parts: withRest(row), total: row[cost], final: row.final };
   });
   const others = all.some((day) => compare(day.parts.at(-1), "0") > 0);
-  const names = others ? [...series, t("others")] : series;
+  const names = series.length === 0 ? [t("cost")] : others ? [...series, t("others")] : series;
+  const columns = (series.length === 0 ? [] : names).map((label, index) => ({
+    label: visible(label),
+    field: `${cost}: ${ids[index] ?? "others"}`,
+    minor: true,
+    value: (row) => withRest(row)[index],
+    show: (row) => amount(withRest(row)[index], currency),
+  }));
   return [
-    stackedDays(all, names.length ? names : [t("cost")], currency),
-    h("details", {}, h("summary", {}, t("moneyPerDayTable")), daysTable(rows, { cost, currency }, file)),
+    stackedDays(all, names, currency),
+    h("details", {}, h("summary", {}, t("moneyPerDayTable")), daysTable(rows, { cost, currency }, columns, file)),
   ];
 }
 
-function daysTable(rows, { cost, currency }, file) {
+function daysTable(rows, { cost, currency }, partColumns, file) {
   const billed = rows.some((row) => row.billedEUR !== undefined && compare(row.billedEUR, row.costEUR) !== 0);
   const columns = [
     { label: t("day"), field: "day", text: true, value: (row) => row.day, show: (row) => format.dayName(row.day) },
@@ -189,6 +211,7 @@ function daysTable(rows, { cost, currency }, file) {
       show: (row) => amount(row.billedEUR ?? "0"),
     },
     ...useColumns(),
+    ...partColumns,
     {
       label: t("state"),
       field: "final",
@@ -217,6 +240,7 @@ const useColumns = () =>
 /** A table of users, teams ..., each with a link to the page of its own, if there are such pages. */
 export function valuesTable(by, items, total, range, { file, hasPages = true, more = null }) {
   const { cost, currency } = moneyOf(total);
+  const share = (row) => ratio(row[cost], total[cost]);
   const some = (name) => (more && NAMED.includes(by)) || items.some((row) => row[name]);
   const label = ({ value, rest, name }) =>
     rest
@@ -252,12 +276,14 @@ export function valuesTable(by, items, total, range, { file, hasPages = true, mo
       show: (row) => named(row.costCentre ?? ""),
     },
     { label: t("cost"), field: cost, value: (row) => row[cost], show: (row) => amount(row[cost], currency) },
-    { label: t("share"), value: (row) => row[cost], show: (row) => shareBar(ratio(row[cost], total[cost])) },
+    { label: t("share"), field: "share", value: (row) => String(share(row)), show: (row) => shareBar(share(row)) },
     ...useColumns(),
+    items.some(({ rest }) => rest) && { field: "rest", value: (row) => (row.rest ? "true" : "") },
   ];
   return dataTable({
-    caption: t("dearestFirst", { what: t(PLURAL[by]) }),
+    caption: t(PLURAL[by]),
     file,
+    sorted: t("cost"),
     columns: columns.filter(Boolean),
     rows: items,
     last: (row) => Boolean(row.rest),
@@ -274,17 +300,15 @@ function shareBar(part) {
 /** Rows of a table of models, from the `models` of a sum. */
 const modelItems = (models) =>
   Object.entries(models ?? {})
-    .map(([name, figures]) =>
-      name === "other/other" ? { value: null, rest: true, ...figures } : { value: name, ...figures },
-    )
+    .map(([name, figures]) => (name === REST ? { value: null, rest: true, ...figures } : { value: name, ...figures }))
     .sort(
       (a, b) => Boolean(a.rest) - Boolean(b.rest) || compare(b.costEUR, a.costEUR) || compare(b.costUSD, a.costUSD),
     );
 
 // ---------------------------------------------------------------- coverage
 
-/** What is not in the figures, each with what to do. */
-export function coverage(total, rows, { isMine = false, inRest = [] } = {}) {
+/** What is not in the figures, each with what to do. `final`: all days are, those without use too. */
+export function coverage(total, rows, final, { isMine = false, inRest = [] } = {}) {
   const open = rows.filter(({ final }) => !final).map(({ day }) => day);
   const listed = (open.length > DAYS_LISTED ? "… " : "") + open.slice(-DAYS_LISTED).map(format.dayMonth).join(", ");
   const some = (name) => total[name] !== undefined && !isZero(total[name]);
@@ -296,6 +320,7 @@ export function coverage(total, rows, { isMine = false, inRest = [] } = {}) {
     some("estimated") && [t("estimated", counts(total.estimated)), t("estimatedDo")],
     some("repriced") && [t("repriced", counts(total.repriced)), isMine ? "" : t("repricedDo")],
     open.length > 0 && [t("openDays", { ...counts(open.length), days: listed }), t("openDaysDo")],
+    open.length === 0 && !final && [t("openSome"), t("openDaysDo")],
     inRest.length > 0 && [t("inRest", counts(inRest.length)), t("inRestDo")],
   ].filter(Boolean);
   if (!found.length) return [h("p", { class: "fine" }, t("nothingMissing"))];
@@ -345,9 +370,9 @@ const sumFacts = (total) =>
  *
  * @param {{panel: Function, range: string[]}} given
  * @param {() => Promise<any>} usage reads the days and their sum
- * @param {{file: string, help: string, isMine?: boolean, hasModels?: boolean}} options
+ * @param {{file: string, help: string, isFinal: () => Promise<boolean>, isMine?: boolean, hasModels?: boolean}} options
  */
-export function usagePanels({ panel, range }, usage, { file, help, isMine = false, hasModels = true }) {
+export function usagePanels({ panel, range }, usage, { file, help, isFinal, isMine = false, hasModels = true }) {
   async function chart() {
     const { days: rows, total } = await usage();
     const money = moneyOf(total);
@@ -362,8 +387,8 @@ export function usagePanels({ panel, range }, usage, { file, help, isMine = fals
     return items.length ? [valuesTable("model", items, total, range, options)] : [empty(help)];
   }
   async function missing() {
-    const { days: rows, total, inRest } = await usage();
-    return coverage(total, rows, { isMine, inRest });
+    const [{ days: rows, total, inRest }, final] = await Promise.all([usage(), isFinal()]);
+    return coverage(total, rows, final, { isMine, inRest });
   }
   return [
     panel(null, async () => [sumFacts((await usage()).total)], { className: isMine ? "" : "hero" }),

@@ -14,7 +14,9 @@ function view(context) {
   const { api, now, panel, place } = context;
   const range = rangeOf(place.query, now);
   const given = { ...context, place: { ...place, by: "", value: null } };
-  const usage = () => api.days("/api/me/summaries", { from: range[0], to: range[1] });
+  const query = { from: range[0], to: range[1] };
+  const usage = () => api.days("/api/me/summaries", query);
+  const isFinal = async () => (await api.get("/api/me/breakdown", { by: "model", ...query })).final;
   const month = () => api.days("/api/me/summaries", { from: lastMonth(now), to: now });
   const title = h("h1", { tabindex: -1 }, t("you"));
   usage().then(
@@ -25,7 +27,7 @@ function view(context) {
     title,
     panel(null, async () => monthFigures((await month()).days, now, true), { className: "hero" }),
     h("div", { class: "bar-top" }, h("h2", { class: "dates" }, dayRange(...range)), rangePicker(given, range)),
-    ...usagePanels({ panel, range }, usage, { file: "impact", help: t("emptyHelpMe"), isMine: true }),
+    ...usagePanels({ panel, range }, usage, { file: "impact", help: t("emptyHelpMe"), isMine: true, isFinal }),
   ];
 }
 
@@ -36,7 +38,7 @@ function signIn(enter, config) {
     location.assign(`/sign-in?${new URLSearchParams({ nonce })}`);
   };
   return config.oidc
-    ? [h("button", { type: "button", onclick: go }, t("signInWith")), h("p", { class: "minor" }, t("linkNeeded"))]
+    ? [h("button", { type: "button", onclick: go }, t("signInWith")), h("p", { class: "minor" }, t("linkInstead"))]
     : [h("p", {}, t("linkNeeded"))];
 }
 
@@ -75,9 +77,14 @@ function nonceOf(token) {
 
 const { token, failed } = takeToken();
 if (token) sessionStorage.setItem(TOKEN, token);
-const page = await run({ key: TOKEN, title: t("you"), refused: t("linkRefused"), view, signIn });
-if (failed) page.leave(t("signInFailed"));
-addEventListener("hashchange", () => {
+let page = null;
+addEventListener("hashchange", (event) => {
   const taken = takeToken(); // a link that was pasted into an open page
-  if (taken.token) page.enter(taken.token);
+  if (!taken.token) return;
+  event.stopImmediatePropagation(); // before the frame draws once more with the token from before
+  sessionStorage.setItem(TOKEN, taken.token);
+  page?.enter(taken.token);
 });
+const refused = (config) => t(config.oidc ? "signInEnded" : "linkRefused");
+page = await run({ key: TOKEN, title: t("you"), refused, view, signIn });
+if (failed) page.leave(t("signInFailed"));

@@ -6,10 +6,11 @@ import { compare } from "./decimal.js";
 import { t } from "./format.js";
 
 const PAGE = 20;
+const BYTE_ORDER_MARK = "\ufeff"; // tells Excel that the file is UTF-8
 
 /**
  * @typedef {object} Column
- * @property {string} label as the header shows it
+ * @property {string} [label] as the header shows it. Without one it is in the CSV alone
  * @property {string} [field] name of the API's field: the header of the CSV. Without one it is not in the CSV
  * @property {(row: any) => string} value exact text: what the CSV has
  * @property {(row: any) => string} [order] what is sorted by, if that is not the value
@@ -19,10 +20,12 @@ const PAGE = 20;
  */
 
 /**
- * @param {{caption: string, file: string, columns: Column[], rows: any[], last?: (row: any) => boolean,
- *   more?: (() => Promise<{rows: any[], isMore: boolean}>) | null}} given `more` reads rows that are not here yet
+ * @param {{caption: string, file: string, columns: Column[], rows: any[], sorted?: string, last?: (row: any) => boolean,
+ *   more?: (() => Promise<{rows: any[], isMore: boolean}>) | null}} given `more` reads rows that are not here yet;
+ *   `sorted` is the label by which they are sorted at first, the largest first
  */
-export function dataTable({ caption, file, columns, rows, last = () => false, more: read = null }) {
+export function dataTable({ caption, file, columns: all, rows, sorted, last = () => false, more: read = null }) {
+  const columns = all.filter(({ label }) => label);
   let sort = { column: null, down: true };
   let shown = PAGE;
   let isMore = read !== null;
@@ -30,11 +33,12 @@ export function dataTable({ caption, file, columns, rows, last = () => false, mo
   const headers = columns.map((column, index) =>
     h(
       "th",
-      { scope: "col", class: classOf(column), "aria-sort": "none" },
+      { scope: "col", class: classOf(column), "aria-sort": column.label === sorted ? "descending" : "none" },
       h("button", { type: "button", onclick: () => sortBy(index) }, column.label),
     ),
   );
   const more = h("button", { type: "button", class: "quiet", onclick: showMore });
+  const scroll = h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption });
   const table = h("table", {}, h("caption", {}, caption), h("thead", {}, h("tr", {}, headers)), body);
 
   function ordered() {
@@ -46,8 +50,9 @@ export function dataTable({ caption, file, columns, rows, last = () => false, mo
 
   async function sortBy(index) {
     while (isMore) if (!(await readOn())) return; // rows that are not here yet have their place, too
-    const again = sort.column === index;
-    sort = { column: index, down: again ? !sort.down : !columns[index].text };
+    const again = headers[index].getAttribute("aria-sort") !== "none";
+    const isDown = headers[index].getAttribute("aria-sort") === "descending";
+    sort = { column: index, down: again ? !isDown : !columns[index].text };
     headers.forEach((header, place) => {
       header.setAttribute("aria-sort", place !== index ? "none" : sort.down ? "descending" : "ascending");
     });
@@ -59,7 +64,7 @@ export function dataTable({ caption, file, columns, rows, last = () => false, mo
     if (rows.length <= first + PAGE * 5 && isMore && !(await readOn())) return;
     shown = Math.min(rows.length, first + PAGE * 5);
     draw();
-    body.rows[first]?.querySelector("a")?.focus();
+    focusOn(body.rows[first]);
   }
 
   /** Read further rows. Says whether that worked; if not, the button offers another try. */
@@ -67,6 +72,7 @@ export function dataTable({ caption, file, columns, rows, last = () => false, mo
     if (more.disabled) return false; // it is being done
     more.disabled = true;
     more.textContent = t("loading");
+    scroll.setAttribute("aria-busy", "true");
     try {
       const page = await read();
       rows = [...rows, ...page.rows];
@@ -77,6 +83,7 @@ export function dataTable({ caption, file, columns, rows, last = () => false, mo
       return false;
     } finally {
       more.disabled = false;
+      scroll.removeAttribute("aria-busy");
     }
   }
 
@@ -100,17 +107,18 @@ export function dataTable({ caption, file, columns, rows, last = () => false, mo
   }
 
   function download() {
-    const content = csv(columns, ordered().slice(0, shown));
-    const url = URL.createObjectURL(new Blob([content], { type: "text/csv" }));
+    const content = csv(all, ordered().slice(0, shown));
+    const url = URL.createObjectURL(new Blob([BYTE_ORDER_MARK, content], { type: "text/csv" }));
     h("a", { href: url, download: `${file}.csv` }).click();
     setTimeout(() => URL.revokeObjectURL(url), 60_000);
   }
 
+  scroll.append(table);
   draw();
   return h(
     "div",
     { class: "data" },
-    h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, table),
+    scroll,
     h(
       "div",
       { class: "actions" },
@@ -118,6 +126,12 @@ export function dataTable({ caption, file, columns, rows, last = () => false, mo
       h("button", { type: "button", class: "quiet", onclick: download, "aria-label": `CSV: ${caption}` }, "CSV"),
     ),
   );
+}
+
+function focusOn(row) {
+  const link = row?.querySelector("a");
+  if (row && !link) row.cells[0].tabIndex = -1;
+  (link ?? row?.cells[0])?.focus();
 }
 
 const classOf = ({ text, minor }) => [!text && "number", minor && "wide"].filter(Boolean).join(" ") || null;

@@ -82,9 +82,12 @@ test("a range that the API does not take is this month", () => {
     "from=2026-03-02&to=2026-03-01",
     "from=x&to=y",
     "from=2025-01-01&to=2026-11-28",
+    "from=0001-01-01&to=0001-01-02",
+    "from=2026-12-01&to=2026-12-31",
   ]) {
     assert.deepEqual(of(wrong), ["2026-11-01", "2026-11-28"], wrong);
   }
+  assert.deepEqual(of("from=2026-11-01&to=2026-11-30"), ["2026-11-01", "2026-11-28"]); // no day is to come
 });
 
 test("what a spreadsheet would run is text in a CSV", () => {
@@ -92,10 +95,11 @@ test("what a spreadsheet would run is text in a CSV", () => {
     { field: "value", value: (row) => row.id },
     { field: "costEUR", value: (row) => row.cost },
   ];
-  const rows = ["=1+1", "+x", "-x", "@x", "\tx", "a,b", 'a"b', "a\nb", "plain"].map((id) => ({ id, cost: "-0.10" }));
+  const ids = ["=1+1", "+x", "-x", "@x", "\tx", "\n=1", "a;=1+1", "a,b", 'a"b', "a\nb", "plain"];
+  const rows = ids.map((id) => ({ id, cost: "-0.10" }));
   assert.equal(
     csv(columns, rows),
-    'value,costEUR\r\n\'=1+1,-0.10\r\n\'+x,-0.10\r\n\'-x,-0.10\r\n\'@x,-0.10\r\n\'\tx,-0.10\r\n"a,b",-0.10\r\n"a""b",-0.10\r\n"a\nb",-0.10\r\nplain,-0.10\r\n',
+    'value,costEUR\r\n\'=1+1,-0.10\r\n\'+x,-0.10\r\n\'-x,-0.10\r\n\'@x,-0.10\r\n"\'\tx",-0.10\r\n"\'\n=1",-0.10\r\n"a;=1+1",-0.10\r\n"a,b",-0.10\r\n"a""b",-0.10\r\n"a\nb",-0.10\r\nplain,-0.10\r\n',
   );
 });
 
@@ -123,6 +127,47 @@ test("the token is a header, and the same question is asked once", async () => {
   assert.ok(!asked[0].url.includes("secret"));
 });
 
+test("figures are read again after a minute, all of them", async (context) => {
+  context.mock.timers.enable({ apis: ["Date"], now: 1e12 });
+  const asked = answering([200, "{}"], [200, "{}"], [200, "{}"], [200, "{}"]);
+  const api = new Api("t");
+  await Promise.all([api.get("/a", {}), api.get("/b", {})]);
+  context.mock.timers.tick(59_000);
+  await api.get("/a", {});
+  assert.equal(asked.length, 2);
+  context.mock.timers.tick(2_000);
+  await Promise.all([api.get("/a", {}), api.get("/b", {})]);
+  assert.equal(asked.length, 4);
+});
+
+test("two at a time are asked, and what was stopped is not asked at all", async () => {
+  const waiting = [];
+  const asked = [];
+  globalThis.fetch = (url, { signal }) => {
+    asked.push(url.slice(0, 2));
+    return new Promise((resolve, reject) => {
+      waiting.push(() => resolve(new Response("{}", { status: 200 })));
+      signal.addEventListener("abort", () => reject(signal.reason));
+    });
+  };
+  const api = new Api("t");
+  const before = ["/a", "/b", "/c"].map((path) => api.get(path, {}));
+  await Promise.resolve();
+  assert.deepEqual(asked, ["/a", "/b"]);
+  api.stop();
+  for (const each of before) await assert.rejects(each, { name: "AbortError" });
+  assert.deepEqual(asked, ["/a", "/b"]);
+  const after = ["/a", "/d", "/e"].map((path) => api.get(path, {})); // the same question as one that was stopped
+  await Promise.resolve();
+  assert.deepEqual(asked, ["/a", "/b", "/a", "/d"]);
+  while (waiting.length > 0) {
+    waiting.shift()();
+    await new Promise((resume) => setImmediate(resume));
+  }
+  await Promise.all(after);
+  assert.deepEqual(asked, ["/a", "/b", "/a", "/d", "/e"]);
+});
+
 test("a busy service is asked once more, then said", async () => {
   answering([503, "", { "retry-after": "0.01" }], [200, "{}"]);
   assert.deepEqual(await new Api("t").get("/x", {}), {});
@@ -147,8 +192,8 @@ test("all pages of a user's days are read", async () => {
 Object.defineProperty(globalThis, "navigator", { value: { languages: ["en-GB"] }, configurable: true });
 globalThis.document = { documentElement: {}, getElementById: () => null };
 const { grouped, scale } = await import("../../../functions/page/static/chart.js");
-const { t } = await import("../../../functions/page/static/format.js");
-const { moneyOf } = await import("../../../functions/page/static/overview.js");
+const { money, t } = await import("../../../functions/page/static/format.js");
+const { moneyOf, pace } = await import("../../../functions/page/static/overview.js");
 
 const daysOf = (first, last) =>
   days.list(first, last).map((day, index) => ({ day, parts: ["0.1", "0.2"], total: "0.3", final: index > 0 }));
@@ -185,6 +230,18 @@ test("an axis ends on a round number that is not below the highest bar", () => {
     assert.ok(top / step <= 5.001 && top / step >= 1, String(highest));
   }
   assert.deepEqual(scale(0), { top: 1, step: 1 });
+});
+
+test("a pace is never below what is spent", () => {
+  assert.equal(decimal.compare(pace("20", "20", 20, 30), "30"), 0); // nothing yet today
+  assert.equal(decimal.compare(pace("20", "20.5", 20, 30), "30"), 0); // less than on an average day
+  assert.equal(decimal.compare(pace("20", "120", 20, 30), "129"), 0); // 99 more than on an average day
+  assert.equal(decimal.compare(pace("0", "5", 3, 30), "5"), 0);
+});
+
+test("small amounts have two digits, and no amount fewer than its cents", () => {
+  const shown = ["0.999", "0.5", "0.0012", "0", "1234.5", "0.123"].map((exact) => money(exact));
+  assert.deepEqual(shown, ["€1.00", "€0.50", "€0.0012", "€0.00", "€1,234.50", "€0.12"]);
 });
 
 test("words agree with their number", () => {
