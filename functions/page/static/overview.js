@@ -164,7 +164,8 @@ function byModel(rows, { cost }) {
 }
 
 /** Parts of each day by value: those of the dearest ones, whose items have days. */
-export function byValue(items, { cost }) {
+export function byValue(all, { cost }) {
+  const items = all.filter(({ days: rows }) => rows);
   const costs = items.map(({ days: rows }) => new Map(rows.map((row) => [row.day, row[cost]])));
   return {
     series: items.map(({ value, name }) => name ?? value),
