@@ -56,9 +56,9 @@ def take_back(store: LinkStore, users: Iterable[str]) -> None:
 
 def new_key(store: LinkStore, *, only: bool) -> int:
     """Make the key that signs from now on, and return its number. With `only`, delete the earlier ones."""
-    before = store.all_keys()
-    key = store.add_key((before[-1].number if before else 0) + 1, datetime.now(UTC))
+    before, now = store.all_keys(), datetime.now(UTC)
+    key = store.add_key(store.last_number() + 1, now)
     if only:
         for earlier in before:
-            store.delete_key(earlier.number)
+            store.delete_key(earlier.number, now)
     return key.number

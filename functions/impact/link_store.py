@@ -24,7 +24,7 @@ class LinkStore(Table):
     def key(self, number: int) -> LinkKey | None:
         """Read a key, with strong consistency."""
         found = self._get(keys.LINK_KEY, _number_key(number))
-        return _key(found) if found else None
+        return _key(found) if found and "secretKey" in found else None
 
     def newest_key(self) -> LinkKey | None:
         stored = self.all_keys()
@@ -32,27 +32,37 @@ class LinkStore(Table):
 
     def all_keys(self) -> list[LinkKey]:
         """Read all keys, the oldest first."""
-        pages = self.pages(
-            KeyConditionExpression="kind = :k",
-            ExpressionAttributeValues=to_wire({":k": keys.LINK_KEY}),
-            ConsistentRead=True,
-        )
-        return [_key(item_from_wire(item)) for page in pages for item in page]
+        return [_key(item) for item in self._key_items() if "secretKey" in item]
+
+    def last_number(self) -> int:
+        """Return the highest number that a key has or had; 0 if there never was one."""
+        return max((int(item["key"]) for item in self._key_items()), default=0)
 
     def add_key(self, number: int, now: datetime) -> LinkKey:
-        """Store a new random key under a number, and return what is stored there: whoever came first."""
+        """Store a new random key under a number, and return what is stored there: whoever came first.
+
+        Raises LookupError if a key of that number was deleted.
+        """
         secret = secrets.token_bytes(SECRET_BYTES)
         key: Item = {"kind": keys.LINK_KEY, "key": _number_key(number)}
         content = {"secretKey": base64.b64encode(secret).decode(), "recordedAt": timestamp(now)}
-        self.put_once("attribute_not_exists(secretKey)", key | content)
+        self.put_once("attribute_not_exists(kind)", key | content)
         stored = self.key(number)
-        assert stored is not None
+        if stored is None:
+            raise LookupError(f"key {number} was deleted")
         return stored
 
-    def delete_key(self, number: int) -> None:
-        """Delete a key: no link that it signed opens anything from then on."""
-        key = to_wire({"kind": keys.LINK_KEY, "key": _number_key(number)})
-        self.client.delete_item(TableName=self.name, Key=key)
+    def delete_key(self, number: int, now: datetime) -> None:
+        """Delete a key's secret: no link that it signed opens anything from then on.
+
+        The item stays, so that `impact put-back` brings no secret back from a backup.
+        """
+        self.client.update_item(
+            TableName=self.name,
+            Key=to_wire({"kind": keys.LINK_KEY, "key": _number_key(number)}),
+            UpdateExpression="REMOVE secretKey SET deletedAt = :now",
+            ExpressionAttributeValues=to_wire({":now": timestamp(now)}),
+        )
 
     def generation(self, user_id: str) -> int:
         """Read how often a user's links were taken back, with strong consistency."""
@@ -77,6 +87,14 @@ class LinkStore(Table):
             UpdateExpression="ADD generation :one",
             ExpressionAttributeValues=to_wire({":one": 1}),
         )
+
+    def _key_items(self) -> list[Item]:
+        pages = self.pages(
+            KeyConditionExpression="kind = :k",
+            ExpressionAttributeValues=to_wire({":k": keys.LINK_KEY}),
+            ConsistentRead=True,
+        )
+        return [item_from_wire(item) for page in pages for item in page]
 
     def _get(self, kind: str, key: str) -> Any:
         response = self.client.get_item(

@@ -1,7 +1,10 @@
 """Keys of links and generations of users, in State."""
 
+import pytest
+
 from impact.links import SECRET_BYTES
 from impact.store import Store
+from impact_cli.restored_table import put_back
 from tests.events import NOON
 
 
@@ -22,12 +25,38 @@ def test_the_newest_key_is_the_one_with_the_highest_number(store: Store) -> None
     assert [key.number for key in store.links.all_keys()] == [1, 9, 10, 100]
 
 
-def test_a_deleted_key_is_gone(store: Store) -> None:
+def test_a_deleted_key_is_gone_and_its_number_is_not_used_again(store: Store) -> None:
     store.links.add_key(1, NOON)
-    store.links.delete_key(1)
-    store.links.delete_key(7)
-    assert store.links.key(1) is None
+    for number in (1, 7):
+        store.links.delete_key(number, NOON)
+        assert store.links.key(number) is None
+        with pytest.raises(LookupError):
+            store.links.add_key(number, NOON)
     assert store.links.all_keys() == []
+    assert store.links.newest_key() is None
+    assert store.links.last_number() == 7
+
+
+def test_a_backup_does_not_bring_a_deleted_key_back(store: Store) -> None:
+    """As `impact put-back` does it: items that are missing, and no other ones."""
+    store.links.add_key(1, NOON)
+    backup = store.client.scan(TableName=store.state.name, ConsistentRead=True)["Items"]
+    store.links.delete_key(1, NOON)
+    schema = store.client.describe_table(TableName=store.state.name)["Table"]
+    copy = f"{store.state.name}-restored"
+    store.client.create_table(
+        TableName=copy,
+        KeySchema=schema["KeySchema"],
+        AttributeDefinitions=schema["AttributeDefinitions"],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    try:
+        for item in backup:
+            store.client.put_item(TableName=copy, Item=item)
+        put_back(store.client, copy, store.state.name)
+    finally:
+        store.client.delete_table(TableName=copy)
+    assert store.links.key(1) is None
 
 
 def test_taking_back_begins_a_new_generation_of_one_user(store: Store) -> None:

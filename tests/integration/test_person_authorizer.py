@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from secrets import token_bytes
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from moto import mock_aws
 
 from authorizer.access import ROUTES
 from impact.identity_provider import IdentityProvider, IssuerUnavailable
-from impact.links import Link, sign
+from impact.links import SECRET_BYTES, Link, LinkKey, sign
 from impact.observability import logger
 from impact.oidc import Terms
 from impact.store import Store
@@ -89,15 +90,14 @@ def test_a_new_key_leaves_links_of_the_one_before_until_that_is_deleted(store: S
     after = link(store)
     assert ask(before)["isAuthorized"]
     assert ask(after)["isAuthorized"]
-    store.links.delete_key(1)
+    store.links.delete_key(1, NOON)
     assert ask(before) == NO
     assert ask(after)["isAuthorized"]
 
 
 def test_links_of_another_stack_open_nothing(store: Store) -> None:
-    theirs = link(store)
-    store.links.delete_key(1)
-    link(store)  # a key of the same number
+    link(store)  # with a key of the same number
+    theirs = sign(Link("alice", int(NOW + 60), 0), LinkKey(1, token_bytes(SECRET_BYTES)))
     assert ask(theirs) == NO
 
 
