@@ -3,7 +3,7 @@
 import { between, monthEnd, plus } from "./days.js";
 import { compare, sum } from "./decimal.js";
 import { h, named, svg, visible } from "./dom.js";
-import { dayMonth, dayRange, money, monthName, t, weekday } from "./format.js";
+import { axisMoney, dayMonth, dayRange, money, monthName, t, weekday } from "./format.js";
 
 const [HEIGHT, TOP, BOTTOM] = [250, 12, 26];
 const [LEFT_MIN, CHARACTER_WIDTH, LABEL_GAP] = [60, 6.8, 8];
@@ -127,7 +127,7 @@ function picture(bars, highest, { width, label, currency, choose, leave }) {
   const y = (amount) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - amount / top);
   const amounts = [];
   for (let amount = 0; amount < top + step / 2; amount += step) amounts.push(amount);
-  const labels = amounts.map((amount) => money(String(Number(amount.toPrecision(6))), currency));
+  const labels = amounts.map((amount) => axisMoney(amount, step, currency));
   const left = Math.max(LEFT_MIN, Math.max(...labels.map(({ length }) => length)) * CHARACTER_WIDTH + LABEL_GAP);
   const slot = (width - left) / bars.length;
   const lines = amounts.map((amount, index) => [

@@ -33,6 +33,18 @@ export function money(exact, currency = "EUR") {
   return number({ style: "currency", currency, ...digits }).format(exact);
 }
 
+/** Money beside a line of an axis, with the decimals that a step between two lines needs. */
+export function axisMoney(amount, step, currency) {
+  const [, decimals] = step.toFixed(12).replace(/0+$/, "").split(".");
+  const digits = Math.max(2, decimals.length);
+  return number({
+    style: "currency",
+    currency,
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
+  }).format(amount);
+}
+
 export const count = (exact) => number({ maximumFractionDigits: 0 }).format(exact);
 export const short = (exact) => number({ notation: "compact", maximumSignificantDigits: 3 }).format(exact);
 export const percent = (part) => number({ style: "percent", maximumFractionDigits: part < 0.1 ? 1 : 0 }).format(part);

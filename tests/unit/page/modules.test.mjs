@@ -192,7 +192,7 @@ test("all pages of a user's days are read", async () => {
 Object.defineProperty(globalThis, "navigator", { value: { languages: ["en-GB"] }, configurable: true });
 globalThis.document = { documentElement: {}, getElementById: () => null };
 const { grouped, scale } = await import("../../../functions/page/static/chart.js");
-const { money, t } = await import("../../../functions/page/static/format.js");
+const { axisMoney, money, t } = await import("../../../functions/page/static/format.js");
 const { moneyOf, pace } = await import("../../../functions/page/static/overview.js");
 
 const daysOf = (first, last) =>
@@ -242,6 +242,13 @@ test("a pace is never below what is spent", () => {
 test("small amounts have two digits, and no amount fewer than its cents", () => {
   const shown = ["0.999", "0.5", "0.0012", "0", "1234.5", "0.123"].map((exact) => money(exact));
   assert.deepEqual(shown, ["€1.00", "€0.50", "€0.0012", "€0.00", "€1,234.50", "€0.12"]);
+});
+
+test("an axis has the decimals that its steps need", () => {
+  const labels = [scale(0.18), scale(1900), scale(0.0009), scale(6e-7)].map(({ top, step }) =>
+    axisMoney(top, step, "EUR"),
+  );
+  assert.deepEqual(labels, ["€0.20", "€2,000.00", "€0.00100", "€0.0000006"]);
 });
 
 test("words agree with their number", () => {
