@@ -12,7 +12,7 @@ import click
 from impact.calendar import DAY
 from impact.keys import has_room
 from impact.naming import is_utf8
-from request_events.limits import LABEL_MAX, USER_ID_MAX
+from request_events.limits import LABEL_MAX, USER_ID_MAX, is_somebody
 
 WORDS = ("today", "yesterday", "this-month", "last-month")
 MONTH = "2[0-9]{3}-[0-9]{2}"  # a regular expression
@@ -70,6 +70,16 @@ class UserId(click.ParamType):
             self.fail("The id is empty: no event has it.", param, ctx)
         if len(text) > USER_ID_MAX or not has_room(text):
             self.fail(f"The id is too long, no event has it: {USER_ID_MAX} characters at most.", param, ctx)
+        return text
+
+
+class PersonId(UserId):
+    """The user id of a person, taken as it is."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = super().convert(value, param, ctx)
+        if not is_somebody(text):
+            self.fail("The id names nobody: it is blank, `unknown`, or an unfilled template.", param, ctx)
         return text
 
 

@@ -8,7 +8,7 @@ import click
 from impact.calendar import timestamp
 from impact.link_store import LinkStore
 from impact.links import Link, sign
-from impact_cli.days import UserId
+from impact_cli.days import PersonId
 from impact_cli.records import Record
 
 PAGE = "/me#"
@@ -16,18 +16,25 @@ PAGE = "/me#"
 
 
 def users_in(content: bytes) -> list[str]:
-    """Read user ids, one a line, each once. Raises ClickException with the line of a wrong one."""
+    """Read user ids, one a line, each once. Raises ClickException with the line of a wrong one.
+
+    Only a line feed ends a line, with or without a carriage return: an id can hold other separators.
+    """
     try:
-        lines = content.decode("utf-8-sig").splitlines()
+        lines = content.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError:
         raise click.ClickException("The file is not UTF-8: save it as UTF-8, an id a line.") from None
     users: dict[str, None] = {}
     for number, line in enumerate(lines, start=1):
-        if line:
-            try:
-                users[str(UserId().convert(line, None, None))] = None
-            except click.BadParameter as error:
-                raise click.ClickException(f"Line {number}: {error.message}") from None
+        user = line.removesuffix("\r")
+        if not user:
+            continue
+        if user != user.strip():  # hardly meant: it would be another user than the one without it
+            raise click.ClickException(f"Line {number}: The id begins or ends with white space.")
+        try:
+            users[PersonId().convert(user, None, None)] = None
+        except click.BadParameter as error:
+            raise click.ClickException(f"Line {number}: {error.message}") from None
     if not users:
         raise click.ClickException("The file has no user id: it needs one a line.")
     return list(users)

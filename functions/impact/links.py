@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from impact.keys import has_room
+from request_events.limits import is_somebody
 
 PREFIX = "impact-link"
 DAYS_MAX = 366
@@ -91,7 +92,7 @@ def _parts(token: str) -> re.Match[str]:
 def _link(content: Any) -> Link:
     """What was signed: by this release, or by another one, whose content may differ."""
     link = Link(content["sub"], content["exp"], content["gen"])
-    if type(link.user_id) is not str or not link.user_id or not has_room(link.user_id):
+    if type(link.user_id) is not str or not is_somebody(link.user_id) or not has_room(link.user_id):
         raise InvalidLink("its user is none")
     if type(link.expires) is not int or type(link.generation) is not int:
         raise InvalidLink("its time or its generation is no number")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from impact.keys import has_room
-from request_events.limits import UNKNOWN, USER_ID_MAX, names_someone
+from request_events.limits import USER_ID_MAX, is_somebody
 
 TOKEN_MAX = 16 * 1024
 """Most characters of a token."""
@@ -104,13 +104,18 @@ def parse(token: str) -> Token:
     return Token(algorithm, kid, f"{parts[0]}.{parts[1]}".encode(), _decoded(parts[1]), _decoded(parts[2]))
 
 
+def is_signed(token: Token, keys: Iterable[Key]) -> bool:
+    """Whether one of the keys has signed a token."""
+    return any(_has_signed(key, token) for key in keys)
+
+
 def user_of(token: Token, keys: Iterable[Key], terms: Terms, now: float) -> str:
     """Return the user id that a token names, if one of the keys has signed it. Raises InvalidToken.
 
     `now` is in seconds since 1970. Nothing of the payload is read before the signature is known to be right.
     An e-mail address counts only if the token says `email_verified`: else it can be anybody's.
     """
-    if not any(_has_signed(key, token) for key in keys):
+    if not is_signed(token, keys):
         raise InvalidToken("the signature is wrong, or by a key that the issuer does not list")
     claims = _json_object(token.payload)
     _check_origin(claims, terms)
@@ -159,7 +164,7 @@ def _user(claims: dict[str, Any], name: str) -> str:
         raise InvalidToken("the e-mail address is not verified")
     if len(user) > USER_ID_MAX or not has_room(user):
         raise InvalidToken("the user id is too long, or cannot be stored")
-    if not names_someone(user) or user == UNKNOWN:
+    if not is_somebody(user):
         raise InvalidToken("the user id names nobody")
     return user
 

@@ -3,7 +3,7 @@
 from authorizer.access import LINK, OIDC, SERVER
 from impact.http import Event, HttpError, caller, header
 from impact.naming import USER, id_problem
-from request_events.limits import UNKNOWN, is_unfilled
+from request_events.limits import is_somebody, is_unfilled
 
 USER_HEADER = "x-librechat-user-id"
 """Where a trusted server names the user: LibreChat fills in `{{LIBRECHAT_USER_ID}}` here."""
@@ -40,6 +40,6 @@ def _problem(user_id: str) -> str | None:
         return "must name the user: it is a template that was not filled in"
     if "," in user_id:  # API Gateway joins repeated headers by a comma
         return "must name one user, once: it has a comma"
-    if user_id == UNKNOWN:
+    if not is_somebody(user_id):
         return "must name the user: the requests of nobody in particular are shown to nobody"
     return id_problem(USER, user_id)

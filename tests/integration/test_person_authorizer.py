@@ -50,11 +50,17 @@ def ask(token: str, route: str = ME, **more: Any) -> Any:
 NO = {"isAuthorized": False}
 
 
-@pytest.mark.parametrize("user", ["alice", "ünï\tcode 💥", "%2e%2e/", "a" * 256, "{}", " "])
+@pytest.mark.parametrize("user", ["alice", "ünï\tcode 💥", "%2e%2e/", "a" * 256, "{}", " a "])
 def test_a_link_opens_its_users_routes(store: Store, user: str) -> None:
     token = link(store, user)
     for route in (ME, "GET /api/me/breakdown", MCP):
         assert ask(token, route) == {"isAuthorized": True, "context": {"kind": "link", "userId": user}}
+
+
+@pytest.mark.parametrize("user", ["unknown", " ", "{{LIBRECHAT_USER_ID}}"])
+def test_a_link_of_nobody_opens_nothing(store: Store, user: str) -> None:
+    for route in (ME, MCP):
+        assert ask(link(store, user), route) == NO
 
 
 def test_a_servers_token_opens_the_tools_alone() -> None:

@@ -24,12 +24,13 @@ from impact.links import (
     sign,
     verified,
 )
+from request_events.limits import is_somebody
 
 KEY = LinkKey(1, b"k" * 32)
 LINK = Link("alice", 2_000, 0)
 TOKEN = sign(LINK, KEY)
 TOKEN68 = string.ascii_letters + string.digits + "-._~+/"
-users = st.text(min_size=1, max_size=256).filter(has_room)
+users = st.text(min_size=1, max_size=256).filter(has_room).filter(is_somebody)
 
 
 def signed(content: Any, key: LinkKey = KEY) -> str:
@@ -106,6 +107,9 @@ def test_what_is_no_link_opens_nothing(token: str) -> None:
         {"sub": 1, "exp": 2_000, "gen": 0},
         {"sub": None, "exp": 2_000, "gen": 0},
         {"sub": "a" * 2000, "exp": 2_000, "gen": 0},
+        {"sub": "unknown", "exp": 2_000, "gen": 0},
+        {"sub": " \t", "exp": 2_000, "gen": 0},
+        {"sub": "{{LIBRECHAT_USER_ID}}", "exp": 2_000, "gen": 0},
         {"sub": "alice", "exp": "2000", "gen": 0},
         {"sub": "alice", "exp": True, "gen": 0},
         {"sub": "alice", "exp": 2_000.5, "gen": 0},

@@ -6,7 +6,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from impact_cli.days import UserId
+from impact_cli.days import PersonId
 from impact_cli.output import TABLE, note, show, with_format
 from impact_cli.table import table, text, visible
 from impact_cli.target import Target, with_target
@@ -20,7 +20,7 @@ REVOKE, REVOKE_ALL, ROTATE = "revoke", "revoke_all", "rotate"
 
 
 @click.command()
-@click.argument("user", type=UserId(), required=False)
+@click.argument("user", type=PersonId(), required=False)
 @click.option("--file", "file", type=click.File("rb"), help="A link for each user id of FILE, one a line.")
 @click.option(
     "--days", type=click.IntRange(1, DAYS_MAX), default=30, show_default=True, help="For how long it is good."

@@ -38,3 +38,8 @@ def is_unfilled(text: str) -> bool:
 def names_someone(text: str) -> bool:
     """Whether an id is neither blank nor an unfilled template."""
     return bool(text.strip()) and not is_unfilled(text)
+
+
+def is_somebody(user_id: str) -> bool:
+    """Whether a user id can be a person's: no blank, no unfilled template, not that of unnamed requests."""
+    return names_someone(user_id) and user_id != UNKNOWN

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import click
 import pytest
 
-from impact_cli.days import Day, SingleDay, UserId, bounds, first_day, last_day
+from impact_cli.days import Day, PersonId, SingleDay, UserId, bounds, first_day, last_day
 
 
 def today() -> str:
@@ -98,5 +98,18 @@ def test_an_id_is_taken_as_it_is(user_id: str) -> None:
 
 @pytest.mark.parametrize("user_id", ["", "x" * 257, "🌳" * 256, "\udcff"])
 def test_an_id_that_no_event_has_is_rejected(user_id: str) -> None:
-    with pytest.raises(click.BadParameter, match="no event has it"):
-        UserId().convert(user_id, None, None)
+    for kind in (UserId(), PersonId()):
+        with pytest.raises(click.BadParameter, match="no event has it"):
+            kind.convert(user_id, None, None)
+
+
+@pytest.mark.parametrize("user_id", ["unknown", " ", "\u2003\t", "{{LIBRECHAT_USER_ID}}", "x{{A}}"])
+def test_the_id_of_requests_that_name_nobody_is_no_persons(user_id: str) -> None:
+    assert UserId().convert(user_id, None, None) == user_id
+    with pytest.raises(click.BadParameter, match="names nobody"):
+        PersonId().convert(user_id, None, None)
+
+
+@pytest.mark.parametrize("user_id", ["Unknown", " unknown", "{}", "{{", "}}{{"])
+def test_an_id_that_only_looks_like_nobodys_is_a_persons(user_id: str) -> None:
+    assert PersonId().convert(user_id, None, None) == user_id

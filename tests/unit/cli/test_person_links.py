@@ -17,6 +17,8 @@ from impact_cli.main import main
 from impact_cli.verbs import link as verb
 from tests.events import NOON, freeze
 
+EDGES = "The id begins or ends with white space."
+NOBODY = "The id names nobody: it is blank, `unknown`, or an unfilled template."
 URL = "https://abc.execute-api.eu-central-1.amazonaws.com"
 
 
@@ -89,15 +91,33 @@ def test_links_of_a_file_are_rows(link: Run, store: Store, tmp_path: Path) -> No
         (b"\n\n", "The file has no user id: it needs one a line."),
         (b"alice\n\xff\n", "The file is not UTF-8: save it as UTF-8, an id a line."),
         (b"alice\n" + b"x" * 257, "Line 2: The id is too long, no event has it: 256 characters at most."),
+        (b"bob\n\nalice \n", f"Line 3: {EDGES}"),
+        (b"bob\r\n\talice\r\n", f"Line 2: {EDGES}"),
+        (b"bob\r\r\n", f"Line 1: {EDGES}"),
+        ("bob\n\xa0alice".encode(), f"Line 2: {EDGES}"),
+        ("bob\u2028\nalice".encode(), f"Line 1: {EDGES}"),
+        (b"bob\n \n", f"Line 2: {EDGES}"),
+        (b"bob\nunknown\n", f"Line 2: {NOBODY}"),
+        (b"bob\n{{LIBRECHAT_USER_ID}}\n", f"Line 2: {NOBODY}"),
     ],
 )
-def test_a_file_that_cannot_be_used_makes_no_link(
+def test_a_file_that_cannot_be_used_changes_nothing(
     link: Run, store: Store, tmp_path: Path, content: bytes, told: str
 ) -> None:
     file = tmp_path / "users.txt"
     file.write_bytes(content)
     assert link("--file", str(file)) == Ran(1, "", f"Error: {told}\n")
     assert store.links.newest_key() is None
+    assert link("--file", str(file), "--revoke") == Ran(1, "", f"Error: {told}\n")
+    assert set(store.links.generations(["alice", "bob"]).values()) == {0}
+
+
+def test_only_a_line_feed_ends_an_id(link: Run, store: Store, tmp_path: Path) -> None:
+    users = ["al\u2028ice", "al\u2029ice", "al\x85ice", "al\vice", "al\fice", "al\x1cice", "al\x1eice"]
+    file = tmp_path / "users.txt"
+    file.write_bytes("\r\n".join(users).encode())
+    assert link("--file", str(file), "--revoke") == Ran(0, "Taken back: all links of 7 users.\n", "")
+    assert store.links.generations([*users, "al", "ice"]) == dict.fromkeys(users, 1) | {"al": 0, "ice": 0}
 
 
 def test_links_are_taken_back_by_user(link: Run, store: Store, tmp_path: Path) -> None:
@@ -145,6 +165,10 @@ def test_all_links_are_taken_back_after_a_yes(link: Run, store: Store) -> None:
         ("alice", "--days", "367"),
         ("",),
         ("x" * 257,),
+        ("unknown",),
+        (" ",),
+        ("{{LIBRECHAT_USER_ID}}",),
+        ("unknown", "--revoke"),
     ],
     ids=str,
 )
