@@ -17,6 +17,7 @@ from impact.oidc import Key, Terms
 TIMEOUT = 2.0  # seconds to wait for a connection, and for each part of the response
 MAX_BYTES = 256 * 1024  # what is fetched has some 10 KB
 KEPT_SECONDS = 3600  # how long what was fetched is used
+OUTAGE_SECONDS = 24 * 3600  # the same, at most, while the provider does not answer
 PAUSE_SECONDS = 60  # at least, between two fetches: a token can name a key that there never was
 RETRY_SECONDS = 10  # the same, after a fetch that failed
 LOOPBACK = ("localhost", "127.0.0.1")
@@ -58,20 +59,25 @@ class IdentityProvider:
     def user_of(self, token: str, now: float) -> str:
         """Return the user id that an access or id token names. `now` is in seconds since 1970.
 
-        Raises InvalidToken, and IssuerUnavailable where no keys could be fetched yet.
+        Raises InvalidToken, and IssuerUnavailable where no keys are known, or only old ones.
         """
         parsed = oidc.parse(token)
-        keys = self._keys.get(now, lambda known: any(key.kid == parsed.kid for key in known))
+        # A new key may have an unknown id, or the id of an old one: then the signature tells.
+        keys = self._keys.get(now, lambda known: oidc.is_signed(parsed, known))
         return oidc.user_of(parsed, keys, self.terms, now)
 
     def authorization(self, now: float) -> Authorization:
-        """Return where the provider signs people in. Raises IssuerUnavailable if that is not known yet."""
+        """Return where the provider signs people in. Raises IssuerUnavailable if that is not known."""
         return self._authorization.get(now)
 
     def _fetch_keys(self) -> list[Key]:
-        keys = oidc.keys_in(self._fetch(_text(self._fetch_configuration(), "jwks_uri")))
+        """Fetch the keys. A list without a usable one is an answer, too: it takes all earlier keys back."""
+        found = self._fetch(_text(self._fetch_configuration(), "jwks_uri"))
+        if not isinstance(found.get("keys"), list):
+            raise IssuerUnavailable("what it serves as its keys is no JWK set")
+        keys = oidc.keys_in(found)
         if not keys:
-            raise IssuerUnavailable("none of its keys is an RSA key of 2,048 bits or more with an id")
+            logger.warning("The identity provider lists no RSA key of 2,048 to 8,192 bits with an id")
         return keys
 
     def _fetch_authorization(self) -> Authorization:
@@ -126,18 +132,20 @@ class IdentityProvider:
 class _Cached(Generic[T]):
     """What was fetched last. It is fetched again after an hour, or sooner where it is not enough.
 
-    If a fetch fails, what was fetched before stays in use.
+    If a fetch fails, what was fetched before stays in use, until it is a day old.
     """
 
     def __init__(self, fetch: Callable[[], T]):
         self._fetch = fetch
         self._found: T | None = None
-        self._until = self._next_fetch = 0.0
+        self._fetched_at = self._next_fetch = 0.0
 
     def get(self, now: float, is_enough: Callable[[T], bool] = lambda found: True) -> T:
         """Return what is known. Raises IssuerUnavailable if nothing is."""
+        if now >= self._fetched_at + OUTAGE_SECONDS:
+            self._found = None
         found = self._found
-        if found is not None and now < self._until and is_enough(found):
+        if found is not None and now < self._fetched_at + KEPT_SECONDS and is_enough(found):
             return found
         if now >= self._next_fetch:
             found = self._refresh(now)
@@ -154,7 +162,7 @@ class _Cached(Generic[T]):
                 raise
             logger.warning("The identity provider is not available; what it said before is used: %s", fault)
         else:
-            self._until, self._next_fetch = now + KEPT_SECONDS, now + PAUSE_SECONDS
+            self._fetched_at, self._next_fetch = now, now + PAUSE_SECONDS
         return self._found
 
 

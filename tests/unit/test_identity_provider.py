@@ -32,6 +32,7 @@ from local.http_server import running_server
 
 NOW = time.time()
 MINUTE = 60
+DAY = 24 * 3600
 
 
 @pytest.fixture
@@ -118,6 +119,52 @@ def test_a_key_that_was_taken_from_the_list_checks_nothing_after_an_hour(
         provider.user_of(old, NOW + 3600)
 
 
+def test_a_new_key_under_the_id_of_an_old_one_is_found_within_a_minute(
+    issuer: Issuer, provider: IdentityProvider
+) -> None:
+    old = issuer.token("alice")
+    provider.user_of(old, NOW)
+    issuer.answers[KEYS] = json.dumps({"keys": [public_jwk(2, kid="key-1")]}).encode()
+    issuer.rotate()
+    new = issuer.token("bob", {"kid": "key-1"})
+    with pytest.raises(InvalidToken, match="signature is wrong"):
+        provider.user_of(new, NOW + MINUTE - 1)
+    assert provider.user_of(new, NOW + MINUTE) == "bob"
+    with pytest.raises(InvalidToken, match="signature is wrong"):
+        provider.user_of(old, NOW + MINUTE)
+
+
+NO_USABLE_KEYS = [b'{"keys": []}', b'{"keys": [{"kty": "EC", "kid": "key-1"}]}']
+
+
+@pytest.mark.parametrize("keys", NO_USABLE_KEYS)
+def test_a_list_without_a_usable_key_takes_all_keys_back(
+    issuer: Issuer, provider: IdentityProvider, keys: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = issuer.token("alice", exp=int(NOW) + DAY)
+    provider.user_of(token, NOW)
+    issuer.answers[KEYS] = keys
+    for seconds in (3600, 3601):
+        with pytest.raises(InvalidToken, match="does not list"):
+            provider.user_of(token, NOW + seconds)
+    assert issuer.asked == [CONFIGURATION, KEYS] * 2
+    assert caplog.text.count("lists no RSA key") == 1
+    issuer.answers[KEYS] = 503  # what was taken back stays so
+    with pytest.raises(InvalidToken, match="does not list"):
+        provider.user_of(token, NOW + 3600 + MINUTE)
+    del issuer.answers[KEYS]
+    assert provider.user_of(token, NOW + 3600 + 2 * MINUTE) == "alice"
+
+
+@pytest.mark.parametrize("keys", NO_USABLE_KEYS)
+def test_a_provider_that_never_listed_a_usable_key_opens_nothing(
+    issuer: Issuer, provider: IdentityProvider, keys: bytes
+) -> None:
+    issuer.answers[KEYS] = keys
+    with pytest.raises(InvalidToken, match="does not list"):
+        provider.user_of(issuer.token("alice"), NOW)
+
+
 def test_two_keys_at_a_time(issuer: Issuer, provider: IdentityProvider) -> None:
     old = issuer.token("alice")
     issuer.listed_keys.append(2)
@@ -125,13 +172,16 @@ def test_two_keys_at_a_time(issuer: Issuer, provider: IdentityProvider) -> None:
     assert len(issuer.asked) == 2
 
 
-def test_made_up_keys_make_nobody_fetch_more_than_once_a_minute(
+def test_made_up_keys_and_signatures_make_nobody_fetch_more_than_once_a_minute(
     issuer: Issuer, provider: IdentityProvider
 ) -> None:
-    provider.user_of(issuer.token("alice"), NOW)
+    token = issuer.token("alice")
+    provider.user_of(token, NOW)
+    forged = token.rpartition(".")[0] + "." + "A" * 342
     for second in range(1, 180):
-        with pytest.raises(InvalidToken):
-            provider.user_of(issuer.token("alice", {"kid": f"made-up-{second}"}), NOW + second)
+        for made_up in (issuer.token("alice", {"kid": f"made-up-{second}"}), forged):
+            with pytest.raises(InvalidToken):
+                provider.user_of(made_up, NOW + second)
     assert issuer.asked == [CONFIGURATION, KEYS] * 3
 
 
@@ -153,6 +203,21 @@ def test_a_provider_that_does_not_answer_keeps_its_keys(
     del issuer.answers[path]
     assert provider.user_of(token, NOW + 3610) == "alice"
     assert len(issuer.asked) == tried + 2
+
+
+@pytest.mark.parametrize("path", [CONFIGURATION, KEYS])
+def test_keys_of_a_provider_that_does_not_answer_are_good_for_a_day(
+    issuer: Issuer, provider: IdentityProvider, path: str
+) -> None:
+    token = issuer.token("alice", exp=int(NOW) + 2 * DAY)
+    provider.user_of(token, NOW)
+    issuer.answers[path] = 503
+    for seconds in (3600, DAY - 20):  # a failed fetch makes them no younger
+        assert provider.user_of(token, NOW + seconds) == "alice"
+    for seconds in (DAY, DAY + 1):
+        assert unavailable(provider, token, NOW + seconds)
+    del issuer.answers[path]
+    assert provider.user_of(token, NOW + DAY + 10) == "alice"
 
 
 def test_a_provider_that_never_answered_is_asked_again_after_ten_seconds(
@@ -178,8 +243,8 @@ FAULTS: dict[str, tuple[str, bytes | int | None, str]] = {
     "not UTF-8": (KEYS, b'{"keys": "\xff"}', "not JSON"),
     "a list": (KEYS, b"[]", "no JSON object"),
     "more than 256 KB": (KEYS, b" " * (256 * 1024) + b"{}", "262145 bytes"),
-    "no keys": (KEYS, b'{"keys": []}', "none of its keys"),
-    "only keys of other kinds": (KEYS, b'{"keys": [{"kty": "EC", "kid": "key-1"}]}', "none of its keys"),
+    "no list of keys": (KEYS, b"{}", "no JWK set"),
+    "keys that are no list": (KEYS, b'{"keys": {}}', "no JWK set"),
     "another issuer": (CONFIGURATION, b'{"issuer": "https://evil.example"}', "names another issuer"),
     "no issuer": (CONFIGURATION, b"{}", "names another issuer"),
 }
