@@ -55,7 +55,9 @@ ALIKE = 4
 TEAMS, KEYS, TAGS, NAMED_MODELS = 40, 200, 60, 30
 TERMS = Terms(Decimal(10), Decimal(2), Decimal(25), "a benchmark")
 RATE = FxRate("2026-11-20", Decimal("1.1172"))
-WARM = 7
+COLD, WARM = 5, 7
+Seen = tuple[float, ...]
+"""Milliseconds until something was there."""
 DAILY = 6
 """Models that the page stacks."""
 SERIES = {"by": "model", "daily": str(DAILY), "limit": str(DAILY + 1)}
@@ -237,31 +239,36 @@ def measure_screen(stack: Stack) -> None:
     """Open the page in a browser: with functions whose processes must start, then with warm ones."""
     print(f"\n{'in a browser, from the request on, ms':44}{'cold':>9}{'warm':>10}")
     with running_browser() as browser:
-        cold_start(stack, "PageFunction")
-        painted = [first_paint(browser, stack) for _ in range(1 + WARM)]
-        print_times("first paint", painted)
-        cold_start(stack)
-        screens = [first_screen(browser, stack) for _ in range(1 + WARM)]
-        print_times("after signing in: the large number", [number for number, _ in screens])
-        print_times("after signing in: everything", [everything for _, everything in screens])
+        print_times(["first paint"], *seen(partial(first_paint, browser, stack), stack, "PageFunction"))
+        names = ["after signing in: the large number", "after signing in: everything"]
+        print_times(names, *seen(partial(first_screen, browser, stack), stack, "SummariesFunction"))
 
 
-def print_times(what: str, milliseconds: list[float]) -> None:
-    cold, *warm = milliseconds
-    print(f"  {what:42}{cold:9,.0f}{statistics.median(warm):10,.0f}", flush=True)
+def seen(look: Callable[[], Seen], stack: Stack, function: str) -> tuple[list[Seen], list[Seen]]:
+    """Look some times with a function whose processes must start, and some times with a warm one."""
+    cold = []
+    for _ in range(COLD):
+        cold_start(stack, function)
+        cold.append(look())
+    return cold, [look() for _ in range(WARM)]
 
 
-def first_paint(browser: Browser, stack: Stack) -> float:
+def print_times(names: list[str], cold: list[Seen], warm: list[Seen]) -> None:
+    for name, of_cold, of_warm in zip(names, zip(*cold, strict=True), zip(*warm, strict=True), strict=True):
+        print(f"  {name:42}{statistics.median(of_cold):9,.0f}{statistics.median(of_warm):10,.0f}", flush=True)
+
+
+def first_paint(browser: Browser, stack: Stack) -> Seen:
     """Open the page as somebody who has never been there: nothing is cached."""
     with closing(browser.new_context()) as profile:
         page = profile.new_page()
         page.goto(stack.api_url)
         page.locator("form").wait_for()
         [paint] = page.evaluate("performance.getEntriesByName('first-contentful-paint')")
-        return float(paint["startTime"])
+        return (float(paint["startTime"]),)
 
 
-def first_screen(browser: Browser, stack: Stack) -> tuple[float, float]:
+def first_screen(browser: Browser, stack: Stack) -> Seen:
     """Sign in. Return when the month's number was there, and when everything was."""
     with closing(browser.new_context(viewport={"width": 1280, "height": 900})) as profile:
         page = profile.new_page()

@@ -7,7 +7,6 @@ export const parseExact = (text) => JSON.parse(text.replace(TOKENS, (_, string, 
 
 const PATIENCE_SECONDS = 10;
 const KEPT_MS = 60_000; // a figure on the screen may be so old; after that all are read again
-const AT_ONCE = 2; // more would start more functions at a first visit, and be no sooner done
 
 export class ApiError extends Error {
   /** @param {number} status 0: no response @param {string} message */
@@ -25,8 +24,7 @@ export class Api {
   #abort = new AbortController();
   #kept = new Map();
   #keptSince = 0;
-  #asking = 0;
-  #waiting = [];
+  #last = Promise.resolve();
 
   constructor(token) {
     this.#token = token;
@@ -74,17 +72,11 @@ export class Api {
     return { ...whole, days };
   }
 
-  /** Ask as soon as few enough others are being asked, in the order of the questions. */
-  async #inTurn(ask) {
-    if (this.#asking >= AT_ONCE) await new Promise((start) => this.#waiting.push(start));
-    else this.#asking += 1;
-    try {
-      return await ask();
-    } finally {
-      const next = this.#waiting.shift();
-      if (next) next();
-      else this.#asking -= 1;
-    }
+  /** Ask one after the other: at a first visit each further one at a time would start a function of its own. */
+  #inTurn(ask) {
+    const answer = this.#last.then(ask);
+    this.#last = answer.catch(() => {});
+    return answer;
   }
 
   async #fetch(url, signal, again) {
