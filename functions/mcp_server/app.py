@@ -12,7 +12,7 @@ from impact.observability import logger
 from impact.store import Store
 from impact.usage_reader import UsageReader
 from mcp_server.caller import user_of
-from mcp_server.protocol import JSON, answer
+from mcp_server.protocol import JSON, NoSuchTool, ToolFailed, answer
 from mcp_server.tools import SERVER, Tools
 
 store = Store.from_environment(connect(read_timeout=5, attempts=3))
@@ -34,7 +34,13 @@ def handler(event: Event, context: LambdaContext) -> Response:
         return error.response()
 
     def call_tool(name: str, arguments: JSON) -> JSON:
-        return Tools(UsageReader(store, calendar(now), terms), user_id, now).call(name, arguments)
+        try:
+            return Tools(UsageReader(store, calendar(now), terms), user_id, now).call(name, arguments)
+        except NoSuchTool:
+            raise
+        except Exception as fault:
+            logger.exception("A tool failed.")
+            raise ToolFailed from fault
 
     return answer(event, SERVER, call_tool)
 

@@ -20,7 +20,7 @@ def user_of(event: Event) -> str:
     if kind in (LINK, OIDC):
         return str(who["userId"])
     if kind == SERVER:
-        return _named_user(header(event, USER_HEADER).strip())
+        return _named_user(header(event, USER_HEADER).strip(" \t"))
     raise ValueError("The authorizer let in a kind of token that has no user.")
 
 
@@ -36,6 +36,8 @@ def _problem(user_id: str) -> str | None:
     """Say why a header names no user; None if it names one."""
     if not user_id:
         return "must name the user: it is missing or empty"
+    if user_id.strip() != user_id:  # otherwise it would be another id that looks the same
+        return "must name the user: it begins or ends with white space other than spaces and tabs"
     if is_unfilled(user_id):
         return "must name the user: it is a template that was not filled in"
     if "," in user_id:  # API Gateway joins repeated headers by a comma

@@ -17,11 +17,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Never
 
-from impact.http import Event, HttpError, Response, body_bytes, header, respond
+from impact.http import Event, HttpError, Response, body_bytes, header, own_origin, respond
 
 JSON = dict[str, Any]
 CallTool = Callable[[str, JSON], JSON]
-"""Gets a tool's name and arguments, and returns a CallToolResult. Raises NoSuchTool."""
+"""Gets a tool's name and arguments, and returns a CallToolResult. Raises NoSuchTool or ToolFailed."""
 
 MODERN = "2026-07-28"
 HANDSHAKE = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
@@ -34,6 +34,7 @@ PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
 HEADER_MISMATCH = -32020
 UNSUPPORTED_VERSION = -32022
 
@@ -48,6 +49,10 @@ _CAPABILITIES: JSON = {"tools": {}}
 
 class NoSuchTool(Exception):
     """A call of a tool that the server does not have."""
+
+
+class ToolFailed(Exception):
+    """A call that the server could not answer, by no fault of the client."""
 
 
 class RpcError(Exception):
@@ -84,9 +89,10 @@ class Message:
 
 
 def answer(event: Event, server: Server, call_tool: CallTool) -> Response:
-    """Answer one POST (HTTP API, payload 2.0). What `call_tool` raises beside NoSuchTool is passed on."""
+    """Answer one POST (HTTP API, payload 2.0). Anything else that `call_tool` raises is passed on."""
     message_id: int | str | None = None
     try:
+        _check_origin(event)
         message = _read(event)
         message_id = message.id
         version = header(event, VERSION_HEADER)
@@ -106,6 +112,13 @@ def _success(message_id: int | str | None, result: JSON) -> Response:
 
 
 # ------------------------------------------------------------------ reading
+
+
+def _check_origin(event: Event) -> None:
+    """Refuse what a browser sends for another site's page. Clients that are no browsers name no origin."""
+    origin = header(event, "origin")
+    if origin and origin != own_origin(event):
+        raise RpcError(INVALID_REQUEST, "Pages of other origins are not answered.", status=403)
 
 
 def _read(event: Event) -> Message:
@@ -206,11 +219,12 @@ def _stamped(result: JSON, server: Server) -> JSON:
 
 
 def _handshake_answer(message: Message, server: Server, call_tool: CallTool) -> Response:
-    """Answer with 200, also an error: to these clients a 404 is a session that has ended."""
+    """Answer with 200, also an error of the client's: to these a 404 is a session that has ended."""
     try:
         return _success(message.id, _handshake_result(message, server, call_tool))
     except RpcError as error:
-        error.status = 200
+        if error.status < 500:
+            error.status = 200
         raise
 
 
@@ -260,3 +274,5 @@ def _called(message: Message, call_tool: CallTool) -> JSON:
         return call_tool(name, dict(arguments or {}))
     except NoSuchTool:
         raise RpcError(INVALID_PARAMS, "There is no tool of this name.") from None
+    except ToolFailed:
+        raise RpcError(INTERNAL_ERROR, "The server could not answer. Try again.", status=500) from None

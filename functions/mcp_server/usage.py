@@ -26,6 +26,11 @@ class Usage:
     not_final: list[str]
 
     @property
+    def still_to_come_after(self) -> str | None:
+        """Today, where the period goes on after it."""
+        return self.today if self.period.last > self.today else None
+
+    @property
     def counted_at(self) -> str | None:
         """When the newest of the figures was counted."""
         return max((day["asOf"] for day in self.days), default=None)
@@ -65,9 +70,9 @@ def coverage_lines(usage: Usage) -> list[str]:
     if usage.not_final:
         lines.append(f"- Not final: {listed(usage.not_final)}. The figures of these days may still change.")
     else:
-        lines.append("- Not final: no day.")
-    if usage.period.last > usage.today:
-        lines.append(f"- Still to come: the days after {usage.today}.")
+        lines.append(f"- Not final: no day{' up to today' if usage.still_to_come_after else ''}.")
+    if usage.still_to_come_after:
+        lines.append(f"- Still to come: the days after {usage.still_to_come_after}.")
     if usage.counted_at:
         lines.append(f"- Newest figure: of {usage.counted_at}. Later requests may not be counted yet.")
     unpriced, unrated = count(total["unpriced"], "request"), count(total["unrated"], "request")
@@ -90,6 +95,7 @@ def common_fields(usage: Usage) -> JSON:
         "timeZones": usage.zones,
         "coverage": {
             "notFinal": usage.not_final,
+            "stillToComeAfter": usage.still_to_come_after,
             "countedAt": usage.counted_at,
             "unpriced": total["unpriced"],
             "unconvertedUSD": plain(total["unconverted"]),

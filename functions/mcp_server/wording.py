@@ -11,6 +11,7 @@ from typing import Any
 NAME_SHOWN = 120  # characters of a name, at most
 DAYS_SHOWN = 5
 _PLAIN = frozenset(" -._:/@+,=#()")
+_INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0")  # fillers of Hangul: letters that show nothing
 _ANY_DIGITS = Context(prec=200)  # more than a DynamoDB number can have
 
 
@@ -52,7 +53,7 @@ def shown_name(name: str) -> str:
     """A name on one line: what could be markup or another line is escaped, a long one is cut."""
     shown = ""
     for character in name:
-        is_plain = character.isalnum() or character in _PLAIN
+        is_plain = character in _PLAIN or (character.isalnum() and character not in _INVISIBLE)
         shown += character if is_plain else f"\\u{{{ord(character):x}}}"
         if len(shown) > NAME_SHOWN:
             return f"{shown[:NAME_SHOWN]}..."

@@ -12,14 +12,12 @@ import re
 import time
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from impact.http import Event, HttpError, Response, header, query
+from impact.http import Event, HttpError, Response, own_origin, query
 from impact.identity_provider import Authorization, IdentityProvider, IssuerUnavailable
 from impact.observability import logger
 from impact.oidc import Terms
 
 _NONCE = re.compile("[A-Za-z0-9_-]{43}", re.ASCII)  # 32 random bytes
-_EMULATOR = ".execute-api.localhost"
-_THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1)(:[0-9]{1,5})?", re.ASCII)
 _SCOPES = {"sub": "openid", "email": "openid email"}
 """What to ask for so that a claim is in the token. Any other one comes with `profile`, if at all."""
 
@@ -48,7 +46,7 @@ def _location(event: Event) -> str:
     except IssuerUnavailable as fault:
         logger.warning("The identity provider is not available: %s", fault)
         raise HttpError(503, "unavailable", "The identity provider does not answer. Try again.") from fault
-    return _url(authorization, provider.terms, f"{_origin(event)}/me", nonce)
+    return _url(authorization, provider.terms, f"{own_origin(event)}/me", nonce)
 
 
 def _url(authorization: Authorization, terms: Terms, redirect_uri: str, nonce: str) -> str:
@@ -69,12 +67,3 @@ def _url(authorization: Authorization, terms: Terms, redirect_uri: str, nonce: s
     )
     endpoint = urlsplit(authorization.endpoint)
     return urlunsplit(endpoint._replace(query="&".join(filter(None, [endpoint.query, asked])), fragment=""))
-
-
-def _origin(event: Event) -> str:
-    """The origin that the browser sees. The emulator's API has no domain: a proxy before it names its own."""
-    domain = str(event["requestContext"]["domainName"])
-    forwarded = header(event, "x-forwarded-host")
-    if domain.endswith(_EMULATOR) and _THIS_MACHINE.fullmatch(forwarded):
-        return f"http://{forwarded}"
-    return f"https://{domain}"

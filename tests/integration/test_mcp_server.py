@@ -19,6 +19,7 @@ from impact.footprint import Footprints
 from impact.ledger_store import LedgerStore
 from impact.recompute import recompute
 from impact.store import Store
+from impact.usage_reader import UsageReader
 from mcp_server import app
 from mcp_server.tools import TOOLS
 from tests.events import NOON, event, freeze
@@ -174,6 +175,54 @@ def test_my_models_are_the_apis_the_dearest_first(ask: Ask, get: Get, store: Sto
     assert "The other 1 model together: exactly 0.1 EUR" in text
 
 
+@pytest.mark.parametrize(("limit", "which"), [(1, "The other models, and models"), (2, "Models")])
+def test_what_a_summary_had_no_room_for_is_no_model(
+    ask: Ask, store: Store, monkeypatch: pytest.MonkeyPatch, limit: int, which: str
+) -> None:
+    monkeypatch.setattr("impact.summary.MODELS_MAX", 2)
+    for number, cost in enumerate(("0.1", "0.2", "0.7"), 1):
+        used(store, eventId=f"{number}", model=f"m-{number}", costEUR=Decimal(cost))
+    counted(store)
+    text, fields = told(ask, "my_models", limit=limit)
+    assert "other/other" not in text + json.dumps(fields)
+    assert len(fields["models"]) == limit
+    assert fields["others"]["models"] is None
+    assert f"{which} that a day's summary had no room for, together: " in text
+    parts = [*fields["models"], fields["others"]]
+    assert sum(Decimal(part["costEUR"]) for part in parts) == Decimal(fields["costEUR"]) == 1
+
+
+def test_days_that_have_not_come_are_told(ask: Ask, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    text, fields = told(ask, "my_usage", from_="2026-11-24", to="2026-11-30")
+    assert fields["coverage"]["stillToComeAfter"] == TODAY
+    assert "- Not final: no day.\n" not in text
+    assert f"- Still to come: the days after {TODAY}." in text
+    assert told(ask, "my_usage")[1]["coverage"]["stillToComeAfter"] is None
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_each_answer_says_once_what_is_a_name(ask: Ask, name: str) -> None:
+    assert told(ask, name)[0].count("in quotation marks is a name") == 1
+
+
+@pytest.mark.parametrize("request_", [old, modern])
+def test_a_fault_of_storage_is_told_without_details(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], request_: Any
+) -> None:
+    def fails(*given: Any, **named: Any) -> None:
+        raise RuntimeError("the table is away")
+
+    monkeypatch.setattr(UsageReader, "user", fails)
+    request = request_("tools/call", {"name": "my_usage"})
+    capsys.readouterr()
+    response = ask(request)
+    assert (response.status, response.json["error"]["code"], response.json["id"]) == (500, -32603, 1)
+    assert "table" not in json.dumps(response.json)
+    log = capsys.readouterr().out
+    assert "the table is away" in log
+    assert "alice" not in log
+
+
 def test_models_without_euros_have_no_share(ask: Ask, store: Store) -> None:
     used(store, costUSD=Decimal("0.5"))
     counted(store)
@@ -293,6 +342,10 @@ def test_a_trusted_server_names_the_user(ask: Ask, store: Store) -> None:
         ("alice, alice", "has a comma"),
         (",", "has a comma"),
         ("unknown", "nobody in particular"),
+        ("alice\u00a0", "white space"),
+        ("\u3000alice", "white space"),
+        ("\x85alice\x1f", "white space"),
+        (" \u00a0 ", "white space"),
         ("x" * 257, "has more than 256 characters"),
         ("😀" * 256, "does not fit"),
     ],

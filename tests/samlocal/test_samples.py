@@ -128,6 +128,7 @@ EXPECTED: dict[str, Any] = {
     "mcp-batch": 400,
     "mcp-unfilled-user": 422,
     "mcp-two-users": 422,
+    "mcp-foreign-origin": 403,
     "mcp-no-authorizer": Raises("KeyError"),
     "mcp-get": 405,
 }

@@ -14,6 +14,7 @@ from mcp_server.protocol import (
     VERSION_KEY,
     NoSuchTool,
     Server,
+    ToolFailed,
     answer,
 )
 from tests.mcp_calls import modern, old, post, rpc
@@ -234,6 +235,34 @@ def test_a_large_body_is_refused_unread() -> None:
 def test_an_id_comes_back_as_it_was() -> None:
     for message_id in (0, -1, 10**30, "", "a\n", "\ud800"):
         assert asked(post(rpc("ping", message_id=message_id)))[1]["id"] == message_id
+
+
+@pytest.mark.parametrize("ask", [old, modern])
+def test_a_tool_that_failed_is_an_internal_error_in_both_eras(ask: Any) -> None:
+    def fails(name: str, arguments: JSON) -> JSON:
+        raise ToolFailed
+
+    response = answer(ask("tools/call", {"name": "echo"}), SERVER, fails)
+    body = json.loads(response["body"])
+    assert (response["statusCode"], body["error"]["code"], body["id"]) == (500, -32603, 1)
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("https://api.example", 200),
+        ("https://evil.example", 403),
+        ("http://api.example", 403),
+        ("null", 403),
+    ],
+)
+def test_a_page_of_another_origin_is_refused(origin: str, status: int) -> None:
+    request = post(rpc("ping"), headers={"Origin": origin})
+    request["requestContext"]["domainName"] = "api.example"
+    answered, body = asked(request)
+    assert answered == status
+    if status == 403:
+        assert (body["id"], body["error"]["code"]) == (None, -32600)
 
 
 def test_what_a_tool_raises_is_not_hidden() -> None:

@@ -59,6 +59,7 @@ def test_names_as_they_are_met_in_practice_stay_as_they_are() -> None:
     for name in ("openai/gpt-4o", "bedrock/eu.anthropic.claude-v1:0", "azure/Größe 4", "65f1c0de@x.org"):
         assert shown_name(name) == name
     assert shown_name("x" * 121) == "x" * 120 + "..."
+    assert shown_name("\u115f\u1160\u3164\uffa0") == "\\u{115f}\\u{1160}\\u{3164}\\u{ffa0}"
     assert shown_name('a"\n\u2028\U0001f600') == "a\\u{22}\\u{a}\\u{2028}\\u{1f600}"
 
 
