@@ -207,20 +207,18 @@ def test_each_answer_says_once_what_is_a_name(ask: Ask, name: str) -> None:
 
 @pytest.mark.parametrize("request_", [old, modern])
 def test_a_fault_of_storage_is_told_without_details(
-    ask: Ask, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], request_: Any
+    ask: Ask, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, request_: Any
 ) -> None:
     def fails(*given: Any, **named: Any) -> None:
         raise RuntimeError("the table is away")
 
     monkeypatch.setattr(UsageReader, "user", fails)
     request = request_("tools/call", {"name": "my_usage"})
-    capsys.readouterr()
     response = ask(request)
     assert (response.status, response.json["error"]["code"], response.json["id"]) == (500, -32603, 1)
     assert "table" not in json.dumps(response.json)
-    log = capsys.readouterr().out
-    assert "the table is away" in log
-    assert "alice" not in log
+    assert "the table is away" in caplog.text
+    assert "alice" not in caplog.text
 
 
 def test_models_without_euros_have_no_share(ask: Ask, store: Store) -> None:
