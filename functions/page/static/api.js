@@ -7,6 +7,7 @@ export const parseExact = (text) => JSON.parse(text.replace(TOKENS, (_, string, 
 
 const PATIENCE_SECONDS = 10;
 const KEPT_MS = 60_000; // a figure on the screen may be so old; after that all are read again
+const AT_ONCE = 2; // at a first visit, each further one would start a function of its own
 
 export class ApiError extends Error {
   /** @param {number} status 0: no response @param {string} message */
@@ -24,7 +25,8 @@ export class Api {
   #abort = new AbortController();
   #kept = new Map();
   #keptSince = 0;
-  #last = Promise.resolve();
+  #asking = 0;
+  #waiting = [];
 
   constructor(token) {
     this.#token = token;
@@ -72,11 +74,17 @@ export class Api {
     return { ...whole, days };
   }
 
-  /** Ask one after the other: at a first visit each further one at a time would start a function of its own. */
-  #inTurn(ask) {
-    const answer = this.#last.then(ask);
-    this.#last = answer.catch(() => {});
-    return answer;
+  /** Ask as soon as few enough others are being asked, in the order of the questions. */
+  async #inTurn(ask) {
+    if (this.#asking >= AT_ONCE) await new Promise((start) => this.#waiting.push(start));
+    else this.#asking += 1;
+    try {
+      return await ask();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next) next();
+      else this.#asking -= 1;
+    }
   }
 
   async #fetch(url, signal, again) {
