@@ -118,26 +118,26 @@ class ColumnSums:
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self._names = names
-        self._place: dict[Any, int] = {}
+        self._row_of: dict[Any, int] = {}
         self._columns = [_KINDS.get(name, _Sum)() for name in names]
 
     def __len__(self) -> int:
-        return len(self._place)
+        return len(self._row_of)
 
     def add(self, rows: Columns) -> None:
         """Add rows that have the same columns."""
-        place = self._place
+        row_of = self._row_of
         keys = [*rows.values, *([_REST] if rows.has_rest else [])]
-        places = [place.setdefault(key, len(place)) for key in keys]
-        for column, numbers, scale in zip(self._columns, rows.numbers, rows.places, strict=True):
-            column.add(places, numbers, scale, len(place))
+        where = [row_of.setdefault(key, len(row_of)) for key in keys]
+        for column, numbers, places in zip(self._columns, rows.numbers, rows.places, strict=True):
+            column.add(where, numbers, places, len(row_of))
 
     def rows(self) -> tuple[dict[Value, Row], Row | None]:
         """Return the sums of each value, and of the rest."""
-        size = len(self._place)
+        size = len(self._row_of)
         columns = Columns(
             self._names,
-            list(self._place),
+            list(self._row_of),
             False,
             [column.filled(size) for column in self._columns],
             [column.places for column in self._columns],
@@ -186,8 +186,8 @@ class _Longest(_Sum):
             sums[row] = max(sums[row], number)
 
 
-class _Known(_Sum):
-    """A column of what may not be known."""
+class _SumOfKnown(_Sum):
+    """Of what may not be known."""
 
     without = None
 
@@ -198,7 +198,7 @@ class _Known(_Sum):
                 sums[row] = number + (sums[row] or 0)
 
 
-_KINDS = {"latencyMax": _Longest, "restoredM2": _Known}
+_KINDS = {"latencyMax": _Longest, "restoredM2": _SumOfKnown}
 
 
 def _times(numbers: Numbers, factor: int) -> Numbers:

@@ -89,16 +89,19 @@ FROM = Parameter(f"First day; without it {DEFAULT_DAYS} days to `to`.", _A_DATE,
 TO = Parameter("Last day, included; without it today.", _A_DATE, _DATE_RULE, _date)
 CURSOR = Parameter("`next` of the page before.", {"type": "string"})
 _LONGEST = {"model": PROVIDER_MAX + 1 + MODEL_MAX, "provider": PROVIDER_MAX}  # a model is provider/model
-VALUES = {
-    name: Parameter(
+
+
+def _one(by: str) -> Parameter:
+    most = _LONGEST.get(by, LABEL_MAX)
+    return Parameter(
         f"The days of one {by}.",
         {"type": "string", "minLength": 1, "maxLength": most},
         f"must have 1 to {most} characters",
         _text(most),
     )
-    for name, by in DIMENSION_OF.items()
-    for most in [_LONGEST.get(name, LABEL_MAX)]
-}
+
+
+VALUES = {name: _one(by) for name, by in DIMENSION_OF.items()}
 
 
 def _by(*dimensions: str) -> Parameter:

@@ -177,22 +177,20 @@ export function byValue(all, { cost }) {
 /** The bars of a range, and the table that says the same. */
 export function daysChart(rows, range, { series, ids, parts }, { cost, currency }, file) {
   const byDay = new Map(rows.map((row) => [row.day, row]));
-  const withRest = (row) => {
-    const known = parts(row);
-    return [...known, subtract(row[cost], sum(known))];
-  };
   const all = days.list(...range).map((day) => {
     const row = byDay.get(day) ?? { day, [cost]: "0", final: true, models: {} };
-    return { day, parts: withRest(row), total: row[cost], final: row.final };
+    const known = parts(row);
+    return { day, parts: [...known, subtract(row[cost], sum(known))], total: row[cost], final: row.final };
   });
+  const partsOf = new Map(all.map((each) => [each.day, each.parts]));
   const others = all.some((day) => compare(day.parts.at(-1), "0") > 0);
   const names = series.length === 0 ? [t("cost")] : others ? [...series, t("others")] : series;
   const columns = (series.length === 0 ? [] : names).map((label, index) => ({
     label: visible(label),
     field: `${cost}: ${ids[index] ?? "others"}`,
     minor: true,
-    value: (row) => withRest(row)[index],
-    show: (row) => amount(withRest(row)[index], currency),
+    value: ({ day }) => partsOf.get(day)[index],
+    show: ({ day }) => amount(partsOf.get(day)[index], currency),
   }));
   return [
     stackedDays(all, names, currency),
