@@ -1,6 +1,7 @@
 """Calls of the functions on a test's tables; a client that loses responses; a queue without SQS."""
 
 import base64
+import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from moto import mock_aws
 from impact import ecb, rollup_queue
 from impact.fx_rates import FxRates
 from impact.ledger_store import LedgerStore
+from impact.observability import logger
 from impact.store import Store
 from local.fake_ecb import published, serving
 from rates import app as rates
@@ -46,6 +48,14 @@ def lossy_store(store: Store) -> Store:
         return carry_out(**options)
 
     return through(store, twice)
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """All that functions log, with each key. `caplog` has the messages alone, `capsys` the metrics."""
+    stream = io.StringIO()
+    monkeypatch.setattr(logger.registered_handler, "stream", stream)
+    return stream
 
 
 @pytest.fixture
