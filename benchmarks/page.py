@@ -55,7 +55,6 @@ ALIKE = 4
 TEAMS, KEYS, TAGS, NAMED_MODELS = 40, 200, 60, 30
 TERMS = Terms(Decimal(10), Decimal(2), Decimal(25), "a benchmark")
 RATE = FxRate("2026-11-20", Decimal("1.1172"))
-COLD, WARM = 5, 7
 Seen = tuple[float, ...]
 """Milliseconds until something was there."""
 DAILY = 6
@@ -200,7 +199,7 @@ def processor_time(view: Callable[[], Any], spent: list[float]) -> None:
 # Milliseconds, over HTTP
 
 
-def measure_calls(users: int, days: int) -> None:
+def measure_calls(users: int, days: int, runs: int) -> None:
     """Call a stack on this machine: each of the first screen's calls, cold and warm."""
     with running_stack() as stack:
         store = store_of(stack.session, stack.name)
@@ -213,11 +212,11 @@ def measure_calls(users: int, days: int) -> None:
         for name, path, query in calls(month, whole):
             cold_start(stack)
             cold, _ = timed(stack, path, query)
-            warm = [timed(stack, path, query) for _ in range(WARM)]
+            warm = [timed(stack, path, query) for _ in range(runs)]
             milliseconds, size = statistics.median(ms for ms, _ in warm), warm[0][1]
             print(f"  {name:42}{cold:9,.0f}{milliseconds:10,.0f}{size / 1000:8,.0f}", flush=True)
         if browser_path():
-            measure_screen(stack)
+            measure_screen(stack, runs)
 
 
 def calls(month: dict[str, str], whole: dict[str, str]) -> Iterator[tuple[str, str, dict[str, str]]]:
@@ -235,22 +234,23 @@ def calls(month: dict[str, str], whole: dict[str, str]) -> Iterator[tuple[str, s
 # Milliseconds, as somebody sees them
 
 
-def measure_screen(stack: Stack) -> None:
+def measure_screen(stack: Stack, runs: int) -> None:
     """Open the page in a browser: with functions whose processes must start, then with warm ones."""
     print(f"\n{'in a browser, from the request on, ms':44}{'cold':>9}{'warm':>10}")
     with running_browser() as browser:
-        print_times(["first paint"], *seen(partial(first_paint, browser, stack), stack, "PageFunction"))
+        paint, screen = partial(first_paint, browser, stack), partial(first_screen, browser, stack)
+        print_times(["first paint"], *seen(paint, stack, "PageFunction", runs))
         names = ["after signing in: the large number", "after signing in: everything"]
-        print_times(names, *seen(partial(first_screen, browser, stack), stack, "SummariesFunction"))
+        print_times(names, *seen(screen, stack, "SummariesFunction", runs))
 
 
-def seen(look: Callable[[], Seen], stack: Stack, function: str) -> tuple[list[Seen], list[Seen]]:
-    """Look some times with a function whose processes must start, and some times with a warm one."""
+def seen(look: Callable[[], Seen], stack: Stack, function: str, runs: int) -> tuple[list[Seen], list[Seen]]:
+    """Look some times with a function whose processes must start, and as often with a warm one."""
     cold = []
-    for _ in range(COLD):
+    for _ in range(runs):
         cold_start(stack, function)
         cold.append(look())
-    return cold, [look() for _ in range(WARM)]
+    return cold, [look() for _ in range(runs)]
 
 
 def print_times(names: list[str], cold: list[Seen], warm: list[Seen]) -> None:
@@ -301,6 +301,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, nargs="+", default=[100, 1_000, 10_000], help="(100 1000 10000)")
     parser.add_argument("--days", type=int, default=366, help="(366)")
     parser.add_argument("--shards", type=int, default=16, help="of a day, in the first part (16)")
+    parser.add_argument("--runs", type=int, default=7, help="of each warm call, and of each screen (7)")
     options = parser.parse_args()
     days = max(options.days, OPEN_DAYS + 1)
     print(f"{ACTIVE:.0%} of the users are active on a day; the last {OPEN_DAYS} of {days} days are open")
@@ -311,7 +312,7 @@ def main() -> None:
         for users in options.users:
             measure_units(users, days, options.shards)
     os.environ.pop("AWS_ENDPOINT_URL_DYNAMODB", None)  # benchmarks.reading has set it
-    measure_calls(max(options.users), days)
+    measure_calls(max(options.users), days, options.runs)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ ARE_TESTS = {
 }
 """Commands that run tests of `make test-all`: so only one test of each is run here."""
 COMMANDS = {
-    **dict.fromkeys(("help", "lint", "lock", "audit", "validate", "build", "openapi", "cli-reference"), ""),
+    **dict.fromkeys(("help", "lock", "audit", "validate", "build", "openapi", "cli-reference"), ""),
     **dict.fromkeys(ARE_TESTS, ""),
     "test-litellm": "only=.venv-proxy",
     "simulate": "seeds=10",
@@ -25,8 +25,8 @@ COMMANDS = {
     "bench": "smallest=1",
     "screenshots": "folder=.local/pictures",
 }
-HERE = {"install", "proxy-env", "test", "test-all"}
-"""What it takes to run these tests."""
+HERE = {"install", "proxy-env", "lint", "test", "test-all"}
+"""What it takes to run these tests, and what `.ci/run` runs just before them."""
 IN_MAKE_TEST = {"demo"}
 NEEDS_MORE = {"librechat"}
 """Commands that need a running LibreChat."""
