@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import localcontext
-from functools import partial
+from functools import lru_cache, partial
 from itertools import groupby
 from typing import Any
 
@@ -32,7 +32,9 @@ from impact.types import Item
 
 PAGE_VALUES = 1_000  # most values on a page
 COSTS = ("costEUR", "costUSD")  # of each day of the dearest values
-READERS = 16  # days read at a time
+READERS = 16  # requests at a time
+DAYS_A_REQUEST = 8  # a thousand users a day take 100 KB of the megabyte that a response has room for
+DAYS_KEPT = 64  # stored days that are kept decoded, a megabyte each: a month is asked for again and again
 NAMED: dict[str, Kind] = {kind: kind for kind in ID_FIELDS}  # dimensions whose values can have a name
 
 
@@ -52,6 +54,16 @@ class _Days:
     are_final: bool
 
 
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Look for no cycles of garbage meanwhile: rows make none, and the search takes a third of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 @dataclass(frozen=True)
 class BreakdownReader:
     """Reads usage by dimension. A day with a late mark reads as not final."""
@@ -59,6 +71,7 @@ class BreakdownReader:
     store: Store
     calendar: Calendar
 
+    @_no_collection()
     def values(
         self,
         by: str,
@@ -136,7 +149,7 @@ class BreakdownReader:
         sums = self.store.state.daily_totals(first, last)
         kept = {
             day: item
-            for day, item in self.store.breakdowns.of_days(by, first, last).items()
+            for day, item in self._stored(by, first, last).items()
             if day not in marked and day in sums and item["changes"] == sums[day].changes
         }
         unused = {day for day, total in sums.items() if total.sums == daily_totals.NO_USE} - marked
@@ -152,6 +165,14 @@ class BreakdownReader:
         unfinal = {day for day, each in found.items() if not each.total["final"]} | marked
         settled = {day for day in days_between(first, last) if day in found or day <= watermark} - unfinal
         return _Days([found[day] for day in sorted(found)], settled.issuperset(days_between(first, last)))
+
+    def _stored(self, by: str, first: str, last: str) -> dict[str, Item]:
+        """Read the stored days, some at a time."""
+        days = list(days_between(first, last))
+        some = [days[n : n + DAYS_A_REQUEST] for n in range(0, len(days), DAYS_A_REQUEST)]
+        with ThreadPoolExecutor(READERS) as readers:
+            found = readers.map(lambda days: self.store.breakdowns.of_days(by, days[0], days[-1]), some)
+            return {day: item for each in found for day, item in each.items()}
 
     def _added_up(self, by: str, days: list[str], marked: set[str]) -> Iterator[_Day]:
         totals: dict[str, list[Item]] = {}
@@ -170,14 +191,16 @@ class BreakdownReader:
                     yield _Day(daily_totals.as_response(total, reopened=day in marked), rows)
 
 
+@lru_cache(DAYS_KEPT)
 def _columns(by: str, rows: bytes) -> Columns:
+    """Decode a stored day. Nobody changes what this returns."""
     return Encoded(rows).columns(by)
 
 
 def _added(days: Iterable[_Day]) -> DayRows:
     """Add up days, one in memory at a time. Where there are too many values to hold, keep the dearest."""
     stored, others = ColumnSums(DAY_COLUMNS), DayRows()
-    with _no_collection(), localcontext(EXACT):
+    with localcontext(EXACT):
         for day in days:
             rows = day.rows()
             if isinstance(rows, Columns):
@@ -202,16 +225,6 @@ def _add_days(items: list[Item], days: Iterable[_Day]) -> None:
             if row is not None:
                 sums = _fields(sums_of_row(row))
                 item["days"].append({"day": day.total["day"]} | {cost: sums[cost] for cost in COSTS})
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Look for no cycles of garbage meanwhile: rows make none, and the search takes a third of the time."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 Place = tuple[Value, Row, bool]

@@ -128,9 +128,12 @@ def _die(*_: Any) -> None:
     raise InterruptedError
 
 
+@pytest.mark.parametrize("days_a_request", [1, 3, breakdown_reader.DAYS_A_REQUEST])
 def test_final_days_are_read_as_the_planner_stored_them(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: Store, monkeypatch: pytest.MonkeyPatch, days_a_request: int
 ) -> None:
+    monkeypatch.setattr(breakdown_reader, "DAYS_A_REQUEST", days_a_request)
+
     def first_days(by: str) -> Shown:
         return values(store, by, DAYS[0], DAYS[3])
 
@@ -140,6 +143,16 @@ def test_final_days_are_read_as_the_planner_stored_them(
     assert {by: first_days(by) for by in breakdown.DIMENSIONS} == before
     with pytest.raises(InterruptedError):
         values(store, "user", TODAY, TODAY)
+
+
+def test_stored_days_are_decoded_once_and_stay_as_they_were(store: Store) -> None:
+    store_totals(store)
+    breakdown_reader._columns.cache_clear()
+    first = values(store, "user", DAYS[0], DAYS[3], daily=3)
+    decoded = breakdown_reader._columns.cache_info().misses
+    assert decoded > 0
+    assert values(store, "user", DAYS[0], DAYS[3], daily=3) == first
+    assert breakdown_reader._columns.cache_info().misses == decoded
 
 
 # Earlier releases
