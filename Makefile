@@ -28,7 +28,7 @@ lint: .venv/.installed ## Check the code with ruff and mypy
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 
-test: .venv/.installed .venv-proxy/.installed ## Run the tests that need no Docker, no Java and no AWS account (14 minutes)
+test: .venv/.installed .venv-proxy/.installed ## Run the tests that need no Docker, no Java and no AWS account (11 minutes)
 	.venv/bin/pytest -n 3
 
 test-all: test ## Run make test, then the long tests: crashes, updates, faults, simulations, every command

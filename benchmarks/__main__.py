@@ -24,7 +24,7 @@ SMALLEST = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--smallest", action="store_true", help="two minutes in all")
+    parser.add_argument("--smallest", action="store_true", help="four minutes in all")
     smallest = parser.parse_args().smallest
     for name, options in SMALLEST.items():
         print(f"\n== {name}", flush=True)
