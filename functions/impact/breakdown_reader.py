@@ -167,12 +167,12 @@ class BreakdownReader:
         return _Days([found[day] for day in sorted(found)], settled.issuperset(days_between(first, last)))
 
     def _stored(self, by: str, first: str, last: str) -> dict[str, Item]:
-        """Read the stored days, some at a time."""
+        """Read the stored days, by several requests at a time."""
         days = list(days_between(first, last))
-        some = [days[n : n + DAYS_A_REQUEST] for n in range(0, len(days), DAYS_A_REQUEST)]
+        parts = [days[start : start + DAYS_A_REQUEST] for start in range(0, len(days), DAYS_A_REQUEST)]
         with ThreadPoolExecutor(READERS) as readers:
-            found = readers.map(lambda days: self.store.breakdowns.of_days(by, days[0], days[-1]), some)
-            return {day: item for each in found for day, item in each.items()}
+            found = readers.map(lambda part: self.store.breakdowns.of_days(by, part[0], part[-1]), parts)
+            return {day: item for items in found for day, item in items.items()}
 
     def _added_up(self, by: str, days: list[str], marked: set[str]) -> Iterator[_Day]:
         totals: dict[str, list[Item]] = {}

@@ -22,7 +22,7 @@ from tests.unit.callback.service import Service, error
 from tests.unit.callback.test_outbox import take_all
 from tests.unit.callback.test_sender import on_disk, send
 
-SLOW_SECONDS = 0.05
+SLOW_SECONDS = module.SLOW_SECONDS  # as it is outside of tests
 
 
 class SlowDisk:
